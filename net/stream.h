@@ -1,0 +1,81 @@
+// Byte streams as an engine sees them: TCP today, TLS and DTLS behind the same words later.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "hal/rt/pool.h"
+#include "hal/rt/result.h"
+#include "net/address.h"
+
+namespace gh::net {
+
+enum class StreamKind : uint8_t { kTcp, kTls };
+enum class StreamClose : uint8_t {
+  kByPeer,      // orderly FIN / close_notify
+  kReset,       // RST
+  kTimeout,     // connect or retransmission gave up, idle limit
+  kRefused,     // connect refused or unreachable
+  kByUs,        // our Close/Abort was carried out
+  kNoResource,  // a pool was empty
+  kTlsFailure,
+};
+
+using StreamId = Handle;
+
+struct StreamInfo {
+  Endpoint remote;
+  Endpoint local;
+  StreamKind kind = StreamKind::kTcp;
+  bool accepted = false;  // true: incoming
+  uint8_t port_index = 0;
+};
+
+// Calls come from the event loop, never from inside a StreamService call made by the handler.
+class StreamHandler {
+ public:
+  // An accepted stream is offered; false refuses it (it is reset). Connected streams report here
+  // too, with `accepted` false.
+  virtual bool OnStreamOpen(StreamId id, const StreamInfo& info) = 0;
+  // Bytes in order. Returns how many were consumed; the rest are offered again with more bytes, and
+  // the peer's window stays closed by that much.
+  virtual size_t OnStreamData(StreamId id, std::span<uint8_t> data) = 0;
+  // There is room to send again after SendStream had returned kWouldBlock.
+  virtual void OnStreamWritable(StreamId id) = 0;
+  // The stream is gone; `id` resolves to nothing from now on. Always the last call for an id.
+  virtual void OnStreamClosed(StreamId id, StreamClose why) = 0;
+
+ protected:
+  ~StreamHandler() = default;
+};
+
+struct ListenerId {
+  uint16_t value = UINT16_MAX;
+  constexpr bool valid() const { return value != UINT16_MAX; }
+};
+
+struct StreamOptions {
+  StreamKind kind = StreamKind::kTcp;
+  bool no_delay = true;
+};
+
+class StreamService {
+ public:
+  virtual Result<ListenerId> Listen(const Endpoint& local, const StreamOptions& options,
+                                    StreamHandler& handler) = 0;
+  virtual void CloseListener(ListenerId listener) = 0;
+  // The outcome comes as OnStreamOpen or OnStreamClosed.
+  virtual Result<StreamId> Connect(const Endpoint& to, const StreamOptions& options,
+                                   StreamHandler& handler) = 0;
+  // All of `data` is queued, or nothing: kWouldBlock (OnStreamWritable follows), kClosed, kTooLarge.
+  virtual Result<void> SendStream(StreamId id, std::span<const uint8_t> data) = 0;
+  virtual size_t SendRoom(StreamId id) const = 0;
+  virtual void CloseStream(StreamId id) = 0;  // after queued bytes are sent
+  virtual void AbortStream(StreamId id) = 0;  // RST, queued bytes are dropped
+  virtual const StreamInfo* InfoOf(StreamId id) const = 0;  // null when gone
+
+ protected:
+  ~StreamService() = default;
+};
+
+}  // namespace gh::net
