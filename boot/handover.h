@@ -1,0 +1,86 @@
+// What the loader hands to the image it verified, and the state it leaves the machine in.
+//
+// The loader places the image's ELF segments at `image_start` (page-aligned, identity-mapped, BSS
+// zeroed), applies its R_X86_64_RELATIVE relocations, leaves boot services and jumps to the ELF
+// entry with RDI = Handover* (SysV ABI) on the boot processor: long mode, interrupts off, an
+// identity mapping of all RAM, some stack that is good until the image takes its own. Application
+// processors stay as the firmware left them. Nothing of UEFI is called after the jump.
+//
+// The structure lives in memory of kind kLoader; the image copies what it keeps, then may use that
+// memory. It trusts the loader (which verified it) but not the tables `acpi_rsdp` points to.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace gh::boot {
+
+inline constexpr uint64_t kHandoverMagic = 0x3152564f484e4748;  // "HGNHOVR1", little endian
+inline constexpr uint32_t kHandoverVersion = 1;
+inline constexpr uint32_t kMemoryRangeMax = 512;
+inline constexpr uint32_t kBootSeedSize = 64;
+// RAM that survives a warm reset: the loader reserves it at this address when the firmware leaves
+// it free, and never writes to it. The image keeps the crash record and the reset reason there.
+inline constexpr uint64_t kPersistentAddress = 0x2000000;  // 32 MiB
+inline constexpr uint64_t kPersistentSize = 0x10000;
+
+enum class MemoryKind : uint32_t {
+  kReserved = 0,         // not ours, not RAM we may touch
+  kFree = 1,             // conventional memory and boot services' code and data
+  kLoader = 2,           // the loader, its stack, this structure: free once the image copied it
+  kImage = 3,            // [image_start, image_start + image_size)
+  kAcpiTables = 4,       // ACPI reclaim: read the tables first
+  kFirmwareRuntime = 5,  // UEFI runtime services, ACPI NVS: leave alone
+  kMmio = 6,
+  kPersistent = 7,       // [persistent_start, persistent_start + persistent_size)
+};
+
+// Page-aligned, ascending by `start`, not overlapping; neighbours of one kind are merged.
+struct MemoryRange {
+  uint64_t start;
+  uint64_t size;
+  MemoryKind kind;
+  uint32_t uefi_type;  // of the first descriptor merged into it, for diagnosis
+};
+
+enum HandoverFlags : uint32_t {
+  kHandoverDevelopment = 1 << 0,  // the manifest is marked as a development image
+  kHandoverSecureBoot = 1 << 1,   // UEFI Secure Boot was on
+};
+
+struct Handover {
+  uint64_t magic;    // kHandoverMagic
+  uint32_t version;  // kHandoverVersion
+  uint32_t size;     // sizeof(Handover)
+
+  uint64_t image_start;  // physical = virtual
+  uint64_t image_size;   // whole pages, BSS included
+  uint64_t acpi_rsdp;    // 0: none
+  uint64_t persistent_start;  // 0: could not be had
+  uint64_t persistent_size;
+
+  uint64_t tsc_entry;  // at the loader's entry
+  uint64_t tsc_jump;   // just before the jump
+
+  uint32_t flags;  // HandoverFlags
+  char slot;       // 'a', 'b', 'g' (golden)
+  uint8_t reserved0[3];
+  uint64_t security_version;
+  char image_version[32];  // from the manifest, NUL-terminated
+  char key_id[17];         // hex, of the first valid signature, NUL-terminated
+  uint8_t reserved1[7];
+  char firmware_vendor[32];  // UEFI vendor, ASCII, NUL-terminated, "" if unknown
+  uint32_t firmware_revision;
+  uint32_t loader_version;
+  uint8_t disk_guid[16];  // GPT disk GUID of the disk that was booted, as stored on disk
+
+  uint32_t seed_size;  // bytes of `seed` from EFI_RNG_PROTOCOL, 0: none
+  uint32_t memory_range_count;
+  uint8_t seed[kBootSeedSize];
+  uint64_t reserved2[8];
+  MemoryRange memory_ranges[kMemoryRangeMax];
+};
+static_assert(offsetof(Handover, memory_ranges) % 8 == 0);
+static_assert(sizeof(MemoryRange) == 24);
+
+}  // namespace gh::boot
