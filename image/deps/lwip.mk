@@ -1,0 +1,7 @@
+# lwIP 2.2 without sequential API: core, IPv4, IPv6, Ethernet. Options: net/lwipopts.h; the port's
+# own headers: net/lwip/arch/. Local patches: net/lwip-patches/*.patch (applied at unpacking).
+lwip_CONFIG := $(wildcard net/lwipopts.h net/lwip/arch/*.h)
+lwip_SRCS := src/core/*.c src/core/ipv4/*.c src/core/ipv6/*.c src/netif/ethernet.c
+lwip_CFLAGS = -Inet -Inet/lwip -Wno-address
+lwip_INSTALL_HEADERS = cp -r $(SRC)/src/include/. $(DEPS)/include && \
+  cp net/lwipopts.h $(DEPS)/include/ && cp -r net/lwip/arch $(DEPS)/include/
