@@ -33,7 +33,7 @@ pc_MACHINE := -ffreestanding -fbuiltin -mno-red-zone -fPIE -fvisibility=hidden \
   -fno-asynchronous-unwind-tables -fno-omit-frame-pointer -fcf-protection=none -fno-math-errno
 pc_COMMON := $(COMMON) -O2 $(STACK_PROTECTOR) -mstack-protector-guard=global $(pc_MACHINE)
 pc_C_INCLUDES := -nostdinc -isystem out/pc/deps/include -isystem $(GCC_INCLUDE)
-pc_CXX_INCLUDES := -nostdinc -nostdinc++ -isystem $(CXX_INCLUDE) \
+pc_CXX_INCLUDES := -nostdinc -nostdinc++ -isystem out/pc/deps/include/c++ -isystem $(CXX_INCLUDE) \
   -isystem /usr/include/$(word 2,$(GCC_PATHS))/c++/$(word 1,$(GCC_PATHS)) $(pc_C_INCLUDES)
 
 # Our own code.

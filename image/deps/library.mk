@@ -14,7 +14,7 @@ ARCHIVE := $(DEPS)/lib/lib$(LIB).a
 
 CFLAGS := -std=gnu11 -w $($(BOARD)_COMMON) $($(LIB)_CFLAGS) $($(LIB)_$(BOARD)_CFLAGS) \
   -Iout/$(BOARD)/deps/include $($(BOARD)_C_INCLUDES)
-SOURCES := $(wildcard $(addprefix $(SRC)/,$($(LIB)_SRCS)))
+SOURCES := $(filter-out $(addprefix $(SRC)/,$($(LIB)_$(BOARD)_SKIP)),$(wildcard $(addprefix $(SRC)/,$($(LIB)_SRCS))))
 OBJECTS := $(patsubst $(SRC)/%,$(OBJ)/%.o,$(SOURCES))
 
 $(ARCHIVE): $(OBJECTS)

@@ -11,6 +11,7 @@ libsodium_CFLAGS = -I$(SRC)/src/libsodium/include/sodium -I$(DEPS)/include/sodiu
 libsodium_host_CFLAGS := -DHAVE_SYS_MMAN_H=1 -DHAVE_MMAP=1 -DHAVE_MLOCK=1 -DHAVE_MADVISE=1 \
   -DHAVE_MPROTECT=1 -DHAVE_POSIX_MEMALIGN=1 -DHAVE_EXPLICIT_BZERO=1 -DHAVE_GETPID=1 -DHAVE_NANOSLEEP=1
 libsodium_pc_CFLAGS := -DRANDOMBYTES_CUSTOM_IMPLEMENTATION=1 -DRANDOMBYTES_DEFAULT_IMPLEMENTATION=NULL
+libsodium_pc_SKIP := src/libsodium/randombytes/internal/% src/libsodium/randombytes/sysrandom/%
 libsodium_INSTALL_HEADERS = mkdir -p $(DEPS)/include/sodium && \
   cp $(SRC)/src/libsodium/include/sodium.h $(DEPS)/include/ && \
   cp $(SRC)/src/libsodium/include/sodium/*.h $(DEPS)/include/sodium/ && \
