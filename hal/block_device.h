@@ -39,6 +39,9 @@ class BlockDevice {
 };
 
 // Synchronous forms, for boot and for the control plane's bounded work: submit and poll until done.
+// Not from within Poll(): completions of other requests run meanwhile. The span is a whole number of
+// blocks in DMA-able memory; a device completes whatever it took, with kTimeout if need be.
+// kOutOfRange: beyond the device; else the device's own status.
 Result<void> ReadBlocks(BlockDevice& device, uint64_t block, std::span<uint8_t> out);
 Result<void> WriteBlocks(BlockDevice& device, uint64_t block, std::span<const uint8_t> data);
 Result<void> FlushBlocks(BlockDevice& device);

@@ -12,10 +12,10 @@
 #include <utility>
 
 #include "hal/rt/assert.h"
+#include "hal/rt/limits.h"
+#include "hal/rt/sanitizer.h"
 
 namespace gh {
-
-inline constexpr uint32_t kArenaAccountMax = 64;
 
 struct ArenaAccount {
   const char* name = "";  // "sip/registrar"
@@ -25,11 +25,15 @@ struct ArenaAccount {
 
 class Arena {
  public:
-  explicit Arena(std::span<uint8_t> memory) : memory_(memory) {}
+  explicit Arena(std::span<uint8_t> memory) : memory_(memory) {
+    UnpoisonMemory(memory.data(), memory.size());
+  }
+  ~Arena() { UnpoisonMemory(memory_.data(), memory_.size()); }
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
-  // Zeroed bytes. Running out before the seal is a panic: the capacity profile does not fit.
+  // Zeroed bytes; `alignment` is a power of two. Running out before the seal is a panic: the
+  // capacity profile does not fit. Padding is booked to the account that needed it.
   void* Allocate(size_t size, size_t alignment);
 
   template <typename T, typename... Args>
@@ -46,7 +50,8 @@ class Arena {
     return {first, count};
   }
 
-  // Allocations from here on are booked to `name` (a static string; the same name adds up).
+  // Allocations from here on are booked to `name` (a static string; the same name adds up). What is
+  // allocated before the first account is booked to "unnamed".
   void OpenAccount(const char* name, uint64_t items = 0);
   void Seal();
   bool sealed() const { return sealed_; }

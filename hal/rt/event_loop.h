@@ -19,6 +19,7 @@ class Pollable {
   ListNode poll_node;
   const char* poll_name = "";
   uint64_t poll_busy_ns = 0;  // time spent, for xStatus
+  uint64_t poll_count = 0;
 
  protected:
   ~Pollable() = default;
@@ -35,31 +36,41 @@ class Task {
   friend class EventLoop;
   Callback callback_;
   void* context_;
+  uint64_t round_ = 0;  // the task round before which it was deferred
 };
 
 class EventLoop {
  public:
   explicit EventLoop(hal::Clock& clock);
 
+  // Sources are polled in the order they were added. A source may add or remove any source, itself
+  // too, while it is polled.
   void Add(Pollable& source);
   void Remove(Pollable& source);
-  void Defer(Task& task);   // no effect when already deferred
+  void Defer(Task& task);   // no effect when already deferred; from a task: runs in the next turn
   void Cancel(Task& task);
   TimerWheel& timers() { return timers_; }
   Instant now() const { return now_; }  // the time of this turn; the same for all its callbacks
 
-  // One turn. Returns when to call next, at the latest.
+  // One turn. Returns when to call next, at the latest. Fires at most kTimerFirePerTurnMax timers.
   Instant RunOnce();
 
   uint64_t turn_count() const { return turn_count_; }
   Duration turn_max() const { return turn_max_; }
 
  private:
+  bool PollSources();
+  void RunTasks();
+
   hal::Clock& clock_;
   Instant now_;
   TimerWheel timers_;
   List<Pollable, &Pollable::poll_node> sources_;
   List<Task, &Task::task_node> tasks_;
+  Pollable* source_current_ = nullptr;  // while polling; Remove() keeps both valid
+  Pollable* source_next_ = nullptr;
+  uint64_t task_round_ = 0;
+  bool running_ = false;
   uint64_t turn_count_ = 0;
   Duration turn_max_;
 };
