@@ -1,0 +1,20 @@
+// Stated maxima and fixed sizes of the crypto room.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace gh::crypto {
+
+// Argon2id: what a stored record may ask for, and what a profile may reserve.
+inline constexpr uint32_t kPasswordMemoryKibMin = 8;
+inline constexpr uint32_t kPasswordMemoryKibMax = 256 * 1024;
+inline constexpr uint32_t kPasswordPassesMax = 16;
+inline constexpr size_t kPasswordSizeMax = 256;
+inline constexpr size_t kPasswordRecordSizeMax = 128;
+
+// The generator takes fresh entropy at the latest after this much output.
+inline constexpr uint64_t kRandomReseedBytes = 1 << 20;
+inline constexpr size_t kRandomSeedSize = 64;
+
+}  // namespace gh::crypto
