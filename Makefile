@@ -53,6 +53,7 @@ $(foreach board,$(BOARDS),$(eval $(call compile_rules,$(board))))
 define sources
 $(call objects_of,$(1),$(2)): $(call stamps_of,$(1),$(call libraries_of,$(3))) | $(call headers_of,$(3))
 DEPFILES += $(patsubst %,out/$(1)/obj/%.d,$(basename $(2)))
+ALL_SOURCES += $(2)
 endef
 
 define room_rules
