@@ -24,8 +24,8 @@ inline constexpr uint32_t kHashCapacityMax = 1u << 28;
 // SpscRing, TraceRing.
 inline constexpr uint32_t kRingCapacityMax = 1u << 24;
 
-// Heap: 2^31 units of 16 bytes.
-inline constexpr uint64_t kHeapBytesMax = (uint64_t{1} << 31) * 16;
+// Heap: 2^30 units of 16 bytes.
+inline constexpr uint64_t kHeapBytesMax = (uint64_t{1} << 30) * 16;
 inline constexpr uint64_t kHeapBytesMin = 64;
 inline constexpr uint32_t kHeapOwnerMax = 1u << 20;
 
