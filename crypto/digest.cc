@@ -35,7 +35,7 @@ Sha512_256::Sha512_256() {
   // FIPS 180-4, 5.3.6.2.
   static constexpr uint64_t kInitial[8] = {
       0x22312194fc2bf72c, 0x9f555fa3c84c64c2, 0x2393b86b6f53b151, 0x963877195940eabd,
-      0x96283ee875beaeb6, 0x4d76e6b6f1d0c2d5, 0x2b0199fc2c85b8aa, 0x0eb72ddc81c52ca2,
+      0x96283ee2a88effe3, 0xbe5e1e2553863992, 0x2b0199fc2c85b8aa, 0x0eb72ddc81c52ca2,
   };
   crypto_hash_sha512_init(&state_);
   static_assert(sizeof(state_.state) == sizeof(kInitial));

@@ -4,15 +4,6 @@
 
 namespace gh::crypto {
 
-bool EqualConstantTime(std::span<const uint8_t> left, std::span<const uint8_t> right) {
-  if (left.size() != right.size()) {
-    return false;
-  }
-  return left.empty() || sodium_memcmp(left.data(), right.data(), left.size()) == 0;
-}
-
-void Erase(std::span<uint8_t> secret) { sodium_memzero(secret.data(), secret.size()); }
-
 HmacSha256::HmacSha256(std::span<const uint8_t> key) {
   crypto_auth_hmacsha256_init(&state_, key.data(), key.size());
 }

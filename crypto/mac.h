@@ -1,5 +1,5 @@
-// Message authentication: HMAC-SHA-256 (RFC 2104) and keyed BLAKE2b-256 (RFC 7693), and comparison
-// in constant time.
+// Message authentication: HMAC-SHA-256 (RFC 2104) and keyed BLAKE2b-256 (RFC 7693): tags are compared
+// with ConstantTimeEqual (hal/rt/secret.h).
 #pragma once
 
 #include <sodium/crypto_auth_hmacsha256.h>
@@ -12,12 +12,6 @@
 #include "crypto/digest.h"
 
 namespace gh::crypto {
-
-// Whether two byte strings are equal; its time depends on their sizes only.
-bool EqualConstantTime(std::span<const uint8_t> left, std::span<const uint8_t> right);
-
-// Overwrites secrets so that the compiler cannot leave it out.
-void Erase(std::span<uint8_t> secret);
 
 class HmacSha256 {
  public:

@@ -7,9 +7,9 @@
 #include <charconv>
 #include <cstring>
 
-#include "crypto/mac.h"
 #include "hal/rt/assert.h"
 #include "hal/rt/bytes.h"
+#include "hal/rt/secret.h"
 
 namespace gh::crypto {
 
@@ -197,8 +197,8 @@ Result<void> PasswordHasher::Verify(std::string_view password, std::string_view 
   GH_TRY_ASSIGN(const ParsedRecord parsed, ParseRecord(record));
   std::array<uint8_t, kHashSize> hash;
   GH_TRY(Derive(password, parsed.salt, parsed.cost, hash));
-  const bool equal = EqualConstantTime(hash, parsed.hash);
-  Erase(hash);
+  const bool equal = ConstantTimeEqual(hash, parsed.hash);
+  SecureZero(hash);
   if (!equal) {
     return Error(ErrorCode::kUnauthentic, "wrong password");
   }
