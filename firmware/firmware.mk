@@ -1,17 +1,36 @@
 # The appliance. Each folder under firmware/ is a room of its own, firmware_<folder>; the
 # appliance in firmware/ itself puts them together.
-FIRMWARE_PARTS := $(notdir $(patsubst %/,%,$(sort $(dir $(wildcard firmware/*/*.cc firmware/*/*.h firmware/*/*.proto)))))
+FIRMWARE_PARTS := $(sort $(foreach file,$(wildcard firmware/*/*.cc firmware/*/*.h firmware/*/*/*.cc),\
+  $(word 2,$(subst /, ,$(file)))))
 ROOMS += firmware $(FIRMWARE_PARTS:%=firmware_%)
 firmware_SRCS := $(wildcard firmware/*.cc)
 firmware_USES := $(FIRMWARE_PARTS:%=firmware_%)
+firmware_GEN := out/gen/version.h
 
-# Headers that scripts in these rooms generate; every part may include them.
-FIRMWARE_GEN :=
+# Made from the declarations of settings and events; every part but an engine may include them.
+FIRMWARE_GEN := out/gen/firmware/config/settings.gen.h out/gen/firmware/log/events.gen.h
 
 define firmware_part
 firmware_$(1)_SRCS := $(wildcard firmware/$(1)/*.cc firmware/$(1)/*/*.cc)
-firmware_$(1)_PROTOS := $(wildcard firmware/$(1)/*.proto)
 firmware_$(1)_USES := net image
-firmware_$(1)_GEN := $(FIRMWARE_GEN)
 endef
 $(foreach part,$(FIRMWARE_PARTS),$(eval $(call firmware_part,$(part))))
+
+# Arrows inside the firmware: engines stand on net alone, administration on everything it shows.
+firmware_config_SRCS += gen/firmware/config/settings.gen.cc
+firmware_config_USES := net crypto firmware_store
+firmware_config_GEN := $(FIRMWARE_GEN)
+firmware_log_SRCS += gen/firmware/log/events.gen.cc
+firmware_log_USES := net
+firmware_log_GEN := $(FIRMWARE_GEN)
+firmware_alarm_USES := firmware_log
+firmware_store_USES := hal
+firmware_store_DEPS := sqlite
+firmware_admin_USES := firmware_config firmware_log firmware_alarm firmware_store
+
+out/gen/firmware/%.gen.h out/gen/firmware/%.gen.cc &: firmware/%.proto firmware/config/schema.proto \
+    firmware/config/descriptors.py out/host/deps/.nanopb
+	@echo "gen   $<"
+	@$(PYTHON) $(<D)/generate.py $< out/gen
+out/gen/firmware/config/settings.gen.h: firmware/config/generate.py
+out/gen/firmware/log/events.gen.h: firmware/log/generate.py firmware/log/event_schema.proto

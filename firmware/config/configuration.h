@@ -1,0 +1,126 @@
+// The configuration: the settings in force, one change at a time, and the store behind them.
+//
+// A change is Begin(), any number of Apply(), then Commit(): checked as a whole, written to the
+// store in one transaction, and only then in force. Factory state is a store that holds no
+// configuration; provisioning text is taken only then, whole or not at all.
+//
+// Fault model: operators and files give anything; the store may fail at any call, and stored bytes
+// may be damaged or from another version: what cannot be read is left at its default and counted.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "crypto/password.h"
+#include "crypto/random.h"
+#include "firmware/config/line.h"
+#include "firmware/config/settings.h"
+#include "firmware/store/store.h"
+#include "hal/rt/arena.h"
+#include "hal/rt/result.h"
+
+namespace gh::config {
+
+class ChangeListener {
+ public:
+  // One setting of a committed change, as it was and is; secrets as "********".
+  virtual void OnSettingChanged(Selector selector, std::string_view before,
+                                std::string_view after) = 0;
+  // After the last of them. `groups`: bit g is set when a setting of kGroups[g] changed.
+  virtual void OnCommitted(uint64_t groups, bool restart_needed) = 0;
+
+ protected:
+  ~ChangeListener() = default;
+};
+static_assert(kGroupCount <= 64);
+
+class LineReporter {
+ public:
+  // One line of provisioning text; `message` says what was expected when it is not accepted.
+  virtual void OnLine(uint32_t number, bool accepted, std::string_view message) = 0;
+
+ protected:
+  ~LineReporter() = default;
+};
+
+struct LoadReport {
+  uint32_t loaded = 0;
+  uint32_t unknown = 0;  // settings this version does not have: left in the store
+  uint32_t refused = 0;  // values this version does not accept: default in force
+};
+
+struct ProvisionReport {
+  uint32_t line_count = 0;     // without blank lines and comments
+  uint32_t refused_count = 0;
+  bool committed = false;
+};
+
+class Configuration {
+ public:
+  struct Parts {
+    store::Store& store;
+    crypto::PasswordHasher& hasher;
+    crypto::Random& random;
+  };
+  Configuration(Arena& arena, uint32_t user_count_max, const Parts& parts);
+
+  const Settings& active() const { return active_; }
+  // A factory state ends with the first commit.
+  bool is_factory() const { return is_factory_; }
+  Result<LoadReport> Load();
+  void SetListener(ChangeListener* listener) { listener_ = listener; }
+
+  void Begin();
+  bool in_change() const { return in_change_; }
+  const Settings& staged() const { return staged_; }
+  // Stages one "xConfiguration <path>: <value>" line. An error stages nothing of it.
+  Result<Selector> Apply(std::string_view line, Message& expected);
+  Result<Selector> Apply(const Line& line, Message& expected);
+  // An error leaves settings and store as they were, and says why; the change is over either way.
+  // Success may carry a note ("2 passwords must be set again").
+  Result<void> Commit(Message& note);
+  void Abort();
+
+  // Applies a whole text, all or nothing; each line is reported. kWrongState: not factory state.
+  Result<ProvisionReport> Provision(std::string_view text, LineReporter& reporter, Message& note);
+
+  // Removes everything; in force at the next start.
+  Result<void> ResetToFactory();
+
+  // The realm that passwords are bound to.
+  static std::string_view RealmOf(const Settings& settings);
+  // The user of that name, if its password fits its name and the realm.
+  const AuthenticationUser* FindUser(std::string_view name) const;
+  uint32_t user_count() const { return user_count_; }
+  uint32_t unusable_password_count() const { return unusable_password_count_; }
+  const Administrator* FindAdministrator(std::string_view name) const;
+  bool restart_needed() const { return restart_needed_; }
+
+ private:
+  class Loader;
+  Result<void> ApplySecret(Selector selector, std::string_view password, Message& expected);
+  Result<void> Check(Message& expected) const;
+  Result<void> CheckUsers(Message& expected) const;
+  Result<void> WriteChanges();
+  void Announce();
+  void IndexUsers(const Settings& settings);
+  template <typename Visit>
+  void ForEachChange(Visit visit) const;
+  void ApplyLines(std::string_view text, bool report, LineReporter& reporter,
+                  ProvisionReport& result);
+
+  Settings active_;
+  Settings staged_;
+  Parts parts_;
+  ChangeListener* listener_ = nullptr;
+  std::span<uint32_t> user_order_;  // instances with a name, by name
+  std::span<uint8_t> user_usable_;  // by instance
+  uint32_t user_count_ = 0;
+  uint32_t unusable_password_count_ = 0;
+  bool is_factory_ = true;
+  bool in_change_ = false;
+  bool restart_needed_ = false;
+};
+
+}  // namespace gh::config
