@@ -19,6 +19,7 @@ OBJECTS := $(patsubst $(SRC)/%,$(OBJ)/%.o,$(SOURCES))
 
 $(ARCHIVE): $(OBJECTS)
 	rm -f $@; ar rcsD $@ $^
+	$($(LIB)_ARCHIVE_STEP)
 
 $(OBJECTS): $(OBJ)/%.o: $(SRC)/% $(OBJ)/.headers
 	mkdir -p $(@D)
