@@ -21,14 +21,16 @@ include board/board.mk image/deps/deps.mk
 
 # --- Rooms ---------------------------------------------------------------------------------------
 # A fragment says, for a room R:  ROOMS += R
-#   R_SRCS    its .cc and .S files       R_PROTOS  its .proto files (nanopb: out/gen/<path>.pb.{c,h})
+#   R_SRCS    its .cc and .S files       R_PROTOS  its .proto files (out/gen/<path>.pb.{c,h})
 #   R_USES    the rooms it stands on     R_DEPS    libraries whose headers it includes
 #   R_BOARDS  variants it is built for   R_GEN     headers its own rules make under out/gen
 include hal/hal.mk crypto/crypto.mk net/net.mk image/image.mk firmware/firmware.mk
 
 # The rooms R stands on, itself included; the headers and library stamps its objects wait for.
-closure = $(sort $(1) $(foreach room,$(1),$(if $($(room)_USES),$(call closure,$($(room)_USES)))))
-headers_of = $(foreach room,$(1),$($(room)_GEN) $($(room)_PROTOS:%.proto=out/gen/%.pb.h)) out/gen/version.h
+closure = $(sort $(1) \
+  $(foreach room,$(1),$(if $($(room)_USES),$(call closure,$($(room)_USES)))))
+headers_of = out/gen/version.h \
+  $(foreach room,$(1),$($(room)_GEN) $($(room)_PROTOS:%.proto=out/gen/%.pb.h))
 libraries_of = $(sort $(foreach room,$(1),$($(room)_DEPS)))
 stamps_of = $(2:%=out/$($(1)_DEPS_FROM)/deps/.%) $(if $(filter pc,$(1)),out/pc/deps/.picolibc)
 objects_of = $(patsubst %,out/$(1)/obj/%.o,$(basename $(2)))
@@ -51,27 +53,33 @@ $(foreach board,$(BOARDS),$(eval $(call compile_rules,$(board))))
 
 # $(call sources,BOARD,SOURCES,ROOMS): what these sources wait for before they compile.
 define sources
-$(call objects_of,$(1),$(2)): $(call stamps_of,$(1),$(call libraries_of,$(3))) | $(call headers_of,$(3))
+$(call objects_of,$(1),$(2)): $(call stamps_of,$(1),$(call libraries_of,$(3))) \
+  | $(call headers_of,$(3))
 DEPFILES += $(patsubst %,out/$(1)/obj/%.d,$(basename $(2)))
 ALL_SOURCES += $(2)
 endef
 
+# $(call room_rules,ROOM,BOARD): its archive.
+sources_of = $($(1)_SRCS) $($(1)_PROTOS:%.proto=gen/%.pb.c)
 define room_rules
-$(call sources,$(2),$($(1)_SRCS) $($(1)_PROTOS:%.proto=gen/%.pb.c),$(call closure,$(1)))
-out/$(2)/lib/lib$(1).a: $(call objects_of,$(2),$($(1)_SRCS) $($(1)_PROTOS:%.proto=gen/%.pb.c))
+$(call sources,$(2),$(call sources_of,$(1)),$(call closure,$(1)))
+out/$(2)/lib/lib$(1).a: $(call objects_of,$(2),$(call sources_of,$(1)))
 	@mkdir -p $$(@D); rm -f $$@; ar rcsD $$@ $$(filter %.o,$$^)
 endef
-$(foreach room,$(ROOMS),$(foreach board,$(or $($(room)_BOARDS),$(BOARDS)),$(eval $(call room_rules,$(room),$(board)))))
+$(foreach room,$(ROOMS),$(foreach board,$(or $($(room)_BOARDS),$(BOARDS)),\
+  $(eval $(call room_rules,$(room),$(board)))))
 
 # $(call program,FILE,BOARD,SOURCES,ROOMS,LINKER FLAGS): a program from its own sources and rooms.
 archives_of = $(2:%=out/$(1)/lib/lib%.a)
-library_archives = $(2:%=out/$($(1)_DEPS_FROM)/deps/lib/lib%.a) $(if $(filter pc,$(1)),out/pc/deps/lib/libc.a -lgcc)
+library_archives = $(2:%=out/$($(1)_DEPS_FROM)/deps/lib/lib%.a) \
+  $(if $(filter pc,$(1)),out/pc/deps/lib/libc.a -lgcc)
 define program_in
 $(call sources,$(2),$(3),$(4))
 $(1): $(call objects_of,$(2),$(3)) $(call archives_of,$(2),$(4)) | out/$(2)/obj/gen/version.o
 	@mkdir -p $$(@D); echo "link  $$@"
-	@$$($(2)_LINK) -o $$@ $$(filter-out %/version.o,$$(filter %.o,$$^)) out/$(2)/obj/gen/version.o -Wl,--start-group \
-	  $$(filter %.a,$$^) $(call library_archives,$(2),$(call libraries_of,$(4))) -Wl,--end-group $(5)
+	@$$($(2)_LINK) -o $$@ $$(filter-out %/version.o,$$(filter %.o,$$^)) \
+	  out/$(2)/obj/gen/version.o -Wl,--start-group $$(filter %.a,$$^) \
+	  $(call library_archives,$(2),$(call libraries_of,$(4))) -Wl,--end-group $(5)
 endef
 program = $(call program_in,$(1),$(2),$(3),$(call closure,$(4)),$(5))
 
@@ -79,8 +87,8 @@ program = $(call program_in,$(1),$(2),$(3),$(call closure,$(4)),$(5))
 out/gen/%.pb.c out/gen/%.pb.h &: %.proto out/host/deps/.nanopb
 	@mkdir -p $(@D)
 	@$(PYTHON) out/deps/src/nanopb/generator/nanopb_generator.py -q -I . -D out/gen $<
-$(foreach room,$(ROOMS),$(foreach proto,$($(room)_PROTOS),$(eval \
-  out/gen/$(proto:.proto=.pb.h) out/gen/$(proto:.proto=.pb.c): $(wildcard $(proto:.proto=.options)))))
+$(foreach room,$(ROOMS),$(foreach proto,$($(room)_PROTOS:.proto=),$(eval \
+  out/gen/$(proto).pb.h out/gen/$(proto).pb.c: $(wildcard $(proto).options))))
 
 # Version, commit and build id: written again only when they change.
 out/gen/version.h: image/deps/version.sh
@@ -95,7 +103,8 @@ host: out/host/gatehouse
 image: out/pc/gatehouse.img out/pc/gatehouse.update
 
 clean:
-	rm -rf $(filter-out out/deps out/host out/pc,$(wildcard out/*)) $(filter-out %/deps,$(wildcard out/host/* out/pc/*))
+	rm -rf $(filter-out out/deps out/host out/pc,$(wildcard out/*)) \
+	  $(filter-out %/deps,$(wildcard out/host/* out/pc/*))
 
 help:
 	@sed -n 's/^# make \(.*\)/  make \1/p' Makefile

@@ -26,14 +26,15 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
 asan_COMMON := $(COMMON) -O1 $(SANITIZE) -fPIE
 fuzz_COMMON := $(COMMON) -O1 $(SANITIZE) -fsanitize=fuzzer-no-link -fPIE
 
-# The pc board has no C library but picolibc and no operating system under it: interrupts may use the
-# stack, the stack protector's canary is a plain global, and frame pointers serve backtraces.
+# The pc board has no C library but picolibc and no operating system under it: interrupts may use
+# the stack, the stack protector's canary is a plain global, and frame pointers serve backtraces.
 # -fbuiltin: picolibc does supply mem*, so fixed-size copies may become plain loads and stores.
 pc_MACHINE := -ffreestanding -fbuiltin -mno-red-zone -fPIE -fvisibility=hidden \
   -fno-asynchronous-unwind-tables -fno-omit-frame-pointer -fcf-protection=none -fno-math-errno
 pc_COMMON := $(COMMON) -O2 $(STACK_PROTECTOR) -mstack-protector-guard=global $(pc_MACHINE)
 pc_C_INCLUDES := -nostdinc -isystem out/pc/deps/include -isystem $(GCC_INCLUDE)
-pc_CXX_INCLUDES := -nostdinc -nostdinc++ -isystem out/pc/deps/include/c++ -isystem $(CXX_INCLUDE) \
+pc_CXX_INCLUDES := -nostdinc -nostdinc++ \
+  -isystem out/pc/deps/include/c++ -isystem $(CXX_INCLUDE) \
   -isystem /usr/include/$(word 2,$(GCC_PATHS))/c++/$(word 1,$(GCC_PATHS)) $(pc_C_INCLUDES)
 
 # Our own code.
@@ -49,7 +50,8 @@ fuzz_CXX := $(CLANG)
 host_CXXFLAGS := -std=c++23 $(host_COMMON) $(LANGUAGE) $(WARNINGS) $(HOST_INCLUDES)
 asan_CXXFLAGS := -std=c++23 $(asan_COMMON) $(LANGUAGE) $(WARNINGS) $(HOST_INCLUDES)
 fuzz_CXXFLAGS := -std=c++2b $(fuzz_COMMON) $(LANGUAGE) -w $(HOST_INCLUDES)
-pc_CXXFLAGS   := -std=c++23 $(pc_COMMON) $(LANGUAGE) -fno-threadsafe-statics $(WARNINGS) $(pc_CXX_INCLUDES)
+pc_CXXFLAGS   := -std=c++23 $(pc_COMMON) $(LANGUAGE) -fno-threadsafe-statics $(WARNINGS) \
+  $(pc_CXX_INCLUDES)
 
 # Generated C (nanopb) and assembly; not ours to warn about.
 host_CFLAGS := -std=gnu11 -w $(host_COMMON) -I. -Iout/gen $(HOST_INCLUDES)
@@ -60,14 +62,15 @@ pc_CFLAGS   := -std=gnu11 -w $(pc_COMMON) -I. -Iout/gen $(pc_C_INCLUDES)
 host_LINK := $(CXX) $(host_COMMON) -pie -Wl,--gc-sections -Wl,-z,relro,-z,now
 asan_LINK := $(CXX) $(asan_COMMON) -pie
 fuzz_LINK := $(CLANG) $(fuzz_COMMON) -fsanitize=fuzzer
-pc_LINK    = $(CXX) $(pc_COMMON) -nostdlib -static-pie -Wl,-T,$(pc_LINKER_SCRIPT) -Wl,--gc-sections \
-  -Wl,--no-dynamic-linker,-z,noexecstack,-z,text,-z,max-page-size=4096,--build-id=none
+pc_LINK    = $(CXX) $(pc_COMMON) -nostdlib -static-pie -Wl,-T,$(pc_LINKER_SCRIPT) \
+  -Wl,--gc-sections,--no-dynamic-linker,-z,noexecstack,-z,text,-z,max-page-size=4096,--build-id=none
 
 # A changed flag rebuilds what it concerns: out/<board>/flags is rewritten when its text differs.
 $(shell mkdir -p out/gen $(BOARDS:%=out/%))
 define flags_file
-ifneq ($$(strip $$(file <out/$(1)/flags)),$$(strip $$($(1)_CXX) $$($(1)_CXXFLAGS) $$($(1)_CFLAGS)))
-$$(file >out/$(1)/flags,$$(strip $$($(1)_CXX) $$($(1)_CXXFLAGS) $$($(1)_CFLAGS)))
+$(1)_FLAGS := $$(strip $$($(1)_CXX) $$($(1)_CXXFLAGS) $$($(1)_CFLAGS))
+ifneq ($$(strip $$(file <out/$(1)/flags)),$$($(1)_FLAGS))
+$$(file >out/$(1)/flags,$$($(1)_FLAGS))
 endif
 endef
 $(foreach board,$(BOARDS),$(eval $(call flags_file,$(board))))

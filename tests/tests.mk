@@ -15,23 +15,27 @@ canary_fuzz_ROOMS := hal
 
 folders = $(patsubst %/,%,$(sort $(dir $(wildcard $(1)))))
 UNIT_TESTS := $(patsubst tests/unit/%,%_test,$(call folders,tests/unit/*/*.cc))
-CONFORMANCE_TESTS := $(patsubst tests/conformance/%,%_conformance_test,$(call folders,tests/conformance/*/*.cc))
+CONFORMANCE_TESTS := \
+  $(patsubst tests/conformance/%,%_conformance_test,$(call folders,tests/conformance/*/*.cc))
 SIM_TESTS := $(if $(wildcard tests/sim/*.cc),sim_test)
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.cc,%,$(wildcard tests/fuzz/*_fuzz.cc))
-BENCHES := $(patsubst tests/bench/%.cc,%,$(wildcard tests/bench/*_bench.cc tests/bench/*/*_bench.cc))
+BENCHES := $(patsubst tests/bench/%.cc,%, \
+  $(wildcard tests/bench/*_bench.cc tests/bench/*/*_bench.cc))
 
 # $(call test_program,NAME,FOLDER)
 define test_program
-$(foreach board,host asan,$(eval $(call program,out/$(board)/tests/$(1),$(board),$(wildcard $(2)/*.cc),\
-  $(or $($(1)_ROOMS),firmware),-lgtest -lgtest_main -lpthread)))
+$(foreach board,host asan,$(eval $(call program,out/$(board)/tests/$(1),$(board),\
+  $(wildcard $(2)/*.cc),$(or $($(1)_ROOMS),firmware),-lgtest -lgtest_main -lpthread)))
 endef
-$(foreach test,$(UNIT_TESTS),$(eval $(call test_program,$(test),tests/unit/$(test:_test=))))
-$(foreach test,$(CONFORMANCE_TESTS),$(eval $(call test_program,$(test),tests/conformance/$(test:_conformance_test=))))
+$(foreach test,$(UNIT_TESTS),\
+  $(eval $(call test_program,$(test),tests/unit/$(test:_test=))))
+$(foreach test,$(CONFORMANCE_TESTS),\
+  $(eval $(call test_program,$(test),tests/conformance/$(test:_conformance_test=))))
 $(foreach test,$(SIM_TESTS),$(eval $(call test_program,$(test),tests/sim)))
-$(foreach fuzz,$(FUZZ_TARGETS),$(eval $(call program,out/fuzz/bin/$(fuzz),fuzz,tests/fuzz/$(fuzz).cc,\
-  $(or $($(fuzz)_ROOMS),firmware))))
-$(foreach bench,$(BENCHES),$(eval $(call program,out/host/bench/$(bench),host,tests/bench/$(bench).cc,\
-  $(or $($(notdir $(bench))_ROOMS),firmware),-lpthread)))
+$(foreach fuzz,$(FUZZ_TARGETS),$(eval $(call program,out/fuzz/bin/$(fuzz),fuzz,\
+  tests/fuzz/$(fuzz).cc,$(or $($(fuzz)_ROOMS),firmware))))
+$(foreach bench,$(BENCHES),$(eval $(call program,out/host/bench/$(bench),host,\
+  tests/bench/$(bench).cc,$(or $($(notdir $(bench))_ROOMS),firmware),-lpthread)))
 
 # What each test group needs built; a group that is not listed is one test program's name.
 unit_NEEDS := $(UNIT_TESTS:%=out/asan/tests/%)
@@ -40,13 +44,15 @@ sim_NEEDS := $(SIM_TESTS:%=out/asan/tests/%)
 system_NEEDS := out/host/gatehouse out/pc/gatehouse.img out/pc/gatehouse.update $(SYSTEM_TEST_NEEDS)
 fuzz_NEEDS := $(FUZZ_TARGETS:%=out/fuzz/bin/%)
 tidy_NEEDS := out/sources
-all_NEEDS := $(unit_NEEDS) $(conformance_NEEDS) $(sim_NEEDS) $(system_NEEDS) $(fuzz_NEEDS) $(tidy_NEEDS)
+all_NEEDS := $(unit_NEEDS) $(conformance_NEEDS) $(sim_NEEDS) $(system_NEEDS) $(fuzz_NEEDS) \
+  $(tidy_NEEDS)
 first-light_NEEDS := $(all_NEEDS)
 named_needs = $(filter $(1:%=out/asan/tests/%_test) $(1:%=out/asan/tests/%_conformance_test) \
   $(1:%=out/fuzz/bin/%_fuzz),$(all_NEEDS))
 
 T ?= all
-test: $(foreach group,$(T),$(or $($(group)_NEEDS),$(call named_needs,$(group)))) | out/deps/.packages-test
+test: $(foreach group,$(T),$(or $($(group)_NEEDS),$(call named_needs,$(group)))) \
+  | out/deps/.packages-test
 	@$(PYTHON) tests/run $(T)
 
 FUZZ_SECONDS ?= 20
@@ -61,12 +67,13 @@ bench_picked = $(foreach bench,$(1),$(if $(filter $(subst *,%,$(B)) $(subst *,%,
 bench: host image $(patsubst %,out/host/bench/%,$(call bench_picked,$(BENCHES))) \
   | out/deps/.packages-test out/deps/.packages-bench
 	@$(if $(call bench_picked,$(BENCHES) $(BENCH_SCRIPTS)),,echo "no benchmark is called $(B)"; exit 1)
-	@set -e; $(foreach bench,$(call bench_picked,$(BENCHES)),echo "== $(bench)"; out/host/bench/$(bench);) \
+	@set -e; \
+	  $(foreach bench,$(call bench_picked,$(BENCHES)),echo "== $(bench)"; out/host/bench/$(bench);) \
 	  $(foreach bench,$(call bench_picked,$(BENCH_SCRIPTS)),echo "== $(bench)"; $(PYTHON) $(bench);)
 
 # Every source that some build compiles, for the rule against dead files.
 out/sources: FORCE
 	@printf '%s\n' $(sort $(ALL_SOURCES)) >$@
 
-check: out/sources out/gen/version.h $(foreach room,$(ROOMS),$(call headers_of,$(room))) | out/deps/.packages-check
+check: out/sources $(call headers_of,$(ROOMS)) | out/deps/.packages-check
 	@TIDY_FLAGS="$(filter-out -f% -g -O%,$(fuzz_CXXFLAGS))" $(PYTHON) tests/tidy/check

@@ -30,7 +30,8 @@ out/host/deps/.sqlite out/pc/deps/.sqlite: out/deps/src/sqlite/.amalgamated
 
 # The lock keeps two makes in one checkout from building the same library at once.
 define library_rule
-out/$(1)/deps/.$(2): out/deps/src/$(2)/.unpacked image/deps/$(2).mk image/deps/library.mk board/board.mk $($(2)_CONFIG)
+out/$(1)/deps/.$(2): out/deps/src/$(2)/.unpacked image/deps/$(2).mk image/deps/library.mk \
+  board/board.mk $($(2)_CONFIG)
 	@mkdir -p $$(@D)
 	+@echo "deps  $(2) for $(1)"; \
 	  flock $$@.lock $$(MAKE) -s -f image/deps/library.mk LIB=$(2) BOARD=$(1) && touch $$@

@@ -7,5 +7,6 @@ expat_CFLAGS = -DXML_NS=1 -DXML_GE=0 -DXML_CONTEXT_BYTES=1024 -DHAVE_ARC4RANDOM_
   -DXML_BUILDING_EXPAT=1 -I$(OBJ) -I$(SRC)/expat/lib
 
 # Its debugging output has nowhere to go.
-expat_INSTALL_HEADERS = cp $(SRC)/expat/lib/expat.h $(SRC)/expat/lib/expat_external.h $(DEPS)/include/ && \
+expat_INSTALL_HEADERS = \
+  cp $(SRC)/expat/lib/expat.h $(SRC)/expat/lib/expat_external.h $(DEPS)/include/ && \
   printf '%s\n' '\#include <stdio.h>' '\#define fprintf(...) ((void)0)' >$(OBJ)/expat_config.h

@@ -108,11 +108,12 @@ def verify(entry):
 
 def parse_one_line_source(line):
     """`deb [signed-by=K] URI SUITE COMPONENT...` -> (uri, suites, keyring), or None."""
-    match = re.match(r"deb(?:-src)?\s+(?:\[(?P<options>[^]]*)\]\s*)?(?P<uri>\S+)\s+(?P<suite>\S+)\s", line)
+    match = re.match(r"deb(?:-src)?\s+(?:\[([^]]*)\]\s*)?(\S+)\s+(\S+)\s", line)
     if not match:
         return None
-    signed = re.search(r"signed-by=(\S+)", match["options"] or "")
-    return match["uri"], [match["suite"]], signed[1] if signed else KEYRING
+    options, uri, suite = match.groups()
+    signed = re.search(r"signed-by=(\S+)", options or "")
+    return uri, [suite], signed[1] if signed else KEYRING
 
 
 def parse_stanza(stanza):
@@ -140,7 +141,10 @@ def machine_mirror(etc=pathlib.Path("/etc")):
     for uri, suites, keyring in filter(None, entries):
         if codename in suites and uri.startswith(("http", "https", "file", "mirror")):
             return uri, keyring
-    raise Fault(f"no Debian mirror for {codename} in /etc/apt; put the files into {DOWNLOADS} by hand")
+    raise Fault(
+        f"no Debian mirror for {codename} in /etc/apt; put the files of image/deps/sources.lock "
+        f"into {DOWNLOADS} by hand"
+    )
 
 
 def apt_options(suite):
@@ -190,7 +194,10 @@ def download():
         log.write_text("")
         options = apt_options(suite)
         if not run_apt([*options, "update"], log):
-            raise Fault(f"cannot read the {suite} source index (see {DEPS}/apt-source.log); is there a network?")
+            raise Fault(
+                f"cannot read the {suite} source index (see {DEPS}/apt-source.log): connect to the "
+                "network and run make deps again"
+            )
         for name, entry in wanted.items():
             print(f"deps: fetching {name} {entry['version']}", flush=True)
             fetch = [*options, "source", "--download-only", "--only-source"]
@@ -212,12 +219,12 @@ def extract(tarball, destination):
     destination.mkdir(parents=True, exist_ok=True)
     command = ["tar", "-x", "-f", tarball, "-C", destination, "--no-same-owner"]
     if subprocess.run(command).returncode != 0:
-        raise Fault(f"cannot unpack {tarball}; are xz-utils and bzip2 installed, and is the disk full?")
+        raise Fault(f"cannot unpack {tarball}: look for a full disk, then run make deps again")
 
 
 def apply_patch(tree, patch):
-    command = ["patch", "-p1", "-s", "-f", "--no-backup-if-mismatch", "-d", tree, "-i", patch.resolve()]
-    done = subprocess.run(command, capture_output=True, text=True)
+    command = ["patch", "-p1", "-s", "-f", "--no-backup-if-mismatch", "-d", tree]
+    done = subprocess.run([*command, "-i", patch.resolve()], capture_output=True, text=True)
     if done.returncode != 0:
         reason = " ".join(done.stdout.split())
         raise Fault(f"{patch} does not apply to {tree.name}: {reason}")

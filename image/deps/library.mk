@@ -14,7 +14,8 @@ ARCHIVE := $(DEPS)/lib/lib$(LIB).a
 
 CFLAGS := -std=gnu11 -w $($(BOARD)_COMMON) $($(LIB)_CFLAGS) $($(LIB)_$(BOARD)_CFLAGS) \
   -Iout/$(BOARD)/deps/include $($(BOARD)_C_INCLUDES)
-SOURCES := $(filter-out $(addprefix $(SRC)/,$($(LIB)_$(BOARD)_SKIP)),$(wildcard $(addprefix $(SRC)/,$($(LIB)_SRCS))))
+SKIPPED := $(addprefix $(SRC)/,$($(LIB)_$(BOARD)_SKIP))
+SOURCES := $(filter-out $(SKIPPED),$(wildcard $(addprefix $(SRC)/,$($(LIB)_SRCS))))
 OBJECTS := $(patsubst $(SRC)/%,$(OBJ)/%.o,$(SOURCES))
 
 $(ARCHIVE): $(OBJECTS)
@@ -26,7 +27,8 @@ $(OBJECTS): $(OBJ)/%.o: $(SRC)/% $(OBJ)/.headers
 	$(CC) $(CFLAGS) -c -o $@ $<
 
 # Headers first: sources are compiled against the installed ones, configuration included.
-$(OBJ)/.headers: $(SRC)/.unpacked image/deps/$(LIB).mk image/deps/library.mk board/board.mk $($(LIB)_CONFIG)
+$(OBJ)/.headers: $(SRC)/.unpacked image/deps/$(LIB).mk image/deps/library.mk board/board.mk \
+  $($(LIB)_CONFIG)
 	mkdir -p $(@D) $(DEPS)/include $(DEPS)/lib
 	$($(LIB)_INSTALL_HEADERS)
 	touch $@

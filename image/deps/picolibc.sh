@@ -28,7 +28,8 @@ log=$prefix/obj/picolibc.log
 if ! {
   meson setup --cross-file "$prefix/obj/picolibc-cross.txt" --prefix "$PWD/$build/install" \
     --libdir lib --includedir include --buildtype plain -Db_staticpic=true -Db_pie=true \
-    -Dmultilib=false -Dpicocrt=false -Dpicocrt-lib=false -Dsemihost=false -Dspecsdir=none -Dtests=false \
+    -Dmultilib=false -Dpicocrt=false -Dpicocrt-lib=false -Dsemihost=false -Dspecsdir=none \
+    -Dtests=false \
     -Dfortify-source=none -Dthread-local-storage=false -Dnewlib-global-errno=true \
     -Dsingle-thread=true -Dstack-protector-guard=global -Dassert-verbose=false \
     -Dnewlib-obsolete-math=false -Dposix-console=false -Dio-long-long=true \

@@ -1,5 +1,6 @@
-# SQLite as its amalgamation (made by image/deps/sqlite-amalgamation.sh): no operating system layer of its own, no
-# threads, no loadable extensions, all memory from one block handed over at start (memsys5).
+# SQLite as its amalgamation (made by image/deps/sqlite-amalgamation.sh): no operating system layer
+# of its own, no threads, no loadable extensions, all memory from one block handed over at start
+# (memsys5).
 sqlite_SRCS := amalgamation/sqlite3.c
 sqlite_CFLAGS := -DSQLITE_OS_OTHER=1 -DSQLITE_THREADSAFE=0 -DSQLITE_ENABLE_MEMSYS5=1 \
   -DSQLITE_OMIT_LOAD_EXTENSION=1 -DSQLITE_OMIT_SHARED_CACHE=1 -DSQLITE_OMIT_DEPRECATED=1 \

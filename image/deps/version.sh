@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes version.h and version.cc into FOLDER, each only when it would change: version.sh VERSION FOLDER
+# version.sh VERSION FOLDER: writes version.h and version.cc there, but only when it changes.
 # The build id names exactly what was compiled: the commit, and any change on top of it.
 set -eu
 version=$1 folder=$2
