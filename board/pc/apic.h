@@ -1,0 +1,34 @@
+// The local APIC (x2APIC where the processor has it, else its memory window), its timer, and the I/O
+// APIC input of the serial port.
+#pragma once
+
+#include <cstdint>
+
+#include "board/pc/acpi.h"
+#include "board/pc/paging.h"
+#include "hal/rt/result.h"
+
+namespace gh::pc {
+
+class LocalApic {
+ public:
+  // Enables the boot processor's APIC with all local interrupts masked.
+  static Result<void> Initialise(PageTables& pages);
+  static void EndOfInterrupt();
+  static uint32_t id();
+
+  // Where a device writes its MSI to reach `vector` on the boot processor.
+  static uint64_t MessageAddress() { return 0xfee00000ull | static_cast<uint64_t>(id() & 0xff) << 12; }
+  static uint32_t MessageData(uint8_t vector) { return vector; }
+
+  // One-shot timer. `tsc_hz` is known by then; the divide clock is measured against it.
+  static void InitialiseTimer(uint64_t tsc_hz);
+  static void ArmTimer(uint64_t tsc_deadline);
+  static const char* timer_name();
+};
+
+// Routes the ISA interrupt `isa_irq` to `vector` on the boot processor, honouring MADT overrides.
+Result<void> RouteIsaInterrupt(PageTables& pages, const MadtInfo& madt, uint8_t isa_irq,
+                               uint8_t vector);
+
+}  // namespace gh::pc

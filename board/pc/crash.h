@@ -1,0 +1,36 @@
+// What happens when we are wrong: a crash record to the console and to RAM that survives the reset,
+// then the reset. Also keeps why the machine was reset.
+//
+// The persistent area is outside the image, named by the loader. Its content is whatever the memory
+// held: everything in it is under a checksum, and a text is only believed within it.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "board/pc/interrupts.h"
+#include "boot/handover.h"
+#include "hal/boot_control.h"
+#include "hal/clock.h"
+
+namespace gh::pc {
+
+// Installs the panic handler. Output works at once, the persistent area when it was given.
+void InitialiseCrash(uint64_t persistent_start, uint64_t persistent_size);
+
+// Reads what the previous run left and marks this run as running. The watchdog knows better than
+// RAM whether it fired: its driver says so with `watchdog_fired`.
+struct PreviousRun {
+  hal::ResetCause cause = hal::ResetCause::kUnknown;
+  std::string_view crash;  // text of the record, "" if none; stays valid
+};
+PreviousRun TakePreviousRun();
+void ClearCrash();
+// Before a wanted restart, so that the next boot can tell it from a crash.
+void MarkRestart();
+
+[[noreturn]] void CrashOnTrap(const TrapFrame& frame);
+// From the timer interrupt: the loop has not turned for too long at `rip`.
+[[noreturn]] void CrashOnHang(uint64_t rip, uint64_t rsp, uint64_t rbp);
+
+}  // namespace gh::pc

@@ -1,0 +1,32 @@
+#include "board/pc/stacks.h"
+
+namespace gh::pc {
+
+[[gnu::section(".bss.guarded")]] MainStack gh_main_stack;
+[[gnu::section(".bss.guarded")]] TrapStack trap_stacks[kTrapStackCount];
+
+std::array<uint64_t, kGuardPageCount> GuardPages() {
+  std::array<uint64_t, kGuardPageCount> pages = {};
+  uint32_t count = 0;
+  pages[count++] = AddressOf(gh_main_stack.guard_below);
+  pages[count++] = AddressOf(gh_main_stack.guard_above);
+  for (const TrapStack& stack : trap_stacks) {
+    pages[count++] = AddressOf(stack.guard_below);
+    pages[count++] = AddressOf(stack.guard_above);
+  }
+  return pages;
+}
+
+bool InStack(uint64_t address) {
+  if (address >= gh_main_stack.bottom() && address < gh_main_stack.top()) {
+    return true;
+  }
+  for (const TrapStack& stack : trap_stacks) {
+    if (address >= stack.bottom() && address < stack.top()) {
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace gh::pc

@@ -1,0 +1,24 @@
+// The stacks of the boot processor, each between guard pages: one to run on, one for every kind of
+// trap that must not trust the stack it interrupted.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "board/pc/image_layout.h"
+#include "board/pc/limits.h"
+
+namespace gh::pc {
+
+using MainStack = GuardedStack<kMainStackSize>;
+using TrapStack = GuardedStack<kTrapStackSize>;
+
+extern "C" MainStack gh_main_stack;
+extern TrapStack trap_stacks[kTrapStackCount];
+
+inline constexpr uint32_t kGuardPageCount = 2 + 2 * kTrapStackCount;
+std::array<uint64_t, kGuardPageCount> GuardPages();
+// True when `address` lies in one of the stacks (not its guards).
+bool InStack(uint64_t address);
+
+}  // namespace gh::pc
