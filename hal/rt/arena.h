@@ -20,7 +20,7 @@ namespace gh {
 struct ArenaAccount {
   const char* name = "";  // "sip/registrar"
   uint64_t bytes = 0;
-  uint64_t items = 0;     // objects the room says these bytes hold, 0 if it does not say
+  uint64_t items = 0;  // objects the room says these bytes hold, 0 if it does not say
 };
 
 class Arena {

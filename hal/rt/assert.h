@@ -40,22 +40,22 @@ constexpr int64_t AssertValue(const T& value) {
 }  // namespace internal
 }  // namespace gh
 
-#define GH_ASSERT(condition)                                    \
-  do {                                                          \
-    if (!(condition)) [[unlikely]] {                            \
-      ::gh::PanicAt(#condition, __FILE__, __LINE__);            \
-    }                                                           \
+#define GH_ASSERT(condition)                         \
+  do {                                               \
+    if (!(condition)) [[unlikely]] {                 \
+      ::gh::PanicAt(#condition, __FILE__, __LINE__); \
+    }                                                \
   } while (false)
 
-#define GH_ASSERT_OP_(left, op, right)                                                  \
-  do {                                                                                  \
-    const auto& gh_left_ = (left);                                                      \
-    const auto& gh_right_ = (right);                                                    \
-    if (!(gh_left_ op gh_right_)) [[unlikely]] {                                        \
-      ::gh::PanicValues(#left " " #op " " #right, __FILE__, __LINE__,                   \
-                        ::gh::internal::AssertValue(gh_left_),                          \
-                        ::gh::internal::AssertValue(gh_right_));                        \
-    }                                                                                   \
+#define GH_ASSERT_OP_(left, op, right)                                \
+  do {                                                                \
+    const auto& gh_left_ = (left);                                    \
+    const auto& gh_right_ = (right);                                  \
+    if (!(gh_left_ op gh_right_)) [[unlikely]] {                      \
+      ::gh::PanicValues(#left " " #op " " #right, __FILE__, __LINE__, \
+                        ::gh::internal::AssertValue(gh_left_),        \
+                        ::gh::internal::AssertValue(gh_right_));      \
+    }                                                                 \
   } while (false)
 
 #define GH_ASSERT_EQ(left, right) GH_ASSERT_OP_(left, ==, right)

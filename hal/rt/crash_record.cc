@@ -16,8 +16,8 @@ constexpr size_t kCrcBytes = 4;
 constexpr size_t kTracePointBytes = 28;
 
 constexpr size_t kFixedBytesMax = kHeadBytes + 5 * 8 + 4 + 3 * 2 + kCrashBuildIdMax +
-                                  kCrashMessageMax + kCrashFileMax + 2 + kCrashRegisterMax * 8 +
-                                  1 + kCrashBacktraceMax * 8 + 1 + 2 + kCrcBytes;
+                                  kCrashMessageMax + kCrashFileMax + 2 + kCrashRegisterMax * 8 + 1 +
+                                  kCrashBacktraceMax * 8 + 1 + 2 + kCrcBytes;
 static_assert(kFixedBytesMax + kCrashTraceMax * kTracePointBytes + kCrashEventTextMax <=
               kCrashRecordBytesMax);
 static_assert(kCrashRegisterMax <= UINT8_MAX && kCrashBacktraceMax <= UINT8_MAX);
@@ -25,7 +25,7 @@ static_assert(kCrashTraceMax <= UINT8_MAX && kCrashEventTextMax <= UINT16_MAX);
 static_assert(kCrashX86RegisterCount <= kCrashRegisterMax);
 
 constexpr const char* kX86Names[kCrashX86RegisterCount] = {
-    "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8",  "r9",
+    "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp",    "r8",  "r9",
     "r10", "r11", "r12", "r13", "r14", "r15", "rip", "rflags", "cr2", "cr3"};
 
 void WriteText(ByteWriter& writer, std::string_view text) {
@@ -184,10 +184,14 @@ void FormatEvents(const CrashRecord& record, ByteWriter& out) {
 
 const char* CrashCauseName(CrashCause cause) {
   switch (cause) {
-    case CrashCause::kAssertion: return "assertion";
-    case CrashCause::kException: return "exception";
-    case CrashCause::kWatchdog: return "watchdog";
-    case CrashCause::kStackOverflow: return "stack overflow";
+    case CrashCause::kAssertion:
+      return "assertion";
+    case CrashCause::kException:
+      return "exception";
+    case CrashCause::kWatchdog:
+      return "watchdog";
+    case CrashCause::kStackOverflow:
+      return "stack overflow";
   }
   return "unknown";
 }
@@ -243,7 +247,8 @@ Result<uint32_t> EncodeCrashRecord(const CrashRecord& record, std::span<uint8_t>
   }
   const size_t room = writer.room() - kTailBytes;
   const auto trace_fit = static_cast<uint32_t>(room / kTracePointBytes);
-  const uint32_t trace_count = std::min({record.trace_count, kCrashTraceMax, trace_fit});
+  GH_ASSERT_LE(record.trace_count, kCrashTraceMax);
+  const uint32_t trace_count = std::min(record.trace_count, trace_fit);
   writer.U8(static_cast<uint8_t>(trace_count));
   for (uint32_t i = record.trace_count - trace_count; i < record.trace_count; ++i) {
     const TracePoint& point = record.trace[i];

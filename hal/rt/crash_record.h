@@ -1,4 +1,5 @@
-// CrashRecord: what the machine knew when it gave up, kept over the reset for the next boot to tell.
+// CrashRecord: what the machine knew when it gave up, kept over the reset for the next boot to
+// tell.
 //
 // A board's panic path fills one (it is static there: a panic has no stack to spare), encodes it to
 // wherever survives a reset, and the next boot decodes it: those bytes may be anything, so Decode
@@ -66,9 +67,9 @@ struct CrashRecord {
   FixedString<kCrashEventTextMax> event_text;         // the last events, as the console showed them
 
   void SetPanic(const PanicInfo& info);
-  void AddRegister(uint64_t value);        // drops what does not fit
-  void AddBacktrace(uint64_t address);     // likewise
-  void SetTrace(const TraceRing& ring);    // the latest points
+  void AddRegister(uint64_t value);          // drops what does not fit
+  void AddBacktrace(uint64_t address);       // likewise
+  void SetTrace(const TraceRing& ring);      // the latest points
   void SetEventText(std::string_view text);  // keeps the end of it
 };
 

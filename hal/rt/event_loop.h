@@ -1,4 +1,5 @@
-// The control plane's loop: poll sources in turn, run due timers, run deferred tasks; to completion.
+// The control plane's loop: poll sources in turn, run due timers, run deferred tasks; to
+// completion.
 //
 // Single-threaded. Each source does bounded work per poll and says whether it has more. RunOnce
 // returns the time by which it wants to be called again: now, if any source has more work.
@@ -47,7 +48,7 @@ class EventLoop {
   // too, while it is polled.
   void Add(Pollable& source);
   void Remove(Pollable& source);
-  void Defer(Task& task);   // no effect when already deferred; from a task: runs in the next turn
+  void Defer(Task& task);  // no effect when already deferred; from a task: runs in the next turn
   void Cancel(Task& task);
   TimerWheel& timers() { return timers_; }
   Instant now() const { return now_; }  // the time of this turn; the same for all its callbacks

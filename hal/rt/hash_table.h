@@ -2,9 +2,10 @@
 //
 // Every operation is O(1): load is at most one entry a bucket, and no chain ever grows beyond
 // kHashChainMax (hal/rt/limits.h), so a lookup compares at most that many entries whatever keys an
-// outsider chooses. Hashing is SipHash-1-3 under a secret key, so chains reach that bound neither by
-// chance nor by design; if one does, the insertion is refused, counted, and nothing else suffers.
-// An entry is in a table at most once for each HashNode member it has. The table does not own.
+// outsider chooses. Hashing is SipHash-1-3 under a secret key, so chains reach that bound neither
+// by chance nor by design; if one does, the insertion is refused, counted, and nothing else
+// suffers. An entry is in a table at most once for each HashNode member it has. The table does not
+// own.
 //
 //   struct Binding { std::string_view aor; HashNode aor_node; };
 //   struct BindingByAor {
@@ -13,9 +14,9 @@
 //   };
 //   HashTable<Binding, &Binding::aor_node, BindingByAor> table(arena, capacity, sip_key);
 //
-// Keys are compared with ==. Text, byte spans, integers and enums are hashed here; for any other key
-// the traits add `static uint64_t HashOf(const SipKey&, const Key&)`. The key of an entry must not
-// change while it is in the table.
+// Keys are compared with ==. Text, byte spans, integers and enums are hashed here; for any other
+// key the traits add `static uint64_t HashOf(const SipKey&, const Key&)`. The key of an entry must
+// not change while it is in the table.
 #pragma once
 
 #include <algorithm>

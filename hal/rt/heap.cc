@@ -53,7 +53,8 @@ Heap::Heap(Arena& arena, uint64_t byte_count, uint32_t owner_count)
 
 Heap::~Heap() { UnpoisonMemory(base_, capacity_); }
 
-// --- Blocks ----------------------------------------------------------------------------------------
+// --- Blocks
+// ----------------------------------------------------------------------------------------
 
 Heap::Block& Heap::Raw(uint32_t index) const {
   return *reinterpret_cast<Block*>(base_ + uint64_t{index} * kUnit);
@@ -104,7 +105,8 @@ uint32_t Heap::IndexOf(const void* p) const {
   return index;
 }
 
-// --- Free lists ------------------------------------------------------------------------------------
+// --- Free lists
+// ------------------------------------------------------------------------------------
 
 Heap::Class Heap::ClassOf(uint32_t units) {
   if (units < kSecondCount) {
@@ -222,7 +224,8 @@ void Heap::TakeUnits(uint32_t index, uint32_t units, uint32_t units_available, u
   MakeFree(index + units, rest, units);
 }
 
-// --- Accounts --------------------------------------------------------------------------------------
+// --- Accounts
+// --------------------------------------------------------------------------------------
 
 void Heap::SetOwner(uint32_t owner) {
   GH_ASSERT_LT(owner, owners_.size());
@@ -261,7 +264,8 @@ void Heap::Book(uint32_t owner, int64_t bytes, int32_t blocks) {
   GH_ASSERT_LE(used_bytes_, capacity_);
 }
 
-// --- The four calls --------------------------------------------------------------------------------
+// --- The four calls
+// --------------------------------------------------------------------------------
 
 void* Heap::Allocate(size_t size) { return AllocateFor(owner_current_, size); }
 
@@ -384,7 +388,8 @@ HeapShape Heap::Inspect() const {
       GH_ASSERT((second_map_[c.first] >> c.second & 1) != 0 && (first_map_ >> c.first & 1) != 0);
       GH_ASSERT(block.free_previous != kNone || free_[c.first][c.second] == index);
       shape.free_bytes += bytes;
-      shape.free_bytes_largest = bytes > shape.free_bytes_largest ? bytes : shape.free_bytes_largest;
+      shape.free_bytes_largest =
+          bytes > shape.free_bytes_largest ? bytes : shape.free_bytes_largest;
       ++shape.free_block_count;
     }
     previous_units = block.units();

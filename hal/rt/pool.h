@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "hal/rt/arena.h"
+#include "hal/rt/sanitizer.h"
 
 namespace gh {
 
@@ -27,6 +28,7 @@ class Pool {
     for (uint32_t i = capacity; i > 0; --i) {
       slots_[i - 1].next_free = first_free_;
       first_free_ = i - 1;
+      PoisonMemory(slots_[i - 1].storage, sizeof(T));
     }
     free_count_ = free_count_min_ = capacity;
   }
@@ -46,6 +48,7 @@ class Pool {
     ++slot.generation;
     --free_count_;
     free_count_min_ = free_count_ < free_count_min_ ? free_count_ : free_count_min_;
+    UnpoisonMemory(slot.storage, sizeof(T));
     return new (slot.storage) T(std::forward<Args>(args)...);
   }
   void Release(T* object) {
@@ -53,6 +56,7 @@ class Pool {
     Slot& slot = slots_[index];
     GH_ASSERT(slot.used);
     object->~T();
+    PoisonMemory(slot.storage, sizeof(T));
     slot.used = false;
     slot.next_free = first_free_;
     first_free_ = index;
@@ -60,7 +64,7 @@ class Pool {
   }
 
   uint32_t IndexOf(const T& object) const {
-    const auto* slot = reinterpret_cast<const Slot*>(&object);
+    const auto* slot = reinterpret_cast<const Slot*>(&object);  // storage comes first
     GH_ASSERT(slot >= slots_.data() && slot < slots_.data() + slots_.size());
     return static_cast<uint32_t>(slot - slots_.data());
   }

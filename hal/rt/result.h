@@ -33,7 +33,7 @@ enum class ErrorCode : uint16_t {
   // Data.
   kMalformed = 40,
   kTruncated = 41,
-  kCorrupt = 42,  // checksum, hash or authentication failure of stored data
+  kCorrupt = 42,      // checksum, hash or authentication failure of stored data
   kUnauthentic = 43,  // signature or MAC does not verify
   kRollback = 44,
   kIncompatible = 45,
@@ -149,20 +149,20 @@ inline constexpr Result<void> Ok() { return {}; }
 }  // namespace gh
 
 // Returns the error of `expression` from the enclosing function, if it has one.
-#define GH_TRY(expression)                    \
-  do {                                        \
-    auto gh_try_result_ = (expression);       \
-    if (!gh_try_result_.ok()) {               \
-      return gh_try_result_.error();          \
-    }                                         \
+#define GH_TRY(expression)              \
+  do {                                  \
+    auto gh_try_result_ = (expression); \
+    if (!gh_try_result_.ok()) {         \
+      return gh_try_result_.error();    \
+    }                                   \
   } while (false)
 
 // GH_TRY_ASSIGN(auto x, F()): declares x from a Result or returns its error.
 #define GH_TRY_CAT2_(a, b) a##b
 #define GH_TRY_CAT_(a, b) GH_TRY_CAT2_(a, b)
-#define GH_TRY_ASSIGN(declaration, expression)                             \
-  auto GH_TRY_CAT_(gh_try_, __LINE__) = (expression);                      \
-  if (!GH_TRY_CAT_(gh_try_, __LINE__).ok()) {                              \
-    return GH_TRY_CAT_(gh_try_, __LINE__).error();                         \
-  }                                                                        \
+#define GH_TRY_ASSIGN(declaration, expression)        \
+  auto GH_TRY_CAT_(gh_try_, __LINE__) = (expression); \
+  if (!GH_TRY_CAT_(gh_try_, __LINE__).ok()) {         \
+    return GH_TRY_CAT_(gh_try_, __LINE__).error();    \
+  }                                                   \
   declaration = std::move(GH_TRY_CAT_(gh_try_, __LINE__)).value()

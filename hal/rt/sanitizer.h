@@ -1,5 +1,6 @@
 // AddressSanitizer annotations: released pool, frame and heap memory is poisoned in sanitizer
-// builds, so that use after release is caught although the memory never leaves us. No cost otherwise.
+// builds, so that use after release is caught although the memory never leaves us. No cost
+// otherwise.
 #pragma once
 
 #include <cstddef>

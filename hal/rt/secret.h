@@ -29,8 +29,8 @@ inline void SecureZero(std::span<uint8_t> bytes) {
   return difference == 0;
 }
 
-// N secret bytes in place, zero until set. There is no conversion to text and no copy: whoever needs
-// the bytes asks for them by name, and a reader sees it.
+// N secret bytes in place, zero until set. There is no conversion to text and no copy: whoever
+// needs the bytes asks for them by name, and a reader sees it.
 template <size_t N>
 class SecretBytes {
  public:

@@ -2,8 +2,8 @@
 // and wait-free. The only thing the two planes share.
 //
 // Indices count up for ever (64 bits) and are masked on use. Each side keeps a copy of the other's
-// index and re-reads it only when the ring looks full or empty, so a batch costs one shared load and
-// one shared store. Exactly one thread may call the producer's methods, and one the consumer's.
+// index and re-reads it only when the ring looks full or empty, so a batch costs one shared load
+// and one shared store. Exactly one thread may call the producer's methods, and one the consumer's.
 #pragma once
 
 #include <algorithm>

@@ -39,7 +39,8 @@ TimerWheel::~TimerWheel() {
   Disarm(firing_);
 }
 
-// --- Lists: as List<Timer>, but a node can be unlinked without knowing which list it is in ---------
+// --- Lists: as List<Timer>, but a node can be unlinked without knowing which list it is in
+// ---------
 
 Timer& TimerWheel::TimerOf(ListNode& node) {
   return reinterpret_cast<Timer&>(node);  // standard layout, first member
@@ -75,7 +76,8 @@ void TimerWheel::Disarm(ListNode& head) {
   }
 }
 
-// --- Ticks -----------------------------------------------------------------------------------------
+// --- Ticks
+// -----------------------------------------------------------------------------------------
 
 // The difference of two int64 values always fits uint64; no overflow whatever the arguments.
 uint64_t TimerWheel::TickAtOrAfter(Instant t) const {
@@ -103,7 +105,8 @@ Instant TimerWheel::InstantOf(uint64_t tick) const {
   return {sum};
 }
 
-// --- Arming ----------------------------------------------------------------------------------------
+// --- Arming
+// ----------------------------------------------------------------------------------------
 
 void TimerWheel::Arm(Timer& timer, Instant deadline) {
   GH_ASSERT(timer.callback_ != nullptr);
@@ -164,10 +167,12 @@ void TimerWheel::Cancel(Timer& timer) {
   }
 }
 
-// --- Time ------------------------------------------------------------------------------------------
+// --- Time
+// ------------------------------------------------------------------------------------------
 
 // The earliest occupied slot: levels are in order of time, so it is the first one of the lowest
-// level in use. `tick` is the first tick of the slot; for far_ (level kLevels) the end of our reach.
+// level in use. `tick` is the first tick of the slot; for far_ (level kLevels) the end of our
+// reach.
 bool TimerWheel::NextOccupied(uint32_t* level, uint64_t* tick) const {
   for (uint32_t i = 0; i < kLevels; ++i) {
     if (occupied_[i] != 0) {
@@ -247,8 +252,8 @@ uint32_t TimerWheel::Advance(Instant now, uint32_t fire_count_max) {
   now_ = now;
   now_tick_ = TickAtOrBefore(now);
   fire_left_ = fire_count_max;
-  move_left_ = fire_count_max == UINT32_MAX ? UINT64_MAX
-                                            : uint64_t{fire_count_max} * kTimerMovePerFireMax;
+  move_left_ =
+      fire_count_max == UINT32_MAX ? UINT64_MAX : uint64_t{fire_count_max} * kTimerMovePerFireMax;
   SpliceBack(late_, firing_);
   do {
     MoveSome();

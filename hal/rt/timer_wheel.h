@@ -12,7 +12,8 @@
 // Invariants: a timer's level is the highest 6-bit digit in which its tick differs from tick_, its
 // slot that digit of its tick. So everything on a level is due before anything above it, digits
 // in use are greater than tick_'s own, and slots are FIFO in arming order even across cascades.
-// Jumps of the clock skip empty slots by their bitmaps; they cost what is due, not what time passed.
+// Jumps of the clock skip empty slots by their bitmaps; they cost what is due, not what time
+// passed.
 #pragma once
 
 #include <array>
@@ -81,8 +82,8 @@ class TimerWheel {
 
   // Fires everything due at `now`, at most `fire_count_max` timers (the rest stay due). Returns how
   // many fired. With a limit it also moves at most kTimerMovePerFireMax times as many timers
-  // between levels, and may so return less than the limit while timers are still due: NextDeadline()
-  // is then not after `now`. `now` never goes back. Not from a callback.
+  // between levels, and may so return less than the limit while timers are still due:
+  // NextDeadline() is then not after `now`. `now` never goes back. Not from a callback.
   uint32_t Advance(Instant now, uint32_t fire_count_max = UINT32_MAX);
   // A time at or before which Advance should next be called; Instant::Max() when no timer is armed.
   // May be earlier than the next expiry (when a cascade is due), never later.
