@@ -1,3 +1,10 @@
-# The appliance as a Linux process.
-$(eval $(call program,out/host/gatehouse,host,$(wildcard board/host/*.cc),firmware))
+# The appliance as a Linux process. The board is a room, so that tests link its parts; main and the
+# heap that replaces malloc are the program's own.
+host_PROGRAM_SRCS := board/host/main.cc board/host/boot_heap.cc
+ROOMS += board_host
+board_host_SRCS := $(filter-out $(host_PROGRAM_SRCS),$(wildcard board/host/*.cc))
+board_host_USES := firmware
+board_host_test_ROOMS := board_host
+$(foreach board,host asan,$(eval $(call room_rules,board_host,$(board))))
+$(eval $(call program,out/host/gatehouse,host,$(host_PROGRAM_SRCS),board_host,-lpthread))
 out/host/gatehouse: out/host/obj/gen/version.o
