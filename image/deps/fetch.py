@@ -162,6 +162,7 @@ def apt_options(suite):
         "Dir::State::lists": state / "lists",
         "Dir::Cache": state / "cache",
         "APT::Sandbox::User": "",
+        "APT::Update::Error-Mode": "any",
         "Acquire::Retries": 2,
         "Acquire::http::Timeout": 30,
     }

@@ -1,0 +1,142 @@
+"""The test runner itself: it must count right, and never call a broken suite a success."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+RUN = pathlib.Path(__file__).resolve().parents[2] / "run"
+
+REPORT = """<testsuites><testsuite name="s">{}</testsuite></testsuites>"""
+GOOD = '<testcase classname="A" name="Good" status="run"/>'
+BAD = '<testcase classname="A" name="Bad" status="run"><failure message="no"/></testcase>'
+SKIPPED = '<testcase classname="A" name="Later" status="run" result="skipped"><skipped/></testcase>'
+
+
+class Tree:
+    """A checkout with made-up test programs."""
+
+    def __init__(self, root):
+        self.root = root
+
+    def program(self, folder, cases, status=0, said=""):
+        source = self.root / f"tests/unit/{folder}/{folder}_test.cc"
+        source.parent.mkdir(parents=True)
+        source.touch()
+        script = ["#!/bin/sh", f"cat <<'SAID'\n{said}\nSAID"]
+        if cases is not None:
+            report = REPORT.format("".join(cases))
+            script.append(f"cat >${{1#--gtest_output=xml:}} <<'REPORT'\n{report}\nREPORT")
+        self.executable(f"out/asan/tests/{folder}_test", [*script, f"exit {status}"])
+
+    def fuzzer(self, name, status):
+        source = self.root / f"tests/fuzz/{name}.cc"
+        source.parent.mkdir(parents=True, exist_ok=True)
+        source.touch()
+        self.executable(f"out/fuzz/bin/{name}", ["#!/bin/sh", f"exit {status}"])
+
+    def executable(self, path, lines):
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n".join(lines) + "\n")
+        file.chmod(0o755)
+
+    def run(self, *groups):
+        environment = dict(os.environ, TEST_ROOT=str(self.root))
+        done = subprocess.run(
+            [sys.executable, RUN, *groups], env=environment, capture_output=True, text=True
+        )
+        assert not done.stderr
+        return done.returncode, done.stdout.splitlines()
+
+
+@pytest.fixture
+def tree(tmp_path):
+    return Tree(tmp_path)
+
+
+def test_success_is_status_0_and_the_sum_alone_on_the_last_line(tree):
+    tree.program("one", [GOOD, GOOD])
+    tree.program("two", [GOOD])
+    status, lines = tree.run()
+    assert (status, lines[-1]) == (0, "3 passed, 0 failed")
+
+
+def test_a_failing_test_is_named_with_its_log(tree):
+    tree.program("one", [GOOD, BAD], status=1)
+    status, lines = tree.run()
+    assert (status, lines[-1]) == (1, "1 passed, 1 failed")
+    assert "FAILED one_test: A.Bad (out/test/one_test.log)" in lines
+
+
+def test_skipped_tests_are_told_apart(tree):
+    tree.program("one", [GOOD, SKIPPED])
+    assert tree.run()[1][-1] == "1 passed, 0 failed, 1 skipped"
+
+
+def test_only_skipped_tests_are_no_success(tree):
+    tree.program("one", [SKIPPED])
+    assert tree.run()[0] == 1
+
+
+def test_a_crash_is_a_failure_of_the_test_it_was_in(tree):
+    said = "[ RUN      ] A.Good\n[       OK ] A.Good (0 ms)\n[ RUN      ] A.Boom"
+    tree.program("one", None, status=139, said=said)
+    status, lines = tree.run()
+    assert (status, lines[-1]) == (1, "1 passed, 1 failed")
+    assert any("died in A.Boom" in line for line in lines)
+
+
+def test_an_old_report_does_not_hide_a_crash(tree):
+    tree.program("one", None, status=1)
+    (tree.root / "out/test").mkdir(parents=True)
+    (tree.root / "out/test/one_test.xml").write_text(REPORT.format(GOOD))
+    assert tree.run()[0] == 1
+
+
+def test_a_bad_exit_status_after_good_tests_is_a_failure(tree):
+    tree.program("one", [GOOD], status=1)
+    assert tree.run()[1][-1] == "1 passed, 1 failed"
+
+
+def test_a_suite_without_tests_is_a_failure(tree):
+    tree.program("one", [])
+    assert tree.run()[1][-1] == "0 passed, 1 failed"
+
+
+def test_a_program_that_was_not_built_is_a_failure(tree):
+    tree.program("one", [GOOD])
+    (tree.root / "out/asan/tests/one_test").unlink()
+    assert tree.run()[1][-1] == "0 passed, 1 failed"
+
+
+def test_nothing_to_run_is_no_success(tree):
+    status, lines = tree.run()
+    assert (status, lines[-1]) == (1, "0 passed, 1 failed")
+
+
+def test_an_unknown_group_is_a_failure(tree):
+    tree.program("one", [GOOD])
+    status, lines = tree.run("one", "typo")
+    assert (status, lines[-1]) == (1, "1 passed, 1 failed")
+
+
+def test_groups_pick_suites(tree):
+    tree.program("one", [GOOD])
+    tree.program("two", [BAD], status=1)
+    assert tree.run("one")[1][-1] == "1 passed, 0 failed"
+    assert tree.run("unit")[1][-1] == "1 passed, 1 failed"
+    assert tree.run("first-light")[1][-1] == "1 passed, 1 failed"
+
+
+def test_a_fuzzer_fails_by_finding_and_the_canary_by_not_finding(tree):
+    tree.fuzzer("wire_fuzz", 77)
+    tree.fuzzer("canary_fuzz", 77)
+    assert tree.run("fuzz")[1][-1] == "1 passed, 1 failed"
+    tree.fuzzer("wire_fuzz", 0)
+    tree.fuzzer("canary_fuzz", 0)
+    status, lines = tree.run("fuzz")
+    assert lines[-1] == "1 passed, 1 failed"
+    assert any("canary_fuzz: found nothing" in line for line in lines)
