@@ -62,12 +62,14 @@
 #define LWIP_RAW 0
 #define LWIP_IGMP 0
 #define LWIP_DHCP 1
-#define LWIP_DHCP_DOES_ACD_CHECK 1
-#define LWIP_ACD 1
+#define LWIP_DHCP_DOES_ACD_CHECK 0 /* conflicts are watched for in net/stack.cc */
+#define LWIP_ACD 0
 #define LWIP_AUTOIP 0
 #define LWIP_DNS 0
-#define LWIP_DHCP_PROVIDE_DNS_SERVERS 0
-#define LWIP_DHCP_GET_NTP_SRV 0
+#define DNS_MAX_SERVERS 4
+#define LWIP_DHCP_PROVIDE_DNS_SERVERS DNS_MAX_SERVERS
+#define LWIP_DHCP_GET_NTP_SRV 1
+#define LWIP_DHCP_MAX_NTP_SERVERS 4
 
 /* IPv6. */
 #define LWIP_IPV6 1
@@ -89,7 +91,6 @@
 #define LWIP_ND6_NUM_ROUTERS 8
 #define LWIP_ND6_MAX_MULTICAST_SOLICIT 3
 #define LWIP_ND6_QUEUEING 1
-#define MEMP_NUM_ND6_QUEUE 64
 #define LWIP_ND6_ALLOW_RA_UPDATES 1
 #define LWIP_ND6_TCP_REACHABILITY_HINTS 1
 #define LWIP_ND6_RDNSS_MAX_DNS_SERVERS 3
@@ -139,10 +140,6 @@
 #define LWIP_HOOK_ETHARP_GET_GW gh_lwip_ip4_gateway
 #define LWIP_HOOK_IP6_ROUTE gh_lwip_ip6_route
 #define LWIP_HOOK_ND6_GET_GW gh_lwip_ip6_gateway
-#define LWIP_HOOK_DHCP_APPEND_OPTIONS(netif, dhcp, state, msg, msg_type, len) \
-  gh_lwip_dhcp_append((netif), (msg_type), (msg), (len))
-#define LWIP_HOOK_DHCP_PARSE_OPTION(netif, dhcp, state, msg, msg_type, option, len, p, offset) \
-  gh_lwip_dhcp_option((netif), (msg_type), (option), (len), (p), (offset))
 #define LWIP_HOOK_MEMP_AVAILABLE(type) gh_lwip_memp_available(type)
 
 #endif

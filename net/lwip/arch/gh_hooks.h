@@ -11,7 +11,6 @@ extern "C" {
 #endif
 
 struct tcp_pcb;
-struct dhcp_msg;
 
 /* Hash of a connection's addresses and ports, keyed per instance. */
 uint32_t gh_lwip_tcp_hash(const ip_addr_t* local, uint16_t local_port, const ip_addr_t* remote,
@@ -29,10 +28,10 @@ struct netif* gh_lwip_ip4_route(const ip4_addr_t* source, const ip4_addr_t* dest
 const ip4_addr_t* gh_lwip_ip4_gateway(struct netif* netif, const ip4_addr_t* destination);
 struct netif* gh_lwip_ip6_route(const ip6_addr_t* source, const ip6_addr_t* destination);
 const ip6_addr_t* gh_lwip_ip6_gateway(struct netif* netif, const ip6_addr_t* destination);
-void gh_lwip_dhcp_append(struct netif* netif, int message_type, struct dhcp_msg* message,
-                         uint16_t* options_size);
-void gh_lwip_dhcp_option(struct netif* netif, int message_type, int option, int size,
-                         struct pbuf* p, int offset);
+/* Servers that DHCP (IPv4) and router advertisements (IPv6) give; lwIP's own DNS client is unused. */
+void dns_setserver(uint8_t index, const ip_addr_t* server);
+const ip_addr_t* dns_getserver(uint8_t index);
+void dhcp_set_ntp_servers(uint8_t count, const ip4_addr_t* servers);
 int gh_lwip_memp_available(int type);
 
 /* Added by lwip-patches/0001-tcp-flat.patch. */
