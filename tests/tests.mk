@@ -52,12 +52,15 @@ named_needs = $(filter $(1:%=out/asan/tests/%_test) $(1:%=out/asan/tests/%_confo
 
 T ?= all
 test: $(foreach group,$(T),$(or $($(group)_NEEDS),$(call named_needs,$(group)))) \
-  | out/deps/.packages-test
+  | out/deps/.packages-test out/deps/.packages-run
 	@$(PYTHON) tests/run $(T)
 
 FUZZ_SECONDS ?= 20
 fuzz: $(fuzz_NEEDS) | out/deps/.packages-test
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTHON) tests/run $(if $(filter all,$(T)),fuzz,$(T:%=fuzz/%))
+
+run: out/pc/gatehouse.img | out/deps/.packages-run
+	@PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/system/run.py
 
 # A benchmark is a program (*_bench.cc) or a script (*_bench.py); B= picks by name.
 B ?= *
