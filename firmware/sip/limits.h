@@ -49,7 +49,7 @@ inline constexpr size_t kKeepAlivePerTurnMax = 8;  // CRLFCRLF answered per read
 
 // Digest.
 inline constexpr size_t kNonceBytes = 48;          // hexadecimal text
-inline constexpr size_t kNonceTableSize = 4096;
+inline constexpr size_t kNonceTableSize = 16384;
 inline constexpr uint32_t kNonceWindow = 64;       // nonce counts accepted out of order
 inline constexpr size_t kCredentialFieldMax = 256;
 inline constexpr size_t kCredentialCountMax = 8;   // (Proxy-)Authorization fields looked at

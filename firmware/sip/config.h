@@ -1,0 +1,130 @@
+// What the operator decides (Config) and what the machine can hold (Capacity).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string_view>
+
+#include "firmware/sip/buffer.h"
+#include "firmware/sip/limits.h"
+#include "hal/rt/time.h"
+#include "net/address.h"
+
+namespace gh::sip {
+
+// Text with a place of its own. Set() says whether it fitted; it is left empty when not.
+template <size_t N>
+class FixedText {
+ public:
+  FixedText() = default;
+  bool Set(std::string_view text) {
+    size_ = text.size() <= N ? static_cast<uint16_t>(text.size()) : uint16_t{0};
+    if (size_ != 0) {
+      std::memcpy(text_.data(), text.data(), size_);
+    }
+    return text.size() <= N;
+  }
+  std::string_view view() const { return {text_.data(), size_}; }
+  bool empty() const { return size_ == 0; }
+
+ private:
+  std::array<char, N> text_ = {};
+  uint16_t size_ = 0;
+};
+
+enum class TransportKind : uint8_t { kUdp, kTcp, kTls };
+std::string_view TransportName(TransportKind kind);  // "UDP"
+
+struct Listener {
+  TransportKind transport = TransportKind::kUdp;
+  net::Endpoint bind;       // address (unspecified: all of that family) and port
+  net::Endpoint advertise;  // what Via and Record-Route say; must be a real address
+};
+
+enum class DigestPolicy : uint8_t {
+  kSha256AndMd5,  // both are offered, SHA-256 first (RFC 8760)
+  kSha256Only,
+  kMd5Only,       // for phones that give up at an algorithm they do not know
+};
+
+struct Config {
+  std::array<FixedText<kDomainBytesMax>, kDomainMax> domains;
+  uint32_t domain_count = 0;
+  std::array<Listener, kListenerMax> listeners;
+  uint32_t listener_count = 0;
+  FixedText<kDomainBytesMax> realm;  // empty: the first domain
+
+  // Registrations.
+  uint32_t expires_min_s = 60;
+  uint32_t expires_max_s = 3600;
+  uint32_t expires_default_s = 3600;
+  uint32_t contacts_per_user_max = 8;
+  bool authenticate_register = true;
+
+  // Requests. Methods in `open_methods` (bit per Method) need no credentials from our own users.
+  bool authenticate_requests = true;
+  uint32_t open_methods = 0;
+  bool sender_must_match = true;       // From is the authenticated user's address of record
+  bool accept_foreign_senders = false; // others may reach our users without credentials
+  bool relay_for_users = true;         // our authenticated users may reach other domains
+  bool record_route = true;
+  DigestPolicy digest = DigestPolicy::kSha256AndMd5;
+  uint32_t nonce_lifetime_s = 300;
+
+  // Timers (RFC 3261 17, Table 4).
+  Duration t1 = Duration::Milliseconds(500);
+  Duration t2 = Duration::Seconds(4);
+  Duration t4 = Duration::Seconds(5);
+  Duration timer_c = Duration::Seconds(185);
+  Duration call_max = Duration::Hours(24);      // a call without any in-dialog request is over
+
+  // Streams.
+  Duration stream_idle = Duration::Minutes(60);
+  Duration stream_unproven = Duration::Seconds(60);  // before the first request that was let in
+  Duration message_deadline = Duration::Seconds(30); // a message that began must end
+
+  // Replies to unauthenticated senders, per source address; a success gives its reply back. 0: off.
+  uint32_t unproven_replies_per_s = 200;
+  uint32_t unproven_replies_burst = 1000;
+  uint32_t retry_after_s = 10;                  // in our 503
+
+  bool AddDomain(std::string_view domain) {
+    return domain_count < kDomainMax && !domain.empty() && domains[domain_count].Set(domain) &&
+           ++domain_count != 0;
+  }
+  bool AddListener(TransportKind transport, const net::Endpoint& bind,
+                   const net::Endpoint& advertise) {
+    if (listener_count == kListenerMax) {
+      return false;
+    }
+    listeners[listener_count++] = {transport, bind, advertise};
+    return true;
+  }
+  bool AddListener(TransportKind transport, const net::Endpoint& at) {
+    return AddListener(transport, at, at);
+  }
+  std::string_view Realm() const {
+    return !realm.empty() || domain_count == 0 ? realm.view() : domains[0].view();
+  }
+};
+
+struct Capacity {
+  uint32_t bindings = 1000;
+  uint32_t binding_overflows = 125;   // bindings with long contact, path or instance
+  uint32_t users = 1000;              // addresses of record with bindings
+  uint32_t server_transactions = 2000;
+  uint32_t client_transactions = 2000;
+  uint32_t proxies = 1000;            // requests being forwarded
+  uint32_t resolutions = 200;         // requests waiting for DNS
+  uint32_t streams = 500;
+  uint32_t calls = 1000;
+  BufferCounts buffers = {2000, 2000, 2000, 200, 16};
+
+  // Everything in proportion to the registrations and to the calls set up per second.
+  static Capacity For(uint32_t registrations, uint32_t streams, uint32_t calls,
+                      uint32_t call_setups_per_s);
+};
+
+}  // namespace gh::sip

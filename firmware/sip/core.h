@@ -1,0 +1,61 @@
+// What every part of the engine shares. Owned by Engine; the parts hold a reference.
+#pragma once
+
+#include "crypto/random.h"
+#include "firmware/sip/buffer.h"
+#include "firmware/sip/config.h"
+#include "firmware/sip/credentials.h"
+#include "firmware/sip/keyed_hash.h"
+#include "firmware/sip/observer.h"
+#include "hal/rt/arena.h"
+#include "hal/rt/timer_wheel.h"
+
+namespace gh::sip {
+
+// Counters since start, for xStatus.
+struct Statistics {
+  uint64_t messages_in = 0;
+  uint64_t requests_in = 0;
+  uint64_t responses_in = 0;
+  uint64_t messages_out = 0;
+  uint64_t dropped_malformed = 0;
+  uint64_t dropped_stray = 0;       // responses and ACKs that belong to nothing
+  uint64_t rate_limited = 0;
+  uint64_t refused = 0;
+  uint64_t overload = 0;            // 503 sent or dropped because a pool was empty
+  uint64_t send_failed = 0;
+  uint64_t registers = 0;
+  uint64_t challenges = 0;
+  uint64_t auth_failures = 0;
+  uint64_t calls_started = 0;
+  uint64_t calls_failed = 0;
+  uint64_t keep_alives = 0;
+};
+
+struct Core {
+  Core(Arena& arena, TimerWheel& timer_wheel, crypto::Random& random_source,
+       Credentials& credential_store, Observer& event_observer, const Capacity& cap)
+      : timers(timer_wheel), random(random_source), credentials(credential_store),
+        observer(event_observer), capacity(cap), buffers(arena, cap.buffers),
+        scratch(arena.NewArray<uint8_t>(kMessageBytesMax + 1)) {
+    key.k0 = random.U64();
+    key.k1 = random.U64();
+    started = timers.now();
+  }
+  KeyedHash Hash(HashPurpose purpose) const { return KeyedHash(key, purpose); }
+  Instant now() const { return timers.now(); }
+
+  Config config;
+  TimerWheel& timers;
+  crypto::Random& random;
+  Credentials& credentials;
+  Observer& observer;
+  Capacity capacity;
+  BufferPool buffers;
+  std::span<uint8_t> scratch;  // where an outgoing message is put together
+  HashKey key;
+  Instant started;
+  Statistics statistics;
+};
+
+}  // namespace gh::sip

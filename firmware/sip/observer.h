@@ -1,0 +1,73 @@
+// What the engine tells the house: one typed call per fact, made where the fact is certain. The
+// appliance turns them into log events. Views are valid during the call.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "firmware/sip/config.h"
+#include "hal/rt/time.h"
+#include "net/address.h"
+
+namespace gh::sip {
+
+struct RegistrationEvent {
+  std::string_view user;     // unescaped
+  std::string_view domain;
+  std::string_view contact;  // URI
+  net::Endpoint source;
+  TransportKind transport = TransportKind::kUdp;
+  uint32_t expires_s = 0;
+};
+
+enum class RefusalReason : uint8_t {
+  kMalformed, kUnauthenticated, kBadCredentials, kStaleNonce, kForbiddenSender, kForbiddenRelay,
+  kUnknownDomain, kUnknownUser, kNotRegistered, kLoop, kTooManyHops, kExtension, kScheme,
+  kMethod, kTooBrief, kTooManyContacts, kOverload, kRateLimited, kMerged, kUnreachable, kCseq,
+};
+std::string_view RefusalReasonName(RefusalReason reason);  // "bad-credentials"
+
+struct RefusalEvent {
+  RefusalReason reason = RefusalReason::kMalformed;
+  uint16_t status = 0;        // 0: dropped without a reply
+  std::string_view method;
+  std::string_view from;      // URI, may be empty
+  std::string_view to;
+  std::string_view user;      // of the credentials, may be empty
+  std::string_view detail;
+  net::Endpoint source;
+  TransportKind transport = TransportKind::kUdp;
+};
+
+enum class CallEnd : uint8_t { kByCaller, kByCallee, kTimeout, kDisconnected };
+std::string_view CallEndName(CallEnd end);
+
+struct CallEvent {
+  uint64_t id = 0;            // of the call table, for correlation
+  std::string_view caller;    // URI
+  std::string_view callee;
+  std::string_view call_id;   // may be cut
+  net::Endpoint caller_address;
+  net::Endpoint callee_address;
+  Duration duration;          // from answer to end; 0 at the start
+  CallEnd end = CallEnd::kByCaller;
+};
+
+class Observer {
+ public:
+  virtual void OnRegistered(const RegistrationEvent& event) = 0;    // a new binding
+  virtual void OnRefreshed(const RegistrationEvent& event) = 0;     // an old one extended
+  virtual void OnUnregistered(const RegistrationEvent& event) = 0;  // by its owner or operator
+  virtual void OnExpired(const RegistrationEvent& event) = 0;
+  virtual void OnRefused(const RefusalEvent& event) = 0;
+  virtual void OnCallStarted(const CallEvent& event) = 0;
+  virtual void OnCallEnded(const CallEvent& event) = 0;
+  // An attempt that got a final failure: its status.
+  virtual void OnCallFailed(const CallEvent& event, uint16_t status) = 0;
+  virtual void OnListenFailed(const Listener& listener, const char* why) = 0;
+
+ protected:
+  ~Observer() = default;
+};
+
+}  // namespace gh::sip

@@ -1,0 +1,571 @@
+#include "firmware/sip/transport.h"
+
+#include <algorithm>
+
+namespace gh::sip {
+namespace {
+
+net::StreamKind KindOf(TransportKind transport) {
+  return transport == TransportKind::kTls ? net::StreamKind::kTls : net::StreamKind::kTcp;
+}
+
+constexpr size_t kPingSize = 4;  // CRLFCRLF
+
+bool IsCrlf(std::span<const uint8_t> data) {
+  return data.size() >= 2 && data[0] == '\r' && data[1] == '\n';
+}
+
+}  // namespace
+
+SipTransport::SipTransport(Core& core, Arena& arena, net::DatagramService& datagrams,
+                           net::StreamService& streams, TransportUser& user)
+    : core_(core),
+      datagrams_(datagrams),
+      streams_(streams),
+      user_(user),
+      connections_(arena, core.capacity.streams),
+      by_stream_(arena, core.capacity.streams),
+      by_remote_(arena, core.capacity.streams) {}
+
+SipTransport::~SipTransport() { Close(); }
+
+uint32_t SipTransport::Listen() {
+  // A socket stays when the configuration still has its place, transport and address.
+  for (uint32_t i = 0; i < kListenerMax; ++i) {
+    Socket& socket = sockets_[i];
+    const Listener& wanted = core_.config.listeners[i];
+    const bool keep = i < core_.config.listener_count && socket.transport == wanted.transport &&
+                      socket.bind == wanted.bind;
+    if (socket.open && !keep) {
+      CloseOne(socket);
+    }
+  }
+  uint32_t open = 0;
+  for (uint32_t i = 0; i < core_.config.listener_count; ++i) {
+    open += sockets_[i].open || OpenOne(i) ? 1 : 0;
+  }
+  return open;
+}
+
+bool SipTransport::OpenOne(uint32_t index) {
+  const Listener& listener = core_.config.listeners[index];
+  Socket& socket = sockets_[index];
+  socket.transport = listener.transport;
+  socket.bind = listener.bind;
+  if (listener.transport == TransportKind::kUdp) {
+    auto id = datagrams_.OpenDatagram(listener.bind, *this);
+    if (!id.ok()) {
+      core_.observer.OnListenFailed(listener, id.error().what);
+      return false;
+    }
+    socket.id = *id;
+  } else {
+    net::StreamOptions options;
+    options.kind = KindOf(listener.transport);
+    auto id = streams_.Listen(listener.bind, options, *this);
+    if (!id.ok()) {
+      core_.observer.OnListenFailed(listener, id.error().what);
+      return false;
+    }
+    socket.listener = *id;
+  }
+  socket.open = true;
+  return true;
+}
+
+void SipTransport::CloseOne(Socket& socket) {
+  if (socket.transport == TransportKind::kUdp) {
+    datagrams_.CloseDatagram(socket.id);
+  } else {
+    streams_.CloseListener(socket.listener);
+  }
+  socket = {};
+}
+
+void SipTransport::Close() {
+  for (Socket& socket : sockets_) {
+    if (socket.open) {
+      CloseOne(socket);
+    }
+  }
+  for (uint32_t i = 0; i < connections_.capacity(); ++i) {
+    if (Connection* connection = connections_.At(i)) {
+      Drop(*connection, true);
+    }
+  }
+}
+
+// --- Which listener ------------------------------------------------------------------------------
+
+std::optional<uint8_t> SipTransport::ListenerFor(TransportKind transport,
+                                                 net::IpFamily family) const {
+  for (uint8_t i = 0; i < core_.config.listener_count; ++i) {
+    const Listener& listener = core_.config.listeners[i];
+    if (sockets_[i].open && listener.transport == transport &&
+        listener.advertise.address.family == family) {
+      return i;
+    }
+  }
+  return std::nullopt;
+}
+
+uint8_t SipTransport::ListenerOf(TransportKind transport, const net::Endpoint& local) const {
+  uint8_t fallback = 0;
+  for (uint8_t i = 0; i < core_.config.listener_count; ++i) {
+    const Listener& listener = core_.config.listeners[i];
+    if (!sockets_[i].open || listener.transport != transport ||
+        listener.advertise.address.family != local.address.family) {
+      continue;
+    }
+    if (listener.advertise.address == local.address || listener.bind.address == local.address) {
+      return i;
+    }
+    fallback = i;
+  }
+  return fallback;
+}
+
+bool SipTransport::IsOurs(const net::Endpoint& endpoint) const {
+  for (uint8_t i = 0; i < core_.config.listener_count; ++i) {
+    const Listener& listener = core_.config.listeners[i];
+    if (listener.advertise == endpoint || listener.bind == endpoint) {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool SipTransport::IsAllowedTarget(const net::Endpoint& endpoint) const {
+  const net::IpAddress& a = endpoint.address;
+  if (a.is_unspecified() || a.is_multicast() || endpoint.port == 0) {
+    return false;
+  }
+  if (a.is_v4() && (a.bytes[0] == 0 || a.bytes[0] >= 240)) {  // this network, class E, broadcast
+    return false;
+  }
+  return !IsOurs(endpoint);
+}
+
+// --- Connections ---------------------------------------------------------------------------------
+
+uint64_t SipTransport::StreamHash(net::StreamId id) const {
+  return core_.Hash(kHashConnection).Add(uint64_t{id.index} << 32 | id.generation).Value();
+}
+
+uint64_t SipTransport::RemoteHash(TransportKind transport, const net::Endpoint& remote) const {
+  return core_.Hash(kHashConnection)
+      .Add(std::span<const uint8_t>(remote.address.bytes))
+      .Add(uint64_t{remote.port} << 8 | static_cast<uint64_t>(transport))
+      .Value();
+}
+
+SipTransport::Connection* SipTransport::Find(net::StreamId id) const {
+  return by_stream_.Find(StreamHash(id), [id](const Connection& c) { return c.id == id; });
+}
+
+SipTransport::Connection* SipTransport::FindRemote(TransportKind transport,
+                                                   const net::Endpoint& remote) const {
+  return by_remote_.Find(RemoteHash(transport, remote), [&](const Connection& c) {
+    return c.flow.remote == remote && c.flow.transport == transport;
+  });
+}
+
+SipTransport::Connection* SipTransport::AddConnection(net::StreamId id, const Flow& flow,
+                                                      bool open) {
+  Connection* connection = connections_.Allocate();
+  if (connection == nullptr) {
+    return nullptr;
+  }
+  connection->id = id;
+  connection->flow = flow;
+  connection->flow.stream = id;
+  connection->transport = this;
+  connection->open = open;
+  connection->last_used = core_.now();
+  connection->timer.Set(
+      [](Timer&, void* context) {
+        auto* self = static_cast<Connection*>(context);
+        self->transport->OnTimer(*self);
+      },
+      connection);
+  by_stream_.Insert(*connection, StreamHash(id));
+  by_remote_.Insert(*connection, RemoteHash(flow.transport, flow.remote));
+  ArmTimer(*connection);
+  return connection;
+}
+
+// Part of a ping may wait for the rest as long as it likes.
+bool SipTransport::IsMessageBegun(const Connection& connection) {
+  return connection.assembly != nullptr && connection.assembly->size >= kPingSize;
+}
+
+void SipTransport::ArmTimer(Connection& connection) {
+  const Duration idle =
+      connection.proven ? core_.config.stream_idle : core_.config.stream_unproven;
+  Instant deadline = connection.last_used + idle;
+  if (IsMessageBegun(connection)) {
+    deadline = std::min(deadline, connection.message_began + core_.config.message_deadline);
+  }
+  core_.timers.Arm(connection.timer, deadline);
+}
+
+void SipTransport::OnTimer(Connection& connection) {
+  const Duration idle =
+      connection.proven ? core_.config.stream_idle : core_.config.stream_unproven;
+  const bool stuck = IsMessageBegun(connection) &&
+                     core_.now() >= connection.message_began + core_.config.message_deadline;
+  if (!stuck && core_.now() < connection.last_used + idle) {
+    ArmTimer(connection);  // used since the timer was armed
+    return;
+  }
+  Drop(connection, stuck);
+}
+
+// The service reports nothing more for a stream that we dropped and no longer know.
+void SipTransport::Drop(Connection& connection, bool abort) {
+  const net::StreamId id = connection.id;
+  Forget(connection);
+  if (abort) {
+    streams_.AbortStream(id);
+  } else {
+    streams_.CloseStream(id);
+  }
+}
+
+void SipTransport::Forget(Connection& connection) {
+  by_stream_.Remove(connection);
+  by_remote_.Remove(connection);
+  core_.timers.Cancel(connection.timer);
+  core_.buffers.Release(connection.assembly);
+  connection.assembly = nullptr;
+  while (Buffer* buffer = connection.queue.PopFront()) {
+    core_.buffers.Release(buffer);
+  }
+  // A user's reaction may end other users: take one at a time.
+  while (FlowUser* user = connection.users.PopFront()) {
+    user->lost(*user);
+  }
+  connections_.Release(&connection);
+}
+
+bool SipTransport::IsAlive(const Flow& flow) {
+  return !flow.is_reliable() || Find(flow.stream) != nullptr;
+}
+
+void SipTransport::Watch(const Flow& flow, FlowUser& user) {
+  if (!flow.is_reliable()) {
+    return;
+  }
+  if (Connection* connection = Find(flow.stream)) {
+    connection->users.PushBack(user);
+  }
+}
+
+void SipTransport::Unwatch(const Flow& flow, FlowUser& user) {
+  Connection* connection = Find(flow.stream);
+  GH_ASSERT(connection != nullptr);
+  connection->users.Remove(user);
+}
+
+void SipTransport::Prove(const Flow& flow) {
+  if (!flow.is_reliable()) {
+    return;
+  }
+  if (Connection* connection = Find(flow.stream); connection != nullptr && !connection->proven) {
+    connection->proven = true;
+    ArmTimer(*connection);
+  }
+}
+
+// --- Sending -------------------------------------------------------------------------------------
+
+Result<Flow> SipTransport::FlowTo(TransportKind transport, const net::Endpoint& remote) {
+  if (!IsAllowedTarget(remote)) {
+    return Error(ErrorCode::kPermissionDenied, "target address not allowed");
+  }
+  const auto listener = ListenerFor(transport, remote.address.family);
+  if (!listener) {
+    return Error(ErrorCode::kUnsupported, "no listener of that transport");
+  }
+  Flow flow;
+  flow.remote = remote;
+  flow.transport = transport;
+  flow.listener = *listener;
+  flow.local = core_.config.listeners[*listener].advertise;
+  if (transport == TransportKind::kUdp) {
+    flow.socket = sockets_[*listener].id;
+    flow.local = core_.config.listeners[*listener].bind;
+    return flow;
+  }
+  if (Connection* connection = FindRemote(transport, remote)) {
+    return connection->flow;
+  }
+  if (connections_.free_count() == 0) {
+    return Error(ErrorCode::kExhausted, "streams");
+  }
+  net::StreamOptions options;
+  options.kind = KindOf(transport);
+  GH_TRY_ASSIGN(const net::StreamId id, streams_.Connect(remote, options, *this));
+  Connection* connection = AddConnection(id, flow, false);
+  GH_ASSERT(connection != nullptr);
+  return connection->flow;
+}
+
+Result<void> SipTransport::Send(const Flow& flow, std::span<const uint8_t> data) {
+  ++core_.statistics.messages_out;
+  Result<void> result;
+  if (!flow.is_reliable()) {
+    result = datagrams_.SendDatagram(flow.socket, flow.remote, data, flow.local.address);
+  } else {
+    Connection* connection = Find(flow.stream);
+    if (connection == nullptr) {
+      result = Error(ErrorCode::kClosed, "stream");
+    } else if (!connection->open || !connection->queue.empty()) {
+      result = Enqueue(*connection, data);
+    } else {
+      connection->last_used = core_.now();
+      result = streams_.SendStream(connection->id, data);
+      if (result.code() == ErrorCode::kWouldBlock) {
+        result = Enqueue(*connection, data);
+      }
+    }
+  }
+  core_.statistics.send_failed += result.ok() ? 0 : 1;
+  return result;
+}
+
+Result<void> SipTransport::Enqueue(Connection& connection, std::span<const uint8_t> data) {
+  if (connection.queue.size() >= kStreamQueueMax) {
+    return Error(ErrorCode::kExhausted, "stream queue");
+  }
+  Buffer* buffer = core_.buffers.Copy(data);
+  if (buffer == nullptr) {
+    return Error(ErrorCode::kExhausted, "buffers");
+  }
+  connection.queue.PushBack(*buffer);
+  return Ok();
+}
+
+void SipTransport::OnStreamWritable(net::StreamId id) {
+  Connection* connection = Find(id);
+  while (connection != nullptr && connection->open) {
+    Buffer* buffer = connection->queue.front();
+    if (buffer == nullptr) {
+      return;
+    }
+    const Result<void> sent = streams_.SendStream(id, buffer->bytes());
+    if (sent.code() == ErrorCode::kWouldBlock) {
+      return;
+    }
+    connection->queue.Remove(*buffer);
+    core_.buffers.Release(buffer);
+    connection->last_used = core_.now();
+    if (!sent.ok()) {
+      ++core_.statistics.send_failed;
+      Drop(*connection, true);
+      return;
+    }
+  }
+}
+
+// --- Receiving -----------------------------------------------------------------------------------
+
+void SipTransport::OnDatagram(const net::DatagramInfo& info, std::span<uint8_t> data) {
+  Flow flow;
+  flow.remote = info.remote;
+  flow.local = info.local;
+  flow.socket = info.socket;
+  flow.transport = TransportKind::kUdp;
+  for (uint8_t i = 0; i < core_.config.listener_count; ++i) {
+    if (sockets_[i].open && sockets_[i].id == info.socket) {
+      flow.listener = i;
+    }
+  }
+  // Keep-alives: CRLF alone (also double) is answered by silence, or over UDP by nothing at all
+  // (RFC 5626 uses STUN there); leading CRLF before a message is skipped (RFC 3261 7.5).
+  std::span<const uint8_t> rest = data;
+  while (IsCrlf(rest)) {
+    rest = rest.subspan(2);
+  }
+  if (rest.size() < 4) {
+    ++core_.statistics.keep_alives;
+    return;
+  }
+  user_.OnPacket(flow, rest);
+}
+
+bool SipTransport::OnStreamOpen(net::StreamId id, const net::StreamInfo& info) {
+  if (!info.accepted) {
+    Connection* connection = Find(id);
+    if (connection == nullptr) {
+      return false;
+    }
+    connection->open = true;
+    connection->flow.local = info.local;
+    connection->last_used = core_.now();
+    OnStreamWritable(id);
+    return true;
+  }
+  Flow flow;
+  flow.remote = info.remote;
+  flow.local = info.local;
+  flow.transport =
+      info.kind == net::StreamKind::kTls ? TransportKind::kTls : TransportKind::kTcp;
+  flow.listener = ListenerOf(flow.transport, info.local);
+  return AddConnection(id, flow, true) != nullptr;
+}
+
+void SipTransport::OnStreamClosed(net::StreamId id, net::StreamClose /*why*/) {
+  if (Connection* connection = Find(id)) {
+    Forget(*connection);
+  }
+}
+
+size_t SipTransport::OnStreamData(net::StreamId id, std::span<uint8_t> data) {
+  Connection* connection = Find(id);
+  if (connection == nullptr) {
+    return data.size();
+  }
+  connection->last_used = core_.now();
+  if (connection->assembly == nullptr) {
+    const auto used = TakeMessages(*connection, data);
+    connection = Find(id);
+    if (!used || connection == nullptr) {
+      return data.size();
+    }
+    if (*used < data.size()) {
+      Keep(*connection, data.subspan(*used));
+    }
+    return data.size();
+  }
+  if (!Keep(*connection, data)) {
+    return data.size();
+  }
+  // The assembly is taken out while its messages are handled: they may end the stream.
+  Buffer* assembly = connection->assembly;
+  connection->assembly = nullptr;
+  const auto used = TakeMessages(*connection, assembly->bytes());
+  connection = Find(id);
+  if (!used || connection == nullptr) {
+    core_.buffers.Release(assembly);
+    return data.size();
+  }
+  if (*used == 0) {
+    connection->assembly = assembly;
+    return data.size();
+  }
+  if (*used < assembly->size) {
+    Keep(*connection, assembly->bytes().subspan(*used));
+  }
+  core_.buffers.Release(assembly);
+  return data.size();
+}
+
+// Appends to the assembly, moving to a larger buffer when needed. False when the stream was dropped.
+bool SipTransport::Keep(Connection& connection, std::span<const uint8_t> rest) {
+  Buffer* old = connection.assembly;
+  const size_t old_size = old == nullptr ? 0 : old->size;
+  if (old == nullptr) {
+    connection.scanned = 0;
+    connection.message_began = core_.now();
+  }
+  if (old == nullptr || old->capacity - old->size < rest.size()) {
+    const size_t size = old_size + rest.size();
+    Buffer* grown = size <= kBufferSizes.back() ? core_.buffers.Allocate(size) : nullptr;
+    if (grown == nullptr) {
+      ++core_.statistics.overload;
+      Drop(connection, true);
+      return false;
+    }
+    if (old != nullptr) {
+      std::memcpy(grown->data, old->data, old_size);
+    }
+    grown->size = static_cast<uint32_t>(old_size);
+    core_.buffers.Release(old);
+    connection.assembly = grown;
+  }
+  Buffer* assembly = connection.assembly;
+  std::memcpy(assembly->data + assembly->size, rest.data(), rest.size());
+  assembly->size += static_cast<uint32_t>(rest.size());
+  if (old_size < kPingSize) {
+    ArmTimer(connection);
+  }
+  return true;
+}
+
+std::optional<size_t> SipTransport::MessageSize(Connection& connection,
+                                                std::span<const uint8_t> data,
+                                                const char*& fault) {
+  // The last three bytes seen before may begin the empty line.
+  const size_t from = connection.scanned > 3 ? connection.scanned - 3 : 0;
+  const auto end = Message::FindHeaderEnd(data, from);
+  if (!end) {
+    connection.scanned = data.size();
+    fault = data.size() >= kMessageBytesMax ? "header section too large" : nullptr;
+    return std::nullopt;
+  }
+  const auto length = Message::FindContentLength(data.first(*end));
+  if (!length) {
+    fault = "no Content-Length";
+    return std::nullopt;
+  }
+  if (uint64_t{*end} + *length > kMessageBytesMax) {
+    fault = "message too large";
+    return std::nullopt;
+  }
+  const size_t size = *end + *length;
+  connection.scanned = *end - 4;
+  return size <= data.size() ? std::optional<size_t>(size) : std::nullopt;
+}
+
+std::optional<size_t> SipTransport::TakeMessages(Connection& connection,
+                                                 std::span<const uint8_t> data) {
+  const net::StreamId id = connection.id;
+  size_t at = 0;
+  size_t answered = 0;
+  while (at < data.size()) {
+    const auto rest = data.subspan(at);
+    if (rest[0] == '\r') {
+      if (rest.size() >= 4 && IsCrlf(rest) && IsCrlf(rest.subspan(2))) {
+        at += 4;  // ping; pong is one CRLF (RFC 5626 3.5.1)
+        ++core_.statistics.keep_alives;
+        if (answered++ < kKeepAlivePerTurnMax) {
+          constexpr uint8_t kPong[] = {'\r', '\n'};
+          streams_.SendStream(id, kPong).ignore("the next ping will tell");
+        }
+        connection.scanned = 0;
+        continue;
+      }
+      // A lone CRLF before a message, or the first half of a ping still on its way.
+      if (rest.size() >= 3 && IsCrlf(rest) && rest[2] != '\r') {
+        at += 2;
+        continue;
+      }
+      if (rest.size() <= 3) {
+        break;
+      }
+    }
+    const char* fault = nullptr;
+    const auto size = MessageSize(connection, rest, fault);
+    if (fault != nullptr) {
+      const Flow flow = connection.flow;
+      user_.OnUnframed(flow, fault);
+      if (Connection* still = Find(id)) {
+        Drop(*still, false);
+      }
+      return std::nullopt;
+    }
+    if (!size) {
+      break;
+    }
+    connection.scanned = 0;
+    at += *size;
+    user_.OnPacket(connection.flow, rest.first(*size));
+    if (Find(id) == nullptr) {
+      return std::nullopt;
+    }
+  }
+  return at;
+}
+
+}  // namespace gh::sip

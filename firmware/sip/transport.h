@@ -1,0 +1,134 @@
+// Sockets and streams: receives messages, frames streams by Content-Length (RFC 3261 18.3), sends,
+// connects, and keeps connections for reuse. Knows nothing of transactions.
+//
+// A stream costs no buffer while nothing is half-received or waiting to be sent. A message that
+// began must end within `message_deadline`; a stream nobody proved himself on is closed after
+// `stream_unproven`, an idle one after `stream_idle`.
+#pragma once
+
+#include <span>
+
+#include "firmware/sip/core.h"
+#include "firmware/sip/flow.h"
+#include "firmware/sip/message.h"
+#include "firmware/sip/table.h"
+#include "hal/rt/pool.h"
+#include "net/datagram.h"
+#include "net/stream.h"
+
+namespace gh::sip {
+
+// Whoever wants to know that a stream is gone (client transactions). Linked while it matters.
+struct FlowUser {
+  ListNode node;
+  void (*lost)(FlowUser& user) = nullptr;
+};
+
+class TransportUser {
+ public:
+  // One whole message (stream) or datagram. `data` is ours until the call returns.
+  virtual void OnPacket(const Flow& flow, std::span<const uint8_t> data) = 0;
+  // Bytes on a stream that can never become a message; the stream is closed after the call.
+  virtual void OnUnframed(const Flow& flow, const char* why) = 0;
+
+ protected:
+  ~TransportUser() = default;
+};
+
+class SipTransport final : private net::DatagramHandler, private net::StreamHandler {
+ public:
+  SipTransport(Core& core, Arena& arena, net::DatagramService& datagrams,
+               net::StreamService& streams, TransportUser& user);
+  ~SipTransport();
+
+  // Opens what the configuration lists and closes what it no longer lists. Failures are reported
+  // to the observer; the count of open listeners is returned.
+  uint32_t Listen();
+  void Close();
+
+  // Sends now, or queues on a stream that is connecting or full. kUnreachable, kExhausted,
+  // kTooLarge, kClosed.
+  Result<void> Send(const Flow& flow, std::span<const uint8_t> data);
+  // A flow to `remote`: the socket of that family, an open stream to it, or a new one.
+  // kUnsupported when there is no listener of that transport and family.
+  Result<Flow> FlowTo(TransportKind transport, const net::Endpoint& remote);
+  // Whether a stream flow still exists (datagram flows always do).
+  bool IsAlive(const Flow& flow);
+  // Told once when the stream dies; no effect for datagrams.
+  void Watch(const Flow& flow, FlowUser& user);
+  void Unwatch(const Flow& flow, FlowUser& user);
+  // The sender on this flow was let in: the stream may stay.
+  void Prove(const Flow& flow);
+
+  const Listener& listener(const Flow& flow) const { return core_.config.listeners[flow.listener]; }
+  bool IsOurs(const net::Endpoint& endpoint) const;  // one of our listening endpoints
+  // Whether we may send there at all: not to broadcast, multicast, unspecified or ourselves.
+  bool IsAllowedTarget(const net::Endpoint& endpoint) const;
+  uint32_t stream_count() const { return connections_.used_count(); }
+  uint32_t stream_capacity() const { return connections_.capacity(); }
+  static constexpr uint64_t bytes_per_stream() { return Pool<Connection>::bytes_per_item(); }
+
+ private:
+  struct Connection {
+    TableNode<Connection> by_stream;
+    TableNode<Connection> by_remote;
+    net::StreamId id;
+    Flow flow;
+    Timer timer;
+    SipTransport* transport = nullptr;
+    Buffer* assembly = nullptr;    // a message that has not all arrived
+    size_t scanned = 0;            // of the assembly, for the end of its header section
+    BufferQueue queue;             // waiting for room
+    List<FlowUser, &FlowUser::node> users;
+    Instant last_used;
+    Instant message_began;
+    bool open = false;
+    bool proven = false;
+  };
+  struct Socket {
+    net::SocketId id;
+    net::ListenerId listener;
+    net::Endpoint bind;
+    TransportKind transport = TransportKind::kUdp;
+    bool open = false;
+  };
+
+  void OnDatagram(const net::DatagramInfo& info, std::span<uint8_t> data) override;
+  bool OnStreamOpen(net::StreamId id, const net::StreamInfo& info) override;
+  size_t OnStreamData(net::StreamId id, std::span<uint8_t> data) override;
+  void OnStreamWritable(net::StreamId id) override;
+  void OnStreamClosed(net::StreamId id, net::StreamClose why) override;
+
+  bool OpenOne(uint32_t index);
+  void CloseOne(Socket& socket);
+  std::optional<uint8_t> ListenerFor(TransportKind transport, net::IpFamily family) const;
+  uint8_t ListenerOf(TransportKind transport, const net::Endpoint& local) const;
+  uint64_t StreamHash(net::StreamId id) const;
+  uint64_t RemoteHash(TransportKind transport, const net::Endpoint& remote) const;
+  Connection* Find(net::StreamId id) const;
+  Connection* FindRemote(TransportKind transport, const net::Endpoint& remote) const;
+  Connection* AddConnection(net::StreamId id, const Flow& flow, bool open);
+  void Drop(Connection& connection, bool abort);
+  void Forget(Connection& connection);
+  void OnTimer(Connection& connection);
+  void ArmTimer(Connection& connection);
+  static bool IsMessageBegun(const Connection& connection);
+  Result<void> Enqueue(Connection& connection, std::span<const uint8_t> data);
+  // Consumes whole messages from `data`; the count of bytes used, or nothing when the stream is
+  // beyond repair (and already gone).
+  std::optional<size_t> TakeMessages(Connection& connection, std::span<const uint8_t> data);
+  std::optional<size_t> MessageSize(Connection& connection, std::span<const uint8_t> data,
+                                    const char*& fault);
+  bool Keep(Connection& connection, std::span<const uint8_t> rest);
+
+  Core& core_;
+  net::DatagramService& datagrams_;
+  net::StreamService& streams_;
+  TransportUser& user_;
+  std::array<Socket, kListenerMax> sockets_;
+  Pool<Connection> connections_;
+  Table<Connection, &Connection::by_stream> by_stream_;
+  Table<Connection, &Connection::by_remote> by_remote_;
+};
+
+}  // namespace gh::sip

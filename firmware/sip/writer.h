@@ -1,0 +1,39 @@
+// Messages we write: responses of our own, ACK and CANCEL made from a request we sent, and the pieces
+// a forwarded message is put together from.
+#pragma once
+
+#include <string_view>
+
+#include "firmware/sip/flow.h"
+#include "firmware/sip/message.h"
+#include "hal/rt/bytes.h"
+
+namespace gh::sip {
+
+std::string_view ReasonPhrase(uint16_t status);
+
+struct ResponseSpec {
+  uint16_t status = 500;
+  std::string_view reason;      // empty: the usual phrase
+  uint64_t to_tag = 0;          // added when the request's To has none; 0: never
+  std::string_view extra;       // whole header lines, each with its CRLF
+};
+
+// A response to `request`, which may have failed Check(): what it lacks is left out. The topmost
+// Via gets `received` and `rport` from `source` (RFC 3261 18.2.1, RFC 3581).
+void WriteResponse(ByteWriter& out, const Message& request, const Flow& source,
+                   const ResponseSpec& spec);
+// The Via field lines of a message that arrived from `source`.
+void WriteReceivedVias(ByteWriter& out, const Message& message, const Flow& source);
+// "host:port" with brackets as needed; port 0 is left out.
+void WriteHostPort(ByteWriter& out, const net::Endpoint& endpoint);
+
+// ACK for a final response above 299, from the request as we sent it (RFC 3261 17.1.1.3).
+void WriteAck(ByteWriter& out, const Message& sent, const Message& response);
+// CANCEL for the request as we sent it (RFC 3261 9.1).
+void WriteCancel(ByteWriter& out, const Message& sent);
+
+// Where a response to a request from this flow with this Via goes (RFC 3261 18.2.2, RFC 3581).
+net::Endpoint ResponseTarget(const Flow& source, const Via& via);
+
+}  // namespace gh::sip
