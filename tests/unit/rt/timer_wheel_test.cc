@@ -81,7 +81,8 @@ TEST(TimerWheelTest, ArmingOrderHoldsAcrossCascades) {
 
 TEST(TimerWheelTest, EveryDistanceFiresInItsTick) {
   // Around every power of two ticks, from starts that make digits carry.
-  for (int64_t start : {int64_t{0}, int64_t{1}, int64_t{63}, int64_t{4095}, (int64_t{1} << 36) - 1}) {
+  for (int64_t start :
+       {int64_t{0}, int64_t{1}, int64_t{63}, int64_t{4095}, (int64_t{1} << 36) - 1}) {
     for (int bit = 0; bit < 42; ++bit) {
       for (int64_t delta : {-1, 0, 1}) {
         const int64_t distance = (int64_t{1} << bit) + delta;
@@ -294,7 +295,8 @@ TEST(TimerWheelDeathTest, MisuseIsCaught) {
   EXPECT_DEATH(wheel.Advance(At(20)), "!advancing_");
 }
 
-// --- Against a model -------------------------------------------------------------------------------
+// --- Against a model
+// -------------------------------------------------------------------------------
 
 // The contract of the header, in the plainest way: at each firing, search all timers for the one
 // that must be next.
@@ -344,11 +346,17 @@ class Model {
       entry.armed = false;
       return;
     }
-    const int64_t ranges_ns[] = {0,          3'000'000,          70'000'000,
-                                 5'000'000'000, 400'000'000'000, 90'000'000'000'000,
-                                 9'000'000'000'000'000, 190'000'000'000'000'000};
+    const int64_t ranges_ns[] = {0,
+                                 3'000'000,
+                                 70'000'000,
+                                 5'000'000'000,
+                                 400'000'000'000,
+                                 90'000'000'000'000,
+                                 9'000'000'000'000'000,
+                                 190'000'000'000'000'000};
     const int64_t range = ranges_ns[random_() % std::size(ranges_ns)];
-    int64_t offset = range == 0 ? 0 : static_cast<int64_t>(random_() % static_cast<uint64_t>(range));
+    int64_t offset =
+        range == 0 ? 0 : static_cast<int64_t>(random_() % static_cast<uint64_t>(range));
     if (Chance(1, 16)) {
       offset = -offset;
     } else if (Chance(1, 2)) {
@@ -365,11 +373,12 @@ class Model {
   }
 
   void Jump() {
-    const int64_t jumps_ns[] = {0, 1'000'000, 50'000'000, 4'000'000'000, 300'000'000'000,
-                                80'000'000'000'000};
+    const int64_t jumps_ns[] = {
+        0, 1'000'000, 50'000'000, 4'000'000'000, 300'000'000'000, 80'000'000'000'000};
     const int64_t jump = jumps_ns[random_() % std::size(jumps_ns)];
-    const Instant now{wheel_.now().ns +
-                      (jump == 0 ? 0 : static_cast<int64_t>(random_() % static_cast<uint64_t>(jump)))};
+    const Instant now{
+        wheel_.now().ns +
+        (jump == 0 ? 0 : static_cast<int64_t>(random_() % static_cast<uint64_t>(jump)))};
     ++round_;
     const uint32_t limit = limited_ ? static_cast<uint32_t>(random_() % 5) : UINT32_MAX;
     const uint64_t before = fired_total_;
