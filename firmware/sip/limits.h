@@ -30,7 +30,7 @@ inline constexpr size_t kErrorResponseBytesMax = 4096;  // a response made by us
 // Registrar.
 inline constexpr size_t kContactPerRegisterMax = 16;
 inline constexpr size_t kUserBytesMax = 96;        // user part of an address of record, unescaped
-inline constexpr size_t kBindingTextInline = 160;  // contact + path + instance kept in the binding
+inline constexpr size_t kBindingTextInline = 128;  // contact + path + instance kept in the binding
 inline constexpr size_t kBindingTextMax = 1024;    // ... or in an overflow block of this size
 inline constexpr uint32_t kExpiresMax = 0x7fffffff;
 

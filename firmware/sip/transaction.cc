@@ -349,6 +349,11 @@ void TransactionLayer::OnClientLifetime(ClientTransaction& client) {
     ReleaseClient(client);  // D, K, M
     return;
   }
+  const bool ringing = client.method == Method::kInvite && client.state == ClientState::kProceeding;
+  if (ringing && !client.is_cancelled && client.cancel_deadline == Instant{}) {
+    Cancel(client);  // C: it rang too long; a final response is waited for once more
+    return;
+  }
   Fail(client, ClientFailure::kTimeout);  // B, F, or a cancelled INVITE nobody answers
 }
 

@@ -1,0 +1,61 @@
+// Token buckets per source address for replies to senders who proved nothing: bounds what a spoofed
+// source can be made to receive. A fixed direct-mapped table; sources that collide share a bucket, so
+// nothing grows. Proving oneself gives the token back: phones that answer their challenge never run
+// out.
+#pragma once
+
+#include <algorithm>
+#include <span>
+
+#include "firmware/sip/core.h"
+
+namespace gh::sip {
+
+class RateLimit {
+ public:
+  RateLimit(Core& core, Arena& arena) : core_(core), slots_(arena.NewArray<Slot>(kRateTableSize)) {}
+
+  // Whether one more reply may go there.
+  bool Take(const net::IpAddress& source) {
+    const Config& config = core_.config;
+    if (config.unproven_replies_per_s == 0) {
+      return true;
+    }
+    Slot& slot = SlotOf(source);
+    const int64_t now_ms = core_.now().ns / 1'000'000;
+    if (!slot.used) {
+      slot = {now_ms, int64_t{config.unproven_replies_burst} * 1000, true};
+    }
+    slot.milli_tokens = std::min(slot.milli_tokens + (now_ms - slot.filled_ms) *
+                                                         config.unproven_replies_per_s,
+                                 int64_t{config.unproven_replies_burst} * 1000);
+    slot.filled_ms = now_ms;
+    if (slot.milli_tokens < 1000) {
+      ++core_.statistics.rate_limited;
+      return false;
+    }
+    slot.milli_tokens -= 1000;
+    return true;
+  }
+  void GiveBack(const net::IpAddress& source) {
+    Slot& slot = SlotOf(source);
+    slot.milli_tokens += slot.used ? 1000 : 0;
+  }
+
+ private:
+  struct Slot {
+    int64_t filled_ms = 0;
+    int64_t milli_tokens = 0;
+    bool used = false;
+  };
+  Slot& SlotOf(const net::IpAddress& source) {
+    // IPv6: one subscriber is a /64.
+    const std::span<const uint8_t> key(source.bytes.data(), source.is_v6() ? 8 : 4);
+    return slots_[core_.Hash(kHashSource).Add(key).Value() % kRateTableSize];
+  }
+
+  Core& core_;
+  std::span<Slot> slots_;
+};
+
+}  // namespace gh::sip
