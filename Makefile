@@ -24,7 +24,7 @@ include board/board.mk image/deps/deps.mk
 #   R_SRCS    its .cc and .S files       R_PROTOS  its .proto files (out/gen/<path>.pb.{c,h})
 #   R_USES    the rooms it stands on     R_DEPS    libraries whose headers it includes
 #   R_BOARDS  variants it is built for   R_GEN     headers its own rules make under out/gen
-include hal/hal.mk crypto/crypto.mk net/net.mk image/image.mk firmware/firmware.mk
+include hal/hal.mk crypto/crypto.mk net/net.mk image/image.mk boot/boot.mk firmware/firmware.mk
 
 # The rooms R stands on, itself included; the headers and library stamps its objects wait for.
 closure = $(sort $(1) \
@@ -97,7 +97,7 @@ out/gen/version.cc: FORCE | out/gen/version.h
 	@image/deps/version.sh $(VERSION) out/gen
 
 # --- Programs ------------------------------------------------------------------------------------
-include board/host/host.mk board/sim/sim.mk board/pc/pc.mk boot/boot.mk tests/tests.mk
+include board/host/host.mk board/sim/sim.mk board/pc/pc.mk boot/loader.mk tests/tests.mk
 
 host: out/host/gatehouse
 image: out/pc/gatehouse.img out/pc/gatehouse.update

@@ -1,1 +1,11 @@
-# The UEFI loader (out/pc/gatehouse.efi) and, with image/'s tools, the disk image and update file.
+# The loader's pure parts, as a room: hosts can test and fuzz them. The loader itself: loader.mk.
+ROOMS += boot
+boot_SRCS := $(wildcard boot/*.cc)
+boot_USES := image
+boot_BOARDS := host asan fuzz
+
+boot_test_ROOMS := boot image_tool
+manifest_fuzz_ROOMS := image
+slot_fuzz_ROOMS := image
+gpt_fuzz_ROOMS := image
+elf_fuzz_ROOMS := boot

@@ -127,20 +127,6 @@ Result<void> VerifySignatures(const SlotLayout& layout, std::span<const uint8_t>
   return Ok();
 }
 
-Result<void> DecodeManifest(std::span<const uint8_t> bytes, Manifest& out) {
-  pb_istream_t stream = pb_istream_from_buffer(bytes.data(), bytes.size());
-  if (!pb_decode(&stream, gatehouse_image_Manifest_fields, &out)) {
-    return Error(ErrorCode::kMalformed, "manifest cannot be decoded");
-  }
-  if (out.purpose != kManifestPurpose) {
-    return Error(ErrorCode::kUnsupported, "signed text is not a manifest of this format");
-  }
-  if (!IsPlainText(out.version) || !IsPlainText(out.build_id)) {
-    return Error(ErrorCode::kMalformed, "manifest text is not printable");
-  }
-  return Ok();
-}
-
 Result<void> CheckPolicy(const Manifest& manifest, const TrustPolicy& policy, bool is_key_dev) {
   if (manifest.product != policy.product) {
     return Error(ErrorCode::kIncompatible, "image is of another product");
@@ -210,6 +196,21 @@ Result<void> VerifyTrees(const VerifiedSlot& slot) {
 }
 
 }  // namespace
+
+Result<Manifest> DecodeManifest(std::span<const uint8_t> bytes) {
+  Manifest manifest = gatehouse_image_Manifest_init_zero;
+  pb_istream_t stream = pb_istream_from_buffer(bytes.data(), bytes.size());
+  if (!pb_decode(&stream, gatehouse_image_Manifest_fields, &manifest)) {
+    return Error(ErrorCode::kMalformed, "manifest cannot be decoded");
+  }
+  if (manifest.purpose != kManifestPurpose) {
+    return Error(ErrorCode::kUnsupported, "signed text is not a manifest of this format");
+  }
+  if (!IsPlainText(manifest.version) || !IsPlainText(manifest.build_id)) {
+    return Error(ErrorCode::kMalformed, "manifest text is not printable");
+  }
+  return manifest;
+}
 
 Result<SlotLayout> MakeSlotLayout(SlotLayout layout) {
   GH_TRY(CheckSizes(layout));
@@ -305,8 +306,8 @@ Result<void> VerifyMetadata(const SlotLayout& layout, std::span<const uint8_t> m
   }
   GH_TRY(CheckPadding(layout, metadata));
   GH_TRY(VerifySignatures(layout, metadata, policy, out));
-  GH_TRY(DecodeManifest(metadata.subspan(layout.manifest_offset, layout.manifest_size),
-                        out.manifest));
+  GH_TRY_ASSIGN(out.manifest, DecodeManifest(metadata.subspan(layout.manifest_offset,
+                                                              layout.manifest_size)));
   GH_TRY(CheckPolicy(out.manifest, policy, out.is_development));
   out.is_development = out.manifest.development;
   GH_TRY(CheckSegments(out.manifest, layout));

@@ -97,6 +97,9 @@ struct VerifiedSlot {
 Result<void> VerifyMetadata(const SlotLayout& layout, std::span<const uint8_t> metadata,
                             const TrustPolicy& policy, VerifiedSlot& out);
 
+// A manifest's bytes, decoded and plain; its signatures are not looked at. For showing one.
+Result<Manifest> DecodeManifest(std::span<const uint8_t> bytes);
+
 // Whether block `index` of the payload is the one that was signed. `block` is a whole block.
 bool VerifyBlock(const VerifiedSlot& slot, uint32_t index, std::span<const uint8_t> block);
 

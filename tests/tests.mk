@@ -5,7 +5,7 @@
 # <program>_ROOMS names fewer: a room that does not compile then holds up only its own tests.
 rt_test_ROOMS := hal
 crypto_test_ROOMS := crypto
-image_test_ROOMS := image
+image_test_ROOMS := image_tool
 net_test_ROOMS := net
 sip_test_ROOMS := firmware_sip
 sip_conformance_test_ROOMS := firmware_sip

@@ -1,0 +1,24 @@
+// Stated maxima of the loader.
+#pragma once
+
+#include <cstdint>
+
+namespace gh::boot {
+
+// The first loader. An image says which one it needs at least.
+inline constexpr uint32_t kLoaderVersion = 1;
+// The oldest security version this loader starts at all; the record on disk adds to it later.
+inline constexpr uint64_t kSecurityVersionMin = 1;
+
+inline constexpr uint32_t kPageSize = 4096;
+inline constexpr uint32_t kElfSegmentMax = 8;
+inline constexpr uint32_t kElfDynamicMax = 64;
+inline constexpr uint64_t kElfFileSizeMax = 64ull << 20;
+inline constexpr uint64_t kElfMemorySizeMax = 256ull << 20;
+inline constexpr uint32_t kSlotCount = 3;  // a, b, golden
+inline constexpr uint64_t kReadChunkSize = 2ull << 20;
+inline constexpr uint32_t kMemoryMapSizeMax = 128 * 1024;
+inline constexpr uint32_t kExitAttemptMax = 8;
+inline constexpr uint32_t kDevicePathSizeMax = 1024;
+
+}  // namespace gh::boot

@@ -1,0 +1,12 @@
+// The public keys this loader trusts, embedded when it is built (gatehouse-image embed).
+#pragma once
+
+#include <span>
+
+#include "image/slot.h"
+
+namespace gh::boot {
+
+std::span<const image::TrustedKey> TrustedKeys();
+
+}  // namespace gh::boot

@@ -1,0 +1,25 @@
+// The instructions the loader needs.
+#pragma once
+
+#include <cstdint>
+
+namespace gh::boot {
+
+inline void Out8(uint16_t port, uint8_t value) {
+  asm volatile("outb %0, %1" : : "a"(value), "Nd"(port));
+}
+inline uint8_t In8(uint16_t port) {
+  uint8_t value;
+  asm volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
+  return value;
+}
+inline void Pause() { asm volatile("pause"); }
+inline void DisableInterrupts() { asm volatile("cli" : : : "memory"); }
+inline void Halt() { asm volatile("hlt"); }
+inline uint64_t ReadTsc() {
+  uint32_t low, high;
+  asm volatile("lfence; rdtsc" : "=a"(low), "=d"(high) : : "memory");
+  return uint64_t{high} << 32 | low;
+}
+
+}  // namespace gh::boot
