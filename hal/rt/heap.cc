@@ -270,12 +270,21 @@ void Heap::Book(uint32_t owner, int64_t bytes, int32_t blocks) {
 void* Heap::Allocate(size_t size) { return AllocateFor(owner_current_, size); }
 
 void* Heap::AllocateFor(uint32_t owner, size_t size) {
+  void* p = TryAllocate(owner, size);
+  return p != nullptr ? p : Refuse(owner);
+}
+
+void* Heap::Refuse(uint32_t owner) {
+  ++refused_count_;
+  ++owners_[owner].refused_count;
+  return nullptr;
+}
+
+void* Heap::TryAllocate(uint32_t owner, size_t size) {
   const uint32_t units = UnitsFor(size);
   const bool allowed = units != kNone && MayTake(owner, uint64_t{units} * kUnit);
   const uint32_t index = allowed ? FindFree(units) : kNone;
   if (index == kNone) {
-    ++refused_count_;
-    ++owners_[owner].refused_count;
     return nullptr;
   }
   const uint32_t units_available = At(index).units();
@@ -292,9 +301,7 @@ void* Heap::AllocateFor(uint32_t owner, size_t size) {
 void* Heap::AllocateZeroed(size_t count, size_t size) {
   size_t bytes = 0;
   if (__builtin_mul_overflow(count, size, &bytes)) {
-    ++refused_count_;
-    ++owners_[owner_current_].refused_count;
-    return nullptr;
+    return Refuse(owner_current_);
   }
   void* p = Allocate(bytes);
   if (p != nullptr && bytes != 0) {
@@ -332,6 +339,20 @@ bool Heap::GrowInPlace(uint32_t index, uint32_t units) {
   return true;
 }
 
+// To a block of its own; null and the old one untouched when there is none. Not a refusal yet.
+void* Heap::Move(void* p, uint32_t index, size_t size) {
+  const uint32_t owner = Raw(index).owner;
+  const uint64_t payload_size_old = uint64_t{Raw(index).units()} * kUnit - kHeaderSize;
+  void* moved = TryAllocate(owner, size);
+  if (moved != nullptr) {
+    const uint64_t count = size < payload_size_old ? size : payload_size_old;
+    UnpoisonMemory(p, count);
+    std::memcpy(moved, p, count);
+    Free(p);
+  }
+  return moved;
+}
+
 void* Heap::Reallocate(void* p, size_t size) {
   if (p == nullptr) {
     return Allocate(size);
@@ -344,6 +365,13 @@ void* Heap::Reallocate(void* p, size_t size) {
   const uint32_t owner = Raw(index).owner;
   const uint32_t units = UnitsFor(size);
   const uint32_t units_old = Raw(index).units();
+  // A block that loses most of its size moves: left in place it would pin a small block in the
+  // middle of a large hole, which is how reallocation fragments a heap.
+  if (units < units_old / 2) {
+    if (void* moved = Move(p, index, size)) {
+      return moved;
+    }
+  }
   if (units <= units_old && units_old - units >= kUnitsMin) {
     TakeUnits(index, units, units_old, owner);
     Book(owner, -static_cast<int64_t>(uint64_t{units_old - units} * kUnit), 0);
@@ -354,14 +382,8 @@ void* Heap::Reallocate(void* p, size_t size) {
     UnpoisonMemory(p, size);
     return p;
   }
-  void* moved = AllocateFor(owner, size);
-  if (moved != nullptr) {
-    const uint64_t payload_size = uint64_t{units_old} * kUnit - kHeaderSize;
-    UnpoisonMemory(p, payload_size);
-    std::memcpy(moved, p, payload_size);
-    Free(p);
-  }
-  return moved;
+  void* moved = Move(p, index, size);
+  return moved != nullptr ? moved : Refuse(owner);
 }
 
 size_t Heap::UsableSize(const void* p) const {

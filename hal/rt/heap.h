@@ -105,6 +105,9 @@ class Heap {
   bool MayTake(uint32_t owner, uint64_t bytes);
   void Book(uint32_t owner, int64_t bytes, int32_t blocks);
   void* AllocateFor(uint32_t owner, size_t size);
+  void* TryAllocate(uint32_t owner, size_t size);
+  void* Refuse(uint32_t owner);
+  void* Move(void* p, uint32_t index, size_t size);
   bool GrowInPlace(uint32_t index, uint32_t units);
 
   uint8_t* base_ = nullptr;

@@ -98,8 +98,10 @@ TEST(HeapTest, ReallocateGrowsInPlaceMovesAndShrinks) {
     ASSERT_EQ(moved[i], i);
   }
   const uint64_t used = heap.used_bytes();
-  EXPECT_EQ(heap.Reallocate(moved, 50), moved);
+  EXPECT_EQ(heap.Reallocate(moved, 1500), moved);  // in place: it keeps more than half
   EXPECT_LT(heap.used_bytes(), used);
+  moved = static_cast<uint8_t*>(heap.Reallocate(moved, 50));
+  ASSERT_NE(moved, nullptr);
   for (int i = 0; i < 50; ++i) {
     ASSERT_EQ(moved[i], i);
   }
@@ -135,8 +137,10 @@ TEST(HeapTest, OwnersAreAccountedAndLimited) {
   ASSERT_NE(b, nullptr);
   EXPECT_EQ(heap.OwnerState(2).block_count, 1u);
   EXPECT_EQ(heap.Reallocate(a, 1100), nullptr);  // still owner 1's, and over its limit
-  EXPECT_EQ(heap.Reallocate(a, 16), a);
+  a = heap.Reallocate(a, 16);                    // over its limit to move, so it shrinks in place
+  ASSERT_NE(a, nullptr);
   EXPECT_EQ(heap.OwnerState(1).bytes, 32u);
+  EXPECT_EQ(heap.OwnerState(1).refused_count, 2u);
   EXPECT_EQ(heap.OwnerState(1).bytes_max, 1024u);
   heap.Free(a);  // under owner 2: credited to owner 1
   EXPECT_EQ(heap.OwnerState(1).bytes, 0u);
@@ -249,6 +253,34 @@ TEST(HeapTest, FragmentationStaysLow) {
   const HeapShape shape = heap.Inspect();
   EXPECT_GT(shape.free_bytes_largest, 8192u + Heap::kHeaderSize);
   RecordProperty("free_blocks", static_cast<int>(shape.free_block_count));
+}
+
+// Shrinking in place would strand small blocks in large holes: here one in fifty was then refused.
+TEST(HeapTest, ReallocationDoesNotFragment) {
+  TestArena arena(9 << 20);
+  Heap heap(arena, 8 << 20);
+  std::mt19937 random(5);
+  auto size = [&random] { return 16 + random() % (random() % 16 == 0 ? 16'384 : 512); };
+  std::vector<void*> held;
+  while (heap.used_bytes() < heap.capacity() * 3 / 4) {
+    held.push_back(heap.Allocate(size()));
+  }
+  for (int step = 0; step < 100'000; ++step) {
+    void*& p = held[random() % held.size()];
+    void* moved = heap.Reallocate(p, size());
+    p = moved != nullptr ? moved : p;
+  }
+  EXPECT_LT(heap.refused_count(), 100u);
+  heap.Inspect();
+}
+
+TEST(HeapTest, ShrinkingNeverFails) {
+  TestArena arena;
+  Heap heap(arena, 4096);
+  void* all = heap.Allocate(heap.capacity() - Heap::kHeaderSize);
+  EXPECT_EQ(heap.Reallocate(all, 10), all);
+  EXPECT_EQ(heap.refused_count(), 0u);
+  EXPECT_EQ(heap.used_bytes(), 32u);
 }
 
 TEST(HeapDeathTest, DamageIsCaught) {
