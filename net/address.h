@@ -50,6 +50,7 @@ struct IpPrefix {
   uint8_t length = 0;
   bool Contains(const IpAddress& a) const;
   static Result<IpPrefix> Parse(std::string_view text);  // "10.0.0.0/8"
+  friend bool operator==(const IpPrefix&, const IpPrefix&) = default;
 };
 
 struct Endpoint {

@@ -1,0 +1,342 @@
+#include "net/datagram_sockets.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "net/checksum.h"
+#include "net/lwip_glue.h"
+
+extern "C" {
+#include "lwip/ip.h"
+#include "lwip/ip4.h"
+#include "lwip/ip6.h"
+#include "lwip/udp.h"
+}
+
+namespace gh::net {
+namespace {
+
+constexpr uint32_t kUdpHeaderSize = 8;
+constexpr uint32_t kPortCount = 65536;
+constexpr uint16_t kEphemeralFirst = 49152;
+constexpr uint32_t kEphemeralTries = 64;
+constexpr uint32_t kReassembledMax = 65535;
+
+ErrorCode CodeOf(err_t error) {
+  switch (error) {
+    case ERR_OK:
+      return ErrorCode::kOk;
+    case ERR_MEM:
+    case ERR_BUF:
+      return ErrorCode::kExhausted;
+    default:
+      return ErrorCode::kUnreachable;
+  }
+}
+
+bool ChecksumIsGood(const hal::Frame& frame, const PacketView& view) {
+  const uint8_t* bytes = frame.data();
+  if (!view.is_v6 && ChecksumSum({bytes + view.l3, 20}) != 0xffff) {
+    return false;
+  }
+  if ((frame.flags & hal::kFrameChecksumGood) != 0) {
+    return true;
+  }
+  const uint8_t* udp = bytes + view.l4;
+  if (udp[6] == 0 && udp[7] == 0) {
+    return !view.is_v6;  // "no checksum" exists in IPv4 only
+  }
+  const auto addresses = view.is_v6 ? std::span(bytes + view.l3 + 8, 32)
+                                    : std::span(bytes + view.l3 + 12, 8);
+  const uint16_t start = PseudoHeaderSum(addresses, kProtocolUdp, view.l4_size);
+  return ChecksumSum({udp, view.l4_size}, start) == 0xffff;
+}
+
+}  // namespace
+
+DatagramSockets::DatagramSockets(Stack& stack, Arena& arena, uint32_t socket_count)
+    : stack_(stack),
+      sockets_(arena.NewArray<Socket>(socket_count)),
+      by_port_(arena.NewArray<uint16_t>(kPortCount)),
+      reassembled_(arena.NewArray<uint8_t>(kReassembledMax)) {
+  GH_ASSERT_LT(socket_count, kNone);
+  std::fill(by_port_.begin(), by_port_.end(), kNone);
+}
+
+DatagramSockets::Socket* DatagramSockets::Find(uint16_t port, const IpAddress& local) {
+  for (uint16_t i = by_port_[port]; i != kNone; i = sockets_[i].next_same_port) {
+    Socket& socket = sockets_[i];
+    if (socket.local.address.family == local.family &&
+        (socket.local.address.is_unspecified() || socket.local.address == local)) {
+      return &socket;
+    }
+  }
+  return nullptr;
+}
+
+bool DatagramSockets::IsOpen(const Endpoint& local) const {
+  return Find(local.port, local.address) != nullptr;
+}
+
+uint16_t DatagramSockets::EphemeralPort() const {
+  for (uint32_t i = 0; i < kEphemeralTries; ++i) {
+    const uint32_t port = kEphemeralFirst + stack_.random_.Below(kPortCount - kEphemeralFirst);
+    if (by_port_[port] == kNone) {
+      return static_cast<uint16_t>(port);
+    }
+  }
+  return 0;
+}
+
+Result<void> DatagramSockets::OpenPcb(Socket& socket) {
+  LwipScope scope(stack_.lwip_);
+  const bool is_v6 = socket.local.address.is_v6();
+  udp_pcb* pcb = udp_new_ip_type(is_v6 ? IPADDR_TYPE_V6 : IPADDR_TYPE_V4);
+  if (pcb == nullptr) {
+    return ErrorCode::kExhausted;
+  }
+  const ip_addr_t any = ToLwip(socket.local.address);
+  if (udp_bind(pcb, &any, socket.local.port) != ERR_OK) {
+    udp_remove(pcb);
+    return ErrorCode::kAlreadyExists;
+  }
+  udp_recv(pcb, OnReassembled, this);
+  socket.pcb = pcb;
+  return Ok();
+}
+
+Result<SocketId> DatagramSockets::OpenDatagram(const Endpoint& local, DatagramHandler& handler) {
+  if (local.address.is_none()) {
+    return Error(ErrorCode::kInvalidArgument, "a socket needs an address family");
+  }
+  for (uint16_t i = local.port != 0 ? by_port_[local.port] : kNone; i != kNone;
+       i = sockets_[i].next_same_port) {
+    const IpAddress& other = sockets_[i].local.address;
+    if (other.family == local.address.family &&
+        (other.is_unspecified() || local.address.is_unspecified() || other == local.address)) {
+      return Error(ErrorCode::kAlreadyExists, "the port is in use");
+    }
+  }
+  const auto free = std::find_if(sockets_.begin(), sockets_.end(),
+                                 [](const Socket& s) { return s.handler == nullptr; });
+  if (free == sockets_.end()) {
+    return ErrorCode::kExhausted;
+  }
+  Socket& socket = *free;
+  socket.local = local;
+  socket.reply_only = local.port == 0;
+  if (local.port == 0) {
+    socket.local.port = EphemeralPort();
+    if (socket.local.port == 0) {
+      return ErrorCode::kExhausted;
+    }
+  }
+  GH_TRY(OpenPcb(socket));
+  socket.handler = &handler;
+  socket.peers = {};
+  socket.peer_next = 0;
+  const auto index = static_cast<uint16_t>(&socket - sockets_.data());
+  socket.next_same_port = by_port_[socket.local.port];
+  by_port_[socket.local.port] = index;
+  return SocketId{index};
+}
+
+void DatagramSockets::CloseDatagram(SocketId id) {
+  if (id.value >= sockets_.size() || sockets_[id.value].handler == nullptr) {
+    return;
+  }
+  Socket& socket = sockets_[id.value];
+  uint16_t* link = &by_port_[socket.local.port];
+  while (*link != id.value) {
+    GH_ASSERT_NE(*link, kNone);
+    link = &sockets_[*link].next_same_port;
+  }
+  *link = socket.next_same_port;
+  LwipScope scope(stack_.lwip_);
+  udp_remove(socket.pcb);
+  if (reassembled_socket_ == &socket) {
+    reassembled_socket_ = nullptr;
+  }
+  socket = Socket();
+}
+
+bool DatagramSockets::HasHeard(const Socket& socket, const Endpoint& remote) const {
+  return std::find(socket.peers.begin(), socket.peers.end(), remote) != socket.peers.end();
+}
+
+void DatagramSockets::Remember(Socket& socket, const Endpoint& remote) {
+  if (!HasHeard(socket, remote)) {
+    socket.peers[socket.peer_next] = remote;
+    socket.peer_next = static_cast<uint8_t>((socket.peer_next + 1) % kReplyPeerMax);
+  }
+}
+
+void DatagramSockets::Input(Stack::Port& port, hal::Frame* frame, const PacketView& view) {
+  DatagramInfo info;
+  info.local = {view.Destination(frame->data()), view.destination_port};
+  Socket* socket = Find(view.destination_port, info.local.address);
+  if (socket == nullptr || (!socket->reply_only &&
+                            !stack_.firewall_.Allows(Transport::kUdp, view.destination_port,
+                                                     port.index))) {
+    stack_.Drop(frame, DropReason::kClosedPort, &view);
+    return;
+  }
+  info.remote = {view.Source(frame->data()), view.source_port};
+  if (socket->reply_only && !HasHeard(*socket, info.remote)) {
+    stack_.Drop(frame, DropReason::kNotAReply, &view);
+    return;
+  }
+  if (!ChecksumIsGood(*frame, view)) {
+    stack_.Drop(frame, DropReason::kBadChecksum, &view);
+    return;
+  }
+  ++received_count_;
+  info.socket = {static_cast<uint16_t>(socket - sockets_.data())};
+  info.port_index = port.index;
+  socket->handler->OnDatagram(info, frame->bytes().subspan(view.l4 + kUdpHeaderSize,
+                                                           view.l4_size - kUdpHeaderSize));
+  stack_.frames_.Release(frame);
+}
+
+void DatagramSockets::OnReassembled(void* context, udp_pcb* pcb, pbuf* p, const ::ip_addr* source,
+                                    uint16_t source_port) {
+  auto& self = *static_cast<DatagramSockets*>(context);
+  const auto found = std::find_if(self.sockets_.begin(), self.sockets_.end(),
+                                  [pcb](const Socket& s) { return s.pcb == pcb; });
+  GH_ASSERT(found != self.sockets_.end());
+  const netif* in = ip_current_input_netif();
+  self.reassembled_socket_ = &*found;
+  self.reassembled_size_ = pbuf_copy_partial(p, self.reassembled_.data(), p->tot_len, 0);
+  self.reassembled_info_.socket = {static_cast<uint16_t>(found - self.sockets_.begin())};
+  self.reassembled_info_.remote = {FromLwip(*source), source_port};
+  self.reassembled_info_.local = {FromLwip(*ip_current_dest_addr()), found->local.port};
+  self.reassembled_info_.port_index = static_cast<Stack::Port*>(in->state)->index;
+  pbuf_free(p);
+}
+
+void DatagramSockets::DeliverReassembled() {
+  if (reassembled_socket_ == nullptr) {
+    return;
+  }
+  Socket& socket = *reassembled_socket_;
+  reassembled_socket_ = nullptr;
+  const DatagramInfo info = reassembled_info_;
+  const bool welcome = socket.reply_only ? HasHeard(socket, info.remote)
+                                         : stack_.firewall_.Allows(Transport::kUdp, info.local.port,
+                                                                   info.port_index);
+  if (!welcome) {
+    stack_.firewall_.CountDrop(DropReason::kClosedPort);
+    return;
+  }
+  ++received_count_;
+  socket.handler->OnDatagram(info, reassembled_.first(reassembled_size_));
+}
+
+Result<void> DatagramSockets::SendDatagram(SocketId id, const Endpoint& to,
+                                           std::span<const uint8_t> data, const IpAddress& from) {
+  if (id.value >= sockets_.size() || sockets_[id.value].handler == nullptr) {
+    return ErrorCode::kClosed;
+  }
+  Socket& socket = sockets_[id.value];
+  if (data.size() > kDatagramSizeMax) {
+    return ErrorCode::kTooLarge;
+  }
+  if (to.address.family != socket.local.address.family || to.port == 0 ||
+      to.address.is_unspecified()) {
+    return ErrorCode::kInvalidArgument;
+  }
+  LwipScope scope(stack_.lwip_);
+  IpAddress source = !from.is_unspecified() ? from : socket.local.address;
+  netif* out = to.address.is_v6() ? stack_.RouteIpv6(source, to.address)
+                                  : stack_.RouteIpv4(source, to.address);
+  if (out == nullptr) {
+    return ErrorCode::kUnreachable;
+  }
+  if (source.is_unspecified()) {
+    const ip_addr_t remote = ToLwip(to.address);
+    const ip_addr_t* chosen = ip_netif_get_local_ip(out, &remote);
+    if (chosen == nullptr || ip_addr_isany(chosen)) {
+      return ErrorCode::kUnreachable;
+    }
+    source = FromLwip(*chosen);
+  }
+  if (socket.reply_only) {
+    Remember(socket, to);
+  }
+  stack_.FlushSoon();
+  const Result<void> sent = kUdpHeaderSize + data.size() <= kFramePayloadMax
+                                ? SendFrame(socket, out, to, data, source)
+                                : SendLarge(socket, to, data, source, out);
+  sent_count_ += sent.ok() ? 1 : 0;
+  return sent;
+}
+
+Result<void> DatagramSockets::SendFrame(Socket& socket, netif* out, const Endpoint& to,
+                                        std::span<const uint8_t> data, const IpAddress& source) {
+  hal::Frame* frame = stack_.frames_.Allocate();
+  if (frame == nullptr) {
+    return ErrorCode::kExhausted;
+  }
+  const auto size = static_cast<uint32_t>(kUdpHeaderSize + data.size());
+  uint8_t* udp = frame->buffer + kFramePayloadStart;
+  StoreBe16(udp, socket.local.port);
+  StoreBe16(udp + 2, to.port);
+  StoreBe16(udp + 4, static_cast<uint16_t>(size));
+  StoreBe16(udp + 6, 0);
+  std::memcpy(udp + kUdpHeaderSize, data.data(), data.size());
+  const auto& port = *static_cast<Stack::Port*>(out->state);
+  const bool is_v6 = to.address.is_v6();
+  const uint32_t packet_size = size + (is_v6 ? 40 : 20);
+  if (!port.fills_checksum || packet_size > out->mtu) {
+    uint8_t addresses[32];
+    const size_t n = to.address.byte_count();
+    std::memcpy(addresses, source.bytes.data(), n);
+    std::memcpy(addresses + n, to.address.bytes.data(), n);
+    const uint16_t start = PseudoHeaderSum({addresses, 2 * n}, kProtocolUdp, size);
+    const auto sum = static_cast<uint16_t>(~ChecksumSum({udp, size}, start));
+    const uint16_t field = sum == 0 ? 0xffff : sum;
+    std::memcpy(udp + 6, &field, 2);
+  }
+  pbuf* p = &FramePbuf::Make(stack_.frames_, frame, kFramePayloadStart, size)->custom.pbuf;
+  err_t error = ERR_OK;
+  NETIF_SET_HINTS(out, &socket.pcb->netif_hints);
+  if (is_v6) {
+    ip6_addr_t from6 = ToLwip6(source);
+    ip6_addr_t to6 = ToLwip6(to.address);
+    ip6_addr_assign_zone(&from6, IP6_UNICAST, out);
+    ip6_addr_assign_zone(&to6, IP6_UNKNOWN, out);
+    error = ip6_output_if_src(p, &from6, &to6, UDP_TTL, 0, kProtocolUdp, out);
+  } else {
+    const ip4_addr_t from4 = ToLwip4(source);
+    const ip4_addr_t to4 = ToLwip4(to.address);
+    error = ip4_output_if_src(p, &from4, &to4, UDP_TTL, 0, kProtocolUdp, out);
+  }
+  NETIF_RESET_HINTS(out);
+  pbuf_free(p);
+  return CodeOf(error);
+}
+
+Result<void> DatagramSockets::SendLarge(Socket& socket, const Endpoint& to,
+                                        std::span<const uint8_t> data, const IpAddress& source,
+                                        netif* out) {
+  pbuf* p = pbuf_alloc(PBUF_TRANSPORT, static_cast<u16_t>(data.size()), PBUF_RAM);
+  if (p == nullptr) {
+    return ErrorCode::kExhausted;
+  }
+  std::memcpy(p->payload, data.data(), data.size());
+  ip_addr_t from = ToLwip(source);
+  ip_addr_t remote = ToLwip(to.address);
+  if (to.address.is_v6()) {
+    ip6_addr_assign_zone(&from.u_addr.ip6, IP6_UNICAST, out);
+    ip6_addr_assign_zone(&remote.u_addr.ip6, IP6_UNKNOWN, out);
+  }
+  // Fragments never reach a checksum-filling device whole: the sum is ours.
+  const u16_t offloaded = static_cast<u16_t>(~out->chksum_flags & NETIF_CHECKSUM_GEN_UDP);
+  out->chksum_flags = static_cast<u16_t>(out->chksum_flags | offloaded);
+  const err_t error = udp_sendto_if_src(socket.pcb, p, &remote, to.port, out, &from);
+  out->chksum_flags = static_cast<u16_t>(out->chksum_flags & ~offloaded);
+  pbuf_free(p);
+  return CodeOf(error);
+}
+
+}  // namespace gh::net
