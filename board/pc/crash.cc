@@ -12,6 +12,7 @@
 #include "board/pc/uart.h"
 #include "hal/rt/assert.h"
 #include "hal/rt/bytes.h"
+#include "hal/rt/crash_record.h"
 #include "hal/rt/crc32.h"
 #include "version.h"
 
@@ -26,35 +27,42 @@ struct PersistentRecord {
   uint32_t checksum;
   State state;
   uint32_t crash_size;
-  uint8_t crash[kCrashTextMax];
+  uint8_t crash[kCrashRecordBytesMax];  // encoded, see hal/rt/crash_record.h
 };
 static_assert(sizeof(PersistentRecord) <= boot::kPersistentSize);
 
 constinit PersistentRecord* persistent = nullptr;
 constinit bool is_crashing = false;
-constinit char previous_crash[kCrashTextMax] = {};
-constinit uint8_t crash_text[kCrashTextMax] = {};
+constinit hal::Clock* crash_clock = nullptr;
+// Static: a panic has no stack to spare.
+CrashRecord record;
+constinit uint8_t encoded[kCrashRecordBytesMax] = {};
+constinit uint8_t text[kCrashTextMax] = {};
+constinit uint8_t previous_encoded[kCrashRecordBytesMax] = {};
+constinit uint32_t previous_size = 0;
 
-uint32_t ChecksumOf(const PersistentRecord& record) {
-  const auto* bytes = reinterpret_cast<const uint8_t*>(&record);
+uint32_t ChecksumOf(const PersistentRecord& kept) {
+  const auto* bytes = reinterpret_cast<const uint8_t*>(&kept);
   constexpr size_t kStart = offsetof(PersistentRecord, state);
   return Crc32({bytes + kStart, sizeof(PersistentRecord) - kStart});
 }
 
-bool IsValid(const PersistentRecord& record) {
-  return record.magic == PersistentRecord::kMagic && record.crash_size <= kCrashTextMax &&
-         record.checksum == ChecksumOf(record);
+bool IsValid(const PersistentRecord& kept) {
+  return kept.magic == PersistentRecord::kMagic && kept.crash_size <= kCrashRecordBytesMax &&
+         kept.checksum == ChecksumOf(kept);
 }
 
-void WriteRecord(PersistentRecord::State state, std::string_view crash) {
+void WriteRecord(PersistentRecord::State state, std::span<const uint8_t> crash) {
   if (persistent == nullptr) {
     return;
   }
-  const size_t size = crash.size() < kCrashTextMax ? crash.size() : kCrashTextMax;
+  GH_ASSERT_LE(crash.size(), kCrashRecordBytesMax);
   std::memset(persistent, 0, sizeof(*persistent));
   persistent->state = state;
-  persistent->crash_size = static_cast<uint32_t>(size);
-  std::memcpy(persistent->crash, crash.data(), size);
+  persistent->crash_size = static_cast<uint32_t>(crash.size());
+  if (!crash.empty()) {
+    std::memcpy(persistent->crash, crash.data(), crash.size());
+  }
   persistent->checksum = ChecksumOf(*persistent);
   persistent->magic = PersistentRecord::kMagic;
 }
@@ -73,64 +81,31 @@ bool InText(uint64_t address) {
   return address >= AddressOf(__text_start) && address < AddressOf(__text_end);
 }
 
-// A place in the image as an offset that addr2line takes; anything else as it is.
-void AppendPlace(ByteWriter& out, uint64_t address) {
-  if (InText(address)) {
-    out.Text("gatehouse+");
-    Append(out, Hex{address - AddressOf(__image_start)});
-    return;
-  }
-  Append(out, Hex{address});
-}
-
 // Follows frame pointers as long as they lie in our stacks and rise.
-void AppendBacktrace(ByteWriter& out, uint64_t rip, uint64_t rbp) {
-  out.Text("backtrace: ");
-  AppendPlace(out, rip);
-  for (uint32_t depth = 0; depth < kBacktraceMax; ++depth) {
+void AddBacktrace(uint64_t rip, uint64_t rbp) {
+  record.AddBacktrace(rip);
+  for (uint32_t depth = 0; depth < kCrashBacktraceMax; ++depth) {
     if (rbp % 8 != 0 || !InStack(rbp) || !InStack(rbp + 15)) {
-      break;
+      return;
     }
     const auto* frame = reinterpret_cast<const uint64_t*>(rbp);
     if (!InText(frame[1])) {
-      break;
+      return;
     }
-    out.Char(' ');
-    AppendPlace(out, frame[1]);
+    record.AddBacktrace(frame[1]);
     if (frame[0] <= rbp) {
-      break;
+      return;
     }
     rbp = frame[0];
   }
-  out.Text("\r\n");
 }
 
-void AppendRegisters(ByteWriter& out, const TrapFrame& f) {
-  const struct {
-    const char* name;
-    uint64_t value;
-  } rows[] = {{"rax", f.rax}, {"rbx", f.rbx}, {"rcx", f.rcx},    {"rdx", f.rdx},
-              {"rsi", f.rsi}, {"rdi", f.rdi}, {"rbp", f.rbp},    {"rsp", f.rsp},
-              {"r8 ", f.r8},  {"r9 ", f.r9},  {"r10", f.r10},    {"r11", f.r11},
-              {"r12", f.r12}, {"r13", f.r13}, {"r14", f.r14},    {"r15", f.r15},
-              {"rip", f.rip}, {"cr2", ReadCr2()}, {"flg", f.rflags}, {"err", f.error}};
-  uint32_t column = 0;
-  for (const auto& row : rows) {
-    out.Text(row.name);
-    out.Text("=");
-    out.Hex(row.value, 16);
-    out.Text(++column % 4 == 0 ? "\r\n" : " ");
+void AddRegisters(const TrapFrame& f) {
+  record.architecture = CrashArchitecture::kX86_64;
+  for (uint64_t value : {f.rax, f.rbx, f.rcx, f.rdx, f.rsi, f.rdi, f.rbp, f.rsp, f.r8, f.r9, f.r10,
+                         f.r11, f.r12, f.r13, f.r14, f.r15, f.rip, f.rflags, ReadCr2(), ReadCr3()}) {
+    record.AddRegister(value);
   }
-}
-
-[[noreturn]] void Finish(const ByteWriter& out) {
-  const std::string_view text = out.text();
-  WriteRecord(PersistentRecord::State::kCrashed, text);
-  console_uart.Detach();
-  console_uart.WriteBlocking("\r\n*** CRASH RECORD ***\r\n");
-  console_uart.WriteBlocking(text);
-  console_uart.WriteBlocking("*** resetting ***\r\n");
-  ResetMachine();
 }
 
 // A second crash while writing the first: keep what is there, reset.
@@ -140,39 +115,39 @@ void EnterCrash() {
     ResetMachine();
   }
   is_crashing = true;
+  record.build_id.Assign(kBuildId);
+  record.image_base = AddressOf(__image_start);
+  if (crash_clock != nullptr) {
+    record.uptime_ns = crash_clock->Now().ns;
+    const WallTime wall = crash_clock->Wall();
+    record.unix_ns = wall.is_set ? wall.unix_ns : 0;
+  }
 }
 
-void AppendHead(ByteWriter& out) {
-  out.Text("gatehouse ");
-  out.Text(kVersion);
-  out.Text(" commit ");
-  out.Text(kCommit);
-  out.Text(" build ");
-  out.Text(kBuildId);
-  out.Text("\r\n");
+[[noreturn]] void Finish() {
+  const Result<uint32_t> size = EncodeCrashRecord(record, encoded);
+  if (size.ok()) {
+    WriteRecord(PersistentRecord::State::kCrashed, std::span(encoded).first(*size));
+  }
+  ByteWriter out(text);
+  FormatCrashRecord(record, out);
+  console_uart.Detach();
+  PrintText("\r\n*** CRASH RECORD, Gatehouse ");
+  PrintText(kVersion);
+  PrintText(" commit ");
+  PrintText(kCommit);
+  PrintText("\r\n");
+  PrintLines(out.text());
+  PrintText("*** resetting ***\r\n");
+  ResetMachine();
 }
 
 [[noreturn]] void OnPanic(const PanicInfo& info) {
   EnterCrash();
-  ByteWriter out(crash_text);
-  AppendHead(out);
-  out.Text("panic: ");
-  out.Text(info.message);
-  out.Text(" at ");
-  out.Text(info.file);
-  out.Char(':');
-  out.Decimal(info.line);
-  if (info.has_values) {
-    out.Text(" (");
-    out.SignedDecimal(info.left);
-    out.Text(", ");
-    out.SignedDecimal(info.right);
-    out.Char(')');
-  }
-  out.Text("\r\n");
-  AppendBacktrace(out, reinterpret_cast<uint64_t>(__builtin_return_address(0)),
-                  reinterpret_cast<uint64_t>(__builtin_frame_address(0)));
-  Finish(out);
+  record.SetPanic(info);
+  AddBacktrace(reinterpret_cast<uint64_t>(__builtin_return_address(0)),
+               reinterpret_cast<uint64_t>(__builtin_frame_address(0)));
+  Finish();
 }
 
 }  // namespace
@@ -183,6 +158,8 @@ void InitialiseCrash(uint64_t persistent_start, uint64_t persistent_size) {
     persistent = reinterpret_cast<PersistentRecord*>(persistent_start);
   }
 }
+
+void SetCrashClock(hal::Clock& clock) { crash_clock = &clock; }
 
 PreviousRun TakePreviousRun() {
   PreviousRun run;
@@ -204,52 +181,57 @@ PreviousRun TakePreviousRun() {
     case PersistentRecord::State::kRunning:
       break;
   }
-  const uint32_t size = persistent->crash_size;
-  std::memcpy(previous_crash, persistent->crash, size);
-  run.crash = {previous_crash, size};
+  previous_size = persistent->crash_size;
+  std::memcpy(previous_encoded, persistent->crash, previous_size);
+  const std::span<const uint8_t> previous(previous_encoded, previous_size);
+  if (previous_size != 0 && DecodeCrashRecord(previous, record).ok()) {
+    ByteWriter out(text);
+    FormatCrashRecord(record, out);
+    run.crash = out.text();
+    record = CrashRecord();
+  } else {
+    previous_size = 0;
+  }
   // The record stays until ClearCrash(): a reset before it was reported must not lose it.
-  WriteRecord(PersistentRecord::State::kRunning, run.crash);
+  WriteRecord(PersistentRecord::State::kRunning, previous.first(previous_size));
   return run;
 }
 
-void ClearCrash() { WriteRecord(PersistentRecord::State::kRunning, {}); }
+void ClearCrash() {
+  previous_size = 0;
+  WriteRecord(PersistentRecord::State::kRunning, {});
+}
 
 void MarkRestart() {
-  if (persistent != nullptr && IsValid(*persistent)) {
-    WriteRecord(PersistentRecord::State::kRestarting,
-                {previous_crash, persistent->crash_size});
-  }
+  WriteRecord(PersistentRecord::State::kRestarting, {previous_encoded, previous_size});
 }
 
 void CrashOnTrap(const TrapFrame& frame) {
   EnterCrash();
-  ByteWriter out(crash_text);
-  AppendHead(out);
-  out.Text("exception: ");
-  out.Text(TrapName(frame.vector));
-  out.Text(" (");
-  out.Decimal(frame.vector);
-  out.Text(") at ");
-  AppendPlace(out, frame.rip);
-  const bool is_guard = frame.vector == 14 && !InStack(ReadCr2()) &&
-                        (InStack(ReadCr2() + kPageSize) || InStack(ReadCr2() - kPageSize));
-  out.Text(is_guard ? " (stack overflow: guard page)\r\n" : "\r\n");
-  AppendRegisters(out, frame);
-  AppendBacktrace(out, frame.rip, frame.rbp);
-  Finish(out);
+  const uint64_t address = ReadCr2();
+  const bool is_guard = (frame.vector == 14 || frame.vector == 8) && !InStack(address) &&
+                        (InStack(address + kPageSize) || InStack(address - kPageSize));
+  record.cause = is_guard ? CrashCause::kStackOverflow : CrashCause::kException;
+  record.message.Assign(TrapName(frame.vector));
+  record.has_values = true;
+  record.left = static_cast<int64_t>(frame.vector);
+  record.right = static_cast<int64_t>(frame.error);
+  AddRegisters(frame);
+  AddBacktrace(frame.rip, frame.rbp);
+  Finish();
 }
 
 void CrashOnHang(uint64_t rip, uint64_t rsp, uint64_t rbp) {
   EnterCrash();
-  ByteWriter out(crash_text);
-  AppendHead(out);
-  out.Text("hang: the loop has not turned, at ");
-  AppendPlace(out, rip);
-  out.Text(" rsp ");
-  Append(out, Hex{rsp});
-  out.Text("\r\n");
-  AppendBacktrace(out, rip, rbp);
-  Finish(out);
+  record.cause = CrashCause::kWatchdog;
+  record.message.Assign("the loop has not turned");
+  TrapFrame frame = {};
+  frame.rip = rip;
+  frame.rsp = rsp;
+  frame.rbp = rbp;
+  AddRegisters(frame);
+  AddBacktrace(rip, rbp);
+  Finish();
 }
 
 }  // namespace gh::pc

@@ -18,6 +18,9 @@ namespace gh::pc {
 // Installs the panic handler. Output works at once, the persistent area when it was given.
 void InitialiseCrash(uint64_t persistent_start, uint64_t persistent_size);
 
+// For the time in the record.
+void SetCrashClock(hal::Clock& clock);
+
 // Reads what the previous run left and marks this run as running. The watchdog knows better than
 // RAM whether it fired: its driver says so with `watchdog_fired`.
 struct PreviousRun {

@@ -25,6 +25,22 @@ void* realloc(void*, size_t) { GH_PANIC("realloc on a machine without a heap"); 
 void free(void* p) { GH_ASSERT(p == nullptr); }
 }
 
+// libstdc++'s headers call these where they would throw: an index out of range is our mistake.
+namespace std {
+[[noreturn]] void __throw_out_of_range_fmt(const char* format, ...);
+void __throw_out_of_range_fmt(const char* format, ...) { GH_PANIC(format); }
+[[noreturn]] void __throw_out_of_range(const char* what);
+void __throw_out_of_range(const char* what) { GH_PANIC(what); }
+[[noreturn]] void __throw_length_error(const char* what);
+void __throw_length_error(const char* what) { GH_PANIC(what); }
+[[noreturn]] void __throw_logic_error(const char* what);
+void __throw_logic_error(const char* what) { GH_PANIC(what); }
+[[noreturn]] void __throw_bad_function_call();
+void __throw_bad_function_call() { GH_PANIC("empty function called"); }
+[[noreturn]] void __throw_bad_variant_access(const char* what);
+void __throw_bad_variant_access(const char* what) { GH_PANIC(what); }
+}  // namespace std
+
 // Deleting destructors refer to it; nothing is ever deleted.
 void operator delete(void*) noexcept { GH_PANIC("operator delete called"); }
 void operator delete(void*, size_t) noexcept { GH_PANIC("operator delete called"); }

@@ -30,6 +30,9 @@ inline void Append(ByteWriter& writer, Hex hex) {
 // Waits for the serial port, but never longer than it takes to send `text` at 115200 baud.
 void PrintText(std::string_view text);
 
+// The same for text whose lines end in LF.
+void PrintLines(std::string_view text);
+
 template <typename... Parts>
 void Print(Parts... parts) {
   uint8_t line[256];

@@ -30,6 +30,15 @@ constinit Uart console_uart;
 
 void PrintText(std::string_view text) { console_uart.WriteBlocking(text); }
 
+void PrintLines(std::string_view text) {
+  while (!text.empty()) {
+    const size_t end = text.find('\n');
+    PrintText(text.substr(0, end));
+    PrintText("\r\n");
+    text = end == text.npos ? std::string_view() : text.substr(end + 1);
+  }
+}
+
 void Uart::Initialise() {
   Out8(kInterruptEnable, 0);
   Out8(kLineControl, 0x80);  // divisor latch

@@ -37,6 +37,8 @@ class Uart final : public hal::SerialPort {
   const char* name() const override { return "COM1"; }
   bool present() const { return present_; }
   bool has_input() const { return rx_head_.load() != rx_tail_.load(); }
+  // Everything written has gone to the port's FIFO.
+  bool drained() const { return tx_head_.load() == tx_tail_.load(); }
   uint64_t rx_overrun_count() const { return rx_overrun_count_; }
 
  private:

@@ -1,0 +1,89 @@
+#include "board/pc/idle.h"
+
+#include <algorithm>
+#include <atomic>
+
+#include "board/pc/apic.h"
+#include "board/pc/cpu.h"
+#include "board/pc/crash.h"
+#include "board/pc/interrupts.h"
+
+namespace gh::pc {
+namespace {
+
+// Shared with the timer interrupt, in units of TSC.
+constinit std::atomic<uint64_t> turn_limit_ticks = 0;
+constinit std::atomic<uint64_t> turn_start = 0;
+constinit std::atomic<bool> is_halted = false;
+constinit std::atomic<uint64_t> wake_ticks = 0;
+
+}  // namespace
+
+void PcIdle::Add(InterruptSource& source) {
+  GH_ASSERT_LT(source_count_, kSourceMax);
+  sources_[source_count_++] = &source;
+}
+
+void PcIdle::Start() {
+  wake_ticks = clock_.TscAt(Instant{} + kWakeMax);
+  turn_start = ReadTsc();
+  SetTimerHook(OnTimer);
+  LocalApic::ArmTimer(ReadTsc() + wake_ticks);
+  EnableInterrupts();
+}
+
+void PcIdle::SetTurnLimit(Duration limit) {
+  turn_start = ReadTsc();
+  turn_limit_ticks = limit.ns <= 0 ? 0 : clock_.TscAt(Instant{} + limit);
+}
+
+// Interrupt context. While the loop sleeps there is nothing to do: it arms the timer itself.
+void PcIdle::OnTimer(uint64_t rip, uint64_t rsp, uint64_t rbp) {
+  if (is_halted) {
+    return;
+  }
+  const uint64_t now = ReadTsc();
+  const uint64_t limit = turn_limit_ticks;
+  if (limit != 0 && now - turn_start > limit) {
+    CrashOnHang(rip, rsp, rbp);
+  }
+  LocalApic::ArmTimer(now + wake_ticks);
+}
+
+void PcIdle::WaitUntil(Instant deadline) {
+  const uint64_t now = ReadTsc();
+  turn_start = now;
+  const uint64_t deadline_tsc = clock_.TscAt(deadline);
+  if (deadline_tsc <= now) {
+    return;
+  }
+  bool has_work = false;
+  for (uint32_t i = 0; i < source_count_; ++i) {
+    has_work = sources_[i]->ArmInterrupt() || has_work;
+  }
+  if (has_work) {
+    return;
+  }
+  DisableInterrupts();
+  // What an interrupt handler itself brings in (serial input) is looked at with interrupts off.
+  for (uint32_t i = 0; i < source_count_; ++i) {
+    has_work = sources_[i]->ArmInterrupt() || has_work;
+  }
+  if (has_work) {
+    EnableInterrupts();
+    return;
+  }
+  is_halted = true;
+  const uint64_t armed = std::min(deadline_tsc, now + wake_ticks);
+  LocalApic::ArmTimer(armed);
+  ++halt_count_;
+  EnableInterruptsAndHalt();
+  is_halted = false;
+  turn_start = ReadTsc();
+  // If the one-shot was the wake-up, it is spent: keep the hang check's clock running.
+  if (turn_start >= armed) {
+    LocalApic::ArmTimer(turn_start + wake_ticks);
+  }
+}
+
+}  // namespace gh::pc

@@ -1,0 +1,55 @@
+// Waiting with HLT.
+//
+// While the loop is busy no device interrupts it. Before it sleeps, every source arms its interrupt
+// and says whether work came in meanwhile; only when none did, the processor halts, with interrupts
+// enabled by the very instruction before (no wake-up is lost). The timer is armed for the deadline,
+// or for kWakeMax, whichever is first; its interrupt also finds a loop that no longer turns.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "board/pc/clock.h"
+#include "hal/idle.h"
+
+namespace gh::pc {
+
+class InterruptSource {
+ public:
+  // Asks for an interrupt on new work; true when there is work already.
+  virtual bool ArmInterrupt() = 0;
+
+ protected:
+  ~InterruptSource() = default;
+};
+
+class PcIdle final : public hal::Idle {
+ public:
+  static constexpr Duration kWakeMax = Duration::Seconds(1);
+  static constexpr uint32_t kSourceMax = 16;
+
+  explicit PcIdle(PcClock& clock) : clock_(clock) {}
+  PcIdle(const PcIdle&) = delete;
+  PcIdle& operator=(const PcIdle&) = delete;
+
+  void Add(InterruptSource& source);
+  // Interrupts are on from here.
+  void Start();
+  void WaitUntil(Instant deadline) override;
+
+  // A loop that does not come back to WaitUntil() within `limit` is a hang: a crash record with the
+  // place it hangs at, then the reset. Zero: no limit.
+  void SetTurnLimit(Duration limit);
+
+  uint64_t halt_count() const { return halt_count_; }
+
+ private:
+  static void OnTimer(uint64_t rip, uint64_t rsp, uint64_t rbp);
+
+  PcClock& clock_;
+  std::array<InterruptSource*, kSourceMax> sources_ = {};
+  uint32_t source_count_ = 0;
+  uint64_t halt_count_ = 0;
+};
+
+}  // namespace gh::pc
