@@ -66,11 +66,11 @@ fuzz: $(fuzz_NEEDS) | out/deps/.packages-test
 run: out/pc/gatehouse.img | out/deps/.packages-run
 	@PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/system/run.py
 
-# A benchmark is a program (*_bench.cc) or a script (*_bench.py); B= picks by name.
-B ?= *
-BENCH_SCRIPTS := $(wildcard tests/bench/*_bench.py tests/bench/*/*_bench.py)
-bench_picked = $(foreach bench,$(1),$(if $(filter $(subst *,%,$(B)) $(subst *,%,$(B))_bench,\
-  $(notdir $(basename $(bench))) $(bench)),$(bench)))
+# A benchmark is a program (*_bench.cc) or a script (*_bench.py, *_race.py: against a peer). B= picks
+# those whose name begins so.
+B ?=
+BENCH_SCRIPTS := $(wildcard tests/bench/*_bench.py tests/bench/*_race.py tests/bench/*/*_bench.py)
+bench_picked = $(foreach bench,$(1),$(if $(filter $(B)%,$(notdir $(bench))),$(bench)))
 bench: host image $(patsubst %,out/host/bench/%,$(call bench_picked,$(BENCHES))) \
   | out/deps/.packages-test out/deps/.packages-bench
 	@$(if $(call bench_picked,$(BENCHES) $(BENCH_SCRIPTS)),,echo "no benchmark is called $(B)"; exit 1)
