@@ -1,0 +1,335 @@
+#!/usr/bin/python3
+"""Races out/host/gatehouse against Kamailio: registrations and calls per core, memory a binding.
+
+Both servers stand at the same address in the same network namespace, one at a time, alternating
+A B A B; SIPp loads them from another namespace over one veth pair. Two figures are taken of each
+run: the CPU time of the server's own processes, and the busy time of the whole machine less the
+generator's own (a kernel TCP/IP stack runs partly on the generator's account, ours runs inside our
+process). The second is the fairer, and the one to judge by.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+DOMAIN = "bench.example"
+PASSWORD = "secret"
+SERVER_ADDRESS = "10.77.0.2"
+LOAD_ADDRESS = "10.77.0.1"
+PREFIX_LENGTH = 24
+DIGEST_USER_COUNT = 500
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+def run(*words, **options):
+    done = subprocess.run(words, text=True, capture_output=True, check=False, **options)
+    if done.returncode != 0:
+        sys.exit(f"sip_race: {' '.join(words)}: {done.stderr.strip() or done.returncode}")
+    return done.stdout
+
+
+class Wire:
+    """Two namespaces joined by a veth pair: `load` (SIPp) and `edge` (the server)."""
+
+    def __init__(self):
+        tag = str(os.getpid())
+        self.load, self.edge = f"ghl{tag}", f"ghe{tag}"
+
+    def __enter__(self):
+        for name in (self.load, self.edge):
+            run("ip", "netns", "add", name)
+            run("ip", "-n", name, "link", "set", "lo", "up")
+        run("ip", "-n", self.load, "link", "add", "veth0", "type", "veth",
+            "peer", "name", "veth0", "netns", self.edge)
+        run("ip", "-n", self.load, "address", "add", f"{LOAD_ADDRESS}/{PREFIX_LENGTH}",
+            "dev", "veth0")
+        for name in (self.load, self.edge):
+            run("ip", "-n", name, "link", "set", "veth0", "up", "txqueuelen", "10000")
+        return self
+
+    def __exit__(self, *_):
+        for name in (self.load, self.edge):
+            subprocess.run(["ip", "netns", "delete", name], check=False)
+
+    def start(self, name, words, **options):
+        return subprocess.Popen(["ip", "netns", "exec", name, *words], **options)
+
+
+def cpu_seconds(pids):
+    """CPU time of processes and all their threads, by the scheduler's own account."""
+    total_ns = 0
+    for pid in pids:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+                total_ns += int((task / "schedstat").read_text().split()[0])
+    return total_ns / 1e9
+
+
+def machine_busy_seconds():
+    fields = [int(x) for x in pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    user, nice, system, _idle, _iowait, irq, softirq, _steal = fields
+    return (user + nice + system + irq + softirq) / TICKS_PER_SECOND
+
+
+def resident_bytes(pids):
+    """Proportional set size: pages shared between the peer's processes count once."""
+    total = 0
+    for pid in pids:
+        text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+        total += int(re.search(r"^Pss:\s+(\d+)", text, re.M).group(1)) * 1024
+    return total
+
+
+def descendants(pid):
+    found, queue = [], [pid]
+    while queue:
+        parent = queue.pop()
+        found.append(parent)
+        for task in pathlib.Path(f"/proc/{parent}/task").iterdir():
+            queue += [int(x) for x in (task / "children").read_text().split()]
+    return found
+
+
+class Kamailio:
+    name = "kamailio"
+
+    def __init__(self, wire, folder, digest):
+        run("ip", "-n", wire.edge, "address", "replace", f"{SERVER_ADDRESS}/{PREFIX_LENGTH}",
+            "dev", "veth0")
+        self.wire, self.folder = wire, folder
+        self.control = folder / "ctl"
+        words = ["kamailio", "-DD", "-E", "-f", str(HERE / "peers/kamailio.cfg"),
+                 "-x", "tlsf", "-X", "tlsf", "-m", "2048", "-M", "64", "-Y", str(folder),
+                 "-l", f"udp:{SERVER_ADDRESS}:5060", "-l", f"tcp:{SERVER_ADDRESS}:5060"]
+        words += ["-A", "AUTH"] if digest else []
+        words += ["-A", f'CONTROL="unix:{self.control}"']
+        with open(folder / "kamailio.log", "w", encoding="utf-8") as log:
+            self.process = wire.start(wire.edge, words, stdout=log, stderr=log)
+        time.sleep(2.0)
+
+    def pids(self):
+        return descendants(self.process.pid)
+
+    def memory_bytes(self):
+        out = run("kamcmd", "-s", f"unix:{self.control}", "core.shmmem")
+        return int(re.search(r"real_used: (\d+)", out).group(1))
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(30)
+        run("ip", "-n", self.wire.edge, "address", "flush", "dev", "veth0")
+
+
+class Gatehouse:
+    name = "gatehouse"
+
+    def __init__(self, wire, folder, digest):
+        provision = folder / "provision.txt"
+        provision.write_text(provision_text(digest), encoding="utf-8")
+        self.folder = folder
+        words = [str(ROOT / "out/host/gatehouse"), "--lan1", "packet:veth0", "--profile", "large",
+                 "--console", f"unix:{folder}/console", "--provision", str(provision),
+                 "--store", str(folder / "store"), "--log", str(folder / "log")]
+        with open(folder / "gatehouse.log", "w", encoding="utf-8") as log:
+            self.process = wire.start(wire.edge, words, stdout=log, stderr=log)
+        time.sleep(4.0)
+
+    def pids(self):
+        return descendants(self.process.pid)
+
+    def memory_bytes(self):
+        return resident_bytes(self.pids())
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(30)
+
+
+def provision_text(digest):
+    lines = [
+        "xConfiguration SystemUnit Name: bench",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+@dataclasses.dataclass
+class Load:
+    """One SIPp run and what it says of itself."""
+    process: subprocess.Popen
+    folder: pathlib.Path
+
+    def finish(self):
+        code = self.process.wait(300)
+        rows = (self.folder / "stat.csv").read_text(encoding="latin-1").strip().split("\n")
+        head, last = rows[0].split(";"), rows[-1].split(";")
+        get = dict(zip(head, last)).get
+        result = {"ok": int(get("SuccessfulCall(C)")), "failed": int(get("FailedCall(C)")),
+                  "retransmissions": int(get("Retransmissions(C)")), "exit": code}
+        shutil.rmtree(self.folder)
+        return result
+
+
+def start_sipp(wire, scenario, words):
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="gatehouse-sipp-"))
+    command = ["sipp", SERVER_ADDRESS, "-sf", str(HERE / "sipp" / scenario), "-i", LOAD_ADDRESS,
+               "-nostdin", "-trace_stat", "-stf", str(folder / "stat.csv"), "-fd", "1",
+               "-timeout", "240", *words]
+    process = wire.start(wire.load, command, cwd=folder, stdout=subprocess.DEVNULL,
+                         stderr=subprocess.DEVNULL)
+    return Load(process, folder)
+
+
+def write_users(folder, count, distinct, digest):
+    lines = ["SEQUENTIAL"]
+    for i in range(count):
+        user = f"u{i % distinct:06d}"
+        lines.append(f"{user};[authentication username={user} password={PASSWORD}]"
+                     if digest else user)
+    path = folder / "users.csv"
+    path.write_text("\n".join(lines) + "\n", encoding="ascii")
+    return path
+
+
+def measure(server, start, bystanders=()):
+    """Runs the load that `start` starts, watching CPU; `bystanders` are generators already running."""
+    pids = server.pids()
+    standing = [pid for load in bystanders for pid in descendants(load.process.pid)]
+    standing_before = cpu_seconds(standing)
+    cpu_before, busy_before, at = cpu_seconds(pids), machine_busy_seconds(), time.monotonic()
+    load = start()
+    generator_cpu = 0.0
+    while load.process.poll() is None:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            generator_cpu = max(generator_cpu, cpu_seconds(descendants(load.process.pid)))
+        time.sleep(0.02)
+    wall = time.monotonic() - at
+    generator_cpu += cpu_seconds(standing) - standing_before
+    figures = {"wall_s": wall, "cpu_s": cpu_seconds(pids) - cpu_before,
+               "busy_s": machine_busy_seconds() - busy_before - generator_cpu}
+    figures.update(load.finish())
+    for key in ("cpu", "busy"):
+        figures[f"{key}_us"] = figures[f"{key}_s"] * 1e6 / max(figures["ok"], 1)
+    return figures
+
+
+def race_register(wire, server_class, folder, count, rate, digest):
+    server = server_class(wire, folder, digest)
+    try:
+        distinct = DIGEST_USER_COUNT if digest else count
+        users = write_users(folder, count, distinct, digest)
+        memory = server.memory_bytes()
+        scenario = "register_digest.xml" if digest else "register.xml"
+        words = ["-inf", str(users), "-m", str(count), "-r", str(rate), "-l", "10000", "-p", "6060",
+                 "-key", "contact_port", "7070"]
+        figures = measure(server, lambda: start_sipp(wire, scenario, words))
+        if not digest:
+            figures["memory_per_binding"] = (server.memory_bytes() - memory) / max(figures["ok"], 1)
+        return figures
+    finally:
+        server.stop()
+
+
+def race_call(wire, server_class, folder, count, rate):
+    server = server_class(wire, folder, False)
+    answer = None
+    try:
+        users = write_users(folder, 100, 100, False)
+        register = start_sipp(wire, "register.xml", ["-inf", str(users), "-m", "100", "-r", "100",
+                                                     "-p", "6061", "-key", "contact_port", "7070"])
+        register.finish()
+        answer = start_sipp(wire, "answer.xml", ["-p", "7070"])
+        words = ["-inf", str(write_users(folder, count, 100, False)), "-m", str(count),
+                 "-r", str(rate), "-l", "5000", "-p", "6062"]
+        return measure(server, lambda: start_sipp(wire, "call.xml", words), [answer])
+    finally:
+        if answer is not None:
+            answer.process.send_signal(signal.SIGKILL)
+            answer.process.wait(10)
+            shutil.rmtree(answer.folder, ignore_errors=True)
+        server.stop()
+
+
+def spread(values):
+    return f"{statistics.median(values):8.2f} ({min(values):.2f}..{max(values):.2f})"
+
+
+def report(title, unit, rows):
+    """`rows`: one {server name: figures} per round. Ratios are taken round by round."""
+    print(f"\n{title}")
+    names = [Gatehouse.name, Kamailio.name]
+    for key, label in (("cpu_us", f"CPU of the server, us a {unit}"),
+                       ("busy_us", f"busy machine less generator, us a {unit}"),
+                       ("memory_per_binding", f"memory, bytes a {unit}")):
+        if not all(key in row[name] for row in rows for name in row):
+            continue
+        for name in names:
+            if all(name in row for row in rows):
+                print(f"  {label:44} {name:10} {spread([row[name][key] for row in rows])}")
+        if all(len(row) == 2 for row in rows) and all(row[names[0]][key] > 0 for row in rows):
+            ratios = [row[names[1]][key] / row[names[0]][key] for row in rows]
+            print(f"  {label:44} {'ratio':10} {spread(ratios)}  (peer / ours)")
+    for name in names:
+        if all(name in row for row in rows):
+            rate = [row[name]["ok"] / row[name]["cpu_s"] for row in rows if row[name]["cpu_s"]]
+            failed = sum(row[name]["failed"] for row in rows)
+            again = sum(row[name]["retransmissions"] for row in rows)
+            print(f"  {unit + 's/s per core (by CPU of the server)':44} {name:10} {spread(rate)}"
+                  f"  failed {failed}, retransmitted {again}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--register-count", type=int, default=60000)
+    parser.add_argument("--register-rate", type=int, default=6000)
+    parser.add_argument("--digest-count", type=int, default=40000)
+    parser.add_argument("--digest-rate", type=int, default=4000)
+    parser.add_argument("--call-count", type=int, default=15000)
+    parser.add_argument("--call-rate", type=int, default=1000)
+    parser.add_argument("--only", choices=["register", "digest", "call"])
+    parser.add_argument("--server", choices=[Gatehouse.name, Kamailio.name])
+    parser.add_argument("--json", type=pathlib.Path)
+    arguments = parser.parse_args()
+    servers = [s for s in (Gatehouse, Kamailio) if arguments.server in (None, s.name)]
+    races = {
+        "register": ("REGISTER without digest", "registration", lambda w, s, f: race_register(
+            w, s, f, arguments.register_count, arguments.register_rate, False)),
+        "digest": ("REGISTER with digest (401, then 200)", "registration", lambda w, s, f:
+            race_register(w, s, f, arguments.digest_count, arguments.digest_rate, True)),
+        "call": ("Proxied call with Record-Route (INVITE 180 200 ACK BYE 200)", "call",
+            lambda w, s, f: race_call(w, s, f, arguments.call_count, arguments.call_rate)),
+    }
+    everything = {}
+    with Wire() as wire:
+        for key, (title, unit, race) in races.items():
+            if arguments.only not in (None, key):
+                continue
+            rows = []
+            for number in range(arguments.rounds):
+                order = servers if number % 2 == 0 else list(reversed(servers))
+                row = {}
+                for server in order:
+                    with tempfile.TemporaryDirectory(prefix="gatehouse-race-") as folder:
+                        row[server.name] = race(wire, server, pathlib.Path(folder))
+                rows.append(row)
+            report(title, unit, rows)
+            everything[key] = rows
+    if arguments.json:
+        arguments.json.write_text(json.dumps(everything, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
