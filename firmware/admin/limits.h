@@ -1,0 +1,26 @@
+// The limits of the administration room.
+#pragma once
+
+#include <cstdint>
+
+#include "firmware/config/limits.h"
+
+namespace gh::admin {
+
+inline constexpr uint32_t kLineBytesMax = config::kLineMax;  // typed in one line
+inline constexpr uint32_t kHistoryLines = 32;
+inline constexpr uint32_t kOutputBytes = 32 * 1024;   // waiting for the terminal
+inline constexpr uint32_t kOutputReserve = 2 * 1024;  // room wanted before a listing goes on
+inline constexpr uint32_t kOutputLineMax = 1200;      // one line of a listing
+inline constexpr uint32_t kInputBatch = 64;           // bytes of input per turn
+inline constexpr uint32_t kEscapeBytesMax = 16;       // an escape sequence; longer ones are skipped
+inline constexpr uint32_t kCandidateMax = 64;
+inline constexpr uint32_t kStatusNodeMax = 32;
+inline constexpr uint32_t kCommandMax = 16;
+inline constexpr uint32_t kTerminalColumns = 80;
+inline constexpr uint32_t kTerminalRows = 24;
+inline constexpr uint32_t kLoginEntryMax = 16;        // names whose failures are remembered
+inline constexpr int64_t kLoginDelayMaxSeconds = 60;
+inline constexpr int64_t kDeferredWaitMaxMilliseconds = 500;
+
+}  // namespace gh::admin

@@ -1,0 +1,49 @@
+// Text on its way to a terminal: bounded, never blocking. What does not fit is dropped and counted.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "firmware/admin/limits.h"
+#include "firmware/admin/terminal.h"
+#include "hal/rt/arena.h"
+
+namespace gh::admin {
+
+// Where text is drawn.
+class TextSink {
+ public:
+  virtual void Put(std::string_view text) = 0;
+
+ protected:
+  ~TextSink() = default;
+};
+
+class OutputQueue final : public TextSink {
+ public:
+  OutputQueue(Arena& arena, Terminal& terminal)
+      : terminal_(terminal), ring_(arena.NewArray<uint8_t>(kOutputBytes)) {}
+  OutputQueue(const OutputQueue&) = delete;
+  OutputQueue& operator=(const OutputQueue&) = delete;
+
+  void Put(std::string_view text) override;
+  void PutLine(std::string_view text);
+  // Lines that end in '\n'; the terminal gets "\r\n".
+  void Print(std::string_view text);
+  // Hands the terminal what it takes now; true when some is left.
+  bool Pump();
+
+  size_t room() const { return ring_.size() - used_; }
+  uint64_t dropped_bytes() const { return dropped_; }
+  Terminal& terminal() { return terminal_; }
+
+ private:
+  Terminal& terminal_;
+  std::span<uint8_t> ring_;
+  size_t first_ = 0;
+  size_t used_ = 0;
+  uint64_t dropped_ = 0;
+};
+
+}  // namespace gh::admin

@@ -1,0 +1,46 @@
+// What xStatus shows: rooms add nodes, each a source of lines read one at a time.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "firmware/admin/limits.h"
+#include "hal/rt/assert.h"
+#include "hal/rt/bytes.h"
+
+namespace gh::admin {
+
+struct StatusNode {
+  const char* path = "";  // "System", "SIP Registration": first words of its lines
+  const char* help = "";
+  // Writes one line ("SIP Registration 1 Contact: ...", without line end) and advances `cursor`,
+  // which starts at 0. False: there is no more, nothing was written.
+  bool (*next)(void* context, uint64_t& cursor, ByteWriter& out) = nullptr;
+  void* context = nullptr;
+};
+
+class StatusTree {
+ public:
+  void Add(const StatusNode& node) {
+    GH_ASSERT_LT(count_, kStatusNodeMax);
+    nodes_[count_++] = node;
+  }
+  // StatusTree::AddMember<&Rooms::NextMemoryLine>("Memory", "...", this)
+  template <auto Method, typename T>
+  void AddMember(const char* path, const char* help, T* object) {
+    Add({path, help,
+         [](void* context, uint64_t& cursor, ByteWriter& out) {
+           return (static_cast<T*>(context)->*Method)(cursor, out);
+         },
+         object});
+  }
+  std::span<const StatusNode> nodes() const { return {nodes_.data(), count_}; }
+
+ private:
+  std::array<StatusNode, kStatusNodeMax> nodes_ = {};
+  uint32_t count_ = 0;
+};
+
+}  // namespace gh::admin

@@ -1,0 +1,33 @@
+// A terminal as a session sees it: bytes both ways, never blocking. The serial console today, an
+// SSH channel behind the same words later.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "hal/serial_port.h"
+
+namespace gh::admin {
+
+class Terminal {
+ public:
+  virtual uint32_t Read(std::span<uint8_t> out) = 0;          // bytes read, 0 if none
+  virtual uint32_t Write(std::span<const uint8_t> data) = 0;  // bytes taken; the rest: try later
+  virtual const char* name() const = 0;                       // "serial", "198.51.100.7"
+
+ protected:
+  ~Terminal() = default;
+};
+
+class SerialTerminal final : public Terminal {
+ public:
+  explicit SerialTerminal(hal::SerialPort& port) : port_(port) {}
+  uint32_t Read(std::span<uint8_t> out) override { return port_.Read(out); }
+  uint32_t Write(std::span<const uint8_t> data) override { return port_.Write(data); }
+  const char* name() const override { return "serial"; }
+
+ private:
+  hal::SerialPort& port_;
+};
+
+}  // namespace gh::admin

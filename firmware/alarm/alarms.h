@@ -1,0 +1,51 @@
+// Alarms: conditions that last until somebody or something mends them. Each has a stable number
+// (declared in firmware/log/events.proto), and is raised and lowered with an event.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+#include "firmware/log/log.h"
+#include "hal/clock.h"
+#include "hal/rt/fixed_string.h"
+
+namespace gh::alarm {
+
+inline constexpr uint32_t kDetailMax = 120;
+
+struct AlarmState {
+  bool raised = false;
+  uint32_t raise_count = 0;
+  Instant first_raised;  // of the present or last time
+  Instant last_raised;
+  WallTime raised_wall;
+  FixedString<kDetailMax> detail;
+};
+
+class Alarms {
+ public:
+  Alarms(log::Log& log, hal::Clock& clock) : log_(log), clock_(clock) {}
+  Alarms(const Alarms&) = delete;
+  Alarms& operator=(const Alarms&) = delete;
+
+  // Raising a raised alarm renews its detail and time, without another event.
+  void Raise(log::AlarmId id, std::string_view detail);
+  void Lower(log::AlarmId id);
+  void Set(log::AlarmId id, bool raised, std::string_view detail) {
+    raised ? Raise(id, detail) : Lower(id);
+  }
+  bool IsRaised(log::AlarmId id) const { return states_[IndexOf(id)].raised; }
+  uint32_t raised_count() const;
+  // By index into log::kAlarms.
+  const AlarmState& state(uint32_t index) const { return states_[index]; }
+
+ private:
+  static uint32_t IndexOf(log::AlarmId id);
+
+  log::Log& log_;
+  hal::Clock& clock_;
+  std::array<AlarmState, log::kAlarmCount> states_ = {};
+};
+
+}  // namespace gh::alarm
