@@ -29,7 +29,7 @@ bool IsOwnAddress(const Config& config, const Uri& uri) {
 }
 
 std::optional<uint8_t> DomainOf(const Config& config, const Uri& uri) {
-  if (!uri.is_sip() || config.domain_count == 0) {
+  if (!uri.is_sip()) {
     return std::nullopt;
   }
   if (IsOwnAddress(config, uri)) {

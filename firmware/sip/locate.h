@@ -65,7 +65,6 @@ class Locator {
   uint32_t used_count() const { return locations_.used_count(); }
 
  private:
-  void Ask();
   Result<void> AskStep(Location& location);
   void OnAnswer(Location& location, std::span<const net::DnsRecord> records);
   void Advance(Location& location);

@@ -1,0 +1,560 @@
+#include "firmware/sip/engine.h"
+
+#include <algorithm>
+
+#include "firmware/sip/domains.h"
+#include "firmware/sip/writer.h"
+
+namespace gh::sip {
+namespace {
+
+constexpr std::string_view kAllowLine =
+    "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, INFO, PRACK, UPDATE, SUBSCRIBE, "
+    "NOTIFY, PUBLISH, REFER\r\n";
+constexpr std::string_view kAcceptLine = "Accept: application/sdp\r\n";
+constexpr std::string_view kSupportedLine = "Supported: path\r\n";
+
+// An engine at work keeps this part of its transactions for dialogs that exist already.
+constexpr uint32_t kReserveDivisor = 10;
+
+}  // namespace
+
+Engine::Engine(Arena& arena, const EnginePorts& ports, const Capacity& capacity)
+    : core_(arena, ports.timers, ports.random, ports.credentials, ports.observer, capacity),
+      transport_(core_, arena, ports.datagrams, ports.streams, *this),
+      authenticator_(core_, arena),
+      limit_(core_, arena),
+      registrar_(core_, arena),
+      calls_(core_, arena),
+      proxy_(core_, arena, transport_, ports.resolver, calls_) {}
+
+uint32_t Engine::Apply(const Config& config) {
+  const Config before = core_.config;
+  core_.config = config;
+  registrar_.OnDomainsChanged(before);
+  return transport_.Listen();
+}
+
+void Engine::Stop() { transport_.Close(); }
+
+std::array<PoolStatus, Engine::kPoolCount> Engine::Pools() const {
+  auto& proxy = const_cast<Proxy&>(proxy_);
+  const TransactionLayer& t = proxy.transactions();
+  const Capacity& c = core_.capacity;
+  return {{
+      {"bindings", registrar_.binding_count(), c.bindings, Pool<Binding>::bytes_per_item()},
+      {"users", registrar_.user_count(), c.users, Pool<RegisteredUser>::bytes_per_item()},
+      {"server transactions", t.server_count(), c.server_transactions,
+       TransactionLayer::bytes_per_server()},
+      {"client transactions", t.client_count(), c.client_transactions,
+       TransactionLayer::bytes_per_client()},
+      {"proxied requests", proxy_.context_count(), c.proxies, Proxy::bytes_per_context()},
+      {"name searches", proxy_.location_count(), c.resolutions, sizeof(Location)},
+      {"streams", transport_.stream_count(), c.streams, SipTransport::bytes_per_stream()},
+      {"calls", calls_.count(), c.calls, 0},
+      {"buffers", core_.buffers.used_count(), core_.buffers.capacity(), 0},
+  }};
+}
+
+// --- In ------------------------------------------------------------------------------------------
+
+void Engine::OnUnframed(const Flow& flow, const char* why) {
+  ++core_.statistics.dropped_malformed;
+  RefusalEvent event;
+  event.reason = RefusalReason::kMalformed;
+  event.detail = why;
+  event.source = flow.remote;
+  event.transport = flow.transport;
+  core_.observer.OnRefused(event);
+}
+
+void Engine::OnPacket(const Flow& flow, std::span<const uint8_t> data) {
+  ++core_.statistics.messages_in;
+  Message message;
+  if (data.size() > kMessageBytesMax || !message.Index(data).ok()) {
+    OnUnframed(flow, "not a message");
+    return;
+  }
+  const CheckResult check = message.Check(!flow.is_reliable());
+  if (check.verdict == Verdict::kDrop) {
+    OnUnframed(flow, check.why);
+    return;
+  }
+  if (!message.is_request()) {
+    ++core_.statistics.responses_in;
+    // RFC 4320, 6026: a response that belongs to nothing goes nowhere.
+    if (!proxy_.transactions().OnResponse(message, flow)) {
+      ++core_.statistics.dropped_stray;
+    }
+    return;
+  }
+  ++core_.statistics.requests_in;
+  if (check.verdict == Verdict::kReject) {
+    if (message.method() != Method::kAck) {
+      Refuse(message, flow, {check.status, RefusalReason::kMalformed, check.why});
+    }
+    return;
+  }
+  OnRequest(message, flow);
+}
+
+void Engine::OnRequest(const Message& request, const Flow& flow) {
+  if (request.method() == Method::kAck) {
+    OnAck(request, flow);
+    return;
+  }
+  if (ServerTransaction* server = proxy_.transactions().FindServer(request)) {
+    proxy_.transactions().OnRetransmission(*server);
+    return;
+  }
+  if (request.method() == Method::kCancel) {
+    OnCancel(request, flow);
+    return;
+  }
+  OnNewRequest(request, flow);
+}
+
+void Engine::OnAck(const Message& ack, const Flow& flow) {
+  ServerTransaction* server = proxy_.transactions().FindServer(ack);
+  if (server != nullptr && server->state != ServerState::kAccepted) {
+    proxy_.transactions().OnAck(*server);
+    return;
+  }
+  RoutePlan plan;
+  // Only inside a dialog of ours; the ACK to a refusal of ours ends here too.
+  if (!PlanRoutes(core_, ack, plan) || !plan.token || ack.max_forwards().value_or(70) == 0) {
+    ++core_.statistics.dropped_stray;
+    return;
+  }
+  calls_.Touch(ack);
+  transport_.Prove(flow);
+  Flow target;
+  const bool direct = !plan.has_next && proxy_.FlowOfPeer(*plan.token, ack, target);
+  proxy_.ForwardAck(ack, flow, plan, plan.uri.text, direct ? &target : nullptr);
+}
+
+void Engine::OnCancel(const Message& cancel, const Flow& flow) {
+  ServerTransaction* server = proxy_.transactions().FindCancelled(cancel);
+  if (server == nullptr) {
+    Refuse(cancel, flow, {481, RefusalReason::kMalformed});
+    return;
+  }
+  Answer(cancel, flow, 200, {}, {});
+  proxy_.Cancel(*server);
+}
+
+void Engine::OnNewRequest(const Message& request, const Flow& flow) {
+  Incoming in{request, flow, {}, {}, false, 0, kMaxBreadthDefault};
+  const Uri& uri = request.uri();
+  if (uri.scheme == UriScheme::kOther) {
+    Refuse(request, flow, {416, RefusalReason::kScheme});
+    return;
+  }
+  if (!PlanRoutes(core_, request, in.plan)) {
+    Refuse(request, flow, {400, RefusalReason::kMalformed, "Too Many Routes"});
+    return;
+  }
+  if (!CheckOverload(in) || !CheckHops(in) || !CheckExtensions(in, HeaderId::kProxyRequire)) {
+    return;
+  }
+  if (request.method() == Method::kRegister && !in.plan.has_next &&
+      DomainOf(core_.config, in.plan.uri)) {
+    OnRegister(in);
+    return;
+  }
+  const bool for_us = !in.plan.has_next && !in.plan.uri.has_user &&
+                      DomainOf(core_.config, in.plan.uri).has_value();
+  if (for_us) {
+    OnForUs(in);
+    return;
+  }
+  if (Authorise(in)) {
+    Route(in);
+  }
+}
+
+// --- Checks --------------------------------------------------------------------------------------
+
+bool Engine::CheckOverload(Incoming& in) {
+  const TransactionLayer& t = proxy_.transactions();
+  const bool register_or_for_us = in.message.method() == Method::kRegister;
+  const uint32_t share = in.plan.is_in_dialog() ? 0 : 1;
+  const auto low = [share](uint32_t free, uint32_t capacity) {
+    return free <= capacity / kReserveDivisor * share;
+  };
+  const bool full = low(t.server_free(), t.server_capacity()) ||
+                    low(t.client_free(), t.client_capacity()) ||
+                    low(proxy_.context_free(), proxy_.context_capacity());
+  if (!full || register_or_for_us) {
+    return true;
+  }
+  ++core_.statistics.overload;
+  Refuse(in.message, in.flow, {503, RefusalReason::kOverload});
+  return false;
+}
+
+uint64_t Engine::LoopHashOf(const Message& request) const {
+  KeyedHash hash = core_.Hash(kHashLoop);
+  hash.Add(request.uri_text()).Add(request.call_id()).Add(request.from_tag());
+  for (const HeaderId id : {HeaderId::kRoute, HeaderId::kProxyRequire, HeaderId::kTo}) {
+    for (const HeaderField* f = request.First(id); f != nullptr; f = request.NextSame(*f)) {
+      hash.Add(request.Value(*f));
+    }
+  }
+  return hash.Value();
+}
+
+// Max-Forwards, loops (RFC 3261 16.3, RFC 5393 4.2) and Max-Breadth (RFC 5393 5).
+bool Engine::CheckHops(Incoming& in) {
+  const Message& request = in.message;
+  if (request.max_forwards().value_or(kMaxForwardsDefault) == 0) {
+    Refuse(request, in.flow, {483, RefusalReason::kTooManyHops});
+    return false;
+  }
+  in.loop = LoopHashOf(request);
+  ViaList vias(request);
+  Via via;
+  while (vias.NextItem(via) == Next::kItem) {
+    const auto loop = proxy_.transactions().OwnLoopHash(via);
+    if (loop && *loop == in.loop) {
+      Refuse(request, in.flow, {482, RefusalReason::kLoop});
+      return false;
+    }
+  }
+  if (request.Has(HeaderId::kMaxBreadth)) {
+    const auto breadth = ParseNumberClamped(request.ValueOf(HeaderId::kMaxBreadth), UINT16_MAX);
+    if (!breadth) {
+      Refuse(request, in.flow, {400, RefusalReason::kMalformed, "Bad Max-Breadth"});
+      return false;
+    }
+    if (*breadth == 0) {
+      Refuse(request, in.flow, {440, RefusalReason::kLoop});
+      return false;
+    }
+    in.breadth = std::min(*breadth, kMaxBreadthDefault);
+  }
+  return true;
+}
+
+// Everything asked for must be known (20.29, 20.32): "path" is, to the registrar.
+bool Engine::CheckExtensions(Incoming& in, HeaderId header) {
+  if (!in.message.Has(header)) {
+    return true;
+  }
+  uint8_t text[kErrorResponseBytesMax / 2];
+  ByteWriter extra(text);
+  bool first = true;
+  ForEachToken(in.message, header, [&](std::string_view token) {
+    const bool known = header == HeaderId::kRequire && EqualsNoCase(token, "path");
+    if (!known && extra.room() > token.size() + 32) {
+      extra.Text(first ? "Unsupported: " : ", ");
+      extra.Text(token);
+      first = false;
+    }
+    return true;
+  });
+  if (first) {
+    return true;
+  }
+  extra.Text("\r\n");
+  Refuse(in.message, in.flow, {420, RefusalReason::kExtension, {}, extra.text()});
+  return false;
+}
+
+// --- Who may -------------------------------------------------------------------------------------
+
+bool Engine::Challenge(Incoming& in, HeaderId header, const AuthOutcome& outcome) {
+  uint8_t text[1024];
+  ByteWriter extra(text);
+  authenticator_.WriteChallenge(extra, header, in.flow.remote.address,
+                                outcome.result == AuthResult::kStale);
+  const RefusalReason reason = outcome.result == AuthResult::kAbsent
+                                   ? RefusalReason::kUnauthenticated
+                               : outcome.result == AuthResult::kStale
+                                   ? RefusalReason::kStaleNonce
+                                   : RefusalReason::kBadCredentials;
+  const uint16_t status = header == HeaderId::kAuthorization ? 401 : 407;
+  Refuse(in.message, in.flow, {status, reason, {}, extra.text()}, outcome.user);
+  return false;
+}
+
+bool Engine::UserOf(const Uri& uri, char (&out)[kUserBytesMax], std::string_view& user) const {
+  const auto size = Unescape(uri.user, out, sizeof(out));
+  user = {out, size.value_or(0)};
+  return size && *size != 0;
+}
+
+// "alice" or "alice@example.com" are both the user of sip:alice@example.com.
+bool Engine::IsSameUser(std::string_view credential_user, const Uri& uri) const {
+  char text[kUserBytesMax];
+  std::string_view user;
+  if (!UserOf(uri, text, user)) {
+    return false;
+  }
+  if (credential_user == user) {
+    return true;
+  }
+  const size_t at = credential_user.rfind('@');
+  return at != std::string_view::npos && credential_user.substr(0, at) == user &&
+         EqualsNoCase(credential_user.substr(at + 1), uri.host);
+}
+
+bool Engine::Authorise(Incoming& in) {
+  const Config& config = core_.config;
+  const Message& request = in.message;
+  if (in.plan.is_in_dialog()) {
+    transport_.Prove(in.flow);
+    return true;
+  }
+  const bool from_us = DomainOf(config, request.from().uri).has_value();
+  const bool to_us = !in.plan.has_next && DomainOf(config, in.plan.uri).has_value();
+  const bool open_method = (config.open_methods >> static_cast<uint32_t>(request.method()) & 1) != 0;
+  if (from_us ? !config.authenticate_requests || open_method
+              : config.accept_foreign_senders && to_us) {
+    return true;
+  }
+  const AuthOutcome outcome =
+      authenticator_.Verify(request, HeaderId::kProxyAuthorization, in.flow.remote.address);
+  if (outcome.result != AuthResult::kGood) {
+    return Challenge(in, HeaderId::kProxyAuthorization, outcome);
+  }
+  in.user = outcome.user;
+  in.is_authenticated = true;
+  limit_.GiveBack(in.flow.remote.address);
+  transport_.Prove(in.flow);
+  return CheckSender(in);
+}
+
+bool Engine::CheckSender(Incoming& in) {
+  const Uri& from = in.message.from().uri;
+  const bool anonymous = EqualsNoCase(from.host, "anonymous.invalid");  // RFC 3323
+  if (!core_.config.sender_must_match || anonymous) {
+    return true;
+  }
+  if (DomainOf(core_.config, from) && IsSameUser(in.user, from)) {
+    return true;
+  }
+  Refuse(in.message, in.flow, {403, RefusalReason::kForbiddenSender}, in.user);
+  return false;
+}
+
+// --- Where to ------------------------------------------------------------------------------------
+
+void Engine::Route(Incoming& in) {
+  if (in.plan.is_in_dialog()) {
+    RouteInDialog(in);
+    return;
+  }
+  const auto domain = DomainOf(core_.config, in.plan.uri);
+  if (domain && !in.plan.has_next) {
+    RouteToUser(in, *domain);
+    return;
+  }
+  RouteOutside(in);
+}
+
+void Engine::StartProxy(Incoming& in, std::string_view uri, const Flow* flow) {
+  Proxy::Context* context = proxy_.Open(in.message, in.flow, in.loop, in.breadth);
+  if (context == nullptr) {
+    Refuse(in.message, in.flow, {503, RefusalReason::kOverload});
+    return;
+  }
+  if (!uri.empty()) {
+    proxy_.AddTarget(*context, uri, {}, 1000, flow);
+  }
+  proxy_.Start(*context, in.message, in.plan);
+}
+
+void Engine::RouteInDialog(Incoming& in) {
+  calls_.Touch(in.message);
+  const auto domain = DomainOf(core_.config, in.plan.uri);
+  Flow peer;
+  if (!in.plan.has_next && proxy_.FlowOfPeer(*in.plan.token, in.message, peer)) {
+    StartProxy(in, in.plan.uri.text, &peer);
+  } else if (domain && !in.plan.has_next) {
+    RouteToUser(in, *domain);
+  } else {
+    StartProxy(in, in.plan.uri.text, nullptr);
+  }
+}
+
+void Engine::RouteOutside(Incoming& in) {
+  if (!in.plan.uri.is_sip() && !in.plan.has_next) {
+    Refuse(in.message, in.flow, {416, RefusalReason::kScheme});
+    return;
+  }
+  const bool allowed =
+      in.is_authenticated ? core_.config.relay_for_users : !core_.config.authenticate_requests &&
+                                                              core_.config.relay_for_users &&
+                                                              DomainOf(core_.config,
+                                                                       in.message.from().uri);
+  if (!allowed) {
+    Refuse(in.message, in.flow, {403, RefusalReason::kForbiddenRelay}, in.user);
+    return;
+  }
+  StartProxy(in, in.plan.uri.text, nullptr);
+}
+
+void Engine::RouteToUser(Incoming& in, uint8_t domain) {
+  char text[kUserBytesMax];
+  std::string_view user;
+  if (!UserOf(in.plan.uri, text, user)) {
+    Refuse(in.message, in.flow, {404, RefusalReason::kUnknownUser}, in.user);
+    return;
+  }
+  const RegisteredUser* registered = registrar_.Find(user, domain);
+  if (registered == nullptr) {
+    // Who is there and who is not is told only to our own users.
+    Ha1 ha1;
+    const bool known =
+        core_.credentials.FindHa1(core_.config.Realm(), user, DigestAlgorithm::kSha256, ha1) ||
+        core_.credentials.FindHa1(core_.config.Realm(), user, DigestAlgorithm::kMd5, ha1);
+    const bool tell = in.is_authenticated && !known;
+    Refuse(in.message, in.flow,
+           {static_cast<uint16_t>(tell ? 404 : 480),
+            known ? RefusalReason::kNotRegistered : RefusalReason::kUnknownUser},
+           in.user);
+    return;
+  }
+  Proxy::Context* context = proxy_.Open(in.message, in.flow, in.loop, in.breadth);
+  if (context == nullptr) {
+    Refuse(in.message, in.flow, {503, RefusalReason::kOverload});
+    return;
+  }
+  // A Request-URI that is one of the contacts means that one only (in-dialog, GRUU-like).
+  for (const Binding* b = registered->first; b != nullptr; b = b->next) {
+    std::string_view uri = b->contact();
+    uri = uri.substr(0, uri.find('?'));  // headers have no place in a Request-URI
+    if (b->q != 0 || registered->first->next == nullptr) {
+      proxy_.AddTarget(*context, uri, b->path(), b->q, &b->flow);
+    }
+  }
+  proxy_.Start(*context, in.message, in.plan);
+}
+
+// --- For us --------------------------------------------------------------------------------------
+
+void Engine::OnForUs(Incoming& in) {
+  const Message& request = in.message;
+  if (!CheckExtensions(in, HeaderId::kRequire)) {
+    return;
+  }
+  if (request.method() != Method::kOptions) {
+    const bool invite = request.method() == Method::kInvite;
+    Refuse(request, in.flow,
+           {static_cast<uint16_t>(invite ? 404 : 405), RefusalReason::kMethod, {},
+            invite ? std::string_view() : kAllowLine});
+    return;
+  }
+  uint8_t text[512];
+  ByteWriter extra(text);
+  extra.Text(kAllowLine);
+  extra.Text(kAcceptLine);
+  extra.Text(kSupportedLine);
+  if (limit_.Take(in.flow.remote.address)) {
+    Answer(request, in.flow, 200, {}, extra.text());
+  }
+}
+
+void Engine::OnRegister(Incoming& in) {
+  const Message& request = in.message;
+  const Uri& to = request.to().uri;
+  if (!CheckExtensions(in, HeaderId::kRequire)) {
+    return;
+  }
+  char text[kUserBytesMax];
+  std::string_view user;
+  if (!to.is_sip() || !to.has_user || !UserOf(to, text, user)) {
+    Refuse(request, in.flow, {400, RefusalReason::kMalformed, "Bad Address-Of-Record"});
+    return;
+  }
+  if (core_.config.authenticate_register) {
+    const AuthOutcome outcome =
+        authenticator_.Verify(request, HeaderId::kAuthorization, in.flow.remote.address);
+    if (outcome.result != AuthResult::kGood) {
+      Challenge(in, HeaderId::kAuthorization, outcome);
+      return;
+    }
+    in.user = outcome.user;
+    in.is_authenticated = true;
+    limit_.GiveBack(in.flow.remote.address);
+    if (!IsSameUser(in.user, to)) {
+      Refuse(request, in.flow, {403, RefusalReason::kForbiddenSender}, in.user);
+      return;
+    }
+  }
+  const auto domain = DomainOf(core_.config, to);
+  if (!domain) {
+    Refuse(request, in.flow, {404, RefusalReason::kUnknownDomain}, in.user);
+    return;
+  }
+  transport_.Prove(in.flow);
+  // Contacts of one user: bounded by contacts_per_user_max times what one may take in text.
+  uint8_t extra_text[kContactPerRegisterMax * (kBindingTextMax + 96)];
+  ByteWriter extra(extra_text);
+  const RegisterOutcome outcome = registrar_.Process(request, in.flow, user, *domain, extra);
+  if (outcome.status == 200 && extra.ok()) {
+    Answer(request, in.flow, 200, {}, extra.text());
+    return;
+  }
+  const uint16_t status = outcome.status == 200 ? uint16_t{500} : outcome.status;
+  Refuse(request, in.flow,
+         {status, outcome.reason, outcome.why, extra.ok() ? extra.text() : std::string_view()},
+         in.user);
+}
+
+// --- Out -----------------------------------------------------------------------------------------
+
+// The same for a request, its retransmissions and the ACK to a refusal: no state is needed (8.2.7).
+uint64_t Engine::ToTagOf(const Message& request) const {
+  return core_.Hash(kHashToTag)
+             .Add(request.call_id())
+             .Add(request.from_tag())
+             .Add(uint64_t{request.cseq()})
+             .Value() |
+         1;
+}
+
+void Engine::Answer(const Message& request, const Flow& flow, uint16_t status,
+                    std::string_view phrase, std::string_view extra) {
+  ByteWriter out(core_.scratch);
+  WriteResponse(out, request, flow,
+                {.status = status, .reason = phrase, .to_tag = ToTagOf(request), .extra = extra});
+  if (out.ok()) {
+    proxy_.transactions().SendStateless(request, flow, out.written());
+  }
+}
+
+void Engine::Refuse(const Message& request, const Flow& flow, const Refusal& refusal,
+                    std::string_view user) {
+  ++core_.statistics.refused;
+  RefusalEvent event;
+  event.reason = refusal.reason;
+  event.status = refusal.status;
+  event.method = request.method_text();
+  event.from = request.from().uri_text;
+  event.to = request.to().uri_text;
+  event.user = user;
+  event.detail = refusal.detail.empty() ? refusal.phrase : refusal.detail;
+  event.source = flow.remote;
+  event.transport = flow.transport;
+  if (!limit_.Take(flow.remote.address)) {
+    event.status = 0;
+    event.reason = RefusalReason::kRateLimited;
+    core_.observer.OnRefused(event);
+    return;
+  }
+  core_.observer.OnRefused(event);
+  if (refusal.status == 503) {
+    uint8_t text[64];
+    ByteWriter retry(text);
+    retry.Text("Retry-After: ");
+    retry.Decimal(core_.config.retry_after_s);
+    retry.Text("\r\n");
+    Answer(request, flow, 503, refusal.phrase, retry.text());
+    return;
+  }
+  Answer(request, flow, refusal.status, refusal.phrase, refusal.extra);
+}
+
+}  // namespace gh::sip

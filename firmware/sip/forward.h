@@ -1,0 +1,30 @@
+// Writes forwarded messages: a request on its way out (RFC 3261 16.6), a response on its way back
+// (16.7 3 and 9). What is not changed is copied byte for byte.
+#pragma once
+
+#include "firmware/sip/core.h"
+#include "firmware/sip/flow.h"
+#include "firmware/sip/message.h"
+#include "firmware/sip/route_plan.h"
+#include "hal/rt/bytes.h"
+
+namespace gh::sip {
+
+struct ForwardSpec {
+  std::string_view uri;        // new Request-URI
+  std::string_view path;       // Routes to add in front (a binding's Path); may be empty
+  std::string_view branch;     // of our Via
+  Flow source;                 // where the request came from
+  Flow target;                 // where it goes: its listener is our Via
+  bool record_route = false;
+  DialogToken token;           // in our Record-Route
+  uint32_t breadth = 0;        // Max-Breadth to write; 0: leave it
+};
+
+void WriteForwardedRequest(ByteWriter& out, const Core& core, const Message& request,
+                           const RoutePlan& plan, const ForwardSpec& spec);
+// The response without its topmost Via.
+void WriteForwardedResponse(ByteWriter& out, const Message& response);
+// Whether a forwarded request needs Max-Forwards etc. is decided here; the caller has checked them.
+
+}  // namespace gh::sip

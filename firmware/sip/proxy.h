@@ -1,0 +1,112 @@
+// The stateful proxy (RFC 3261 16): forwards a request to one or several targets, in parallel where
+// they are equally wanted, one after the other where not; chooses the best response; cancels.
+//
+// A proxied request has one ProxyContext from its arrival until every branch has ended. Its server
+// transaction keeps the request; what a later branch needs is parsed from there again. Responses
+// after the end (2xx sent again) go straight to the server transaction by its handle.
+//
+// Faults: pools that run out turn into 503 for that branch or request; lost targets into 408, or 500
+// when unreachable (a 503 is not passed on: 16.7 6).
+#pragma once
+
+#include <array>
+
+#include "firmware/sip/calls.h"
+#include "firmware/sip/forward.h"
+#include "firmware/sip/locate.h"
+#include "firmware/sip/registrar.h"
+#include "firmware/sip/transaction.h"
+
+namespace gh::sip {
+
+// What the request may be sent to; the strings live in the context's text buffer.
+struct Target {
+  uint16_t uri_offset = 0;
+  uint16_t uri_size = 0;
+  uint16_t path_offset = 0;
+  uint16_t path_size = 0;
+  uint16_t q = 1000;
+  bool has_flow = false;
+  Flow flow;
+};
+
+class Proxy final : private TransactionUser {
+ public:
+  Proxy(Core& core, Arena& arena, SipTransport& transport, net::Resolver& resolver,
+        CallTable& calls);
+
+  TransactionLayer& transactions() { return transactions_; }
+  struct Context;
+
+  // Takes a request that was let in. Returns null when a pool is empty: nothing was done.
+  Context* Open(const Message& request, const Flow& flow, uint64_t loop, uint32_t breadth);
+  // False when there is no room for another target.
+  bool AddTarget(Context& context, std::string_view uri, std::string_view path, uint16_t q,
+                 const Flow* flow);
+  // Answers 100 to INVITE and starts the first branches.
+  void Start(Context& context, const Message& request, const RoutePlan& plan);
+
+  // ACK to a 2xx: forwarded without a transaction (16.11 and 17.1.1.3).
+  void ForwardAck(const Message& ack, const Flow& flow, const RoutePlan& plan,
+                  std::string_view uri, const Flow* target);
+  // The client gave the request up.
+  void Cancel(ServerTransaction& server);
+
+  // A flow to the side of the dialog that did not send this request; false when it is not next to
+  // us or its stream is gone.
+  bool FlowOfPeer(const DialogToken& token, const Message& request, Flow& out);
+
+  uint32_t context_count() const { return contexts_.used_count(); }
+  uint32_t context_free() const { return contexts_.free_count(); }
+  uint32_t context_capacity() const { return contexts_.capacity(); }
+  uint32_t location_count() const { return locator_.used_count(); }
+  static uint64_t bytes_per_context();
+
+ private:
+  struct Branch;
+  struct Request {  // a request parsed again from its transaction
+    Message message;
+    RoutePlan plan;
+  };
+
+  void OnResponse(ClientTransaction& client, const Message& response) override;
+  void OnClientFailed(ClientTransaction& client, ClientFailure why) override;
+
+  bool Parse(ServerTransaction& server, Request& out) const;
+  Flow SourceOf(const ServerTransaction& server) const;
+  void StartGroup(Context& context, const Message& request, const RoutePlan& plan);
+  void StartBranch(Context& context, Branch& branch, const Message& request,
+                   const RoutePlan& plan);
+  bool NextUri(const Context& context, const Branch& branch, const RoutePlan& plan, Uri& out) const;
+  bool ToHop(Branch& branch, const Hop& hop, const Message& request, const RoutePlan& plan);
+  bool Launch(Branch& branch, const Flow& flow, const Message& request, const RoutePlan& plan);
+  Result<void> Send(Branch& branch, const Flow& flow, const Message& request,
+                    const RoutePlan& plan, bool may_switch);
+  void OnLocated(Branch& branch);
+  bool TryNextHop(Branch& branch);
+  static void OnAckLocated(Location& location);
+
+  void OnProvisional(Context& context, Branch& branch, const Message& response);
+  void OnFinal(Context& context, Branch& branch, const Message& response);
+  void EndBranch(Branch& branch);
+  void CancelBranches(Context& context);
+  void KeepIfBest(Context& context, uint16_t status, const Message* response);
+  void AddChallenges(Context& context, const Message& response);
+  void Advance(Context& context);
+  void SendBest(Context& context);
+  void SendLocal(Context& context, uint16_t status);
+  void Detach(Context& context);
+  void Release(Context& context);
+  void Relay(ServerTransaction& server, const Message& response);
+  void NoteFailure(const Message& request, const Context& context, uint16_t status);
+  void NoteByeFailed(Context& context);
+
+  Core& core_;
+  SipTransport& transport_;
+  CallTable& calls_;
+  TransactionLayer transactions_;
+  Locator locator_;
+  Pool<Context> contexts_;
+};
+
+}  // namespace gh::sip
