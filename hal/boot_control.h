@@ -15,13 +15,13 @@ enum class ResetCause : uint8_t { kPowerOn, kRestart, kWatchdog, kPanic, kUnknow
 
 // What the loader measured and chose; all zero on boards without a loader.
 struct BootReport {
-  char slot = '-';                  // 'a', 'b', 'g'olden, '-' none
-  bool is_development = true;       // signed by a development key
+  char slot = '-';             // 'a', 'b', 'g'olden, '-' none
+  bool is_development = true;  // signed by a development key
   uint64_t security_version = 0;
-  char version[32] = {};            // from the manifest, for comparison with the built-in version
-  char key_id[17] = {};             // hex, of the first valid signature
-  Duration loader_time;             // loader entry to jump
-  Instant loader_entry;             // on this machine's Clock; boot time is counted from here
+  char version[32] = {};  // from the manifest, for comparison with the built-in version
+  char key_id[17] = {};   // hex, of the first valid signature
+  Duration loader_time;   // loader entry to jump
+  Instant loader_entry;   // on this machine's Clock; boot time is counted from here
   ResetCause cause = ResetCause::kUnknown;
 };
 

@@ -25,10 +25,10 @@ enum FrameFlags : uint16_t {
 };
 
 struct Frame {
-  uint8_t* buffer = nullptr;  // kFrameBufferSize bytes, never changes
-  uint16_t start = 0;         // first byte of the Ethernet header within the buffer
-  uint16_t size = 0;          // bytes from `start`, without FCS
-  uint16_t flags = 0;         // FrameFlags
+  uint8_t* buffer = nullptr;     // kFrameBufferSize bytes, never changes
+  uint16_t start = 0;            // first byte of the Ethernet header within the buffer
+  uint16_t size = 0;             // bytes from `start`, without FCS
+  uint16_t flags = 0;            // FrameFlags
   uint16_t checksum_start = 0;   // relative to `start`
   uint16_t checksum_offset = 0;  // relative to checksum_start
   uint8_t port_index = 0;        // rx: which port it came from

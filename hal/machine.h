@@ -34,9 +34,9 @@ struct Machine {
   ResetButton& reset_button;
   FramePool& frames;
   std::array<EthernetPort*, kEthernetPortMax> ports = {};  // null: no such port
-  BlockDevice* store = nullptr;     // the `store` partition; null: nothing persists
-  BlockDevice* log = nullptr;       // the `log` partition
-  TokenLink* token = nullptr;       // a local HSM
+  BlockDevice* store = nullptr;  // the `store` partition; null: nothing persists
+  BlockDevice* log = nullptr;    // the `log` partition
+  TokenLink* token = nullptr;    // a local HSM
 };
 
 }  // namespace gh::hal

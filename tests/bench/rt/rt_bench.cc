@@ -86,18 +86,19 @@ class TimerLoad {
       Expire(1);
     }
   }
-  // The most CPU time of a single Advance while the clock runs for `span`, ticking each
-  // millisecond. Of this thread, so that being preempted does not count.
-  double LongestAdvanceUs(Duration span) {
-    double longest = 0;
+  // CPU time of a single Advance, 99.99th percentile, while the clock runs for `span`, ticking each
+  // millisecond. Not the worst: on a shared machine that is the hypervisor's doing.
+  double SlowAdvanceUs(Duration span) {
+    std::vector<double> times;
     for (const Instant end = wheel_.now() + span; wheel_.now() < end;) {
       const bool behind = wheel_.NextDeadline() <= wheel_.now();
       const double before = ThreadTimeUs();
       wheel_.Advance(behind ? wheel_.now() : wheel_.now() + TimerWheel::kTick,
                      kTimerFirePerTurnMax);
-      longest = std::max(longest, ThreadTimeUs() - before);
+      times.push_back(ThreadTimeUs() - before);
     }
-    return longest;
+    std::sort(times.begin(), times.end());
+    return times[times.size() - 1 - times.size() / 10'000];
   }
 
  private:
@@ -131,7 +132,7 @@ void BenchTimers(Bench& bench, uint32_t count, const std::string& label) {
   bench.Run(prefix + "re-arm", 200'000, [&](uint64_t n) { load->ReArm(n); });
   bench.Run(prefix + "expire and re-arm", 200'000, [&](uint64_t n) { load->Expire(n); });
   bench.Run(prefix + "mixed", 200'000, [&](uint64_t n) { load->Mixed(n); });
-  bench.Report(prefix + "longest turn (CPU)", load->LongestAdvanceUs(Duration::Minutes(10)), "us");
+  bench.Report(prefix + "turn, CPU, p99.99", load->SlowAdvanceUs(Duration::Minutes(10)), "us");
 }
 
 struct Entry {

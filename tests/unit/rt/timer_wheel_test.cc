@@ -282,6 +282,34 @@ TEST(TimerWheelTest, LimitBoundsMovesBetweenLevelsToo) {
   EXPECT_EQ(wheel.Advance(At(5001)), 1u);
 }
 
+// The same beyond the top level's reach, where the timers wait outside the slots.
+TEST(TimerWheelTest, ArmingOrderHoldsWhileFarTimersComeNear) {
+  const int64_t reach_ms = int64_t{1} << 36;
+  TimerWheel wheel(At(0));
+  std::vector<int> log;
+  std::vector<std::unique_ptr<Logged>> timers;
+  auto arm = [&](int64_t ms) {
+    timers.push_back(std::make_unique<Logged>(log, static_cast<int>(timers.size())));
+    wheel.Arm(timers.back()->timer, At(ms));
+  };
+  for (int i = 0; i < 40; ++i) {
+    arm(reach_ms + 5000);
+  }
+  arm(3 * reach_ms);  // still far after the first move
+  EXPECT_EQ(wheel.NextDeadline(), At(reach_ms));
+  wheel.Advance(At(reach_ms), 2);  // moves eight of them
+  arm(reach_ms + 5000);
+  EXPECT_EQ(wheel.NextDeadline(), At(reach_ms));
+  while (wheel.NextDeadline() <= At(reach_ms + 5000)) {
+    wheel.Advance(At(reach_ms + 5000), 2);
+  }
+  ASSERT_EQ(log.size(), 41u);
+  EXPECT_EQ(log[39], 39);
+  EXPECT_EQ(log[40], 41);
+  EXPECT_EQ(wheel.Advance(At(3 * reach_ms - 1)), 0u);
+  EXPECT_EQ(wheel.Advance(At(3 * reach_ms)), 1u);
+}
+
 TEST(TimerWheelDeathTest, MisuseIsCaught) {
   TimerWheel wheel(At(10));
   TimerWheel other(At(10));
