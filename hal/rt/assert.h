@@ -31,6 +31,7 @@ PanicHandler SetPanicHandler(PanicHandler handler);
 namespace internal {
 template <typename T>
 constexpr int64_t AssertValue(const T& value) {
+  // cppcheck-suppress constStatement ; a requires-expression, which it does not know
   if constexpr (requires { static_cast<int64_t>(value); }) {
     return static_cast<int64_t>(value);
   } else {

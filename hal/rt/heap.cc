@@ -10,7 +10,8 @@ namespace {
 
 constexpr uint32_t kUnit = Heap::kAlignment;
 constexpr uint32_t kUnitsMin = 2;  // a header and room for the links of a free block
-constexpr uint32_t kUnitsMax = uint32_t{1} << 30;
+static_assert(kHeapBytesMax / kUnit <= uint32_t{1} << 30);
+constexpr size_t kSizeMax = (kHeapBytesMax / kUnit - 1) * kUnit;  // one header off
 constexpr uint32_t kUsedBit = uint32_t{1} << 31;
 
 }  // namespace
@@ -118,7 +119,7 @@ Heap::Class Heap::ClassOf(uint32_t units) {
 
 // Header included; kNone when it can never fit.
 uint32_t Heap::UnitsFor(size_t size) {
-  if (size > (uint64_t{kUnitsMax} - 1) * kUnit) {
+  if (size > kSizeMax) {
     return kNone;
   }
   const auto units = static_cast<uint32_t>((size + kUnit - 1) / kUnit) + 1;

@@ -1,3 +1,4 @@
+// The arena: alignment, accounts, the seal, and what happens when memory runs out.
 #include "hal/rt/arena.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// Assertions: what a panic says, and that nothing survives one.
 #include "hal/rt/assert.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// The synchronous block helpers over a slow, failing disk with a queue of one.
 #include "hal/block_device.h"
 
 #include <gtest/gtest.h>

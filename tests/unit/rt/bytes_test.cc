@@ -1,3 +1,4 @@
+// ByteReader and ByteWriter: byte order, and every way to run out.
 #include "hal/rt/bytes.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// Crash records: there and back, little room, damage, and hostile bytes under a right checksum.
 #include "hal/rt/crash_record.h"
 
 #include <gtest/gtest.h>

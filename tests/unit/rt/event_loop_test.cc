@@ -1,3 +1,4 @@
+// The event loop: order within a turn, and sources, tasks and timers that come and go in it.
 #include "hal/rt/event_loop.h"
 
 #include <gtest/gtest.h>

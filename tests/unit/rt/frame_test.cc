@@ -1,3 +1,4 @@
+// Frames and their pool: in-place growth, reuse, and double release.
 #include "hal/frame.h"
 
 #include <gtest/gtest.h>

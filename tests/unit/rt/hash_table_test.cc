@@ -1,3 +1,4 @@
+// The hash table against a model, and under keys chosen to flood it.
 #include "hal/rt/hash_table.h"
 
 #include <gtest/gtest.h>

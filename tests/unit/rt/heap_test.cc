@@ -1,3 +1,4 @@
+// The library heap: random churn against a model, fragmentation, accounts, and damage.
 #include "hal/rt/heap.h"
 
 #include <gtest/gtest.h>

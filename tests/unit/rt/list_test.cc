@@ -1,3 +1,4 @@
+// The intrusive list against a model.
 #include "hal/rt/list.h"
 
 #include <gtest/gtest.h>

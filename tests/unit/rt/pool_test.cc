@@ -1,3 +1,4 @@
+// Pools: exhaustion, handles that outlive their object, and misuse.
 #include "hal/rt/pool.h"
 
 #include <gtest/gtest.h>

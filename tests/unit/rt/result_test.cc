@@ -1,3 +1,4 @@
+// Result: values, errors, moves, and the stable error codes.
 #include "hal/rt/result.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SipHash against other implementations' values.
 #include "hal/rt/siphash.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// The ring between two planes: against a model, and with two threads.
 #include "hal/rt/spsc_ring.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// Instants and durations at their extremes.
 #include "hal/rt/time.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// The timer wheel: edge by edge, then random operations against a plain model.
 #include "hal/rt/timer_wheel.h"
 
 #include <gtest/gtest.h>
