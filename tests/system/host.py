@@ -1,0 +1,34 @@
+"""The appliance as a Linux process (out/host/gatehouse) behind the same words as qemu.Machine."""
+
+import signal
+import subprocess
+
+import qemu
+
+PROGRAM = qemu.ROOT / "out/host/gatehouse"
+
+
+class HostMachine(qemu.Machine):
+    """Its console is the process's stdio; it stands in a namespace, on the interface given."""
+
+    def __init__(self, workdir, interface, netns, provision=None, options=()):
+        super().__init__(workdir, image=PROGRAM, netns=netns)
+        self.interface, self.options, self.provision = interface, list(options), provision
+
+    def _command(self):
+        command = [PROGRAM, "--packet", self.interface, "--console", "stdio", "--no-mlock",
+                   "--store", self.workdir / "store", "--log", self.workdir / "log",
+                   "--crash-record", self.workdir / "crash"]
+        if self.provision is not None:
+            (self.workdir / "provision.txt").write_text(self.provision, encoding="utf-8")
+            command += ["--provision", self.workdir / "provision.txt"]
+        return [str(word) for word in command + self.options]
+
+    def stop(self, timeout=5):
+        if self.running:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        self._close()
