@@ -39,8 +39,9 @@ class Appliance {
   // Says so in the log and gives syslog a last chance; for a board about to end (SIGTERM).
   void PrepareToStop(const char* why);
 
+  struct Rooms;  // firmware/rooms.h
+
  private:
-  struct Rooms;
   hal::Machine& machine_;
   ApplianceOptions options_;
   Rooms* rooms_ = nullptr;  // in the arena

@@ -19,6 +19,7 @@ struct StatusNode {
   // which starts at 0. False: there is no more, nothing was written.
   bool (*next)(void* context, uint64_t& cursor, ByteWriter& out) = nullptr;
   void* context = nullptr;
+  bool only_named = false;  // long: not part of a plain xStatus
 };
 
 class StatusTree {
@@ -29,12 +30,12 @@ class StatusTree {
   }
   // StatusTree::AddMember<&Rooms::NextMemoryLine>("Memory", "...", this)
   template <auto Method, typename T>
-  void AddMember(const char* path, const char* help, T* object) {
+  void AddMember(const char* path, const char* help, T* object, bool only_named = false) {
     Add({path, help,
          [](void* context, uint64_t& cursor, ByteWriter& out) {
            return (static_cast<T*>(context)->*Method)(cursor, out);
          },
-         object});
+         object, only_named});
   }
   std::span<const StatusNode> nodes() const { return {nodes_.data(), count_}; }
 

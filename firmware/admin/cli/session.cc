@@ -615,7 +615,7 @@ bool Session::NextStatusLine(ByteWriter& out) {
   const auto nodes = parts_.status.nodes();
   while (node_ < nodes.size()) {
     const StatusNode& node = nodes[node_];
-    const bool possible = WordsBegin(node.path, filter_.view()) ||
+    const bool possible = (WordsBegin(node.path, filter_.view()) && !node.only_named) ||
                           WordsBegin(filter_.view(), node.path);
     uint8_t bytes[kOutputLineMax];
     ByteWriter line(bytes);

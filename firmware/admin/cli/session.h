@@ -56,6 +56,7 @@ class Session final : public Pollable {
   // Runs what was put off: tens of milliseconds.
   void RunDeferred();
   Duration deferred_max() const { return deferred_max_; }
+  void NoteDeferred(Duration took) { deferred_max_ = took > deferred_max_ ? took : deferred_max_; }
 
   std::string_view user() const { return user_.view(); }
 

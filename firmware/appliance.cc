@@ -1,0 +1,721 @@
+#include "firmware/appliance.h"
+
+#include <algorithm>
+
+#include "crypto/init.h"
+#include "firmware/log/render.h"
+#include "firmware/rooms.h"
+#include "firmware/settings_map.h"
+#include "version.h"
+
+namespace gh {
+namespace {
+
+using log::AlarmId;
+using namespace gh::log::event;
+
+constexpr Duration kHousekeepingPeriod = Duration::Seconds(1);
+constexpr Duration kWatchdogTimeout = Duration::Seconds(15);
+constexpr Duration kHealthTimeout = Duration::Seconds(5);
+constexpr Duration kEndDelay = Duration::Milliseconds(500);  // for the last events and the console
+constexpr Duration kLastWordsMax = Duration::Seconds(1);
+constexpr Duration kConsoleRetry = Duration::Milliseconds(5);
+constexpr uint32_t kProvisionOkShownMax = 100;
+constexpr uint32_t kLogRecordsBeforeCapacity = 2048;
+
+constexpr uint64_t Bit(config::GroupId group) {
+  return uint64_t{1} << static_cast<uint8_t>(group);
+}
+constexpr uint64_t kNetworkGroups =
+    Bit(config::GroupId::kSystem) | Bit(config::GroupId::kNetworkPort) |
+    Bit(config::GroupId::kNetwork) | Bit(config::GroupId::kNetworkRoute) |
+    Bit(config::GroupId::kDnsServer);
+constexpr uint64_t kSipGroups =
+    Bit(config::GroupId::kSipUdp) | Bit(config::GroupId::kSipTcp) |
+    Bit(config::GroupId::kSipDomain) | Bit(config::GroupId::kSipRegistration) |
+    Bit(config::GroupId::kSipAuthentication) | Bit(config::GroupId::kAuthenticationUser);
+constexpr uint64_t kSyslogGroups =
+    Bit(config::GroupId::kSystem) | Bit(config::GroupId::kSyslogServer);
+
+// One line for the console, put together from pieces.
+template <typename... Pieces>
+void PrintLine(admin::OutputQueue& console, const Pieces&... pieces) {
+  uint8_t bytes[400];
+  ByteWriter out(bytes);
+  const auto add = [&](const auto& piece) {
+    if constexpr (std::is_integral_v<std::decay_t<decltype(piece)>>) {
+      out.SignedDecimal(static_cast<int64_t>(piece));
+    } else {
+      out.Text(piece);
+    }
+  };
+  (add(pieces), ...);
+  console.PutLine(out.text());
+  console.Pump();
+}
+
+// Waits, for at most a moment, until the console has taken everything: before an end.
+void DrainConsole(hal::Machine& machine, admin::OutputQueue& console) {
+  const Instant deadline = machine.clock.Now() + kLastWordsMax;
+  while (console.Pump() && machine.clock.Now() < deadline) {
+  }
+}
+
+// The value of one setting, from stored rows or a provisioning text, before there is a
+// configuration: the capacity profile decides how large that one is.
+class Peek final : public store::EntryVisitor {
+ public:
+  void OnEntry(std::string_view key, std::span<const uint8_t> value) override {
+    Look(key, AsText(value));
+  }
+  void OnText(std::string_view text) {
+    while (!text.empty()) {
+      const size_t end = std::min(text.find('\n'), text.size());
+      config::Message ignored;
+      const auto line = config::ParseLine(text.substr(0, end), ignored);
+      text.remove_prefix(std::min(end + 1, text.size()));
+      if (line.ok() && line->has_value && line->word_count == 2 &&
+          config::EqualsIgnoreCase(line->words[0], "System")) {
+        Look(config::EqualsIgnoreCase(line->words[1], "Profile")         ? "System Profile"
+             : config::EqualsIgnoreCase(line->words[1], "Registrations") ? "System Registrations"
+                                                                         : "",
+             line->value.view());
+      }
+    }
+  }
+  // What Capacity::For takes.
+  std::string_view choice() const {
+    return registrations.empty() || registrations == "0" ? profile.view() : registrations.view();
+  }
+  FixedString<24> profile;
+  FixedString<24> registrations;
+
+ private:
+  void Look(std::string_view path, std::string_view value) {
+    if (path == "System Profile") {
+      profile.Assign(value);
+    } else if (path == "System Registrations") {
+      registrations.Assign(value);
+    }
+  }
+};
+
+// Reads every row before any is used: half a configuration is none.
+class RowCheck final : public store::EntryVisitor {
+ public:
+  void OnEntry(std::string_view, std::span<const uint8_t>) override {}
+};
+
+}  // namespace
+
+Appliance::Appliance(hal::Machine& machine, const ApplianceOptions& options)
+    : machine_(machine), options_(options) {}
+
+Appliance::~Appliance() {
+  if (rooms_ != nullptr && rooms_->sqlite_store != nullptr) {
+    rooms_->sqlite_store->~SqliteStore();
+  }
+  if (rooms_ != nullptr && rooms_->stack != nullptr) {
+    rooms_->stack->~Stack();
+  }
+}
+
+// What exists, and in which order.
+Result<void> Appliance::Start() {
+  crypto::Initialise();
+  machine_.arena.OpenAccount("firmware/base");
+  rooms_ = machine_.arena.New<Rooms>(machine_, options_);
+  Rooms& rooms = *rooms_;
+  rooms.PrintGreeting();
+  Result<void> outcome = rooms.OpenStore();
+  outcome = outcome.ok() ? rooms.ChooseCapacity() : outcome;
+  outcome = outcome.ok() ? rooms.LoadConfiguration() : outcome;
+  if (!outcome.ok()) {
+    PrintLine(rooms.console, "Cannot start: ", outcome.error().what);
+    DrainConsole(machine_, rooms.console);
+    return outcome;
+  }
+  rooms.Provision();
+  rooms.BuildNetwork();
+  rooms.BuildSip();
+  rooms.BuildSyslog();
+  rooms.BuildConsole();
+  rooms.ReportMemory();
+  machine_.arena.Seal();
+  rooms.configuration->SetListener(&rooms);
+  rooms.ApplySettings(UINT64_MAX);
+  rooms.ReportReadiness();
+  rooms.StartWatchdog();
+  rooms.session->Start();
+  rooms.console.Pump();
+  return Ok();
+}
+
+Instant Appliance::RunOnce() {
+  Rooms& rooms = *rooms_;
+  Instant next = rooms.loop.RunOnce();
+  const bool addresses_changed = rooms.net_events.TakeAddressesChanged();
+  if (rooms.pending_groups != 0 || addresses_changed) {
+    const uint64_t groups = rooms.pending_groups | (addresses_changed ? kSipGroups : 0);
+    rooms.pending_groups = 0;
+    rooms.ApplySettings(groups);
+    next = rooms.loop.now();
+  }
+  rooms.ShowNotices();
+  if (rooms.RunDeferred(next)) {
+    next = rooms.loop.now();
+  } else if (rooms.session->has_deferred()) {
+    next = std::min(next, rooms.loop.now() + kConsoleRetry);
+  }
+  if (rooms.Healthy(rooms.loop.now())) {
+    rooms.machine.watchdog.Pet();
+  }
+  rooms.EndIfDue();
+  return rooms.console.Pump() ? std::min(next, rooms.loop.now() + kConsoleRetry) : next;
+}
+
+void Appliance::PrepareToStop(const char* why) {
+  if (rooms_ == nullptr || rooms_->session == nullptr) {
+    return;
+  }
+  rooms_->log.Emit(SystemStopping{.reason = why, .by = "the board"});
+  const Instant deadline = machine_.clock.Now() + kEndDelay;
+  while (machine_.clock.Now() < deadline) {
+    (void)rooms_->loop.RunOnce();
+    bool waiting = rooms_->console.Pump();
+    for (uint32_t i = 0; i < log::kSyslogServerMax; ++i) {
+      const auto status = rooms_->syslog->status(i);
+      waiting = waiting || (status.state == log::SyslogState::kSending && status.waiting > 0);
+    }
+    if (!waiting) {
+      return;
+    }
+  }
+}
+
+// --- Steps of Start -------------------------------------------------------------------------------
+
+Appliance::Rooms::Rooms(hal::Machine& the_machine, const ApplianceOptions& the_options)
+    : machine(the_machine),
+      options(the_options),
+      loop(the_machine.clock),
+      random(the_machine.entropy),
+      log(the_machine.arena, the_machine.clock, kLogRecordsBeforeCapacity),
+      alarms(log, the_machine.clock),
+      serial(the_machine.console),
+      console(the_machine.arena, serial),
+      net_events(log, alarms),
+      sip_events(log) {
+  started_at = machine.clock.Now();
+  housekeeping.Bind<&Rooms::OnHousekeeping>(this);
+}
+
+void Appliance::Rooms::PrintGreeting() {
+  const hal::BootReport& report = machine.boot.report();
+  PrintLine(console, "");
+  PrintLine(console, "Gatehouse ", kVersion, " (commit ", kCommit, ", build ", kBuildId, ") on ",
+            machine.board);
+  PrintLine(console, "Machine: ", machine.description);
+  if (report.is_development) {
+    PrintLine(console, "DEVELOPMENT IMAGE: signed by a development key, not for production");
+  }
+  PrintLine(console, "Entropy: ", random.source(), ". Watchdog: ", machine.watchdog.name());
+  const std::string_view crash = machine.boot.crash_record();
+  if (!crash.empty()) {
+    log.Emit(CrashReported{.record = crash});
+    PrintLine(console, "The previous run ended in a crash:");
+    console.Print(crash.substr(0, 4096));
+    machine.boot.ClearCrashRecord();
+  }
+}
+
+// A store that fails leaves a machine that can still be set up, until the next restart, and mended.
+Result<void> Appliance::Rooms::OpenStore() {
+  store = &volatile_store;
+  if (machine.store == nullptr) {
+    PrintLine(console, "Store: none; configuration is lost at the next restart");
+    alarms.Raise(AlarmId::kNoStore, "");
+    return Ok();
+  }
+  machine.arena.OpenAccount("firmware/store");
+  sqlite_store = machine.arena.New<store::SqliteStore>(machine.arena, *machine.store,
+                                                       machine.clock, store::kHeapBytesMin);
+  const bool reset = machine.reset_button.held_at_power_on();
+  Result<void> opened = reset ? sqlite_store->Reformat() : sqlite_store->Open();
+  RowCheck every_row;
+  opened = opened.ok() ? sqlite_store->ForEach(every_row) : opened;
+  if (reset && opened.ok()) {
+    PrintLine(console, "Factory reset: the button was held; all configuration was removed");
+    log.Emit(FactoryReset{.by = "the reset button"});
+  }
+  if (!opened.ok()) {
+    store_damaged = true;
+    PrintLine(console, "Store: ", opened.error().what,
+              ". Nothing is stored; xCommand FactoryReset makes it anew");
+    log.Emit(StoreFailed{.reason = opened.error().what});
+    alarms.Raise(AlarmId::kStoreFailed, opened.error().what);
+    return Ok();
+  }
+  store = sqlite_store;
+  return Ok();
+}
+
+Result<void> Appliance::Rooms::ChooseCapacity() {
+  const uint64_t room = machine.arena.size() - machine.arena.used();
+  if (!options.profile.empty()) {
+    auto chosen = Capacity::For(options.profile, room);
+    if (!chosen.ok()) {
+      return chosen.error();
+    }
+    capacity = *chosen;
+    return Ok();
+  }
+  Peek peek;
+  if (auto read = store->ForEach(peek); !read.ok()) {
+    PrintLine(console, "Store: ", read.error().what);
+  }
+  if (peek.choice().empty()) {
+    peek.OnText(machine.boot.provision_text());
+  }
+  auto chosen = Capacity::For(peek.choice(), room);
+  if (!chosen.ok() && !peek.choice().empty()) {
+    PrintLine(console, "Capacity ", peek.choice(), ": ", chosen.error().what, "; choosing anew");
+    log.Emit(ServiceFailed{.service = "capacity profile", .reason = chosen.error().what});
+    chosen = Capacity::For("", room);
+  }
+  if (!chosen.ok()) {
+    PrintLine(console, "The small profile needs ", Capacity::Small().ArenaBytes() >> 20,
+              " MiB; the machine has ", room >> 20, " MiB");
+    return chosen.error();
+  }
+  capacity = *chosen;
+  return Ok();
+}
+
+Result<void> Appliance::Rooms::LoadConfiguration() {
+  machine.arena.OpenAccount("crypto/password");
+  hasher = machine.arena.New<crypto::PasswordHasher>(machine.arena, capacity.password_cost);
+  machine.arena.OpenAccount("firmware/config", capacity.users);
+  configuration = machine.arena.New<config::Configuration>(
+      machine.arena, capacity.users, config::Configuration::Parts{*store, *hasher, random});
+  const auto loaded = configuration->Load();
+  if (!loaded.ok()) {
+    return loaded.error();
+  }
+  if (!configuration->is_factory()) {
+    log.Emit(ConfigurationLoaded{
+        .loaded = loaded->loaded, .refused = loaded->refused, .unknown = loaded->unknown});
+  }
+  if (loaded->refused + loaded->unknown > 0) {
+    PrintLine(console, "Configuration: ", loaded->loaded, " settings loaded, ", loaded->refused,
+              " refused, ", loaded->unknown, " unknown to this version");
+  }
+  return Ok();
+}
+
+void Appliance::Rooms::Provision() {
+  const std::string_view text = machine.boot.provision_text();
+  if (text.empty()) {
+    return;
+  }
+  const char* source = machine.boot.provision_source();
+  if (!configuration->is_factory() || store_damaged) {
+    PrintLine(console, "Provisioning from ", source, " is not taken: ",
+              store_damaged ? "the store is damaged" : "this is not factory state");
+    return;
+  }
+  PrintLine(console, "Provisioning from ", source, ":");
+  config::Message note;
+  const auto report = configuration->Provision(text, *this, note);
+  if (report.ok() && report->committed) {
+    PrintLine(console, "Provisioning: ", report->line_count, " lines, all applied");
+    log.Emit(Provisioned{.source = source, .lines = report->line_count});
+    return;
+  }
+  const uint64_t lines = report.ok() ? report->line_count : 0;
+  const uint64_t refused = report.ok() ? report->refused_count : 0;
+  PrintLine(console, "Provisioning: NOTHING WAS APPLIED, ", refused, " of ", lines,
+            " lines refused: ", note.view());
+  log.Emit(ProvisioningRefused{
+      .source = source, .lines = lines, .refused = refused, .reason = note.view()});
+  alarms.Raise(AlarmId::kProvisioningRefused, note.view());
+}
+
+void Appliance::Rooms::OnLine(uint32_t number, bool accepted, std::string_view message) {
+  if (!accepted) {
+    PrintLine(console, "  line ", number, ": ERROR: ", message);
+    return;
+  }
+  if (++provision_ok_shown <= kProvisionOkShownMax) {
+    PrintLine(console, "  line ", number, ": OK");
+  } else if (provision_ok_shown == kProvisionOkShownMax + 1) {
+    PrintLine(console, "  more lines are OK; those that are not are shown");
+  }
+}
+
+void Appliance::Rooms::BuildNetwork() {
+  machine.arena.OpenAccount("net/stack", capacity.net.connection_count);
+  stack = machine.arena.New<net::Stack>(
+      net::StackParts{machine.arena, machine.frames, loop, random, net_events, machine.ports},
+      capacity.net);
+  loop.Add(*stack);
+}
+
+void Appliance::Rooms::BuildSip() {
+  machine.arena.OpenAccount("firmware/sip", capacity.registrations);
+  credentials = machine.arena.New<UserCredentials>(*configuration);
+  sip = machine.arena.New<sip::Engine>(
+      machine.arena,
+      sip::EnginePorts{stack->datagrams(), stack->streams(), *resolver, loop.timers(), random,
+                       *credentials, sip_events},
+      capacity.sip);
+}
+
+void Appliance::Rooms::BuildSyslog() {
+  machine.arena.OpenAccount("firmware/log");
+  syslog = machine.arena.New<log::Syslog>(
+      log::Syslog::Parts{log, loop, stack->datagrams(), stack->streams(), resolver});
+  loop.Add(*syslog);
+}
+
+void Appliance::Rooms::BuildConsole() {
+  machine.arena.OpenAccount("firmware/admin");
+  pages.AddTo(status, this);
+  AddCommands();
+  session = machine.arena.New<admin::Session>(admin::SessionParts{
+      console, *configuration, log, status, commands, *hasher, guard, actor});
+  loop.Add(*session);
+}
+
+void Appliance::Rooms::ReportMemory() {
+  PrintLine(console, "Capacity: ", capacity.profile, ": ", capacity.registrations,
+            " registrations, ", capacity.users, " users, ", capacity.streams,
+            " TCP connections, ", capacity.calls, " calls");
+  PrintLine(console, "Memory, KiB:");
+  for (const ArenaAccount& account : machine.arena.accounts()) {
+    uint8_t bytes[120];
+    ByteWriter out(bytes);
+    uint8_t digit_bytes[24];
+    ByteWriter digits(digit_bytes);
+    digits.Decimal((account.bytes + 1023) / 1024);
+    for (size_t i = digits.size(); i < 12; ++i) {
+      out.Char(' ');
+    }
+    out.Text(digits.text());
+    out.Text("  ");
+    out.Text(account.name);
+    if (account.items > 0) {
+      out.Text(" (");
+      out.Decimal(account.items);
+      out.Text(")");
+    }
+    PrintLine(console, out.text());
+  }
+  PrintLine(console, "  of ", machine.arena.size() >> 20, " MiB, ",
+            (machine.arena.size() - machine.arena.used()) >> 20, " MiB are free; sealed now");
+}
+
+void Appliance::Rooms::ReportReadiness() {
+  for (uint8_t i = 0; i < net::kPortMax; ++i) {
+    const net::PortStatus port = stack->port_status(i);
+    if (!port.present) {
+      continue;
+    }
+    uint8_t bytes[300];
+    ByteWriter out(bytes);
+    for (const net::PortAddress& address : std::span(port.addresses).first(port.address_count)) {
+      out.Char(' ');
+      address.address.Format(out);
+      out.Char('/');
+      out.Decimal(address.prefix_length);
+    }
+    PrintLine(console, PortName(i), ": ", port.driver, port.link_up ? ", link up," : ", no link,",
+              port.address_count == 0 ? " no address yet" : "", out.text());
+  }
+  const Duration since_loader = machine.clock.Now() - machine.boot.report().loader_entry;
+  boot_time = since_loader;
+  if (!sip_ready) {
+    PrintLine(console, configuration->is_factory()
+                           ? "SIP: waits for first set-up"
+                           : "SIP: no address to listen on yet");
+  }
+  const hal::BootReport& report = machine.boot.report();
+  static constexpr const char* kCauses[] = {"power-on", "restart", "watchdog", "panic", "unknown"};
+  log.Emit(SystemStarted{.product = "Gatehouse",
+                         .version = kVersion,
+                         .commit = kCommit,
+                         .build = kBuildId,
+                         .board = machine.board,
+                         .slot = std::string_view(&report.slot, 1),
+                         .cause = kCauses[static_cast<uint8_t>(report.cause)],
+                         .profile = capacity.profile,
+                         .boot_ms = static_cast<uint64_t>(since_loader.milliseconds()),
+                         .image = report.is_development ? "development" : "release"});
+}
+
+void Appliance::Rooms::StartWatchdog() {
+  last_housekeeping = machine.clock.Now();
+  loop.timers().Arm(housekeeping, kHousekeepingPeriod);
+  if (machine.watchdog.present()) {
+    machine.watchdog.Arm(kWatchdogTimeout);
+  }
+}
+
+// --- Running --------------------------------------------------------------------------------------
+
+void Appliance::Rooms::OnSettingChanged(config::Selector selector, std::string_view before,
+                                        std::string_view after) {
+  uint8_t bytes[config::kPathTextMax];
+  ByteWriter path(bytes);
+  config::FormatPath(selector, path);
+  log.Emit(SettingChanged{
+      .setting = path.text(), .before = before, .after = after, .by = actor.view()});
+}
+
+void Appliance::Rooms::OnCommitted(uint64_t groups, bool) { pending_groups |= groups; }
+
+void Appliance::Rooms::ApplySettings(uint64_t groups) {
+  if ((groups & kNetworkGroups) != 0) {
+    ApplyNetwork();
+  }
+  if ((groups & (kSipGroups | kNetworkGroups)) != 0) {
+    ApplySip();
+  }
+  if ((groups & kSyslogGroups) != 0) {
+    ApplySyslog();
+  }
+  UpdateAlarms();
+}
+
+void Appliance::Rooms::ApplyNetwork() {
+  const net::StackConfig net_config = NetConfigOf(configuration->active());
+  const auto configured = stack->Configure(net_config);
+  if (!configured.ok()) {
+    log.Emit(ServiceFailed{.service = "network", .reason = configured.error().what});
+    alarms.Raise(AlarmId::kServiceFailed, configured.error().what);
+    PrintLine(console, "Network settings are not in force: ", configured.error().what);
+  } else {
+    alarms.Lower(AlarmId::kServiceFailed);
+  }
+  for (uint8_t i = 0; i < net::kPortMax; ++i) {
+    const net::PortConfig& port = net_config.ports[i];
+    net_events.SetWanted(i, machine.ports[i] != nullptr &&
+                                (port.ipv4_mode != net::Ipv4Mode::kOff ||
+                                 port.ipv6_mode != net::Ipv6Mode::kOff));
+  }
+}
+
+// Addresses SIP listens on: all of ours that others can reach from outside the link.
+uint32_t Appliance::Rooms::SipAddresses(std::span<net::IpAddress> out) const {
+  uint32_t count = 0;
+  for (uint8_t i = 0; i < net::kPortMax; ++i) {
+    const net::PortStatus port = stack->port_status(i);
+    for (const net::PortAddress& address : std::span(port.addresses).first(port.address_count)) {
+      if (!address.address.is_link_local() && count < out.size()) {
+        out[count++] = address.address;
+      }
+    }
+  }
+  return count;
+}
+
+void Appliance::Rooms::ApplySip() {
+  const config::Settings& settings = configuration->active();
+  std::array<net::IpAddress, sip::kListenerMax / 2> addresses;
+  const uint32_t count = configuration->is_factory() ? 0 : SipAddresses(addresses);
+  const sip::Config sip_config = SipConfigOf(settings, std::span(addresses).first(count));
+  net::Firewall& firewall = stack->firewall();
+  firewall.RevokeAll();
+  for (const sip::Listener& listener :
+       std::span(sip_config.listeners).first(sip_config.listener_count)) {
+    const net::FirewallRule rule{listener.transport == sip::TransportKind::kUdp
+                                     ? net::Transport::kUdp
+                                     : net::Transport::kTcp,
+                                 listener.bind.port, listener.bind.port, net::kAllPorts};
+    const auto rules = firewall.rules();
+    if (std::find(rules.begin(), rules.end(), rule) == rules.end()) {
+      firewall.Allow(rule).ignore("a port number from the schema's range, few rules");
+    }
+  }
+  sip_listeners = sip->Apply(sip_config);
+  if (sip_listeners == 0 || sip_ready) {
+    return;
+  }
+  sip_ready = true;
+  boot_time = machine.clock.Now() - machine.boot.report().loader_entry;
+  uint8_t bytes[300];
+  ByteWriter out(bytes);
+  for (const sip::Listener& listener :
+       std::span(sip_config.listeners).first(sip_config.listener_count)) {
+    out.Char(' ');
+    out.Text(listener.transport == sip::TransportKind::kUdp ? "udp/" : "tcp/");
+    listener.bind.Format(out);
+  }
+  uint8_t line_bytes[400];
+  ByteWriter line(line_bytes);
+  line.Text("SIP ready ");
+  line.SignedDecimal(boot_time.milliseconds());
+  line.Text(" ms after loader entry:");
+  line.Text(out.text());
+  session->Notice(line.text());
+}
+
+void Appliance::Rooms::ApplySyslog() {
+  uint8_t run[8];
+  if (run_id.empty()) {
+    random.Fill(run);
+    uint8_t text_bytes[16];
+    ByteWriter text(text_bytes);
+    text.HexBytes(std::span(run).first(4));
+    run_id.Assign(text.text());
+  }
+  syslog->SetIdentity(configuration->active().system().name.view(), run_id.view());
+  syslog->Configure(SyslogConfigOf(configuration->active()));
+}
+
+void Appliance::Rooms::UpdateAlarms() {
+  const bool factory = configuration->is_factory();
+  alarms.Set(AlarmId::kNoSipDomain,
+             !factory && sip->config().domain_count == 0, "");
+  alarms.Set(AlarmId::kRestartNeeded, configuration->restart_needed(), "");
+  alarms.Set(AlarmId::kPasswordsUnusable, configuration->unusable_password_count() > 0, "");
+  if (!factory && !store_damaged) {
+    alarms.Lower(AlarmId::kProvisioningRefused);
+  }
+}
+
+void Appliance::Rooms::OnHousekeeping() {
+  last_housekeeping = loop.now();
+  loop.timers().Arm(housekeeping, kHousekeepingPeriod);
+  log.ReportSuppressed(loop.now());
+  WatchClock();
+  WatchSyslog();
+}
+
+void Appliance::Rooms::WatchClock() {
+  const WallTime wall = machine.clock.Wall();
+  const Instant now = machine.clock.Now();
+  const int64_t step_ns =
+      last_wall.is_set ? (wall.unix_ns - last_wall.unix_ns) - (now - last_wall_at).ns : 0;
+  const bool stepped = step_ns > 500'000'000 || step_ns < -500'000'000;
+  if (wall.is_set && last_wall_at.ns != 0 && (!last_wall.is_set || stepped)) {
+    log.Emit(ClockSet{.source = "a time server", .step_ms = step_ns / 1'000'000});
+  }
+  last_wall = wall;
+  last_wall_at = now;
+  alarms.Set(AlarmId::kClockNotSet, !wall.is_set && now - started_at > Duration::Minutes(1), "");
+}
+
+void Appliance::Rooms::WatchSyslog() {
+  FixedString<alarm::kDetailMax> lost;
+  for (uint32_t i = 0; i < log::kSyslogServerMax; ++i) {
+    const log::SyslogServerStatus server = syslog->status(i);
+    const bool away = server.state == log::SyslogState::kWaiting ||
+                      server.state == log::SyslogState::kConnecting ||
+                      server.state == log::SyslogState::kResolving;
+    if (away && server.last_error[0] != '\0') {
+      lost.Append(lost.empty() ? "" : " ");
+      lost.Append(net::ToText(server.endpoint).view());
+    }
+  }
+  alarms.Set(AlarmId::kSyslogUnreachable, !lost.empty(), lost.view());
+}
+
+// Events grave enough for the console.
+void Appliance::Rooms::ShowNotices() {
+  next_notice = std::max(next_notice, log.first_sequence());
+  const auto severity = configuration->active().console().severity;
+  for (; next_notice < log.next_sequence(); ++next_notice) {
+    const log::Record* record = log.Find(next_notice);
+    GH_ASSERT(record != nullptr);
+    const log::EventInfo& info = log::kEvents[record->event];
+    if (static_cast<uint8_t>(info.severity) > static_cast<uint8_t>(severity)) {
+      continue;
+    }
+    uint8_t bytes[700];
+    ByteWriter out(bytes);
+    out.Char('[');
+    out.Text(log::SeverityName(info.severity));
+    out.Text("] ");
+    log::FormatText(*record, out);
+    session->Notice(out.text());
+  }
+}
+
+// Argon2id runs when no engine has work, at the latest after a moment; never between packets of
+// one turn.
+bool Appliance::Rooms::RunDeferred(Instant next) {
+  if (!session->has_deferred()) {
+    return false;
+  }
+  const Instant now = loop.now();
+  const bool idle = next > now;
+  const Duration waited = now - session->deferred_since();
+  if (waited.ns < 0 ||
+      (!idle && waited < Duration::Milliseconds(admin::kDeferredWaitMaxMilliseconds))) {
+    return false;
+  }
+  const Instant start = machine.clock.Now();
+  session->RunDeferred();
+  session->NoteDeferred(machine.clock.Now() - start);
+  return true;
+}
+
+bool Appliance::Rooms::Healthy(Instant now) const {
+  return now - last_housekeeping < kHealthTimeout;
+}
+
+void Appliance::Rooms::End(Ending how, const char* why, std::string_view by) {
+  log.Emit(SystemStopping{.reason = why, .by = by});
+  ending = how;
+  end_at = loop.now() + kEndDelay;
+}
+
+void Appliance::Rooms::EndIfDue() {
+  if (ending == Ending::kNone || loop.now() < end_at) {
+    return;
+  }
+  DrainConsole(machine, console);
+  if (ending == Ending::kRestart) {
+    machine.boot.Restart();
+  }
+  machine.boot.PowerOff();
+}
+
+Result<void> Appliance::Rooms::ResetToFactory(std::string_view by) {
+  log.Emit(FactoryReset{.by = by});
+  if (store_damaged && sqlite_store != nullptr) {
+    return sqlite_store->Reformat();
+  }
+  return configuration->ResetToFactory();
+}
+
+void Appliance::Rooms::AddCommands() {
+  commands.Add({"Restart", "Restarts the system", "Restart now? Calls in progress will end.",
+                [](void* context, std::string_view by, ByteWriter& out) -> Result<void> {
+                  static_cast<Rooms*>(context)->End(Ending::kRestart, "restart", by);
+                  out.Text("Restarting.");
+                  return Ok();
+                },
+                this});
+  commands.Add({"PowerOff", "Stops the system and switches the machine off",
+                "Switch off now? Calls in progress will end.",
+                [](void* context, std::string_view by, ByteWriter& out) -> Result<void> {
+                  static_cast<Rooms*>(context)->End(Ending::kPowerOff, "power off", by);
+                  out.Text("Switching off.");
+                  return Ok();
+                },
+                this});
+  commands.Add({"FactoryReset", "Removes all configuration and restarts",
+                "Remove ALL configuration, users and passwords, and restart?",
+                [](void* context, std::string_view by, ByteWriter& out) -> Result<void> {
+                  auto& rooms = *static_cast<Rooms*>(context);
+                  GH_TRY(rooms.ResetToFactory(by));
+                  rooms.End(Ending::kRestart, "factory reset", by);
+                  out.Text("All configuration is removed. Restarting.");
+                  return Ok();
+                },
+                this});
+}
+
+}  // namespace gh

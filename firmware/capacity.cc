@@ -1,0 +1,94 @@
+#include "firmware/capacity.h"
+
+#include <charconv>
+
+#include "firmware/config/line.h"
+#include "firmware/config/settings.h"
+#include "firmware/log/event.h"
+
+namespace gh {
+namespace {
+
+// What the rooms took on the host, per item and rounded up; tests/unit/appliance keeps them honest.
+constexpr uint64_t kFixedBytes = 6u << 20;
+constexpr uint64_t kBytesPerRegistration = 1024;
+constexpr uint64_t kBytesPerCall = 1536;
+constexpr uint64_t kBytesPerCallSetup = 48 * 1024;
+constexpr uint64_t kBytesPerStream = 6 * 1024;
+constexpr uint64_t kBytesPerNetConnection = 2 * 1024;
+
+Capacity Make(const char* profile, uint32_t registrations, uint32_t streams, uint32_t calls,
+              uint32_t call_setups_per_s, uint32_t log_records) {
+  Capacity capacity;
+  capacity.profile = profile;
+  capacity.registrations = registrations;
+  capacity.users = registrations;
+  capacity.calls = calls;
+  capacity.call_setups_per_s = call_setups_per_s;
+  capacity.streams = streams;
+  capacity.log_records = log_records;
+  capacity.store_heap_bytes = 1u << 20;
+  // 64 more connections: syslog and administration.
+  capacity.net = net::Capacity::For(streams + 64);
+  capacity.sip = sip::Capacity::For(registrations, streams, calls, call_setups_per_s);
+  return capacity;
+}
+
+}  // namespace
+
+//                                     profile  registrations  streams  calls  setups/s  events
+Capacity Capacity::Small() { return Make("small", 500, 250, 100, 20, 2048); }
+Capacity Capacity::Medium() { return Make("medium", 5'000, 2'500, 1'000, 100, 8192); }
+Capacity Capacity::Large() { return Make("large", 50'000, 25'000, 10'000, 500, 32768); }
+
+Capacity Capacity::ForRegistrations(uint32_t registrations) {
+  const uint32_t calls = registrations / 5 < 100 ? 100 : registrations / 5;
+  const uint32_t setups = registrations / 100 < 20 ? 20 : registrations / 100;
+  const uint32_t streams = registrations / 2 < 100 ? 100 : registrations / 2;
+  return Make("by number", registrations, streams, calls, setups, 8192);
+}
+
+uint64_t Capacity::ArenaBytes() const {
+  const uint64_t user_bytes =
+      2 * (sizeof(config::AuthenticationUser) + 8) * uint64_t{users};  // in force and staged
+  return kFixedBytes + user_bytes + uint64_t{log_records} * sizeof(log::Record) +
+         store_heap_bytes + uint64_t{password_cost.memory_kib} * 1024 * 5 / 4 + net.buffer_bytes +
+         uint64_t{registrations} * kBytesPerRegistration + uint64_t{calls} * kBytesPerCall +
+         uint64_t{call_setups_per_s} * kBytesPerCallSetup +
+         uint64_t{streams} * kBytesPerStream +
+         uint64_t{net.connection_count} * kBytesPerNetConnection;
+}
+
+Result<Capacity> Capacity::For(std::string_view name, uint64_t arena_bytes) {
+  const auto fitting = [&](const Capacity& capacity) -> Result<Capacity> {
+    if (capacity.ArenaBytes() > arena_bytes) {
+      return Error{ErrorCode::kNoSpace, "the capacity profile does not fit the memory"};
+    }
+    return capacity;
+  };
+  if (name.empty() || config::EqualsIgnoreCase(name, "auto")) {
+    for (const Capacity& capacity : {Large(), Medium()}) {
+      // A larger profile only when it leaves half of the machine to what is to come.
+      if (capacity.ArenaBytes() * 2 <= arena_bytes) {
+        return capacity;
+      }
+    }
+    return fitting(Small());
+  }
+  for (const Capacity& capacity : {Small(), Medium(), Large()}) {
+    if (config::EqualsIgnoreCase(name, capacity.profile)) {
+      return fitting(capacity);
+    }
+  }
+  uint32_t registrations = 0;
+  const char* end = name.data() + name.size();
+  const auto [stop, error] = std::from_chars(name.data(), end, registrations);
+  if (error != std::errc() || stop != end || registrations == 0 ||
+      registrations > kRegistrationsMax) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "expected a profile: auto, small, medium, large or a number of registrations"};
+  }
+  return fitting(ForRegistrations(registrations));
+}
+
+}  // namespace gh

@@ -1,0 +1,194 @@
+#include "firmware/events.h"
+
+#include "hal/rt/fixed_string.h"
+
+namespace gh {
+namespace {
+
+using namespace gh::log::event;
+using Address = FixedString<240>;
+
+// "alice@example.com"
+Address AorOf(const sip::RegistrationEvent& event) {
+  Address aor(event.user);
+  aor.Append('@');
+  aor.Append(event.domain);
+  return aor;
+}
+
+const char* SourceName(net::AddressSource source) {
+  switch (source) {
+    case net::AddressSource::kStatic: return "static";
+    case net::AddressSource::kDhcp: return "DHCP";
+    case net::AddressSource::kSlaac: return "SLAAC";
+    case net::AddressSource::kLinkLocal: return "link-local";
+  }
+  return "";
+}
+
+}  // namespace
+
+const char* PortName(uint8_t port_index) {
+  static constexpr const char* kNames[] = {"LAN1", "LAN2", "LAN3"};
+  GH_ASSERT_LT(port_index, std::size(kNames));
+  return kNames[port_index];
+}
+
+// --- Network --------------------------------------------------------------------------------------
+
+bool NetEvents::TakeAddressesChanged() {
+  const bool changed = addresses_changed_;
+  addresses_changed_ = false;
+  return changed;
+}
+
+bool NetEvents::TakeServersChanged() {
+  const bool changed = servers_changed_;
+  servers_changed_ = false;
+  return changed;
+}
+
+void NetEvents::SetWanted(uint8_t port_index, bool wanted) {
+  wanted_[port_index] = wanted;
+  UpdateAlarm();
+}
+
+void NetEvents::UpdateAlarm() {
+  FixedString<alarm::kDetailMax> down;
+  for (uint8_t i = 0; i < wanted_.size(); ++i) {
+    if (wanted_[i] && !up_[i]) {
+      down.Append(down.empty() ? "" : " ");
+      down.Append(PortName(i));
+    }
+  }
+  alarms_.Set(log::AlarmId::kLinkDown, !down.empty(), down.view());
+}
+
+void NetEvents::OnLink(uint8_t port_index, bool up) {
+  up_[port_index] = up;
+  if (up) {
+    log_.Emit(LinkUp{.port = PortName(port_index)});
+  } else {
+    log_.Emit(LinkDown{.port = PortName(port_index)});
+  }
+  UpdateAlarm();
+}
+
+void NetEvents::OnAddressAcquired(uint8_t port_index, const net::IpAddress& address,
+                                  net::AddressSource source) {
+  addresses_changed_ = true;
+  log_.Emit(AddressAcquired{.port = PortName(port_index),
+                            .address = net::ToText(address).view(),
+                            .how = SourceName(source)});
+}
+
+void NetEvents::OnAddressLost(uint8_t port_index, const net::IpAddress& address) {
+  addresses_changed_ = true;
+  log_.Emit(AddressLost{.port = PortName(port_index), .address = net::ToText(address).view()});
+}
+
+void NetEvents::OnAddressConflict(uint8_t port_index, const net::IpAddress& address) {
+  log_.Emit(AddressConflict{.port = PortName(port_index),
+                            .address = net::ToText(address).view(),
+                            .other = "another machine"});
+}
+
+void NetEvents::OnDrops(uint64_t count, net::DropReason reason, const net::Endpoint& source,
+                        const net::Endpoint& destination) {
+  log_.Emit(FirewallDropped{.count = count,
+                            .reason = net::DropReasonName(reason),
+                            .source = net::ToText(source).view(),
+                            .destination = net::ToText(destination).view()});
+}
+
+// --- SIP ------------------------------------------------------------------------------------------
+
+void SipEvents::OnRegistered(const sip::RegistrationEvent& event) {
+  const Address aor = AorOf(event);
+  log_.Emit(SipRegistered{.aor = aor.view(),
+                          .contact = event.contact,
+                          .source = net::ToText(event.source).view(),
+                          .transport = sip::TransportName(event.transport),
+                          .expires_s = event.expires_s});
+}
+
+void SipEvents::OnUnregistered(const sip::RegistrationEvent& event) {
+  const Address aor = AorOf(event);
+  log_.Emit(SipUnregistered{.aor = aor.view(),
+                            .contact = event.contact,
+                            .source = net::ToText(event.source).view()});
+}
+
+void SipEvents::OnExpired(const sip::RegistrationEvent& event) {
+  const Address aor = AorOf(event);
+  log_.Emit(SipRegistrationExpired{.aor = aor.view(), .contact = event.contact});
+}
+
+void SipEvents::OnRefused(const sip::RefusalEvent& event) {
+  // A first request without credentials is how digest begins, and no refusal.
+  if (event.reason == sip::RefusalReason::kUnauthenticated ||
+      event.reason == sip::RefusalReason::kStaleNonce) {
+    return;
+  }
+  log_.Emit(SipRefused{.method = event.method,
+                       .source = net::ToText(event.source).view(),
+                       .transport = sip::TransportName(event.transport),
+                       .status = event.status,
+                       .reason = sip::RefusalReasonName(event.reason),
+                       .detail = event.detail,
+                       .user = event.user,
+                       .from = event.from,
+                       .to = event.to});
+}
+
+void SipEvents::OnCallStarted(const sip::CallEvent& event) {
+  log_.Emit(SipCallStarted{.call = event.id,
+                           .caller = event.caller,
+                           .callee = event.callee,
+                           .call_id = event.call_id,
+                           .caller_address = net::ToText(event.caller_address).view(),
+                           .callee_address = net::ToText(event.callee_address).view()});
+}
+
+void SipEvents::OnCallEnded(const sip::CallEvent& event) {
+  log_.Emit(SipCallEnded{.call = event.id,
+                         .caller = event.caller,
+                         .callee = event.callee,
+                         .call_id = event.call_id,
+                         .duration_ms = static_cast<uint64_t>(event.duration.milliseconds()),
+                         .reason = sip::CallEndName(event.end)});
+}
+
+void SipEvents::OnCallFailed(const sip::CallEvent& event, uint16_t status) {
+  log_.Emit(SipCallFailed{.caller = event.caller,
+                          .callee = event.callee,
+                          .call_id = event.call_id,
+                          .status = status});
+}
+
+void SipEvents::OnListenFailed(const sip::Listener& listener, const char* why) {
+  FixedString<80> service("SIP ");
+  service.Append(sip::TransportName(listener.transport));
+  service.Append(' ');
+  service.Append(net::ToText(listener.bind).view());
+  log_.Emit(ServiceFailed{.service = service.view(), .reason = why});
+}
+
+// --- Users ----------------------------------------------------------------------------------------
+
+bool UserCredentials::FindHa1(std::string_view realm, std::string_view user,
+                              sip::DigestAlgorithm algorithm, sip::Ha1& out) {
+  const config::AuthenticationUser* found = configuration_.FindUser(user);
+  if (found == nullptr || realm != config::Configuration::RealmOf(configuration_.active())) {
+    return false;
+  }
+  const config::DigestSecret& secret = found->password;
+  if (algorithm == sip::DigestAlgorithm::kMd5) {
+    std::copy(secret.ha1_md5.begin(), secret.ha1_md5.end(), out.bytes.begin());
+  } else {
+    std::copy(secret.ha1_sha256.begin(), secret.ha1_sha256.end(), out.bytes.begin());
+  }
+  return true;
+}
+
+}  // namespace gh

@@ -1,0 +1,134 @@
+// The rooms of one appliance and what ties them together. Private to firmware/*.cc.
+#pragma once
+
+#include "crypto/password.h"
+#include "crypto/random.h"
+#include "firmware/admin/cli/session.h"
+#include "firmware/admin/commands.h"
+#include "firmware/admin/login.h"
+#include "firmware/admin/output_queue.h"
+#include "firmware/admin/status.h"
+#include "firmware/admin/terminal.h"
+#include "firmware/alarm/alarms.h"
+#include "firmware/appliance.h"
+#include "firmware/capacity.h"
+#include "firmware/config/configuration.h"
+#include "firmware/events.h"
+#include "firmware/log/log.h"
+#include "firmware/log/syslog.h"
+#include "firmware/sip/engine.h"
+#include "firmware/status.h"
+#include "firmware/store/sqlite_store.h"
+#include "firmware/store/store.h"
+#include "hal/machine.h"
+#include "hal/rt/event_loop.h"
+#include "net/stack.h"
+
+namespace gh {
+
+// Until the stack brings a resolver: names are not found.
+class NoResolver final : public net::Resolver {
+ public:
+  Result<void> Resolve(std::string_view, net::DnsType, net::DnsQuery&) override {
+    return Error{ErrorCode::kUnsupported, "no DNS"};
+  }
+  void Cancel(net::DnsQuery&) override {}
+};
+
+enum class Ending : uint8_t { kNone, kRestart, kPowerOff };
+
+// Made in the order of Appliance::Start, each in the arena; null until then.
+struct Appliance::Rooms final : config::ChangeListener, config::LineReporter {
+  Rooms(hal::Machine& machine, const ApplianceOptions& options);
+
+  // --- Steps of Start, in order (appliance.cc) ---
+  void PrintGreeting();
+  Result<void> OpenStore();
+  Result<void> ChooseCapacity();
+  Result<void> LoadConfiguration();
+  void Provision();
+  void BuildNetwork();
+  void BuildSip();
+  void BuildSyslog();
+  void BuildConsole();
+  void ReportMemory();
+  void ReportReadiness();
+  void StartWatchdog();
+
+  // --- Running (appliance.cc) ---
+  void ApplySettings(uint64_t groups);
+  void ApplyNetwork();
+  void ApplySip();
+  void ApplySyslog();
+  void UpdateAlarms();
+  void OnHousekeeping();
+  void WatchClock();
+  void WatchSyslog();
+  void ShowNotices();
+  bool RunDeferred(Instant next);
+  void End(Ending ending, const char* why, std::string_view by);
+  void EndIfDue();
+  bool Healthy(Instant now) const;
+  uint32_t SipAddresses(std::span<net::IpAddress> out) const;
+  Result<void> ResetToFactory(std::string_view by);
+
+  // --- Seams ---
+  void OnSettingChanged(config::Selector selector, std::string_view before,
+                        std::string_view after) override;
+  void OnCommitted(uint64_t groups, bool restart_needed) override;
+  void OnLine(uint32_t number, bool accepted, std::string_view message) override;
+  void AddCommands();
+
+  hal::Machine& machine;
+  const ApplianceOptions& options;
+  EventLoop loop;
+  crypto::Random random;
+  log::Log log;
+  alarm::Alarms alarms;
+  admin::SerialTerminal serial;
+  admin::OutputQueue console;
+
+  store::VolatileStore volatile_store;
+  store::SqliteStore* sqlite_store = nullptr;
+  store::Store* store = nullptr;
+  bool store_damaged = false;
+
+  Capacity capacity;
+  crypto::PasswordHasher* hasher = nullptr;
+  config::Configuration* configuration = nullptr;
+
+  NetEvents net_events;
+  net::Stack* stack = nullptr;
+  NoResolver no_resolver;
+  net::Resolver* resolver = &no_resolver;
+
+  SipEvents sip_events;
+  UserCredentials* credentials = nullptr;
+  sip::Engine* sip = nullptr;
+
+  log::Syslog* syslog = nullptr;
+
+  admin::LoginGuard guard;
+  admin::StatusTree status;
+  admin::CommandTable commands;
+  admin::Actor actor;
+  admin::Session* session = nullptr;
+  StatusPages pages;
+
+  Timer housekeeping;
+  Instant last_housekeeping;
+  Instant started_at;
+  uint64_t pending_groups = 0;
+  uint32_t sip_listeners = 0;
+  bool sip_ready = false;
+  Duration boot_time;
+  uint64_t next_notice = 1;
+  uint32_t provision_ok_shown = 0;
+  FixedString<16> run_id;  // PROCID in syslog
+  WallTime last_wall;
+  Instant last_wall_at;
+  Ending ending = Ending::kNone;
+  Instant end_at;
+};
+
+}  // namespace gh

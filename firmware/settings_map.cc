@@ -1,0 +1,132 @@
+#include "firmware/settings_map.h"
+
+#include <algorithm>
+
+namespace gh {
+namespace {
+
+static_assert(static_cast<uint8_t>(config::Ipv4Mode::kDhcp) ==
+              static_cast<uint8_t>(net::Ipv4Mode::kDhcp));
+static_assert(static_cast<uint8_t>(config::Ipv6Mode::kSlaac) ==
+              static_cast<uint8_t>(net::Ipv6Mode::kSlaac));
+static_assert(static_cast<uint8_t>(config::SyslogTransport::kTcp) ==
+              static_cast<uint8_t>(log::SyslogTransport::kTcp));
+static_assert(static_cast<uint8_t>(config::Severity::kDebug) ==
+              static_cast<uint8_t>(log::Severity::kDebug));
+
+net::PortConfig PortConfigOf(const config::NetworkPort& port) {
+  net::PortConfig out;
+  const bool no_ipv4 = port.ipv4_mode == config::Ipv4Mode::kStatic && port.ipv4_address.is_none();
+  const bool no_ipv6 = port.ipv6_mode == config::Ipv6Mode::kStatic && port.ipv6_address.is_none();
+  out.ipv4_mode = no_ipv4 ? net::Ipv4Mode::kOff : static_cast<net::Ipv4Mode>(port.ipv4_mode);
+  out.ipv6_mode = no_ipv6 ? net::Ipv6Mode::kOff : static_cast<net::Ipv6Mode>(port.ipv6_mode);
+  if (out.ipv4_mode == net::Ipv4Mode::kStatic) {
+    out.ipv4_address = {port.ipv4_address, static_cast<uint8_t>(port.ipv4_prefix_length)};
+  }
+  if (out.ipv6_mode == net::Ipv6Mode::kStatic) {
+    out.ipv6_address = {port.ipv6_address, static_cast<uint8_t>(port.ipv6_prefix_length)};
+  }
+  return out;
+}
+
+// A gateway belongs to the static port whose subnet holds it; else to the first static port.
+template <typename Member>
+void PlaceGateway(net::StackConfig& out, const net::IpAddress& gateway,
+                  net::IpPrefix net::PortConfig::*address, Member gateway_member) {
+  if (gateway.is_none()) {
+    return;
+  }
+  net::PortConfig* first = nullptr;
+  for (net::PortConfig& port : out.ports) {
+    if ((port.*address).address.is_none()) {
+      continue;
+    }
+    first = first == nullptr ? &port : first;
+    if ((port.*address).Contains(gateway)) {
+      port.*gateway_member = gateway;
+      return;
+    }
+  }
+  if (first != nullptr) {
+    first->*gateway_member = gateway;
+  }
+}
+
+}  // namespace
+
+net::StackConfig NetConfigOf(const config::Settings& settings) {
+  net::StackConfig out;
+  const auto ports = settings.network_port();
+  static_assert(net::kPortMax == 3);
+  for (uint32_t i = 0; i < net::kPortMax; ++i) {
+    out.ports[i] = PortConfigOf(ports[i]);
+  }
+  PlaceGateway(out, settings.network().ipv4_gateway, &net::PortConfig::ipv4_address,
+               &net::PortConfig::ipv4_gateway);
+  PlaceGateway(out, settings.network().ipv6_gateway, &net::PortConfig::ipv6_address,
+               &net::PortConfig::ipv6_gateway);
+  for (const config::NetworkRoute& route : settings.network_route()) {
+    if (!route.destination.address.is_none() && !route.gateway.is_none()) {
+      out.routes[out.route_count++] = {route.destination, route.gateway,
+                                       static_cast<uint8_t>(route.port - 1)};
+    }
+  }
+  for (const config::DnsServer& server : settings.dns_server()) {
+    if (!server.address.is_none()) {
+      out.dns_servers[out.dns_server_count++] = server.address;
+    }
+  }
+  const std::string_view name = settings.system().name.view();
+  const size_t size = std::min<size_t>(name.size(), net::kHostNameMax);
+  std::copy_n(name.begin(), size, out.host_name);
+  return out;
+}
+
+sip::Config SipConfigOf(const config::Settings& settings,
+                        std::span<const net::IpAddress> addresses) {
+  sip::Config out;
+  for (const config::SipDomain& domain : settings.sip_domain()) {
+    out.AddDomain(domain.name.view());
+  }
+  const bool fits = out.realm.Set(settings.sip_authentication().realm.view());
+  GH_ASSERT(fits);
+  for (const net::IpAddress& address : addresses) {
+    if (settings.sip_udp().mode == config::OnOff::kOn) {
+      out.AddListener(sip::TransportKind::kUdp,
+                      {address, static_cast<uint16_t>(settings.sip_udp().port)});
+    }
+    if (settings.sip_tcp().mode == config::OnOff::kOn) {
+      out.AddListener(sip::TransportKind::kTcp,
+                      {address, static_cast<uint16_t>(settings.sip_tcp().port)});
+    }
+  }
+  const config::SipRegistration& registration = settings.sip_registration();
+  out.expires_min_s = static_cast<uint32_t>(registration.expire_min);
+  out.expires_max_s = static_cast<uint32_t>(registration.expire_max);
+  out.expires_default_s = static_cast<uint32_t>(registration.expire_default);
+  out.contacts_per_user_max = static_cast<uint32_t>(registration.contact_max);
+  const config::SipAuthentication& authentication = settings.sip_authentication();
+  out.authenticate_register = authentication.mode == config::OnOff::kOn;
+  out.authenticate_requests = authentication.mode == config::OnOff::kOn;
+  out.sender_must_match = authentication.identity_check == config::OnOff::kOn;
+  out.digest = authentication.algorithms == config::DigestAlgorithms::kSha256
+                   ? sip::DigestPolicy::kSha256Only
+                   : sip::DigestPolicy::kSha256AndMd5;
+  return out;
+}
+
+std::array<log::SyslogServerConfig, log::kSyslogServerMax> SyslogConfigOf(
+    const config::Settings& settings) {
+  std::array<log::SyslogServerConfig, log::kSyslogServerMax> out;
+  const auto servers = settings.syslog_server();
+  for (size_t i = 0; i < out.size(); ++i) {
+    out[i].enabled = servers[i].mode == config::OnOff::kOn && !servers[i].address.empty();
+    out[i].address.Assign(servers[i].address.view());
+    out[i].port = static_cast<uint16_t>(servers[i].port);
+    out[i].transport = static_cast<log::SyslogTransport>(servers[i].transport);
+    out[i].severity = static_cast<log::Severity>(servers[i].severity);
+  }
+  return out;
+}
+
+}  // namespace gh
