@@ -145,8 +145,8 @@ void EnterCrash() {
 [[noreturn]] void OnPanic(const PanicInfo& info) {
   EnterCrash();
   record.SetPanic(info);
-  AddBacktrace(reinterpret_cast<uint64_t>(__builtin_return_address(0)),
-               reinterpret_cast<uint64_t>(__builtin_frame_address(0)));
+  const auto* frame = static_cast<const uint64_t*>(__builtin_frame_address(0));
+  AddBacktrace(frame[1], frame[0]);
   Finish();
 }
 
