@@ -109,7 +109,7 @@ void Finish(ByteWriter& out, const void* context) {
   WriteBacktrace(out);
   out.Text(kTail);
   if (state.fd >= 0) {
-    (void)ftruncate(state.fd, 0);
+    [[maybe_unused]] const int cut = ftruncate(state.fd, 0);  // in a crash: on it goes
     (void)lseek(state.fd, 0, SEEK_SET);
     WriteAll(state.fd, out.written());
     (void)fsync(state.fd);
@@ -243,7 +243,7 @@ PreviousCrash ReadCrashRecord(int fd, std::span<char> buffer) {
 
 void ClearCrashRecord(int fd) {
   if (fd >= 0) {
-    (void)ftruncate(fd, 0);
+    [[maybe_unused]] const int cut = ftruncate(fd, 0);  // else it is shown again
     (void)fsync(fd);
   }
 }
