@@ -37,7 +37,8 @@ struct Core {
        Credentials& credential_store, Observer& event_observer, const Capacity& cap)
       : timers(timer_wheel), random(random_source), credentials(credential_store),
         observer(event_observer), capacity(cap), buffers(arena, cap.buffers),
-        scratch(arena.NewArray<uint8_t>(kMessageBytesMax + 1)) {
+        scratch(arena.NewArray<uint8_t>(kMessageBytesMax + 1)),
+        extra_scratch(arena.NewArray<uint8_t>(kRegisterExtraBytesMax)) {
     key.k0 = random.U64();
     key.k1 = random.U64();
     started = timers.now();
@@ -53,6 +54,7 @@ struct Core {
   Capacity capacity;
   BufferPool buffers;
   std::span<uint8_t> scratch;  // where an outgoing message is put together
+  std::span<uint8_t> extra_scratch;  // header lines of a response to REGISTER
   HashKey key;
   Instant started;
   Statistics statistics;

@@ -31,6 +31,8 @@ Engine::Engine(Arena& arena, const EnginePorts& ports, const Capacity& capacity)
 uint32_t Engine::Apply(const Config& config) {
   const Config before = core_.config;
   core_.config = config;
+  core_.config.contacts_per_user_max =
+      std::min<uint32_t>(config.contacts_per_user_max, kContactPerRegisterMax);
   registrar_.OnDomainsChanged(before);
   return transport_.Listen();
 }
@@ -489,9 +491,7 @@ void Engine::OnRegister(Incoming& in) {
     return;
   }
   transport_.Prove(in.flow);
-  // Contacts of one user: bounded by contacts_per_user_max times what one may take in text.
-  uint8_t extra_text[kContactPerRegisterMax * (kBindingTextMax + 96)];
-  ByteWriter extra(extra_text);
+  ByteWriter extra(core_.extra_scratch);
   const RegisterOutcome outcome = registrar_.Process(request, in.flow, user, *domain, extra);
   if (outcome.status == 200 && extra.ok()) {
     Answer(request, in.flow, 200, {}, extra.text());

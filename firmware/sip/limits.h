@@ -32,6 +32,8 @@ inline constexpr size_t kContactPerRegisterMax = 16;
 inline constexpr size_t kUserBytesMax = 96;        // user part of an address of record, unescaped
 inline constexpr size_t kBindingTextInline = 128;  // contact + path + instance kept in the binding
 inline constexpr size_t kBindingTextMax = 1024;    // ... or in an overflow block of this size
+// Contact and Path lines of one answer: every contact may be as long as a binding's text.
+inline constexpr size_t kRegisterExtraBytesMax = (kContactPerRegisterMax + 1) * (kBindingTextMax + 96);
 inline constexpr uint32_t kExpiresMax = 0x7fffffff;
 
 // Proxy.

@@ -645,7 +645,8 @@ void Proxy::Release(Context& context) {
 bool Proxy::FlowOfPeer(const DialogToken& token, const Message& request, Flow& out) {
   const bool from_caller = CallerTagHash(core_, request.from_tag()) == token.caller_tag;
   const DialogSide& side = from_caller ? token.callee : token.caller;
-  if (!side.adjacent) {
+  // A stream that is gone cannot be opened again from here: its Contact may say where.
+  if (!side.adjacent || !transport_.IsReachable(side.transport, side.remote)) {
     return false;
   }
   const auto flow = transport_.FlowTo(side.transport, side.remote);

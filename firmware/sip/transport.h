@@ -52,6 +52,10 @@ class SipTransport final : private net::DatagramHandler, private net::StreamHand
   // A flow to `remote`: the socket of that family, an open stream to it, or a new one.
   // kUnsupported when there is no listener of that transport and family.
   Result<Flow> FlowTo(TransportKind transport, const net::Endpoint& remote);
+  // Whether a message to `remote` needs no new connection.
+  bool IsReachable(TransportKind transport, const net::Endpoint& remote) const {
+    return transport == TransportKind::kUdp || FindRemote(transport, remote) != nullptr;
+  }
   // Whether a stream flow still exists (datagram flows always do).
   bool IsAlive(const Flow& flow);
   // Told once when the stream dies; no effect for datagrams.
