@@ -43,7 +43,7 @@ static_assert(MEMP_MAX <= LwipMemory::kPoolMax);
 uint32_t CountFor(uint32_t type, const Capacity& c) {
   switch (type) {
     case MEMP_UDP_PCB:
-      return c.datagram_socket_count + 4;  // DHCP's own
+      return c.datagram_socket_count + c.dns_query_count + 4;  // DHCP's own
     case MEMP_TCP_PCB:
       return c.connection_count + c.time_wait_count + c.half_open_count;
     case MEMP_TCP_PCB_LISTEN:

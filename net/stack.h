@@ -23,6 +23,7 @@
 #include "hal/rt/siphash.h"
 #include "net/capacity.h"
 #include "net/datagram.h"
+#include "net/dns_resolver.h"
 #include "net/firewall.h"
 #include "net/limits.h"
 #include "net/lwip_port.h"
@@ -103,6 +104,7 @@ class Stack final : public Pollable {
 
   DatagramService& datagrams();
   StreamService& streams();
+  DnsResolver& resolver() { return *resolver_; }
   // Connections beyond `count` on this listener are refused; none by default.
   void SetListenerLimit(ListenerId listener, uint32_t count);
   Firewall& firewall() { return firewall_; }
@@ -199,6 +201,7 @@ class Stack final : public Pollable {
   uint32_t tap_count_ = 0;
   DatagramSockets* datagrams_ = nullptr;
   Streams* streams_ = nullptr;
+  DnsResolver* resolver_ = nullptr;
   SipKey hash_key_;
   SipKey isn_key_;
 

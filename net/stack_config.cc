@@ -123,9 +123,16 @@ Stack::Stack(const StackParts& parts, const Capacity& capacity)
   LwipScope scope(lwip_);
   lwip_init();
   arena_.OpenAccount("net/datagrams", capacity.datagram_socket_count);
-  datagrams_ = arena_.New<DatagramSockets>(*this, arena_, capacity.datagram_socket_count);
+  // Every pending question has a socket of its own.
+  datagrams_ = arena_.New<DatagramSockets>(
+      *this, arena_, capacity.datagram_socket_count + capacity.dns_query_count);
   arena_.OpenAccount("net/streams", capacity.connection_count);
   streams_ = arena_.New<Streams>(*this, arena_, capacity, random_);
+  arena_.OpenAccount("net/dns", capacity.dns_cache_count);
+  resolver_ = arena_.New<DnsResolver>(
+      DnsResolver::Parts{arena_, loop_, random_, *datagrams_, *streams_},
+      capacity.dns_query_count, capacity.dns_cache_count);
+  arena_.OpenAccount("net/stack");
   second_timer_.Bind<&Stack::OnSecond>(this);
   tick_timer_.Bind<&Stack::OnTick>(this);
   slow_timer_.Bind<&Stack::OnSlowTimer>(this);
@@ -145,6 +152,7 @@ Stack::Stack(const StackParts& parts, const Capacity& capacity)
 Stack::~Stack() {
   loop_.Remove(*this);
   loop_.Cancel(flush_task_);
+  resolver_->~DnsResolver();
   streams_->~Streams();
 }
 
@@ -317,6 +325,8 @@ void Stack::ReportAddresses() {
   }
   if (servers_changed_) {
     servers_changed_ = false;
+    std::array<IpAddress, 2 * kDnsServerMax> servers;
+    resolver_->SetServers(std::span(servers).first(DnsServers(servers)));
     observer_.OnServersChanged();
   }
 }
