@@ -151,7 +151,7 @@ void Loader::Announce(std::string_view slot_name) {
   console_.Decimal(read_ms_);
   console_.Line(" ms)");
   if (verified_.is_development) {
-    console_.Line("loader: *** DEVELOPMENT IMAGE: signed by a development key, not for use ***");
+    console_.Line("loader: *** DEVELOPMENT IMAGE: not for production ***");
   }
 }
 
