@@ -251,11 +251,13 @@ void SntpClient::EndRound() {
   for (uint32_t i = 0; i < server_count_; ++i) {
     Close(servers_[i]);
     if (servers_[i].answered) {
-      good[count++] = &servers_[i];
+      uint32_t place = count++;  // in the order of their offsets
+      for (; place > 0 && servers_[i].offset < good[place - 1]->offset; --place) {
+        good[place] = good[place - 1];
+      }
+      good[place] = &servers_[i];
     }
   }
-  std::sort(good.begin(), good.begin() + count,
-            [](const Server* a, const Server* b) { return a->offset < b->offset; });
   Server* chosen = count > 0 ? good[(count - 1) / 2] : nullptr;
   if (chosen != nullptr && count >= 3) {
     const auto agree = std::count_if(good.begin(), good.begin() + count, [&](const Server* s) {
