@@ -30,6 +30,8 @@ constexpr uint64_t kNetworkGroups =
     Bit(config::GroupId::kSystem) | Bit(config::GroupId::kNetworkPort) |
     Bit(config::GroupId::kNetwork) | Bit(config::GroupId::kNetworkRoute) |
     Bit(config::GroupId::kDnsServer);
+constexpr uint64_t kServerGroups =
+    Bit(config::GroupId::kDnsServer) | Bit(config::GroupId::kNtpServer);
 constexpr uint64_t kSipGroups =
     Bit(config::GroupId::kSipUdp) | Bit(config::GroupId::kSipTcp) |
     Bit(config::GroupId::kSipDomain) | Bit(config::GroupId::kSipRegistration) |
@@ -116,6 +118,8 @@ Appliance::~Appliance() {
     rooms_->sqlite_store->~SqliteStore();
   }
   if (rooms_ != nullptr && rooms_->stack != nullptr) {
+    rooms_->sntp->~SntpClient();
+    rooms_->resolver->~DnsResolver();
     rooms_->stack->~Stack();
   }
 }
@@ -144,6 +148,7 @@ Result<void> Appliance::Start() {
   machine_.arena.Seal();
   rooms.configuration->SetListener(&rooms);
   rooms.ApplySettings(UINT64_MAX);
+  (void)rooms.loop.RunOnce();  // links are looked at before they are reported
   rooms.ReportReadiness();
   rooms.StartWatchdog();
   rooms.session->Start();
@@ -155,8 +160,10 @@ Instant Appliance::RunOnce() {
   Rooms& rooms = *rooms_;
   Instant next = rooms.loop.RunOnce();
   const bool addresses_changed = rooms.net_events.TakeAddressesChanged();
-  if (rooms.pending_groups != 0 || addresses_changed) {
-    const uint64_t groups = rooms.pending_groups | (addresses_changed ? kSipGroups : 0);
+  const bool servers_changed = rooms.net_events.TakeServersChanged();
+  if (rooms.pending_groups != 0 || addresses_changed || servers_changed) {
+    const uint64_t groups = rooms.pending_groups | (addresses_changed ? kSipGroups : 0) |
+                            (addresses_changed || servers_changed ? kServerGroups : 0);
     rooms.pending_groups = 0;
     rooms.ApplySettings(groups);
     next = rooms.loop.now();
@@ -358,7 +365,12 @@ void Appliance::Rooms::BuildNetwork() {
   stack = machine.arena.New<net::Stack>(
       net::StackParts{machine.arena, machine.frames, loop, random, net_events, machine.ports},
       capacity.net);
-  loop.Add(*stack);
+  machine.arena.OpenAccount("net/dns", capacity.net.dns_cache_count);
+  resolver = machine.arena.New<net::DnsResolver>(
+      net::DnsResolver::Parts{machine.arena, loop, random, stack->datagrams(), stack->streams()},
+      capacity.net.dns_query_count, capacity.net.dns_cache_count);
+  sntp = machine.arena.New<net::SntpClient>(net::SntpClient::Parts{
+      loop, machine.clock, random, stack->datagrams(), *resolver, *this});
 }
 
 void Appliance::Rooms::BuildSip() {
@@ -478,6 +490,9 @@ void Appliance::Rooms::ApplySettings(uint64_t groups) {
   if ((groups & kNetworkGroups) != 0) {
     ApplyNetwork();
   }
+  if ((groups & kServerGroups) != 0) {
+    ApplyServers();
+  }
   if ((groups & (kSipGroups | kNetworkGroups)) != 0) {
     ApplySip();
   }
@@ -502,6 +517,29 @@ void Appliance::Rooms::ApplyNetwork() {
     net_events.SetWanted(i, machine.ports[i] != nullptr &&
                                 (port.ipv4_mode != net::Ipv4Mode::kOff ||
                                  port.ipv6_mode != net::Ipv6Mode::kOff));
+  }
+}
+
+// DNS and time servers: the configured ones first, then those the network told of.
+void Appliance::Rooms::ApplyServers() {
+  std::array<net::IpAddress, net::kDnsServerMax> dns;
+  resolver->SetServers(std::span(dns).first(stack->DnsServers(dns)));
+  std::array<std::string_view, net::kNtpServerMax> names;
+  std::array<net::EndpointText, net::kNtpServerMax> learnt_text;
+  std::array<net::IpAddress, net::kNtpServerMax> learnt;
+  uint32_t count = 0;
+  for (const config::NtpServer& server : configuration->active().ntp_server()) {
+    if (!server.address.empty() && count < names.size()) {
+      names[count++] = server.address.view();
+    }
+  }
+  const uint32_t learnt_count = stack->LearntNtpServers(learnt);
+  for (uint32_t i = 0; i < learnt_count && count < names.size(); ++i) {
+    learnt_text[i] = net::ToText(learnt[i]);
+    names[count++] = learnt_text[i].view();
+  }
+  if (auto set = sntp->SetServers(std::span(names).first(count)); !set.ok()) {
+    log.Emit(ServiceFailed{.service = "time servers", .reason = set.error().what});
   }
 }
 
@@ -588,23 +626,18 @@ void Appliance::Rooms::OnHousekeeping() {
   last_housekeeping = loop.now();
   loop.timers().Arm(housekeeping, kHousekeepingPeriod);
   log.ReportSuppressed(loop.now());
-  WatchClock();
+  net_events.UpdateAlarm();
+  alarms.Set(AlarmId::kClockNotSet,
+             !machine.clock.Wall().is_set && loop.now() - started_at > Duration::Minutes(1), "");
   WatchSyslog();
 }
 
-void Appliance::Rooms::WatchClock() {
-  const WallTime wall = machine.clock.Wall();
-  const Instant now = machine.clock.Now();
-  const int64_t step_ns =
-      last_wall.is_set ? (wall.unix_ns - last_wall.unix_ns) - (now - last_wall_at).ns : 0;
-  const bool stepped = step_ns > 500'000'000 || step_ns < -500'000'000;
-  if (wall.is_set && last_wall_at.ns != 0 && (!last_wall.is_set || stepped)) {
-    log.Emit(ClockSet{.source = "a time server", .step_ms = step_ns / 1'000'000});
-  }
-  last_wall = wall;
-  last_wall_at = now;
-  alarms.Set(AlarmId::kClockNotSet, !wall.is_set && now - started_at > Duration::Minutes(1), "");
+void Appliance::Rooms::OnTimeStep(Duration offset, bool was_set, const net::IpAddress& server) {
+  log.Emit(ClockSet{.source = net::ToText(server).view(),
+                    .step_ms = was_set ? offset.milliseconds() : 0});
 }
+
+void Appliance::Rooms::OnTimeLost() { log.Emit(TimeLost{}); }
 
 void Appliance::Rooms::WatchSyslog() {
   FixedString<alarm::kDetailMax> lost;

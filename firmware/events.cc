@@ -48,10 +48,7 @@ bool NetEvents::TakeServersChanged() {
   return changed;
 }
 
-void NetEvents::SetWanted(uint8_t port_index, bool wanted) {
-  wanted_[port_index] = wanted;
-  UpdateAlarm();
-}
+void NetEvents::SetWanted(uint8_t port_index, bool wanted) { wanted_[port_index] = wanted; }
 
 void NetEvents::UpdateAlarm() {
   FixedString<alarm::kDetailMax> down;
@@ -71,7 +68,6 @@ void NetEvents::OnLink(uint8_t port_index, bool up) {
   } else {
     log_.Emit(LinkDown{.port = PortName(port_index)});
   }
-  UpdateAlarm();
 }
 
 void NetEvents::OnAddressAcquired(uint8_t port_index, const net::IpAddress& address,

@@ -25,6 +25,8 @@ class NetEvents final : public net::Observer {
   bool TakeServersChanged();
   // Ports that are configured: their being down is an alarm.
   void SetWanted(uint8_t port_index, bool wanted);
+  // Raises or lowers that alarm; now and then, so that a blink of a link is an event only.
+  void UpdateAlarm();
 
   void OnLink(uint8_t port_index, bool up) override;
   void OnAddressAcquired(uint8_t port_index, const net::IpAddress& address,
@@ -36,7 +38,6 @@ class NetEvents final : public net::Observer {
   void OnServersChanged() override { servers_changed_ = true; }
 
  private:
-  void UpdateAlarm();
   log::Log& log_;
   alarm::Alarms& alarms_;
   std::array<bool, hal::kEthernetPortMax> up_ = {};

@@ -22,23 +22,16 @@
 #include "firmware/store/store.h"
 #include "hal/machine.h"
 #include "hal/rt/event_loop.h"
+#include "net/dns_resolver.h"
+#include "net/sntp.h"
 #include "net/stack.h"
 
 namespace gh {
 
-// Until the stack brings a resolver: names are not found.
-class NoResolver final : public net::Resolver {
- public:
-  Result<void> Resolve(std::string_view, net::DnsType, net::DnsQuery&) override {
-    return Error{ErrorCode::kUnsupported, "no DNS"};
-  }
-  void Cancel(net::DnsQuery&) override {}
-};
-
 enum class Ending : uint8_t { kNone, kRestart, kPowerOff };
 
 // Made in the order of Appliance::Start, each in the arena; null until then.
-struct Appliance::Rooms final : config::ChangeListener, config::LineReporter {
+struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, net::SntpObserver {
   Rooms(hal::Machine& machine, const ApplianceOptions& options);
 
   // --- Steps of Start, in order (appliance.cc) ---
@@ -58,11 +51,11 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter {
   // --- Running (appliance.cc) ---
   void ApplySettings(uint64_t groups);
   void ApplyNetwork();
+  void ApplyServers();
   void ApplySip();
   void ApplySyslog();
   void UpdateAlarms();
   void OnHousekeeping();
-  void WatchClock();
   void WatchSyslog();
   void ShowNotices();
   bool RunDeferred(Instant next);
@@ -77,6 +70,8 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter {
                         std::string_view after) override;
   void OnCommitted(uint64_t groups, bool restart_needed) override;
   void OnLine(uint32_t number, bool accepted, std::string_view message) override;
+  void OnTimeStep(Duration offset, bool was_set, const net::IpAddress& server) override;
+  void OnTimeLost() override;
   void AddCommands();
 
   hal::Machine& machine;
@@ -99,8 +94,8 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter {
 
   NetEvents net_events;
   net::Stack* stack = nullptr;
-  NoResolver no_resolver;
-  net::Resolver* resolver = &no_resolver;
+  net::DnsResolver* resolver = nullptr;
+  net::SntpClient* sntp = nullptr;
 
   SipEvents sip_events;
   UserCredentials* credentials = nullptr;
@@ -125,8 +120,6 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter {
   uint64_t next_notice = 1;
   uint32_t provision_ok_shown = 0;
   FixedString<16> run_id;  // PROCID in syslog
-  WallTime last_wall;
-  Instant last_wall_at;
   Ending ending = Ending::kNone;
   Instant end_at;
 };

@@ -264,7 +264,8 @@ bool StatusPages::NextPort(uint64_t& cursor, ByteWriter& out) {
 }
 
 bool StatusPages::NextNetwork(uint64_t& cursor, ByteWriter& out) {
-  const net::StackStatus status = RoomsOf(rooms_).stack->status();
+  const auto& rooms = RoomsOf(rooms_);
+  const net::StackStatus status = rooms.stack->status();
   switch (cursor++) {
     case 0:
       out.Text("Network Stack Connections:");
@@ -294,6 +295,26 @@ bool StatusPages::NextNetwork(uint64_t& cursor, ByteWriter& out) {
       Tell(out, "capacity", status.buffer_bytes_capacity);
       Tell(out, "used_max", status.buffer_bytes_max);
       return true;
+    case 5: {
+      const net::DnsStatus dns = rooms.resolver->status();
+      out.Text("Network Stack DNS:");
+      Tell(out, "questions", dns.question_count);
+      Tell(out, "cache_hits", dns.cache_hit_count);
+      Tell(out, "cached", dns.cache_count);
+      Tell(out, "pending", dns.pending_count);
+      Tell(out, "timeouts", dns.timeout_count);
+      Tell(out, "rejected", dns.rejected_count);
+      return true;
+    }
+    case 6: {
+      const net::SntpStatus sntp = rooms.sntp->status();
+      out.Text("Network Stack Time:");
+      Tell(out, "synchronised", sntp.synchronised ? "Yes" : "No");
+      Tell(out, "server", net::ToText(sntp.server).view());
+      Tell(out, "stratum", sntp.stratum);
+      Tell(out, "rejected", sntp.rejected_count);
+      return true;
+    }
     default: return false;
   }
 }
