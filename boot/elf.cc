@@ -212,8 +212,9 @@ Result<ElfPlan> PlanElf(std::span<const uint8_t> file) {
   if (!entry_is_code) {
     return Error(ErrorCode::kMalformed, "ELF: entry point is not in its code");
   }
-  if (plan.relocations_size != 0 &&
-      !Contains(plan, plan.relocations_address, plan.relocations_size)) {
+  if (plan.relocations_size == 0) {
+    plan.relocations_address = 0;  // an address without a table may be anywhere
+  } else if (!Contains(plan, plan.relocations_address, plan.relocations_size)) {
     return Error(ErrorCode::kMalformed, "ELF: relocation table lies outside the image");
   }
   plan.entry = header.entry;

@@ -151,6 +151,7 @@ TEST(Elf, HostileDynamicSections) {
   EXPECT_EQ(with({{35, 8}, {0, 0}}), "ELF: has relocations of another kind");
   EXPECT_EQ(with({{2, 24}, {0, 0}}), "ELF: has relocations of another kind");
   EXPECT_EQ(with({{0, 0}}), "loaded");
+  EXPECT_EQ(with({{7, UINT64_MAX}, {0, 0}}), "loaded");  // a table of no size, nowhere
 }
 
 TEST(Elf, EveryTruncationIsHandled) {
