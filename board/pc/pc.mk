@@ -4,3 +4,12 @@ $(eval $(call program,out/pc/gatehouse.elf,pc,$(wildcard board/pc/*.cc),firmware
 out/pc/gatehouse.elf: out/pc/obj/gen/version.o $(pc_LINKER_SCRIPT)
 # Interrupt handlers, and what they call, must not touch the vector registers they interrupt.
 $(patsubst %,out/pc/obj/board/pc/%.o,interrupts apic uart): FILE_FLAGS := -mgeneral-regs-only
+
+# The parts that parse what firmware, devices and volumes say, as a room: hosts test and fuzz them.
+board_pc_SRCS := $(patsubst %,board/pc/%.cc,acpi fat memory_map provision rtc virtqueue)
+board_pc_USES := image
+board_pc_test_ROOMS := board_pc
+pc_acpi_fuzz_ROOMS := board_pc
+pc_fat_fuzz_ROOMS := board_pc
+ROOMS += board_pc
+$(foreach board,host asan fuzz,$(eval $(call room_rules,board_pc,$(board))))
