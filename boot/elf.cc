@@ -91,7 +91,7 @@ Result<void> AddSegment(const ProgramHeader& header, uint64_t file_size, ElfPlan
     }
   }
   plan.segments[plan.segment_count++] = {header.offset, header.file_size, header.address,
-                                         header.memory_size};
+                                         header.memory_size, (header.flags & kFlagExecute) != 0};
   plan.memory_size = (end + kPageSize - 1) / kPageSize * kPageSize;
   return Ok();
 }
@@ -180,21 +180,24 @@ bool Contains(const ElfPlan& plan, uint64_t address, uint64_t size) {
   });
 }
 
+bool IsCode(const ElfPlan& plan, uint64_t address) {
+  return std::any_of(plan.all().begin(), plan.all().end(), [&](const ElfSegment& segment) {
+    return segment.is_code && address >= segment.address &&
+           address - segment.address < segment.file_size;
+  });
+}
+
 }  // namespace
 
 Result<ElfPlan> PlanElf(std::span<const uint8_t> file) {
   GH_TRY_ASSIGN(const FileHeader header, ReadFileHeader(file));
   ElfPlan plan;
-  bool entry_is_code = false;
   for (uint32_t i = 0; i < header.count; ++i) {
     const auto program = ReadProgramHeader(
         file.subspan(header.table_offset + uint64_t{i} * kProgramHeaderSize, kProgramHeaderSize));
     switch (program.type) {
       case kLoad:
         GH_TRY(AddSegment(program, file.size(), plan));
-        entry_is_code = entry_is_code || ((program.flags & kFlagExecute) != 0 &&
-                                          header.entry >= program.address &&
-                                          header.entry - program.address < program.file_size);
         break;
       case kDynamic:
         if (!FitsFile(program, file.size())) {
@@ -209,7 +212,7 @@ Result<ElfPlan> PlanElf(std::span<const uint8_t> file) {
         break;
     }
   }
-  if (!entry_is_code) {
+  if (!IsCode(plan, header.entry)) {
     return Error(ErrorCode::kMalformed, "ELF: entry point is not in its code");
   }
   if (plan.relocations_size == 0) {

@@ -18,6 +18,7 @@ struct ElfSegment {
   uint64_t file_size = 0;
   uint64_t address = 0;  // from the image's base
   uint64_t memory_size = 0;
+  bool is_code = false;
 };
 
 struct ElfPlan {

@@ -123,6 +123,12 @@ TEST(Elf, HostileHeaders) {
   for (const auto& c : cases) {
     EXPECT_EQ(LoadChanged(c.change), c.reason);
   }
+  // Code in a segment that takes no memory is no code.
+  EXPECT_EQ(LoadChanged([](SampleElf& e) {
+              e.headers.push_back({1, 5, 0, 0x9000, 0x100, 0});
+              e.entry = 0x9010;
+            }),
+            "ELF: entry point is not in its code");
   EXPECT_EQ(LoadChanged([](SampleElf& e) {
               e.headers.clear();
               for (uint64_t i = 0; i <= kElfSegmentMax; ++i) {
