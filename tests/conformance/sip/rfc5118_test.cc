@@ -25,6 +25,15 @@ Config Ipv6Config() {
   return config;
 }
 
+// The lengths that the RFC prints for the bodies of 4.6 and 4.8 are not theirs: what is sent here has
+// the right ones.
+std::string WithLength(std::string wire) {
+  const size_t body = wire.find("\r\n\r\n") + 4;
+  const size_t at = wire.find("Content-Length: ") + 16;
+  wire.replace(at, wire.find("\r\n", at) - at, std::to_string(wire.size() - body));
+  return wire;
+}
+
 void Register(World& world, const std::string& aor) {
   world.Deliver(kCallee, Crlf("REGISTER sip:example.com SIP/2.0\n"
                               "Via: SIP/2.0/UDP [2001:db8::77];branch=z9hG4bKsetup;rport\n"
@@ -139,7 +148,7 @@ constexpr char kInvite46[] =
 TEST(Rfc5118, S4_6_Ipv6InSdp) {
   World world(Ipv6Config());
   Register(world, "sip:user@example.com");
-  const std::string wire = Crlf(kInvite46);
+  const std::string wire = WithLength(Crlf(kInvite46));
   world.Deliver(At("[2001:db8::20]:5060"), wire, kServer6);
   const Sent sent = world.TakeTo(kCallee);
   ASSERT_EQ(sent.Method(), "INVITE");
@@ -148,7 +157,6 @@ TEST(Rfc5118, S4_6_Ipv6InSdp) {
 
 TEST(Rfc5118, S4_7_MultipleIpAddressesInHeaders) {
   World world(Ipv6Config());
-  Register(world, "sip:user@host.example.net");
   world.AddAddress("host.example.net", "2001:db8::77");
   world.Deliver(kPhone, Crlf("BYE sip:user@host.example.net SIP/2.0\n"
                              "Via: SIP/2.0/UDP [2001:db8::9:1]:6050;branch=z9hG4bKas3-111\n"
@@ -180,7 +188,7 @@ TEST(Rfc5118, S4_7_MultipleIpAddressesInHeaders) {
 TEST(Rfc5118, S4_8_MultipleIpAddressesInSdp) {
   World world(Ipv6Config());
   Register(world, "sip:user@example.com");
-  const std::string wire = Crlf(
+  const std::string wire = WithLength(Crlf(
       "INVITE sip:user@[2001:db8::10] SIP/2.0\n"
       "To: sip:user@[2001:db8::10]\n"
       "From: sip:user@example.com;tag=81x2\n"
@@ -191,7 +199,7 @@ TEST(Rfc5118, S4_8_MultipleIpAddressesInSdp) {
       "Content-Type: application/sdp\nContent-Length: 181\n\n"
       "v=0\no=bob 280744730 28977631 IN IP4 host.example.com\ns=\nt=0 0\n"
       "m=audio 22334 RTP/AVP 0\nc=IN IP4 192.0.2.1\n"
-      "m=video 6024 RTP/AVP 107\nc=IN IP6 2001:db8::1\na=rtpmap:107 H263-1998/90000\n");
+      "m=video 6024 RTP/AVP 107\nc=IN IP6 2001:db8::1\na=rtpmap:107 H263-1998/90000\n"));
   world.Deliver(kPhone, wire, kServer6);
   const Sent sent = world.TakeTo(kCallee);
   ASSERT_EQ(sent.Method(), "INVITE");

@@ -1,0 +1,296 @@
+// Digest: the examples of RFC 7616 and RFC 2617, then the engine's challenges.
+#include <gtest/gtest.h>
+
+#include "tests/unit/sip/phone.h"
+
+namespace gh::sip::test {
+namespace {
+
+std::string ResponseOf(DigestAlgorithm algorithm, const char* user, const char* realm,
+                       const char* password, const char* method, const DigestCredentials& c) {
+  char out[64];
+  const size_t size = ComputeDigestResponse(
+      algorithm, ComputeHa1(algorithm, user, realm, password), method, c, out);
+  return {out, size};
+}
+
+TEST(Digest, Rfc7616Section391) {
+  DigestCredentials c;
+  c.uri = "/dir/index.html";
+  c.nonce = "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v";
+  c.cnonce = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ";
+  c.nc = "00000001";
+  c.qop = "auth";
+  EXPECT_EQ(ResponseOf(DigestAlgorithm::kMd5, "Mufasa", "http-auth@example.org",
+                       "Circle of Life", "GET", c),
+            "8ca523f5e9506fed4657c9700eebdbec");
+  EXPECT_EQ(ResponseOf(DigestAlgorithm::kSha256, "Mufasa", "http-auth@example.org",
+                       "Circle of Life", "GET", c),
+            "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1");
+}
+
+TEST(Digest, Rfc2617WithAndWithoutQop) {
+  DigestCredentials c;
+  c.uri = "/dir/index.html";
+  c.nonce = "dcd98b7102dd2f0e8b11d0f600bfb0c093";
+  c.cnonce = "0a4f113b";
+  c.nc = "00000001";
+  c.qop = "auth";
+  EXPECT_EQ(ResponseOf(DigestAlgorithm::kMd5, "Mufasa", "testrealm@host.com", "Circle Of Life",
+                       "GET", c),
+            "6629fae49393a05397450978507c4ef1");
+  c.qop = {};
+  EXPECT_EQ(ResponseOf(DigestAlgorithm::kMd5, "Mufasa", "testrealm@host.com", "Circle Of Life",
+                       "GET", c),
+            "670fd8c2df070c60b045671b8b24ff02");
+}
+
+TEST(Digest, CredentialsParse) {
+  const auto c = ParseDigestCredentials(
+      "Digest username=\"bob\",realm = \"a, b\" , nonce=abc, uri=\"sip:x;y=\\\"\", qop=auth,"
+      "nc=00000001,cnonce=\"\",response=\"r\", algorithm=SHA-256, unknown=\"z\"");
+  ASSERT_TRUE(c.ok());
+  EXPECT_EQ(c->user, "bob");
+  EXPECT_EQ(c->realm, "a, b");
+  EXPECT_EQ(c->nonce, "abc");
+  EXPECT_EQ(c->nc, "00000001");
+  EXPECT_TRUE(c->escaped);
+  EXPECT_EQ(ParseDigestCredentials("Basic abc=").code(), ErrorCode::kUnsupported);
+  for (const char* bad : {"Digest username", "Digest username=\"x", "Digest a=b c=d",
+                          "Digest nonce=a, nonce=b", "Digest =b"}) {
+    EXPECT_EQ(ParseDigestCredentials(bad).code(), ErrorCode::kMalformed) << bad;
+  }
+  const std::string big(kCredentialFieldMax + 1, 'x');
+  EXPECT_EQ(ParseDigestCredentials("Digest nonce=\"" + big + "\"").code(), ErrorCode::kTooLarge);
+}
+
+class Challenged : public testing::Test {
+ protected:
+  static Config WithAuth() {
+    Config config = World::DefaultConfig();
+    config.authenticate_register = true;
+    config.authenticate_requests = true;
+    return config;
+  }
+  World world{WithAuth()};
+  Phone alice{world, "alice", "192.0.2.20:5060"};
+  Phone bob{world, "bob", "192.0.2.30:5060"};
+
+  Sent Challenge() {
+    alice.Send(Spec(1));
+    return alice.Take();
+  }
+  Phone::Spec Spec(int cseq) {
+    Phone::Spec spec{.method = "REGISTER", .uri = "sip:example.com", .to = alice.uri()};
+    spec.cseq = cseq;
+    return spec;
+  }
+  Sent With(const std::string& authorization, int cseq) {
+    Phone::Spec spec = Spec(cseq);
+    spec.headers = authorization;
+    alice.Send(spec);
+    return alice.Take();
+  }
+};
+
+TEST_F(Challenged, TwoChallengesSha256First) {
+  const Sent sent = Challenge();
+  EXPECT_EQ(sent.Status(), 401);
+  const auto challenges = sent.Headers("WWW-Authenticate");
+  ASSERT_EQ(challenges.size(), 2u);
+  EXPECT_EQ(ParamOf(challenges[0], "algorithm"), "SHA-256");
+  EXPECT_EQ(ParamOf(challenges[1], "algorithm"), "MD5");
+  EXPECT_EQ(ParamOf(challenges[0], "realm"), "example.com");
+  EXPECT_EQ(ParamOf(challenges[0], "qop"), "auth");
+  EXPECT_NE(ParamOf(challenges[0], "nonce"), ParamOf(challenges[1], "nonce"));
+  EXPECT_EQ(world.Busy(), "");  // nothing is kept for one who proved nothing
+}
+
+TEST_F(Challenged, RightPasswordByEitherAlgorithm) {
+  EXPECT_EQ(alice.RegisterWithPassword("wonderland", true).Status(), 200);
+  EXPECT_EQ(alice.RegisterWithPassword("wonderland", false, 3).Status(), 200);
+  EXPECT_EQ(world.engine().registration_count(), 1u);
+}
+
+TEST_F(Challenged, PolicyDecidesWhatIsOfferedAndTaken) {
+  Config config = WithAuth();
+  config.digest = DigestPolicy::kMd5Only;
+  world.engine().Apply(config);
+  const Sent sent = Challenge();
+  EXPECT_EQ(sent.Headers("WWW-Authenticate").size(), 1u);
+  EXPECT_EQ(With(alice.Authorization(sent, "REGISTER", "sip:example.com", "wonderland", false), 2)
+                .Status(),
+            200);
+  config.digest = DigestPolicy::kSha256Only;
+  world.engine().Apply(config);
+  EXPECT_EQ(With(alice.Authorization(sent, "REGISTER", "sip:example.com", "wonderland", false, 2),
+                 3)
+                .Status(),
+            401);
+}
+
+TEST_F(Challenged, WrongPasswordUserMethodOrUri) {
+  const Sent sent = Challenge();
+  const auto make = [&](const char* method, const char* uri, const char* password) {
+    return alice.Authorization(sent, method, uri, password);
+  };
+  EXPECT_EQ(With(make("REGISTER", "sip:example.com", "wrong"), 2).Status(), 401);
+  EXPECT_EQ(With(make("INVITE", "sip:example.com", "wonderland"), 3).Status(), 401);
+  EXPECT_EQ(With(make("REGISTER", "sip:example.org", "wonderland"), 4).Status(), 401);
+  EXPECT_TRUE(world.HasEvent("refused bad-credentials 401"));
+  Phone eve(world, "eve", "192.0.2.66:5060");
+  EXPECT_EQ(eve.RegisterWithPassword("wonderland").Status(), 401);
+  EXPECT_EQ(world.engine().registration_count(), 0u);
+}
+
+TEST_F(Challenged, AnotherUsersAddressIsForbidden) {
+  Phone::Spec spec = Spec(1);
+  spec.to = "sip:bob@example.com";
+  const Sent sent = Challenge();
+  spec.headers = alice.Authorization(sent, "REGISTER", "sip:example.com", "wonderland");
+  spec.cseq = 2;
+  alice.Send(spec);
+  EXPECT_EQ(alice.Take().Status(), 403);
+  EXPECT_TRUE(world.HasEvent("refused forbidden-sender 403"));
+}
+
+TEST_F(Challenged, NonceCountsAreTakenOnceAndInAWindow) {
+  const Sent sent = Challenge();
+  const auto with_count = [&](int nc, int cseq) {
+    return With(alice.Authorization(sent, "REGISTER", "sip:example.com", "wonderland", true, nc),
+                cseq);
+  };
+  EXPECT_EQ(with_count(1, 2).Status(), 200);
+  const Sent replay = with_count(1, 3);
+  EXPECT_EQ(replay.Status(), 401);
+  EXPECT_EQ(replay.Header("WWW-Authenticate").find("stale=true") == std::string::npos, false);
+  EXPECT_EQ(with_count(100, 4).Status(), 200);
+  EXPECT_EQ(with_count(99, 5).Status(), 200);   // late, but new
+  EXPECT_EQ(with_count(99, 6).Status(), 401);
+  EXPECT_EQ(with_count(37, 7).Status(), 200);   // 100 - 63: the last in the window
+  EXPECT_EQ(with_count(36, 8).Status(), 401);
+  EXPECT_TRUE(world.HasEvent("refused stale-nonce 401"));
+}
+
+TEST_F(Challenged, NoncesAgeAndBelongToOneAddress) {
+  const Sent sent = Challenge();
+  const std::string right =
+      alice.Authorization(sent, "REGISTER", "sip:example.com", "wonderland");
+  Phone elsewhere(world, "alice", "192.0.2.99:5060");
+  Phone::Spec spec = Spec(2);
+  spec.headers = right;
+  elsewhere.Send(spec);
+  const Sent moved = elsewhere.Take();
+  EXPECT_EQ(moved.Status(), 401);
+  EXPECT_NE(moved.text.find("stale=true"), std::string::npos);
+  world.Advance(Duration::Seconds(302));
+  const Sent old = With(right, 3);
+  EXPECT_EQ(old.Status(), 401);
+  EXPECT_NE(old.text.find("stale=true"), std::string::npos);
+}
+
+TEST_F(Challenged, ForgedNonceIsStaleAtMost) {
+  const Sent sent = Challenge();
+  std::string challenge = sent.Headers("WWW-Authenticate")[0];
+  const size_t at = challenge.find("nonce=\"") + 7;
+  challenge[at + 39] = challenge[at + 39] == '0' ? '1' : '0';
+  const auto made = alice.MakeAuthorization(false, challenge, "REGISTER", "sip:example.com",
+                                            "wonderland", true, 1);
+  EXPECT_EQ(With(made, 2).Status(), 401);
+}
+
+TEST_F(Challenged, RequestsAreChallengedWith407AndCredentialsStayHere) {
+  bob.RegisterWithPassword("builder");
+  Phone::Spec spec{.method = "INVITE", .uri = bob.uri()};
+  alice.Send(spec);
+  const Sent challenge = alice.Take();
+  ASSERT_EQ(challenge.Status(), 407);
+  ASSERT_EQ(challenge.Headers("Proxy-Authenticate").size(), 2u);
+  // Its ACK ends here.
+  Phone::Spec ack = spec;
+  ack.method = "ACK";
+  ack.branch = alice.last_branch();
+  ack.to_tag = ParamOf(challenge.Header("To"), "tag");
+  alice.Send(ack);
+  EXPECT_TRUE(world.empty());
+  spec.cseq = 2;
+  spec.headers = alice.Authorization(challenge, "INVITE", bob.uri(), "wonderland") +
+                 "Proxy-Authorization: Digest username=\"x\", realm=\"elsewhere\", nonce=\"n\", "
+                 "uri=\"sip:x\", response=\"r\"\n";
+  alice.Send(spec);
+  EXPECT_EQ(alice.Take().Status(), 100);
+  const Sent got = bob.Take();
+  ASSERT_EQ(got.Method(), "INVITE");
+  ASSERT_EQ(got.Headers("Proxy-Authorization").size(), 1u);
+  EXPECT_NE(got.Header("Proxy-Authorization").find("elsewhere"), std::string::npos);
+  bob.Respond(got, 486);
+  world.Advance(Duration::Seconds(60));
+  EXPECT_EQ(world.Busy(), "");
+}
+
+TEST_F(Challenged, SenderMustBeTheOneWhoHasThePassword) {
+  bob.RegisterWithPassword("builder");
+  Phone::Spec spec{.method = "MESSAGE", .uri = bob.uri(), .from = "sip:carol@example.com"};
+  alice.Send(spec);
+  spec.headers = alice.Authorization(alice.Take(), "MESSAGE", bob.uri(), "wonderland");
+  spec.cseq = 2;
+  alice.Send(spec);
+  EXPECT_EQ(alice.Take().Status(), 403);
+  // RFC 3323 anonymity is no lie.
+  spec.from = "sip:anonymous@anonymous.invalid";
+  spec.headers.clear();
+  alice.Send(spec);
+  spec.headers = alice.Authorization(alice.Take(), "MESSAGE", bob.uri(), "wonderland");
+  spec.cseq = 4;
+  alice.Send(spec);
+  EXPECT_EQ(bob.Take().Method(), "MESSAGE");
+}
+
+TEST_F(Challenged, StrangersAreChallengedUnlessLetIn) {
+  bob.RegisterWithPassword("builder");
+  Phone stranger(world, "stranger", "203.0.113.1:5060");
+  Phone::Spec spec{.method = "MESSAGE", .uri = bob.uri(), .from = "sip:s@other.example"};
+  stranger.Send(spec);
+  EXPECT_EQ(stranger.Take().Status(), 407);
+  Config config = WithAuth();
+  config.accept_foreign_senders = true;
+  world.engine().Apply(config);
+  spec.cseq = 2;
+  stranger.Send(spec);
+  EXPECT_EQ(bob.Take().Method(), "MESSAGE");
+  // But never through us to somebody else.
+  spec.uri = "sip:victim@203.0.113.77";
+  stranger.Send(spec);
+  EXPECT_EQ(stranger.Take().Status(), 407);
+  // Whether a user exists is not told to strangers.
+  spec.uri = "sip:nobody@example.com";
+  stranger.Send(spec);
+  EXPECT_EQ(stranger.Take().Status(), 480);
+  spec.uri = "sip:alice@example.com";
+  stranger.Send(spec);
+  EXPECT_EQ(stranger.Take().Status(), 480);
+}
+
+TEST_F(Challenged, RepliesToTheUnprovenAreLimitedAndSuccessGivesThemBack) {
+  Config config = WithAuth();
+  config.unproven_replies_per_s = 10;
+  config.unproven_replies_burst = 5;
+  world.engine().Apply(config);
+  int replies = 0;
+  for (int i = 0; i < 100; ++i) {
+    alice.Send(Spec(1));
+    replies += alice.Take().text.empty() ? 0 : 1;
+  }
+  EXPECT_EQ(replies, 5);
+  EXPECT_TRUE(world.HasEvent("refused rate-limited 0"));
+  Phone::Spec other{.method = "REGISTER", .uri = "sip:example.com", .to = bob.uri()};
+  bob.Send(other);
+  EXPECT_EQ(bob.Take().Status(), 401);  // another source has its own
+  world.Advance(Duration::Seconds(1));
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(alice.RegisterWithPassword("wonderland", true, 10 + 2 * i).Status(), 200) << i;
+  }
+}
+
+}  // namespace
+}  // namespace gh::sip::test
