@@ -1,0 +1,276 @@
+// TAP and AF_PACKET ports against the kernel, in a network namespace of their own. Skipped where the
+// kernel gives no namespaces or TAP.
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <net/if.h>
+#include <netinet/udp.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "board/host/clock.h"
+#include "board/host/packet_port.h"
+#include "board/host/tap_port.h"
+
+namespace gh::board {
+namespace {
+
+constexpr int kSkip = 77;
+
+// Everything of the test runs in a child with its own network; gtest's result is the exit code.
+void InNamespace(const std::function<int()>& body) {
+  const pid_t child = fork();
+  if (child == 0) {
+    if (unshare(CLONE_NEWNET) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) {
+      _exit(kSkip);
+    }
+    _exit(body());
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status)) << "signal " << (WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+  if (WEXITSTATUS(status) == kSkip) {
+    GTEST_SKIP() << "no network namespaces, veth or TAP here";
+  }
+  EXPECT_EQ(WEXITSTATUS(status), 0) << "line of the first failed check, modulo 256";
+}
+
+#define CHECK_OR_RETURN(condition)                                              \
+  do {                                                                          \
+    if (!(condition)) {                                                         \
+      std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);      \
+      return __LINE__ % 256 == kSkip || __LINE__ % 256 == 0 ? 1 : __LINE__ % 256; \
+    }                                                                           \
+  } while (false)
+
+struct Bench {
+  Bench() : memory(16 << 20), arena(memory), pool(arena, 512) {}
+  std::vector<uint8_t> memory;
+  Arena arena;
+  hal::FramePool pool;
+  HostClock clock;
+};
+
+// Answers ARP for any address and sends UDP back where it came from.
+void EchoOnce(hal::EthernetPort& port, hal::FramePool& pool, std::vector<hal::Frame>& seen) {
+  hal::Frame* frames[64];
+  const uint32_t count = port.Receive(frames);
+  for (uint32_t i = 0; i < count; ++i) {
+    hal::Frame& frame = *frames[i];
+    uint8_t* d = frame.data();
+    const hal::MacAddress mac = port.mac();
+    if (d[12] == 8 && d[13] == 6 && d[21] == 1) {
+      uint8_t target[4];
+      std::memcpy(target, d + 38, 4);
+      std::memmove(d + 32, d + 22, 10);
+      std::memcpy(d + 22, mac.data(), 6);
+      std::memcpy(d + 28, target, 4);
+      d[21] = 2;
+    } else if (d[12] == 8 && d[13] == 0 && d[23] == 17) {
+      seen.push_back(frame);
+      std::swap_ranges(d + 26, d + 30, d + 30);
+      std::swap_ranges(d + 34, d + 36, d + 36);
+    } else {
+      pool.Release(&frame);
+      continue;
+    }
+    std::memcpy(d, d + 6, 6);
+    std::memcpy(d + 6, mac.data(), 6);
+    hal::Frame* const one[1] = {&frame};
+    port.Transmit(one);
+  }
+  port.Flush();
+}
+
+// Sends each size from a socket of the namespace and waits for the echo.
+int EchoAll(hal::EthernetPort& port, PollSource& source, Bench& bench, const char* peer,
+            std::vector<hal::Frame>& seen) {
+  HostIdle idle(bench.clock, 0);
+  idle.Add(source);
+  const int udp = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+  sockaddr_in to = {};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(7);
+  inet_pton(AF_INET, peer, &to.sin_addr);
+  for (size_t size : {1, 18, 19, 500, 1471, 1472}) {
+    const std::string sent(size, static_cast<char>('a' + size % 26));
+    CHECK_OR_RETURN(sendto(udp, sent.data(), sent.size(), 0, reinterpret_cast<sockaddr*>(&to),
+                           sizeof(to)) == static_cast<ssize_t>(size));
+    char back[2000];
+    ssize_t got = -1;
+    for (int tries = 0; tries < 200 && got < 0; ++tries) {
+      EchoOnce(port, bench.pool, seen);
+      got = recv(udp, back, sizeof(back), 0);
+      if (got < 0) {
+        idle.WaitUntil(bench.clock.Now() + Duration::Milliseconds(20));
+      }
+    }
+    CHECK_OR_RETURN(got == static_cast<ssize_t>(size));
+    CHECK_OR_RETURN(std::string(back, size) == sent);
+  }
+  close(udp);
+  CHECK_OR_RETURN(seen.size() == 6);
+  for (const hal::Frame& frame : seen) {
+    CHECK_OR_RETURN((frame.flags & hal::kFrameChecksumGood) != 0);
+  }
+  CHECK_OR_RETURN(port.counters().rx_frames >= 7);
+  CHECK_OR_RETURN(port.counters().tx_frames >= 7);
+  return 0;
+}
+
+int TapEcho() {
+  Bench bench;
+  PortOptions options;
+  options.kind = PortKind::kTap;
+  options.interface = "ghtest0";
+  auto fd = OpenTap(options);
+  if (!fd.ok()) {
+    return kSkip;
+  }
+  TapPort port(*fd, 0, bench.pool);
+  CHECK_OR_RETURN(port.Start(options, bench.clock).ok());
+  CHECK_OR_RETURN(!port.link_up());
+  LinkState link;
+  CHECK_OR_RETURN(link.Open("ghtest0", bench.clock).ok());
+  CHECK_OR_RETURN(!link.Raise("192.0.2.1").ok());
+  CHECK_OR_RETURN(link.Raise("192.0.2.1/24").ok());
+  CHECK_OR_RETURN(link.up());
+  CHECK_OR_RETURN((port.mac()[0] & 3) == 2);
+  CHECK_OR_RETURN(OpenTap(options).code() == ErrorCode::kAlreadyExists);
+  std::vector<hal::Frame> seen;
+  return EchoAll(port, port, bench, "192.0.2.9", seen);
+}
+
+TEST(TapPort, EchoesThroughTheKernel) { InNamespace(TapEcho); }
+
+bool MakeVeth() {
+  return std::system("ip link add ghv0 type veth peer name ghv1 2>/dev/null && "
+                     "ip addr add 192.0.2.1/24 dev ghv0 && ip link set ghv0 up && "
+                     "ip link set ghv1 up") == 0;
+}
+
+int PacketEcho() {
+  if (!MakeVeth()) {
+    return kSkip;
+  }
+  Bench bench;
+  PortOptions options;
+  options.kind = PortKind::kPacket;
+  options.interface = "ghv1";
+  options.mac = {2, 1, 2, 3, 4, 5};
+  options.has_mac = true;
+  auto fd = OpenPacket(options);
+  CHECK_OR_RETURN(fd.ok());
+  PacketPort port(*fd, 1, bench.pool, bench.arena);
+  CHECK_OR_RETURN(port.Start(options, bench.clock).ok());
+  CHECK_OR_RETURN(port.link_up());
+  CHECK_OR_RETURN(port.mac() == options.mac);
+  std::vector<hal::Frame> seen;
+  const int echoed = EchoAll(port, port, bench, "192.0.2.9", seen);
+  CHECK_OR_RETURN(seen.empty() || seen[0].port_index == 1);
+  return echoed;
+}
+
+TEST(PacketPort, EchoesOverAVethWithAMacOfItsOwn) { InNamespace(PacketEcho); }
+
+// A sender that leaves segmentation to the "hardware" must reach us as datagrams of wire size.
+int PacketGso() {
+  if (!MakeVeth()) {
+    return kSkip;
+  }
+  Bench bench;
+  PortOptions options;
+  options.kind = PortKind::kPacket;
+  options.interface = "ghv1";
+  auto fd = OpenPacket(options);
+  CHECK_OR_RETURN(fd.ok());
+  PacketPort port(*fd, 0, bench.pool, bench.arena);
+  CHECK_OR_RETURN(port.Start(options, bench.clock).ok());
+  const int udp = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+  const int segment = 400;
+  constexpr int kUdpSegment = 103;
+  if (setsockopt(udp, IPPROTO_UDP, kUdpSegment, &segment, sizeof(segment)) != 0) {
+    return kSkip;
+  }
+  sockaddr_in to = {};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(7);
+  inet_pton(AF_INET, "192.0.2.9", &to.sin_addr);
+  const std::string sent(10'000, 'g');
+  CHECK_OR_RETURN(sendto(udp, sent.data(), sent.size(), 0, reinterpret_cast<sockaddr*>(&to),
+                         sizeof(to)) == 10'000);
+  std::vector<hal::Frame> seen;
+  for (int tries = 0; tries < 100 && seen.size() < 25; ++tries) {
+    EchoOnce(port, bench.pool, seen);
+    (void)usleep(2000);
+  }
+  CHECK_OR_RETURN(seen.size() == 25);
+  int echoed = 0;
+  char back[2000];
+  for (int tries = 0; tries < 100 && echoed < 25; ++tries) {
+    const ssize_t got = recv(udp, back, sizeof(back), 0);
+    echoed += got == segment ? 1 : 0;
+    if (got < 0) {
+      (void)usleep(1000);
+    }
+  }
+  CHECK_OR_RETURN(echoed == 25);
+  CHECK_OR_RETURN(bench.pool.free_count() + 32 >= bench.pool.frame_count());  // no leak
+  return 0;
+}
+
+TEST(PacketPort, OversizedPacketsAreCut) { InNamespace(PacketGso); }
+
+// With no frames left packets are dropped and counted, and the descriptor goes quiet.
+int EmptyPool() {
+  if (!MakeVeth()) {
+    return kSkip;
+  }
+  Bench bench;
+  PortOptions options;
+  options.kind = PortKind::kPacket;
+  options.interface = "ghv1";
+  auto fd = OpenPacket(options);
+  CHECK_OR_RETURN(fd.ok());
+  PacketPort port(*fd, 0, bench.pool, bench.arena);
+  CHECK_OR_RETURN(port.Start(options, bench.clock).ok());
+  while (bench.pool.Allocate() != nullptr) {
+  }
+  const int udp = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+  const int on = 1;
+  setsockopt(udp, SOL_SOCKET, SO_BROADCAST, &on, sizeof(on));
+  sockaddr_in to = {};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(7);
+  inet_pton(AF_INET, "192.0.2.255", &to.sin_addr);
+  for (int i = 0; i < 5; ++i) {
+    CHECK_OR_RETURN(sendto(udp, "x", 1, 0, reinterpret_cast<sockaddr*>(&to), sizeof(to)) == 1);
+  }
+  hal::Frame* frames[4];
+  for (int i = 0; i < 50; ++i) {
+    CHECK_OR_RETURN(port.Receive(frames) == 0);
+    (void)usleep(500);
+  }
+  CHECK_OR_RETURN(port.counters().rx_dropped >= 5);
+  return 0;
+}
+
+TEST(PacketPort, AnEmptyPoolDropsAndCounts) { InNamespace(EmptyPool); }
+
+TEST(Ports, WhatCannotBeOpenedIsExplained) {
+  PortOptions options;
+  options.kind = PortKind::kPacket;
+  options.interface = "ghnosuch0";
+  EXPECT_EQ(OpenPacket(options).code(), ErrorCode::kNotFound);
+  EXPECT_EQ(DeriveMac("gh0"), DeriveMac("gh0"));
+  EXPECT_NE(DeriveMac("gh0"), DeriveMac("gh1"));
+}
+
+}  // namespace
+}  // namespace gh::board
