@@ -10,6 +10,8 @@ int errno = 0;
 
 [[noreturn]] void __stack_chk_fail();
 [[noreturn]] void __stack_chk_fail() { GH_PANIC("stack smashed: the canary has changed"); }
+[[noreturn]] void __assert_no_args();
+[[noreturn]] void __assert_no_args() { GH_PANIC("a library's assertion failed"); }
 [[noreturn]] void abort() { GH_PANIC("abort() called"); }
 [[noreturn]] void _exit(int) { GH_PANIC("exit() called"); }
 [[noreturn]] void __cxa_pure_virtual();
