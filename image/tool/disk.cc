@@ -94,8 +94,9 @@ void WriteDisk(const DiskPlan& plan) {
     WriteEsp(disk, offset_of(PartitionRole::kEsp), SpecOf(PartitionRole::kEsp).size, serial,
              plan.loader);
     WriteBootState(disk, offset_of(PartitionRole::kBootState), plan.security_version);
-    disk.Write(offset_of(PartitionRole::kSlotA), plan.slot);
-    disk.Write(offset_of(PartitionRole::kFactory), plan.slot);
+    disk.Write(offset_of(PartitionRole::kSlotA), plan.slot_a);
+    disk.Write(offset_of(PartitionRole::kSlotB), plan.slot_b);
+    disk.Write(offset_of(PartitionRole::kFactory), plan.factory);
   }
   if (std::rename(part.c_str(), plan.output.c_str()) != 0) {
     Die("cannot write " + plan.output);

@@ -13,7 +13,9 @@ namespace gh::image::tool {
 struct DiskPlan {
   std::string output;
   Bytes loader;
-  Bytes slot;               // goes to slot-a and factory
+  Bytes slot_a;
+  Bytes slot_b;             // empty: none
+  Bytes factory;
   std::string build_id;     // disk and partition GUIDs are derived from it
   uint64_t security_version = 0;
 };

@@ -29,8 +29,9 @@ constexpr char kHelp[] =
   verify   --trust KEY.pub... [--board pc] [--signatures N] FILE
            checks an update file, or every slot of a disk image; exit code 0 if all are good
   show     FILE                    prints a disk's partitions and boot state, and the manifests
-  disk     --loader EFI --update FILE --out IMAGE
-           assembles a raw GPT disk: the update goes to slot-a and factory
+  disk     --loader EFI --update FILE --out IMAGE [--slot-b FILE] [--factory FILE]
+           assembles a raw GPT disk: the update goes to slot-a, and to factory unless told
+           otherwise
   tamper   --part header|manifest|signatures|tree|payload --offset BYTE [--xor 1]
            [--slot slot-a|slot-b|factory|all] FILE
            flips bits of one byte, for tests
@@ -334,22 +335,35 @@ int Show(const Arguments& arguments) {
   return 0;
 }
 
+// An update file that is well formed; whose it is, the loader will ask.
+Bytes ReadUpdate(const std::string& path, Manifest& manifest) {
+  Bytes slot = ReadFile(path);
+  const auto layout = ParseSlotHeader(slot, slot.size());
+  if (!layout.ok()) {
+    Die(path + ": " + layout.error().what);
+  }
+  const auto decoded = DecodeManifest(
+      std::span(slot).subspan(layout->manifest_offset, layout->manifest_size));
+  if (!decoded.ok()) {
+    Die(path + ": " + decoded.error().what);
+  }
+  manifest = *decoded;
+  return slot;
+}
+
 int Disk(const Arguments& arguments) {
   DiskPlan plan;
   plan.output = arguments.Need("out");
   plan.loader = ReadFile(arguments.Need("loader"));
-  plan.slot = ReadFile(arguments.Need("update"));
-  const auto layout = ParseSlotHeader(plan.slot, plan.slot.size());
-  if (!layout.ok()) {
-    Die(arguments.Need("update") + ": " + layout.error().what);
+  Manifest manifest, other;
+  const std::string update = arguments.Need("update");
+  plan.slot_a = ReadUpdate(update, manifest);
+  plan.factory = ReadUpdate(arguments.Get("factory", update), other);
+  if (const std::string slot_b = arguments.Get("slot-b", ""); !slot_b.empty()) {
+    plan.slot_b = ReadUpdate(slot_b, other);
   }
-  const auto manifest = DecodeManifest(
-      std::span(plan.slot).subspan(layout->manifest_offset, layout->manifest_size));
-  if (!manifest.ok()) {
-    Die(arguments.Need("update") + ": " + manifest.error().what);
-  }
-  plan.build_id = manifest->build_id;
-  plan.security_version = manifest->security_version;
+  plan.build_id = manifest.build_id;
+  plan.security_version = manifest.security_version;
   WriteDisk(plan);
   return 0;
 }

@@ -1,8 +1,8 @@
 """A changed image is refused by the loader itself: on the built disk image, in QEMU under OVMF.
 
-Every slot of the disk is changed the same way, so that nothing is left to start: the loader must name
-the check that failed on the serial console and stop there, never start the payload, never return
-to the firmware.
+Every slot of the disk that holds an image is changed, so that nothing is left to start: the loader
+must name the check that failed on the serial console and stop there, never start the payload, never
+return to the firmware.
 """
 
 import subprocess
@@ -13,7 +13,7 @@ import qemu
 
 TOOL = qemu.ROOT / "out/tools/gatehouse-image"
 LOADER = qemu.ROOT / "out/pc/gatehouse.efi"
-PAYLOAD = qemu.ROOT / "out/pc/payload.elf"
+TEST_FIRMWARE = qemu.ROOT / "out/pc/payload.elf"
 KEYS = qemu.ROOT / "out/keys"
 STOPPED = r"loader: STOPPED: nothing on this disk may be started"
 STARTED = "starting slot|starting factory|payload:|SIP ready"
@@ -29,7 +29,7 @@ def tool(*arguments):
 def payload_image(tmp_path_factory):
     """A disk whose firmware is the tiny test payload, signed by this clone's key."""
     folder = tmp_path_factory.mktemp("payload")
-    tool("update", "--firmware", PAYLOAD, "--key", KEYS / "release.key", "--version", "7.8.9",
+    tool("update", "--firmware", TEST_FIRMWARE, "--key", KEYS / "release.key", "--version", "7.8.9",
          "--build-id", "payload-test", "--out", folder / "update")
     tool("disk", "--loader", LOADER, "--update", folder / "update", "--out", folder / "disk.img")
     return folder / "disk.img"
@@ -42,79 +42,88 @@ def product_image(payload_image):
 
 
 def refused(tmp_path, image, *reasons):
-    """Boots `image` and checks that it stops for each slot with the given reasons."""
+    """Boots `image` and checks that it stops after the given lines, having started nothing."""
     with qemu.Machine(tmp_path / "vm", image) as machine:
         machine.expect(STOPPED, timeout=20)
         lines = [line for line in machine.console.splitlines() if line.startswith("loader: ")]
         for reason in reasons:
-            assert reason in lines, machine.tail()
-        assert "loader: slot-b: refused: no image in this slot" in lines, machine.tail()
+            assert f"loader: {reason}" in lines, machine.tail()
         # It stays there: no payload, no shell, no reset.
         machine.expect_not(f"{STARTED}|Gatehouse loader|Shell>|BdsDxe", seconds=2)
         for word in STARTED.split("|"):
             assert word not in machine.console, machine.tail()
 
 
-# (name, part, offset in it, what the loader says about slot-a and factory)
-TAMPERED = [
-    ("header", "header", 16, "refused: slot header checksum is wrong"),
-    ("manifest", "manifest", 40, "refused: manifest signature does not verify"),
-    ("signature", "signatures", 30, "refused: manifest signature does not verify"),
-    ("signer", "signatures", 0, "refused: manifest is not signed by a key this machine trusts"),
-    ("tree", "tree", 5, "refused: hash tree does not match the manifest"),
-    ("payload-start", "payload", 0, "refused: payload block does not match its signed hash"),
-]
+# Two changes a boot, as slot-a and factory are judged apart: (part, offset in it, reason).
+HEADER = ("header", 16, "slot header checksum is wrong")
+MANIFEST = ("manifest", 40, "manifest signature does not verify")
+SIGNATURE = ("signatures", 30, "manifest signature does not verify")
+SIGNER = ("signatures", 0, "manifest is not signed by a key this machine trusts")
+TREE = ("tree", 5, "hash tree does not match the manifest")
+PAYLOAD = ("payload", 0, "payload block does not match its signed hash")
 
 
-@pytest.mark.parametrize("part,offset,reason", [t[1:] for t in TAMPERED],
-                         ids=[t[0] for t in TAMPERED])
-def test_tampered_product_image_is_refused(tmp_path, product_image, part, offset, reason):
+@pytest.mark.parametrize("in_slot_a,in_factory", [(MANIFEST, PAYLOAD), (SIGNATURE, TREE),
+                                                  (HEADER, SIGNER), (PAYLOAD, MANIFEST)],
+                         ids=lambda change: change[0])
+def test_tampered_product_image_is_refused(tmp_path, product_image, in_slot_a, in_factory):
     image = qemu.copy_image(product_image, tmp_path / "disk.img")
-    tool("tamper", "--part", part, "--offset", offset, image)
-    refused(tmp_path, image, f"loader: slot-a: {reason}", f"loader: factory: {reason}")
+    for slot, (part, offset, _) in (("slot-a", in_slot_a), ("factory", in_factory)):
+        tool("tamper", "--slot", slot, "--part", part, "--offset", offset, image)
+    refused(tmp_path, image, f"slot-a: refused: {in_slot_a[2]}",
+            "slot-b: refused: no image in this slot", f"factory: refused: {in_factory[2]}")
 
 
-def payload_size(image):
-    """Blocks of the payload and their size, from the signed manifest."""
+def payload_blocks(image):
+    """Blocks of the firmware and their size, from the signed manifest."""
     text = tool("show", image)
     block = int(text.split("block size ")[1].split()[0])
     size = int(text.split("segment firmware")[1].split()[0])
     return (size + block - 1) // block, block
 
 
-@pytest.mark.parametrize("place", ["middle", "last"])
-def test_tampered_payload_block_is_named(tmp_path, product_image, place):
+def test_tampered_payload_block_is_named(tmp_path, product_image):
     image = qemu.copy_image(product_image, tmp_path / "disk.img")
-    blocks, block_size = payload_size(image)
-    bad = blocks // 2 if place == "middle" else blocks - 1
-    tool("tamper", "--part", "payload", "--offset", (bad + 1) * block_size - 1, "--xor", 0x80, image)
-    refused(tmp_path, image,
-            f"loader: slot-a: bad block {bad} of {blocks}, in segment firmware",
-            f"loader: factory: bad block {bad} of {blocks}, in segment firmware")
+    blocks, size = payload_blocks(image)
+    middle, last = blocks // 2, blocks - 1
+    for slot, block in (("slot-a", middle), ("factory", last)):
+        tool("tamper", "--slot", slot, "--part", "payload", "--offset", (block + 1) * size - 1,
+             "--xor", 0x80, image)
+    refused(tmp_path, image, f"slot-a: bad block {middle} of {blocks}, in segment firmware",
+            f"factory: bad block {last} of {blocks}, in segment firmware")
 
 
-def test_image_signed_with_another_key_is_refused(tmp_path):
+def test_wrong_key_wrong_board_and_missing_mark_are_refused(tmp_path):
+    three_refused(tmp_path, [
+        (["--key", other_key(tmp_path)], "manifest is not signed by a key this machine trusts"),
+        (["--board", "other"], "image is for another board"),
+        (["--kind", "production"], "a development key signed an image not marked as one"),
+    ])
+
+
+def test_wrong_product_loader_and_security_version_are_refused(tmp_path):
+    three_refused(tmp_path, [
+        (["--product", "other"], "image is of another product"),
+        (["--loader-version-min", "99"], "image needs a newer loader"),
+        (["--security-version", "0"], "image's security version is older than this machine's"),
+    ])
+
+
+def other_key(tmp_path):
     tool("keygen", "--folder", tmp_path / "keys")
-    tool("update", "--firmware", PAYLOAD, "--key", tmp_path / "keys/release.key",
-         "--version", "0.1.0", "--build-id", "foreign", "--out", tmp_path / "update")
-    tool("disk", "--loader", LOADER, "--update", tmp_path / "update", "--out", tmp_path / "disk.img")
-    reason = "refused: manifest is not signed by a key this machine trusts"
-    refused(tmp_path, tmp_path / "disk.img", f"loader: slot-a: {reason}",
-            f"loader: factory: {reason}")
+    return tmp_path / "keys/release.key"
 
 
-@pytest.mark.parametrize("option,value,reason", [
-    ("--board", "other", "refused: image is for another board"),
-    ("--product", "other", "refused: image is of another product"),
-    ("--loader-version-min", "99", "refused: image needs a newer loader"),
-    ("--security-version", "0", "refused: image's security version is older than this machine's"),
-    ("--kind", "production", "refused: a development key signed an image not marked as one"),
-])
-def test_signed_image_that_does_not_belong_here_is_refused(tmp_path, option, value, reason):
-    tool("update", "--firmware", PAYLOAD, "--key", KEYS / "release.key", "--out",
-         tmp_path / "update", option, value)
-    tool("disk", "--loader", LOADER, "--update", tmp_path / "update", "--out", tmp_path / "disk.img")
-    refused(tmp_path, tmp_path / "disk.img", f"loader: slot-a: {reason}")
+def three_refused(tmp_path, cases):
+    """One well-made image per slot, none of which belongs on this machine."""
+    for slot, (options, _) in zip("abf", cases):
+        key = [] if "--key" in options else ["--key", KEYS / "release.key"]
+        tool("update", "--firmware", TEST_FIRMWARE, "--out", tmp_path / slot, *key, *options)
+    tool("disk", "--loader", LOADER, "--update", tmp_path / "a", "--slot-b", tmp_path / "b",
+         "--factory", tmp_path / "f", "--out", tmp_path / "disk.img")
+    refused(tmp_path, tmp_path / "disk.img",
+            *(f"{slot}: refused: {reason}"
+              for slot, (_, reason) in zip(("slot-a", "slot-b", "factory"), cases)))
 
 
 def test_good_image_starts_and_says_what_it_is(tmp_path, payload_image):
@@ -153,7 +162,7 @@ def test_damaged_partition_table_is_read_from_its_backup(tmp_path, payload_image
 def test_same_input_gives_the_same_image(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        tool("update", "--firmware", PAYLOAD, "--key", KEYS / "release.key", "--build-id", "same",
+        tool("update", "--firmware", TEST_FIRMWARE, "--key", KEYS / "release.key", "--build-id", "same",
              "--out", tmp_path / name / "update")
         tool("disk", "--loader", LOADER, "--update", tmp_path / name / "update", "--out",
              tmp_path / name / "disk.img")
@@ -172,7 +181,7 @@ def test_secret_keys_are_private(tmp_path):
 
 def test_second_signature_by_the_sign_verb(tmp_path):
     tool("keygen", "--folder", tmp_path / "keys", "--name", "second")
-    tool("update", "--firmware", PAYLOAD, "--key", KEYS / "release.key", "--out",
+    tool("update", "--firmware", TEST_FIRMWARE, "--key", KEYS / "release.key", "--out",
          tmp_path / "update")
     trust = ["--trust", KEYS / "release.pub", "--trust", tmp_path / "keys/second.pub"]
     verify = [str(TOOL), "verify", *map(str, trust), "--signatures", "2", str(tmp_path / "update")]
