@@ -14,7 +14,10 @@ log_test_ROOMS := firmware_log firmware_alarm
 store_test_ROOMS := firmware_store
 admin_test_ROOMS := firmware_admin
 sim_test_ROOMS := sim
-sip_fuzz_ROOMS := firmware_sip
+sip_message_fuzz_ROOMS := firmware_sip
+sip_uri_fuzz_ROOMS := firmware_sip
+sip_engine_fuzz_ROOMS := firmware_sip
+sip_bench_ROOMS := firmware_sip
 canary_fuzz_ROOMS := hal
 
 folders = $(patsubst %/,%,$(sort $(dir $(wildcard $(1)))))

@@ -55,6 +55,19 @@ size_t Response(std::span<const uint8_t> ha1, std::string_view method, const Dig
   return size;
 }
 
+// A value without quotes: a token by the book; also what some phones leave unquoted (a nonce with
+// '=' or '/'), up to the comma.
+std::string_view TakeBareValue(Scanner& scanner) {
+  scanner.SkipLws();
+  const std::string_view rest = scanner.rest();
+  size_t size = 0;
+  while (size < rest.size() && rest[size] != ',' && Is(rest[size], kToken | kOpaqueChar)) {
+    ++size;
+  }
+  scanner.Skip(size);
+  return rest.substr(0, size);
+}
+
 struct Field {
   std::string_view name;
   std::string_view DigestCredentials::*member;
@@ -90,12 +103,7 @@ Result<DigestCredentials> ParseDigestCredentials(std::string_view value) {
       text = *inside;
       out.escaped = out.escaped || text.find('\\') != std::string_view::npos;
     } else {
-      text = scanner.Run(kToken | kOpaqueChar);
-      while (!text.empty() && text.back() == ',') {  // a URI's comma belongs in quotes
-        text.remove_suffix(1);
-        scanner = Scanner(value.substr(static_cast<size_t>(text.data() + text.size() -
-                                                           value.data())));
-      }
+      text = TakeBareValue(scanner);
     }
     if (text.size() > kCredentialFieldMax && !EqualsNoCase(name, "uri")) {
       return Error(ErrorCode::kTooLarge, "credentials");

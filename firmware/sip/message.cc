@@ -284,6 +284,9 @@ CheckResult Message::Check(bool is_datagram) {
   constexpr Step kSteps[] = {&Message::CheckStartLine, &Message::CheckSingles,
                              &Message::CheckVias,      &Message::CheckIdentity,
                              &Message::CheckCseq,      &Message::CheckLists};
+  if (!Has(HeaderId::kVia)) {
+    return {Verdict::kDrop, 0, "no Via"};
+  }
   const CheckResult body = CheckBody(is_datagram);
   if (body.verdict == Verdict::kDrop) {
     return body;

@@ -160,6 +160,7 @@ TEST_F(RegistrarTest, InstanceAndRegIdIdentifyTheBinding) {
 TEST_F(RegistrarTest, WhoMayBeRegisteredHere) {
   const auto with_to = [&](const std::string& to, const std::string& uri = "sip:example.com") {
     Phone::Spec spec{.method = "REGISTER", .uri = uri, .to = to};
+    spec.call_id = "r" + std::to_string(++branch_);
     alice.Send(spec);
     return alice.Take().Status();
   };

@@ -1,0 +1,74 @@
+// Any bytes as a message: index, check, and every value parser over what is there. What the parser
+// accepts is written again as a response and parsed again.
+#include <array>
+#include <cstdint>
+#include <cstdlib>
+#include <span>
+
+#include "firmware/sip/digest.h"
+#include "firmware/sip/message.h"
+#include "firmware/sip/writer.h"
+
+namespace {
+
+using gh::sip::HeaderId;
+using gh::sip::Message;
+
+void WalkLists(const Message& message) {
+  for (const HeaderId id : {HeaderId::kContact, HeaderId::kRoute, HeaderId::kRecordRoute,
+                            HeaderId::kPath}) {
+    gh::sip::AddressList list(message, id);
+    gh::sip::NameAddr address;
+    while (list.NextItem(address) == gh::sip::Next::kItem) {
+      if (address.uri_text.size() > gh::sip::kUriBytesMax) {
+        std::abort();
+      }
+    }
+  }
+  for (const HeaderId id : {HeaderId::kRequire, HeaderId::kSupported, HeaderId::kAllow}) {
+    gh::sip::ForEachToken(message, id, [](std::string_view token) { return !token.empty(); });
+  }
+  for (const HeaderId id : {HeaderId::kAuthorization, HeaderId::kProxyAuthorization}) {
+    for (const auto* f = message.First(id); f != nullptr; f = message.NextSame(*f)) {
+      gh::sip::ParseDigestCredentials(message.Value(*f)).ignore("only that it returns");
+    }
+  }
+  gh::sip::ParseSipDate(message.ValueOf(HeaderId::kDate));
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const std::span<const uint8_t> bytes(data, size);
+  Message::FindHeaderEnd(bytes, 0);
+  Message::FindContentLength(bytes);
+  Message message;
+  if (size > gh::sip::kMessageBytesMax || !message.Index(bytes).ok()) {
+    return 0;
+  }
+  WalkLists(message);
+  for (const bool datagram : {true, false}) {
+    const auto check = message.Check(datagram);
+    if (check.verdict == gh::sip::Verdict::kDrop || !message.is_request()) {
+      continue;
+    }
+    static std::array<uint8_t, 2 * gh::sip::kMessageBytesMax> room;
+    gh::ByteWriter out(room);
+    gh::sip::Flow flow;
+    flow.remote = {gh::net::IpAddress::V4(192, 0, 2, 7), 5060};
+    gh::sip::WriteResponse(out, message, flow, {.status = 400, .reason = {}, .to_tag = 1, .extra = {}});
+    if (!out.ok()) {
+      std::abort();
+    }
+    // A response to an accepted request is itself acceptable.
+    if (check.verdict == gh::sip::Verdict::kGood) {
+      Message response;
+      if (!response.Index(out.written()).ok() ||
+          response.Check(true).verdict != gh::sip::Verdict::kGood) {
+        std::abort();
+      }
+    }
+    message.Index(bytes).ignore("it was well-formed before");
+  }
+  return 0;
+}

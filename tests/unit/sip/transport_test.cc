@@ -1,0 +1,217 @@
+// Streams: framing, keep-alives, deadlines, queues; and the units under the engine.
+#include <gtest/gtest.h>
+
+#include "firmware/sip/dialog_token.h"
+#include "firmware/sip/keyed_hash.h"
+#include "tests/unit/sip/phone.h"
+
+namespace gh::sip::test {
+namespace {
+
+class StreamTest : public testing::Test {
+ protected:
+  World world;
+  Phone alice{world, "alice", "192.0.2.20:40000"};
+  std::string Options(const std::string& call_id = "x") {
+    Phone::Spec spec{.method = "OPTIONS", .uri = "sip:example.com"};
+    spec.call_id = call_id;
+    return alice.Build(spec);
+  }
+  void SetUp() override { alice.UseTcp(); }
+};
+
+TEST_F(StreamTest, OneByteAtATime) {
+  const std::string text = Options();
+  for (const char c : text) {
+    EXPECT_TRUE(world.empty());
+    world.Feed(alice.stream(), std::string(1, c));
+  }
+  EXPECT_EQ(alice.Take().Status(), 200);
+  EXPECT_EQ(world.Busy(), "");
+}
+
+TEST_F(StreamTest, SplitAnywhereAndSeveralInOneRead) {
+  const std::string text = Options("a") + Options("b") + Options("c");
+  for (size_t cut = 1; cut < text.size(); cut += 7) {
+    world.Feed(alice.stream(), text.substr(0, cut));
+    world.Feed(alice.stream(), text.substr(cut));
+    for (const char* id : {"a", "b", "c"}) {
+      EXPECT_EQ(alice.Take().Header("Call-ID"), id) << cut;
+    }
+    EXPECT_TRUE(world.empty());
+  }
+  EXPECT_EQ(world.Busy(), "");
+}
+
+TEST_F(StreamTest, PingIsAnsweredByPongAndLoneCrlfSkipped) {
+  world.Feed(alice.stream(), "\r\n\r\n");
+  EXPECT_EQ(world.Take().text, "\r\n");
+  world.Feed(alice.stream(), "\r\n\r");
+  EXPECT_TRUE(world.empty());
+  world.Feed(alice.stream(), "\n");
+  EXPECT_EQ(world.Take().text, "\r\n");
+  world.Feed(alice.stream(), "\r\n" + Options());
+  EXPECT_EQ(alice.Take().Status(), 200);
+  world.Feed(alice.stream(), std::string("\r\n\r\n") + Options());
+  EXPECT_EQ(world.Take().text, "\r\n");
+  EXPECT_EQ(alice.Take().Status(), 200);
+}
+
+TEST_F(StreamTest, WhatIsNotFramedEndsTheStream) {
+  for (const char* bad : {"OPTIONS sip:example.com SIP/2.0\r\nVia: x\r\n\r\n",
+                          "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+                          "A\r\nContent-Length: 4294967330\r\n\r\n",
+                          "A\r\nContent-Length: -1\r\n\r\n", "A\r\nl: 70000\r\n\r\n"}) {
+    const net::StreamId stream = world.Accept(At("192.0.2.99:1234"));
+    world.Feed(stream, bad);
+    EXPECT_FALSE(world.stream(stream).open) << bad;
+  }
+  EXPECT_EQ(world.engine().stream_count(), 1u);
+}
+
+TEST_F(StreamTest, EndlessHeaderIsCutOff) {
+  world.Feed(alice.stream(), "OPTIONS sip:example.com SIP/2.0\r\n");
+  for (int i = 0; i < 80 && world.stream(alice.stream()).open; ++i) {
+    world.Feed(alice.stream(), "X: " + std::string(1000, 'x') + "\r\n");
+  }
+  EXPECT_FALSE(world.stream(alice.stream()).open);
+  EXPECT_EQ(world.Busy(), "");
+}
+
+TEST_F(StreamTest, Deadlines) {
+  const net::StreamId slow = world.Accept(At("192.0.2.98:1"));
+  const net::StreamId silent = world.Accept(At("192.0.2.99:1"));
+  world.Feed(slow, "OPTIONS sip:");
+  world.Advance(Duration::Seconds(29));
+  EXPECT_TRUE(world.stream(slow).open);
+  world.Advance(Duration::Seconds(2));
+  EXPECT_FALSE(world.stream(slow).open);  // a message that began must end
+  EXPECT_TRUE(world.stream(silent).open);
+  world.Advance(Duration::Seconds(30));
+  EXPECT_FALSE(world.stream(silent).open);  // nobody was let in on it
+}
+
+TEST_F(StreamTest, RegisteredStreamStaysUntilItIsIdle) {
+  alice.Register();
+  world.Advance(Duration::Minutes(40));
+  world.Feed(alice.stream(), "\r\n\r\n");
+  world.Advance(Duration::Minutes(59));
+  EXPECT_TRUE(world.stream(alice.stream()).open);
+  world.Advance(Duration::Minutes(2));
+  EXPECT_FALSE(world.stream(alice.stream()).open);
+}
+
+TEST_F(StreamTest, FullStreamQueuesAndFlushesInOrder) {
+  world.stream(alice.stream()).blocked = true;
+  for (int i = 0; i < 3; ++i) {
+    world.Feed(alice.stream(), Options(std::to_string(i)));
+  }
+  EXPECT_TRUE(world.empty());
+  world.Unblock(alice.stream());
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(alice.Take().Header("Call-ID"), std::to_string(i));
+  }
+  // The queue has an end; what is beyond it is dropped, the stream lives.
+  world.stream(alice.stream()).blocked = true;
+  for (size_t i = 0; i < kStreamQueueMax + 5; ++i) {
+    world.Feed(alice.stream(), Options(std::to_string(i)));
+  }
+  world.Unblock(alice.stream());
+  EXPECT_EQ(world.count(), kStreamQueueMax);
+  EXPECT_EQ(world.Busy(), "");
+}
+
+TEST_F(StreamTest, AsManyStreamsAsThereIsRoomFor) {
+  std::vector<net::StreamId> streams;
+  for (uint16_t i = 0; i < 15; ++i) {
+    streams.push_back(world.Accept({At("192.0.2.99").address, static_cast<uint16_t>(1000 + i)}));
+    EXPECT_TRUE(streams.back().valid());
+  }
+  EXPECT_FALSE(world.Accept(At("192.0.2.99:2000")).valid());
+  world.Hangup(streams[3]);
+  EXPECT_TRUE(world.Accept(At("192.0.2.99:2000")).valid());
+}
+
+TEST_F(StreamTest, ResponseGoesToTheSentByPortWhenTheStreamIsGone) {
+  Phone bob(world, "bob", "192.0.2.30:5060");
+  bob.Register();
+  alice.Send({.method = "MESSAGE", .uri = "sip:bob@example.com"});
+  const Sent got = bob.Take();
+  world.Hangup(alice.stream());
+  bob.Respond(got, 200);
+  const Sent sent = world.TakeTo(At("192.0.2.20:40000"));
+  EXPECT_EQ(sent.Status(), 200);
+  EXPECT_NE(sent.stream.index, alice.stream().index);
+}
+
+TEST(Datagrams, RportAndReceived) {
+  World world;
+  Phone phone(world, "alice", "192.0.2.20:5060");
+  Phone::Spec spec{.method = "OPTIONS", .uri = "sip:example.com"};
+  spec.rport = false;
+  const std::string text = phone.Build(spec);
+  world.Deliver(At("203.0.113.7:4444"), text);  // behind NAT
+  const Sent sent = world.Take();
+  EXPECT_EQ(sent.to, At("203.0.113.7:5060"));  // no rport: the port in sent-by (RFC 3261 18.2.2)
+  EXPECT_NE(sent.Header("Via").find("received=203.0.113.7"), std::string::npos);
+  spec.rport = true;
+  world.Deliver(At("203.0.113.7:4444"), phone.Build(spec));
+  EXPECT_EQ(world.Take().to, At("203.0.113.7:4444"));
+}
+
+TEST(Datagrams, KeepAlivesAndRubbishGetNoReply) {
+  World world;
+  for (const char* text : {"", "\r\n", "\r\n\r\n", "x", "hello", "\r\n\r\nhello\r\n\r\n",
+                           "SIP/2.0 200 OK\r\n\r\n"}) {
+    world.Deliver(At("192.0.2.9:5060"), text);
+    EXPECT_TRUE(world.empty()) << text;
+  }
+  world.Deliver(At("192.0.2.9:5060"), std::string_view("\0\0\0\0\0\0\0\0", 8));
+  EXPECT_TRUE(world.empty());
+}
+
+TEST(KeyedHashTest, MatchesTheReferenceAndSeparatesParts) {
+  const HashKey key{1, 2};
+  const auto hash = [&](auto... parts) {
+    KeyedHash h(key, 7);
+    (h.Add(std::string_view(parts)), ...);
+    return h.Value();
+  };
+  EXPECT_NE(hash("ab", "c"), hash("a", "bc"));
+  EXPECT_NE(hash("abc"), hash("abc", ""));
+  EXPECT_EQ(KeyedHash(key, 1).AddNoCase("Example.COM and more").Value(),
+            KeyedHash(key, 1).AddNoCase("eXAMPLE.com AND MORE").Value());
+  EXPECT_NE(KeyedHash(key, 1).AddNoCase("a[").Value(), KeyedHash(key, 1).AddNoCase("a{").Value());
+  EXPECT_NE(KeyedHash(key, 1).Add("x").Value(), KeyedHash(key, 2).Add("x").Value());
+}
+
+TEST(Branches, ParseOnlyWhatWeWrite) {
+  EXPECT_FALSE(TransactionLayer::ParseBranch(""));
+  EXPECT_FALSE(TransactionLayer::ParseBranch("z9hG4bKg"));
+  const std::string good = "z9hG4bKg" "00000001" "00000002" "00000000000000aa" "00000000000000bb";
+  const auto parts = TransactionLayer::ParseBranch(good);
+  ASSERT_TRUE(parts);
+  EXPECT_EQ(parts->handle.index, 1u);
+  EXPECT_EQ(parts->handle.generation, 2u);
+  EXPECT_EQ(parts->cookie, 0xaau);
+  EXPECT_EQ(parts->loop, 0xbbu);
+  EXPECT_FALSE(TransactionLayer::ParseBranch(good + "0"));
+  EXPECT_FALSE(TransactionLayer::ParseBranch(good.substr(0, 55) + "x"));
+}
+
+TEST(Branches, ResponseWithAGuessedBranchIsStray) {
+  World world;
+  Phone alice(world, "alice", "192.0.2.20:5060");
+  Phone bob(world, "bob", "192.0.2.30:5060");
+  bob.Register();
+  alice.Send({.method = "MESSAGE", .uri = "sip:bob@example.com"});
+  Sent got = bob.Take();
+  const size_t at = got.text.find("branch=z9hG4bKg") + 15 + 20;
+  got.text[at] = got.text[at] == '0' ? '1' : '0';
+  bob.Respond(got, 200);
+  EXPECT_TRUE(alice.Take().text.empty());
+  EXPECT_EQ(world.engine().statistics().dropped_stray, 1u);
+}
+
+}  // namespace
+}  // namespace gh::sip::test
