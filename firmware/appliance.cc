@@ -21,7 +21,7 @@ constexpr Duration kEndDelay = Duration::Milliseconds(500);  // for the last eve
 constexpr Duration kLastWordsMax = Duration::Seconds(1);
 constexpr Duration kConsoleRetry = Duration::Milliseconds(5);
 constexpr uint32_t kProvisionOkShownMax = 100;
-constexpr uint32_t kLogRecordsBeforeCapacity = 2048;
+constexpr uint32_t kLogRecords = 4096;
 
 constexpr uint64_t Bit(config::GroupId group) {
   return uint64_t{1} << static_cast<uint8_t>(group);
@@ -127,9 +127,11 @@ Appliance::~Appliance() {
 // What exists, and in which order.
 Result<void> Appliance::Start() {
   crypto::Initialise();
+  const uint64_t used_before = machine_.arena.used();
   machine_.arena.OpenAccount("firmware/base");
   rooms_ = machine_.arena.New<Rooms>(machine_, options_);
   Rooms& rooms = *rooms_;
+  rooms.used_before = used_before;
   rooms.PrintGreeting();
   Result<void> outcome = rooms.OpenStore();
   outcome = outcome.ok() ? rooms.ChooseCapacity() : outcome;
@@ -207,7 +209,7 @@ Appliance::Rooms::Rooms(hal::Machine& the_machine, const ApplianceOptions& the_o
       options(the_options),
       loop(the_machine.clock),
       random(the_machine.entropy),
-      log(the_machine.arena, the_machine.clock, kLogRecordsBeforeCapacity),
+      log(the_machine.arena, the_machine.clock, kLogRecords),
       alarms(log, the_machine.clock),
       serial(the_machine.console),
       console(the_machine.arena, serial),
@@ -268,7 +270,7 @@ Result<void> Appliance::Rooms::OpenStore() {
 }
 
 Result<void> Appliance::Rooms::ChooseCapacity() {
-  const uint64_t room = machine.arena.size() - machine.arena.used();
+  const uint64_t room = machine.arena.size() - used_before;  // by the board
   if (!options.profile.empty()) {
     auto chosen = Capacity::For(options.profile, room);
     if (!chosen.ok()) {

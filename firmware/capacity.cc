@@ -4,7 +4,6 @@
 
 #include "firmware/config/line.h"
 #include "firmware/config/settings.h"
-#include "firmware/log/event.h"
 
 namespace gh {
 namespace {
@@ -18,7 +17,7 @@ constexpr uint64_t kBytesPerStream = 6 * 1024;
 constexpr uint64_t kBytesPerNetConnection = 2 * 1024;
 
 Capacity Make(const char* profile, uint32_t registrations, uint32_t streams, uint32_t calls,
-              uint32_t call_setups_per_s, uint32_t log_records) {
+              uint32_t call_setups_per_s) {
   Capacity capacity;
   capacity.profile = profile;
   capacity.registrations = registrations;
@@ -26,7 +25,6 @@ Capacity Make(const char* profile, uint32_t registrations, uint32_t streams, uin
   capacity.calls = calls;
   capacity.call_setups_per_s = call_setups_per_s;
   capacity.streams = streams;
-  capacity.log_records = log_records;
   capacity.store_heap_bytes = 1u << 20;
   // 64 more connections: syslog and administration.
   capacity.net = net::Capacity::For(streams + 64);
@@ -36,23 +34,22 @@ Capacity Make(const char* profile, uint32_t registrations, uint32_t streams, uin
 
 }  // namespace
 
-//                                     profile  registrations  streams  calls  setups/s  events
-Capacity Capacity::Small() { return Make("small", 500, 250, 100, 20, 2048); }
-Capacity Capacity::Medium() { return Make("medium", 5'000, 2'500, 1'000, 100, 8192); }
-Capacity Capacity::Large() { return Make("large", 50'000, 25'000, 10'000, 500, 32768); }
+//                                             profile   registrations  streams  calls  setups/s
+Capacity Capacity::Small() { return Make("small", 500, 250, 100, 20); }
+Capacity Capacity::Medium() { return Make("medium", 5'000, 2'500, 1'000, 100); }
+Capacity Capacity::Large() { return Make("large", 50'000, 25'000, 10'000, 500); }
 
 Capacity Capacity::ForRegistrations(uint32_t registrations) {
   const uint32_t calls = registrations / 5 < 100 ? 100 : registrations / 5;
   const uint32_t setups = registrations / 100 < 20 ? 20 : registrations / 100;
   const uint32_t streams = registrations / 2 < 100 ? 100 : registrations / 2;
-  return Make("by number", registrations, streams, calls, setups, 8192);
+  return Make("by number", registrations, streams, calls, setups);
 }
 
 uint64_t Capacity::ArenaBytes() const {
   const uint64_t user_bytes =
       2 * (sizeof(config::AuthenticationUser) + 8) * uint64_t{users};  // in force and staged
-  return kFixedBytes + user_bytes + uint64_t{log_records} * sizeof(log::Record) +
-         store_heap_bytes + uint64_t{password_cost.memory_kib} * 1024 * 5 / 4 + net.buffer_bytes +
+  return kFixedBytes + user_bytes + store_heap_bytes + uint64_t{password_cost.memory_kib} * 1024 * 5 / 4 + net.buffer_bytes +
          uint64_t{registrations} * kBytesPerRegistration + uint64_t{calls} * kBytesPerCall +
          uint64_t{call_setups_per_s} * kBytesPerCallSetup +
          uint64_t{streams} * kBytesPerStream +

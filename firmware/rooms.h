@@ -88,6 +88,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   store::Store* store = nullptr;
   bool store_damaged = false;
 
+  uint64_t used_before = 0;  // of the arena, by the board
   Capacity capacity;
   crypto::PasswordHasher* hasher = nullptr;
   config::Configuration* configuration = nullptr;
