@@ -49,6 +49,7 @@ unit_NEEDS := $(UNIT_TESTS:%=out/asan/tests/%)
 conformance_NEEDS := $(CONFORMANCE_TESTS:%=out/asan/tests/%)
 sim_NEEDS := $(SIM_TESTS:%=out/asan/tests/%)
 system_NEEDS := out/host/gatehouse out/pc/gatehouse.img out/pc/gatehouse.update $(SYSTEM_TEST_NEEDS)
+boot-chain_NEEDS := $(system_NEEDS)
 fuzz_NEEDS := $(FUZZ_TARGETS:%=out/fuzz/bin/%)
 tidy_NEEDS := out/sources
 all_NEEDS := $(unit_NEEDS) $(conformance_NEEDS) $(sim_NEEDS) $(system_NEEDS) $(fuzz_NEEDS) \
