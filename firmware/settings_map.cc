@@ -111,6 +111,8 @@ sip::Config SipConfigOf(const config::Settings& settings,
   out.sender_must_match = authentication.identity_check == config::OnOff::kOn;
   out.digest = authentication.algorithms == config::DigestAlgorithms::kSha256
                    ? sip::DigestPolicy::kSha256Only
+               : authentication.algorithms == config::DigestAlgorithms::kMd5
+                   ? sip::DigestPolicy::kMd5Only
                    : sip::DigestPolicy::kSha256AndMd5;
   return out;
 }
