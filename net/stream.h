@@ -37,8 +37,8 @@ class StreamHandler {
   // An accepted stream is offered; false refuses it (it is reset). Connected streams report here
   // too, with `accepted` false.
   virtual bool OnStreamOpen(StreamId id, const StreamInfo& info) = 0;
-  // Bytes in order. Returns how many were consumed; the rest are offered again with more bytes, and
-  // the peer's window stays closed by that much.
+  // Bytes in order. Returns how many were consumed; the rest are offered again with more bytes, or
+  // after ResumeStream, and the peer's window stays closed by that much.
   virtual size_t OnStreamData(StreamId id, std::span<uint8_t> data) = 0;
   // There is room to send again after SendStream had returned kWouldBlock.
   virtual void OnStreamWritable(StreamId id) = 0;
@@ -70,6 +70,8 @@ class StreamService {
   // All of `data` is queued, or nothing: kWouldBlock (OnStreamWritable follows), kClosed, kTooLarge.
   virtual Result<void> SendStream(StreamId id, std::span<const uint8_t> data) = 0;
   virtual size_t SendRoom(StreamId id) const = 0;
+  // Offers again what OnStreamData did not consume: for handlers that hold a peer back.
+  virtual void ResumeStream(StreamId /*id*/) {}
   virtual void CloseStream(StreamId id) = 0;  // after queued bytes are sent
   virtual void AbortStream(StreamId id) = 0;  // RST, queued bytes are dropped
   virtual const StreamInfo* InfoOf(StreamId id) const = 0;  // null when gone

@@ -341,6 +341,12 @@ Result<StreamId> Streams::Connect(const Endpoint& to, const StreamOptions& optio
     return ErrorCode::kExhausted;
   }
   LwipScope scope(stack_.lwip_);
+  netif* out = to.address.is_v6() ? stack_.RouteIpv6({}, to.address)
+                                  : stack_.RouteIpv4({}, to.address);
+  if (out == nullptr) {
+    connections_.Release(connection);
+    return ErrorCode::kUnreachable;
+  }
   tcp_pcb* pcb = tcp_new_ip_type(to.address.is_v6() ? IPADDR_TYPE_V6 : IPADDR_TYPE_V4);
   if (pcb == nullptr) {
     connections_.Release(connection);
@@ -363,8 +369,7 @@ Result<StreamId> Streams::Connect(const Endpoint& to, const StreamOptions& optio
   connection->info.kind = options.kind;
   connection->info.remote = to;
   connection->info.local = {FromLwip(pcb->local_ip), pcb->local_port};
-  netif* out = ip_route(&pcb->local_ip, &pcb->remote_ip);
-  connection->info.port_index = out == nullptr ? 0 : static_cast<Stack::Port*>(out->state)->index;
+  connection->info.port_index = static_cast<Stack::Port*>(out->state)->index;
   stack_.FlushSoon();
   return connections_.HandleOf(*connection);
 }
@@ -428,6 +433,14 @@ void Streams::Detach(Connection& connection) {
   }
   if (tcp_close(pcb) != ERR_OK) {
     tcp_abort(pcb);
+  }
+}
+
+void Streams::ResumeStream(StreamId id) {
+  Connection* connection = connections_.Resolve(id);
+  if (connection != nullptr && connection->held != nullptr) {
+    connection->resumes = true;
+    Ready(*connection);
   }
 }
 
@@ -535,6 +548,10 @@ void Streams::DispatchOne(Connection& connection) {
 
 // Offers what came in; false when the connection went away meanwhile.
 bool Streams::Offer(Connection& connection) {
+  const bool resumes = std::exchange(connection.resumes, false);
+  if (resumes && connection.held != nullptr && !OfferHeld(connection)) {
+    return false;
+  }
   while (connection.received != nullptr && connection.state == State::kOpen) {
     if (!(connection.held != nullptr ? OfferHeld(connection) : OfferReceived(connection))) {
       return false;
@@ -820,7 +837,7 @@ void Streams::OnUnreachable(Stack::Port& port, const hal::Frame& frame, const Pa
   tcp_pcb* pcb = gh_tcp_find(&local, quoted.source_port, &remote, quoted.destination_port);
   // The quoted sequence number must be the SYN's: a blind guesser does not know it.
   if (pcb == nullptr || pcb->state != SYN_SENT || bytes.size() < quoted.l4 + 8u ||
-      LoadBe32(bytes.data() + quoted.l4 + 4) != pcb->lastack + 1 || pcb->callback_arg == nullptr) {
+      LoadBe32(bytes.data() + quoted.l4 + 4) != pcb->lastack || pcb->callback_arg == nullptr) {
     return;
   }
   auto& connection = *static_cast<Connection*>(pcb->callback_arg);

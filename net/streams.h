@@ -38,6 +38,7 @@ class Streams final : public StreamService {
                            StreamHandler& handler) override;
   Result<void> SendStream(StreamId id, std::span<const uint8_t> data) override;
   size_t SendRoom(StreamId id) const override;
+  void ResumeStream(StreamId id) override;
   void CloseStream(StreamId id) override;
   void AbortStream(StreamId id) override;
   const StreamInfo* InfoOf(StreamId id) const override;
@@ -97,6 +98,7 @@ class Streams final : public StreamService {
     State state = State::kConnecting;
     StreamClose why = StreamClose::kByUs;
     bool got_fin = false;
+    bool resumes = false;
     bool wants_room = false;
     bool has_room = false;
     StreamInfo info;
