@@ -1,5 +1,6 @@
 // The first instructions: our own stack, a random canary before the first protected function, then
 // the static constructors and PcMain().
+#include <cstddef>
 #include <cstdint>
 
 #include "board/pc/cpu.h"
@@ -30,6 +31,20 @@ extern "C" {
 uintptr_t __stack_chk_guard = 0;
 }
 
+namespace {
+
+// gcc forgets that option inside `#pragma GCC target` (libsodium's AVX2 code): such functions take
+// their canary from %fs:0x28, so that is there as well.
+struct SegmentCanary {
+  uint8_t unused[0x28] = {};
+  uintptr_t guard = 0;
+};
+static_assert(offsetof(SegmentCanary, guard) == 0x28);
+constinit SegmentCanary segment_canary;
+constexpr uint32_t kMsrFsBase = 0xc0000100;
+
+}  // namespace
+
 // Until the canary is set nothing that is protected may run.
 extern "C" [[noreturn, gnu::used, gnu::no_stack_protector]] void gh_start(
     const gh::boot::Handover* handover) {
@@ -49,6 +64,9 @@ extern "C" [[noreturn, gnu::used, gnu::no_stack_protector]] void gh_start(
   }
   // A zero byte at the low end stops string overruns from reading or writing it.
   __stack_chk_guard = canary & ~uintptr_t{0xff};
+  segment_canary.guard = __stack_chk_guard;
+  asm volatile("movl %0, %%fs; movl %0, %%gs" : : "r"(0) : "memory");
+  WriteMsr(kMsrFsBase, AddressOf(&segment_canary));
   for (auto constructor = __init_array_start; constructor != __init_array_end; ++constructor) {
     (*constructor)();
   }

@@ -181,6 +181,7 @@ uint8_t IstOf(uint32_t vector) {
   }
 }
 
+// FS stays as entry.cc set it: its base leads to the stack canary.
 void LoadSegments() {
   for (uint32_t i = 0; i < kTrapStackCount; ++i) {
     task_state.ist[i] = trap_stacks[i].top();
@@ -202,9 +203,6 @@ void LoadSegments() {
       "movl %%eax, %%ds\n"
       "movl %%eax, %%es\n"
       "movl %%eax, %%ss\n"
-      "xorl %%eax, %%eax\n"
-      "movl %%eax, %%fs\n"
-      "movl %%eax, %%gs\n"
       "movl %3, %%eax\n"
       "ltr %%ax\n"
       :
