@@ -33,8 +33,8 @@ struct ElfPlan {
 
 Result<ElfPlan> PlanElf(std::span<const uint8_t> file);
 
-// Fills `memory` (exactly plan.memory_size bytes, which the image will see at address `base`): zeroes
-// it, copies the segments and relocates them.
+// Fills `memory` (exactly plan.memory_size bytes, which the image will see at address `base`):
+// zeroes it, copies the segments and relocates them.
 Result<void> LoadElf(const ElfPlan& plan, std::span<const uint8_t> file, std::span<uint8_t> memory,
                      uint64_t base);
 

@@ -62,7 +62,8 @@ out/pc/gatehouse.efi: $(LOADER_OBJECTS)
 version_field = $$(sed -n 's/.*$(1).*"\(.*\)".*/\1/p' out/gen/version.cc)
 out/pc/gatehouse.stripped: out/pc/gatehouse.elf
 	@objcopy --strip-all $< $@
-out/pc/gatehouse.update: out/pc/gatehouse.stripped $(KEYS)/release.key $(IMAGE_TOOL) out/gen/version.cc
+out/pc/gatehouse.update: out/pc/gatehouse.stripped $(KEYS)/release.key $(IMAGE_TOOL) \
+  out/gen/version.cc
 	@echo "sign  $@"
 	@$(IMAGE_TOOL) update --firmware $< --key $(KEYS)/release.key --out $@ --version $(VERSION) \
 	  --build-id $(call version_field,kBuildId) --commit $(call version_field,kCommit)

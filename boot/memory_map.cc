@@ -39,9 +39,7 @@ MemoryKind KindOf(uint32_t uefi_type) {
 
 class RangeList {
  public:
-  explicit RangeList(Handover& handover) : handover_(handover) {
-    handover_.memory_range_count = 0;
-  }
+  explicit RangeList(Handover& handover) : handover_(handover) { handover_.memory_range_count = 0; }
 
   bool Insert(const MemoryRange& range) {
     uint32_t& count = handover_.memory_range_count;
@@ -73,8 +71,7 @@ class RangeList {
     for (uint32_t i = 0; i < handover_.memory_range_count; ++i) {
       const MemoryRange range = ranges()[i];
       MemoryRange* last = kept > 0 ? &ranges()[kept - 1] : nullptr;
-      if (last != nullptr && last->kind == range.kind &&
-          last->start + last->size == range.start) {
+      if (last != nullptr && last->kind == range.kind && last->start + last->size == range.start) {
         last->size += range.size;
       } else {
         ranges()[kept++] = range;

@@ -1,5 +1,5 @@
-// Digests: SHA-256, SHA-512, SHA-512/256 (RFC 6234, FIPS 180-4), BLAKE2b-256 (RFC 7693), and MD5 for
-// SIP digest authentication only.
+// Digests: SHA-256, SHA-512, SHA-512/256 (RFC 6234, FIPS 180-4), BLAKE2b-256 (RFC 7693), and MD5
+// for SIP digest authentication only.
 //
 //   auto digest = Sha256::Of(bytes);              one shot
 //   Sha256 sha; sha.Update("a:"); sha.Update(b); sha.Finish();   in parts; Finish once

@@ -1,5 +1,5 @@
-// Message authentication: HMAC-SHA-256 (RFC 2104) and keyed BLAKE2b-256 (RFC 7693): tags are compared
-// with ConstantTimeEqual (hal/rt/secret.h).
+// Message authentication: HMAC-SHA-256 (RFC 2104) and keyed BLAKE2b-256 (RFC 7693): tags are
+// compared with ConstantTimeEqual (hal/rt/secret.h).
 #pragma once
 
 #include <sodium/crypto_auth_hmacsha256.h>

@@ -3,7 +3,8 @@
 // entropy source of its own: time, randomness and memory are handed in by crypto/.
 #pragma once
 
-// Platform: everything through hooks, and a heap that the caller supplies (mbedtls_platform_set_calloc_free).
+// Platform: everything through hooks, and a heap that the caller supplies
+// (mbedtls_platform_set_calloc_free).
 #define MBEDTLS_HAVE_ASM
 #define MBEDTLS_HAVE_TIME
 #define MBEDTLS_HAVE_TIME_DATE

@@ -130,8 +130,7 @@ Result<ParsedRecord> ParseRecord(std::string_view text) {
     return Error(ErrorCode::kUnsupported, "Argon2id with more than one lane");
   }
   const size_t separator = text.find('$');
-  if (separator == std::string_view::npos ||
-      !ReadBase64(text.substr(0, separator), record.salt) ||
+  if (separator == std::string_view::npos || !ReadBase64(text.substr(0, separator), record.salt) ||
       !ReadBase64(text.substr(separator + 1), record.hash)) {
     return malformed;
   }
@@ -163,10 +162,9 @@ Result<void> PasswordHasher::Derive(std::string_view password,
   GH_ASSERT(g_workspace == nullptr);
   Workspace workspace{memory_};
   g_workspace = &workspace;
-  const int result = crypto_pwhash_argon2id(out.data(), out.size(), password.data(),
-                                            password.size(), salt.data(), cost.passes,
-                                            size_t{cost.memory_kib} * 1024,
-                                            crypto_pwhash_argon2id_ALG_ARGON2ID13);
+  const int result = crypto_pwhash_argon2id(
+      out.data(), out.size(), password.data(), password.size(), salt.data(), cost.passes,
+      size_t{cost.memory_kib} * 1024, crypto_pwhash_argon2id_ALG_ARGON2ID13);
   g_workspace = nullptr;
   sodium_memzero(memory_.data(), workspace.used);
   GH_ASSERT_EQ(result, 0);  // every cause of failure was excluded above
@@ -207,8 +205,8 @@ Result<void> PasswordHasher::Verify(std::string_view password, std::string_view 
 
 bool PasswordHasher::IsWeak(std::string_view record) const {
   const auto parsed = ParseRecord(record);
-  return parsed.ok() && (parsed->cost.memory_kib < cost_.memory_kib ||
-                         parsed->cost.passes < cost_.passes);
+  return parsed.ok() &&
+         (parsed->cost.memory_kib < cost_.memory_kib || parsed->cost.passes < cost_.passes);
 }
 
 }  // namespace gh::crypto

@@ -1,7 +1,7 @@
 // Password hashing with Argon2id (RFC 9106), in memory reserved at boot.
 //
-// Records are PHC strings, "$argon2id$v=19$m=12288,t=3,p=1$<salt>$<hash>": what a record costs is in
-// the record, so costs can be raised later. A record that asks for more memory than this hasher
+// Records are PHC strings, "$argon2id$v=19$m=12288,t=3,p=1$<salt>$<hash>": what a record costs is
+// in the record, so costs can be raised later. A record that asks for more memory than this hasher
 // reserved, or for more passes than kPasswordPassesMax, is refused: a record is outside data.
 // libsodium allocates for Argon2; its malloc is compiled to our hook, which carves this hasher's
 // working memory and nothing else. One call runs to its end: tens of milliseconds at the default

@@ -1,8 +1,9 @@
 // The appliance's random generator: ChaCha20 with fast key erasure, seeded from hal::Entropy.
 //
-// Each appliance has its own (several run in one simulated process), so that one seed replays a run.
-// Every refill replaces the key by part of its own output: what was handed out cannot be recomputed
-// from a later state. Fresh entropy is mixed in after kRandomReseedBytes and on Reseed().
+// Each appliance has its own (several run in one simulated process), so that one seed replays a
+// run. Every refill replaces the key by part of its own output: what was handed out cannot be
+// recomputed from a later state. Fresh entropy is mixed in after kRandomReseedBytes and on
+// Reseed().
 #pragma once
 
 #include <array>

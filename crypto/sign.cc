@@ -13,8 +13,7 @@ void MakeSigningKey(std::span<const uint8_t, kSigningSeedSize> seed,
   GH_ASSERT_EQ(result, 0);
 }
 
-Signature Sign(std::span<const uint8_t, kSigningKeySize> secret,
-               std::span<const uint8_t> message) {
+Signature Sign(std::span<const uint8_t, kSigningKeySize> secret, std::span<const uint8_t> message) {
   Signature signature;
   const int result = crypto_sign_ed25519_detached(signature.data(), nullptr, message.data(),
                                                   message.size(), secret.data());

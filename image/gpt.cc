@@ -152,8 +152,8 @@ Result<void> ParseGptEntries(const GptHeader& header, std::span<const uint8_t> e
   out = GptTable();
   out.disk = header.disk;
   for (uint32_t i = 0; i < header.entry_count; ++i) {
-    GH_TRY(AddEntry(header, entries.subspan(size_t{i} * header.entry_size, header.entry_size),
-                    out));
+    GH_TRY(
+        AddEntry(header, entries.subspan(size_t{i} * header.entry_size, header.entry_size), out));
   }
   return Ok();
 }

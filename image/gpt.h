@@ -34,7 +34,7 @@ struct GptPartition {
   Guid type = {};
   Guid unique = {};
   uint64_t first_block = 0;
-  uint64_t last_block = 0;  // inclusive
+  uint64_t last_block = 0;            // inclusive
   FixedString<kGptNameSizeMax> name;  // characters outside ASCII read as '?'
   uint64_t block_count() const { return last_block - first_block + 1; }
 };
@@ -81,8 +81,8 @@ Result<GptHeader> ParseGptHeader(std::span<const uint8_t> block, uint64_t own_bl
 Result<void> ParseGptEntries(const GptHeader& header, std::span<const uint8_t> entries,
                              GptTable& out);
 
-// The writer: blocks for a disk's start (protective MBR, header, entries) and end (entries, header).
-// Sizes in bytes, for a block size of 512 or 4096.
+// The writer: blocks for a disk's start (protective MBR, header, entries) and end (entries,
+// header). Sizes in bytes, for a block size of 512 or 4096.
 constexpr uint64_t GptStartSize(uint32_t block_size) { return 2 * block_size + kGptEntriesSize; }
 constexpr uint64_t GptEndSize(uint32_t block_size) { return block_size + kGptEntriesSize; }
 void EncodeGpt(const GptTable& table, uint32_t block_size, uint64_t block_count,

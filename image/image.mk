@@ -1,7 +1,7 @@
-# The signed image's format, shared by loader, firmware and host tools; and what those tools are made
-# of. The tool itself, and what it makes: boot/loader.mk.
+# The signed image's format, shared by loader, firmware and host tools; and what those tools are
+# made of. The tool itself, and what it makes: boot/loader.mk.
 ROOMS += image image_tool
-image_SRCS := $(wildcard image/*.cc)
+image_SRCS := $(wildcard image/*.cc) gen/image/sbom.gen.cc
 image_PROTOS := $(wildcard image/*.proto)
 image_USES := crypto
 image_DEPS := nanopb

@@ -88,7 +88,8 @@ const TrustedKey* FindKey(std::span<const TrustedKey> keys, const crypto::KeyId&
   return nullptr;
 }
 
-// Every signature must be well formed; every one by a key we know must be valid; and enough of them.
+// Every signature must be well formed; every one by a key we know must be valid; and enough of
+// them.
 Result<void> VerifySignatures(const SlotLayout& layout, std::span<const uint8_t> metadata,
                               const TrustPolicy& policy, VerifiedSlot& out) {
   GH_ASSERT_GE(policy.signature_count_min, 1u);
@@ -97,8 +98,8 @@ Result<void> VerifySignatures(const SlotLayout& layout, std::span<const uint8_t>
   const uint32_t count = layout.signatures_size / kSignatureRecordSize;
   std::array<const TrustedKey*, kSignatureCountMax> seen = {};
   for (uint32_t i = 0; i < count; ++i) {
-    const auto record = DecodeSignature(
-        rows.subspan(i * kSignatureRecordSize).first<kSignatureRecordSize>());
+    const auto record =
+        DecodeSignature(rows.subspan(i * kSignatureRecordSize).first<kSignatureRecordSize>());
     if (record.algorithm != kSignatureEd25519 || record.reserved != 0) {
       return Error(ErrorCode::kUnsupported, "signature is of an unknown kind");
     }
@@ -306,8 +307,8 @@ Result<void> VerifyMetadata(const SlotLayout& layout, std::span<const uint8_t> m
   }
   GH_TRY(CheckPadding(layout, metadata));
   GH_TRY(VerifySignatures(layout, metadata, policy, out));
-  GH_TRY_ASSIGN(out.manifest, DecodeManifest(metadata.subspan(layout.manifest_offset,
-                                                              layout.manifest_size)));
+  GH_TRY_ASSIGN(out.manifest,
+                DecodeManifest(metadata.subspan(layout.manifest_offset, layout.manifest_size)));
   GH_TRY(CheckPolicy(out.manifest, policy, out.is_development));
   out.is_development = out.manifest.development;
   GH_TRY(CheckSegments(out.manifest, layout));

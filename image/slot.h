@@ -4,7 +4,8 @@
 // Each part starts at a multiple of 4096; the bytes between parts are zero and are checked.
 //
 // The order of use is the order of trust, and nothing is used earlier:
-//   1. ParseSlotHeader: lengths, each capped before arithmetic. Not signed; a lie makes 2 or 3 fail.
+//   1. ParseSlotHeader: lengths, each capped before arithmetic. Not signed; a lie makes 2 or 3
+//   fail.
 //   2. VerifyMetadata: Ed25519 signatures over the exact manifest bytes by trusted release keys,
 //      then the manifest is decoded and held against the policy, then the leaf table must give each
 //      segment's signed root.
@@ -86,9 +87,9 @@ struct VerifiedSlot {
   SlotLayout layout;
   Manifest manifest = gatehouse_image_Manifest_init_zero;
   std::span<const uint8_t> leaves;
-  crypto::KeyId key_id = {};        // of the first valid signature
-  uint32_t signature_count = 0;     // valid ones by trusted release keys
-  bool is_development = false;      // marked so, or signed by a development key
+  crypto::KeyId key_id = {};     // of the first valid signature
+  uint32_t signature_count = 0;  // valid ones by trusted release keys
+  bool is_development = false;   // marked so, or signed by a development key
   uint32_t block_count() const { return static_cast<uint32_t>(leaves.size() / kHashSize); }
 };
 

@@ -79,8 +79,8 @@ Result<void> UefiDisk::Read(uint64_t block, std::span<uint8_t> out) {
   }
   while (!out.empty()) {
     const auto chunk = out.first(std::min<uint64_t>(out.size(), kReadChunkSize));
-    if (efi::Failed(io_->read_blocks(io_, io_->media->media_id, block, chunk.size(),
-                                     chunk.data()))) {
+    if (efi::Failed(
+            io_->read_blocks(io_, io_->media->media_id, block, chunk.size(), chunk.data()))) {
       return Error(ErrorCode::kIoError, "disk read failed");
     }
     block += chunk.size() / block_size();

@@ -1,7 +1,7 @@
 // The UEFI loader: finds the slots of its disk, verifies one in memory, and jumps into it.
 //
-// The order is the trust: header, signatures, manifest, hash tree, every payload block; only then is
-// a byte of the payload looked at. A slot is read once and verified where it lies; what is
+// The order is the trust: header, signatures, manifest, hash tree, every payload block; only then
+// is a byte of the payload looked at. A slot is read once and verified where it lies; what is
 // verified is what is used. A slot that fails says why and the next is tried; when none is left the
 // machine stops here, never in the firmware's shell.
 #include <array>
@@ -157,8 +157,8 @@ void Loader::Announce(std::string_view slot_name) {
 
 Result<void> Loader::PlaceFirmware() {
   const uint32_t index = image::FirmwareSegment(verified_.manifest);
-  const uint64_t offset = uint64_t{image::SegmentFirstBlock(verified_.manifest, index)} *
-                          verified_.manifest.block_size;
+  const uint64_t offset =
+      uint64_t{image::SegmentFirstBlock(verified_.manifest, index)} * verified_.manifest.block_size;
   const auto payload = slot_.subspan(verified_.layout.payload_offset);
   const auto file = payload.subspan(offset, verified_.manifest.segments[index].size);
   GH_TRY_ASSIGN(plan_, PlanElf(file));
@@ -202,8 +202,7 @@ Result<void> Loader::Jump(const SlotChoice& choice) {
       {handover_->image_start, handover_->image_size, MemoryKind::kImage},
       {handover_->persistent_start, handover_->persistent_size, MemoryKind::kPersistent},
   };
-  GH_TRY(services_.Leave(map_buffer_, std::span(marks).first(has_persistent_ ? 2 : 1),
-                         *handover_));
+  GH_TRY(services_.Leave(map_buffer_, std::span(marks).first(has_persistent_ ? 2 : 1), *handover_));
   console_.DropFallback();
   DisableInterrupts();
   using Entry = __attribute__((sysv_abi)) void (*)(Handover*);

@@ -1,5 +1,6 @@
-// What the compiler, hal/rt and libsodium expect of a C library, in the loader: memory functions, the
-// end of a failed assertion, and libsodium's few helpers (its own utils.c wants an operating system).
+// What the compiler, hal/rt and libsodium expect of a C library, in the loader: memory functions,
+// the end of a failed assertion, and libsodium's few helpers (its own utils.c wants an operating
+// system).
 #include <sodium/core.h>
 #include <sodium/utils.h>
 

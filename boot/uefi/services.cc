@@ -63,9 +63,8 @@ void Services::DescribeFirmware(Handover& handover) {
   handover.flags |= IsSecureBoot() ? kHandoverSecureBoot : 0;
   handover.firmware_revision = system_.firmware_revision;
   const char16_t* vendor = system_.firmware_vendor;
-  for (size_t i = 0; vendor != nullptr && i + 1 < sizeof(handover.firmware_vendor) &&
-                     vendor[i] != 0;
-       ++i) {
+  for (size_t i = 0;
+       vendor != nullptr && i + 1 < sizeof(handover.firmware_vendor) && vendor[i] != 0; ++i) {
     const bool is_plain = vendor[i] >= 0x20 && vendor[i] < 0x7f;
     handover.firmware_vendor[i] = is_plain ? static_cast<char>(vendor[i]) : '?';
   }

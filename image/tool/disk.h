@@ -14,9 +14,9 @@ struct DiskPlan {
   std::string output;
   Bytes loader;
   Bytes slot_a;
-  Bytes slot_b;             // empty: none
+  Bytes slot_b;  // empty: none
   Bytes factory;
-  std::string build_id;     // disk and partition GUIDs are derived from it
+  std::string build_id;  // disk and partition GUIDs are derived from it
   uint64_t security_version = 0;
 };
 

@@ -27,7 +27,8 @@ KeyLine ReadKeyLine(const std::string& path, const std::string& magic) {
   std::string first, role, kind, hex;
   words >> first >> role >> kind >> hex;
   KeyLine line = {};
-  line.role = role == "root" ? gatehouse_image_KeyRole_KEY_ROOT : gatehouse_image_KeyRole_KEY_RELEASE;
+  line.role =
+      role == "root" ? gatehouse_image_KeyRole_KEY_ROOT : gatehouse_image_KeyRole_KEY_RELEASE;
   line.is_development = kind == "development";
   if (first != magic || (role != "root" && role != "release") ||
       (kind != "development" && kind != "production") || !ParseHexText(hex, line.bytes)) {

@@ -1,4 +1,5 @@
-// gatehouse-image: makes keys, signs, verifies, shows and assembles images. `--help` lists the verbs.
+// gatehouse-image: makes keys, signs, verifies, shows and assembles images. `--help` lists the
+// verbs.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -106,10 +107,10 @@ int Keygen(const Arguments& arguments) {
   const std::string folder = arguments.Need("folder");
   const std::string name = arguments.Get("name", "release");
   const bool is_root = arguments.Get("role", "release") == "root";
-  const bool made = MakeKey(folder, name,
-                            is_root ? gatehouse_image_KeyRole_KEY_ROOT
-                                    : gatehouse_image_KeyRole_KEY_RELEASE,
-                            arguments.IsDevelopment());
+  const bool made =
+      MakeKey(folder, name,
+              is_root ? gatehouse_image_KeyRole_KEY_ROOT : gatehouse_image_KeyRole_KEY_RELEASE,
+              arguments.IsDevelopment());
   const TrustedKey key = LoadPublicKey(folder + "/" + name + ".pub");
   std::printf("%s %s/%s.key, key id %s\n", made ? "made" : "kept", folder.c_str(), name.c_str(),
               HexText(crypto::KeyIdOf(key.key)).c_str());
@@ -129,11 +130,12 @@ int Embed(const Arguments& arguments) {
     }
     text += "},\n     ";
     text += key.role == gatehouse_image_KeyRole_KEY_ROOT ? "gatehouse_image_KeyRole_KEY_ROOT"
-                                                        : "gatehouse_image_KeyRole_KEY_RELEASE";
+                                                         : "gatehouse_image_KeyRole_KEY_RELEASE";
     text += key.is_development ? ", true},\n" : ", false},\n";
   }
-  text += "};\n\nstd::span<const image::TrustedKey> TrustedKeys() { return kKeys; }\n\n"
-          "}  // namespace gh::boot\n";
+  text +=
+      "};\n\nstd::span<const image::TrustedKey> TrustedKeys() { return kKeys; }\n\n"
+      "}  // namespace gh::boot\n";
   if (arguments.All("trust").empty()) {
     Die("embed: --trust is missing");
   }
@@ -161,8 +163,8 @@ int Update(const Arguments& arguments) {
   package.commit = arguments.Get("commit", "");
   package.security_version = arguments.Number("security-version", "1");
   package.loader_version_min = static_cast<uint32_t>(arguments.Number("loader-version-min", "1"));
-  package.block_size = static_cast<uint32_t>(
-      arguments.Number("block-size", std::to_string(kBlockSizeDefault)));
+  package.block_size =
+      static_cast<uint32_t>(arguments.Number("block-size", std::to_string(kBlockSizeDefault)));
   package.development = arguments.IsDevelopment();
   if (!arguments.All("board").empty()) {
     package.boards = arguments.All("board");
@@ -170,8 +172,7 @@ int Update(const Arguments& arguments) {
   package.segments.push_back({gatehouse_image_SegmentKind_SEGMENT_FIRMWARE, "firmware",
                               ReadFile(arguments.Need("firmware"))});
   if (const std::string sbom = arguments.Get("sbom", ""); !sbom.empty()) {
-    package.segments.push_back(
-        {gatehouse_image_SegmentKind_SEGMENT_SBOM, "sbom", ReadFile(sbom)});
+    package.segments.push_back({gatehouse_image_SegmentKind_SEGMENT_SBOM, "sbom", ReadFile(sbom)});
   }
   const auto keys = LoadKeys(arguments);
   std::vector<const SigningKey*> pointers;
@@ -218,8 +219,8 @@ bool VerifyOne(const std::string& label, const Bytes& bytes, const TrustPolicy& 
     return false;
   }
   uint32_t bad_block = 0;
-  const auto payload = VerifyPayload(
-      slot, all.subspan(layout->payload_offset, layout->payload_size), bad_block);
+  const auto payload =
+      VerifyPayload(slot, all.subspan(layout->payload_offset, layout->payload_size), bad_block);
   if (!payload.ok()) {
     std::printf("%s: %s (block %u)\n", label.c_str(), payload.error().what, bad_block);
     return false;
@@ -280,12 +281,11 @@ void ShowManifest(const SlotLayout& layout, const Bytes& bytes) {
   for (unsigned i = 0; i < manifest->segments_count; ++i) {
     const Segment& segment = manifest->segments[i];
     std::printf("  segment %-10s %10llu bytes, tree root %s\n", segment.name,
-                static_cast<unsigned long long>(segment.size),
-                HexText(segment.tree_root).c_str());
+                static_cast<unsigned long long>(segment.size), HexText(segment.tree_root).c_str());
   }
   for (uint32_t at = 0; at < layout.signatures_size; at += kSignatureRecordSize) {
-    const auto record = DecodeSignature(
-        all.subspan(layout.signatures_offset + at).first<kSignatureRecordSize>());
+    const auto record =
+        DecodeSignature(all.subspan(layout.signatures_offset + at).first<kSignatureRecordSize>());
     std::printf("  signature by key id %s (not checked here)\n", HexText(record.key_id).c_str());
   }
 }
@@ -311,11 +311,11 @@ int Show(const Arguments& arguments) {
   const RandomFile file(path, RandomFile::Mode::kRead);
   if (const auto table = ReadDiskTable(file)) {
     for (const GptPartition& partition : table->all()) {
-      std::printf("%-10s blocks %llu to %llu, %llu MiB\n", partition.name.c_str(),
-                  static_cast<unsigned long long>(partition.first_block),
-                  static_cast<unsigned long long>(partition.last_block),
-                  static_cast<unsigned long long>(partition.block_count() * kDiskBlockSize /
-                                                  kMebibyte));
+      std::printf(
+          "%-10s blocks %llu to %llu, %llu MiB\n", partition.name.c_str(),
+          static_cast<unsigned long long>(partition.first_block),
+          static_cast<unsigned long long>(partition.last_block),
+          static_cast<unsigned long long>(partition.block_count() * kDiskBlockSize / kMebibyte));
     }
     if (const auto* state = table->FindType(SpecOf(PartitionRole::kBootState).type)) {
       ShowBootState(file, *state);
@@ -342,8 +342,8 @@ Bytes ReadUpdate(const std::string& path, Manifest& manifest) {
   if (!layout.ok()) {
     Die(path + ": " + layout.error().what);
   }
-  const auto decoded = DecodeManifest(
-      std::span(slot).subspan(layout->manifest_offset, layout->manifest_size));
+  const auto decoded =
+      DecodeManifest(std::span(slot).subspan(layout->manifest_offset, layout->manifest_size));
   if (!decoded.ok()) {
     Die(path + ": " + decoded.error().what);
   }

@@ -1,5 +1,5 @@
-// Makes signed slots: segments in, the bytes of a slot (an update file) out. Deterministic: the same
-// input and keys give the same bytes.
+// Makes signed slots: segments in, the bytes of a slot (an update file) out. Deterministic: the
+// same input and keys give the same bytes.
 #pragma once
 
 #include <span>

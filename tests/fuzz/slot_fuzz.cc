@@ -1,6 +1,6 @@
-// A whole slot: header, layout, metadata and payload. Checksums are mended, and the policy trusts the
-// key that the corpus was signed with, so that mutations reach beyond the first checks. Nothing may
-// be accepted whose manifest was not signed: the corpus' own manifest is the only one.
+// A whole slot: header, layout, metadata and payload. Checksums are mended, and the policy trusts
+// the key that the corpus was signed with, so that mutations reach beyond the first checks. Nothing
+// may be accepted whose manifest was not signed: the corpus' own manifest is the only one.
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -23,11 +23,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return 0;
   }
   // The public key of the seed 01 01 .. 01, which signed the corpus (tests/unit/image/sample.h).
-  static const TrustedKey kKey = {
-      {0x8a, 0x88, 0xe3, 0xdd, 0x74, 0x09, 0xf1, 0x95, 0xfd, 0x52, 0xdb, 0x2d, 0x3c, 0xba, 0x5d, 0x72,
-       0xca, 0x67, 0x09, 0xbf, 0x1d, 0x94, 0x12, 0x1b, 0xf3, 0x74, 0x88, 0x01, 0xb4, 0x0f, 0x6f, 0x5c},
-      gatehouse_image_KeyRole_KEY_RELEASE,
-      true};
+  static const TrustedKey kKey = {{0x8a, 0x88, 0xe3, 0xdd, 0x74, 0x09, 0xf1, 0x95, 0xfd, 0x52, 0xdb,
+                                   0x2d, 0x3c, 0xba, 0x5d, 0x72, 0xca, 0x67, 0x09, 0xbf, 0x1d, 0x94,
+                                   0x12, 0x1b, 0xf3, 0x74, 0x88, 0x01, 0xb4, 0x0f, 0x6f, 0x5c},
+                                  gatehouse_image_KeyRole_KEY_RELEASE,
+                                  true};
   TrustPolicy policy;
   policy.keys = {&kKey, 1};
   policy.board = "pc";
@@ -38,8 +38,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return 0;
   }
   uint32_t bad_block = 0;
-  const auto payload = VerifyPayload(
-      slot, all.subspan(layout->payload_offset, layout->payload_size), bad_block);
+  const auto payload =
+      VerifyPayload(slot, all.subspan(layout->payload_offset, layout->payload_size), bad_block);
   if (!payload.ok() && bad_block >= slot.block_count()) {
     std::abort();
   }

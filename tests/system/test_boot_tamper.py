@@ -162,8 +162,8 @@ def test_damaged_partition_table_is_read_from_its_backup(tmp_path, payload_image
 def test_same_input_gives_the_same_image(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        tool("update", "--firmware", TEST_FIRMWARE, "--key", KEYS / "release.key", "--build-id", "same",
-             "--out", tmp_path / name / "update")
+        tool("update", "--firmware", TEST_FIRMWARE, "--key", KEYS / "release.key",
+             "--build-id", "same", "--out", tmp_path / name / "update")
         tool("disk", "--loader", LOADER, "--update", tmp_path / name / "update", "--out",
              tmp_path / name / "disk.img")
     assert (tmp_path / "one/update").read_bytes() == (tmp_path / "two/update").read_bytes()

@@ -27,16 +27,16 @@ struct SampleElf {
   uint64_t table_offset = 64;
   uint16_t entry_size = 56;
   std::vector<SampleHeader> headers = {
-      {1, 5, 0, 0, 0x500, 0x500},            // code, relocations, dynamic
-      {1, 6, 0x500, 0x2000, 0x20, 0x3000},   // data and zeroes
-      {2, 6, 0x400, 0x400, 0x60, 0x60, 8},   // dynamic section
+      {1, 5, 0, 0, 0x500, 0x500},           // code, relocations, dynamic
+      {1, 6, 0x500, 0x2000, 0x20, 0x3000},  // data and zeroes
+      {2, 6, 0x400, 0x400, 0x60, 0x60, 8},  // dynamic section
   };
   struct Relocation {
     uint64_t where, info, addend;
   };
   std::vector<Relocation> relocations = {{0x2000, 8, 0x200}, {0x2010, 8, 0x4fff}};
-  std::vector<std::pair<uint64_t, uint64_t>> dynamic = {
-      {7, 0x300}, {8, 48}, {9, 24}, {0x6ffffff9, 2}, {0, 0}, {0, 0}};
+  std::vector<std::pair<uint64_t, uint64_t>> dynamic = {{7, 0x300},      {8, 48}, {9, 24},
+                                                        {0x6ffffff9, 2}, {0, 0},  {0, 0}};
 
   std::vector<uint8_t> Encode() const {
     std::vector<uint8_t> file(0x520);

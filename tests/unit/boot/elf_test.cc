@@ -62,9 +62,8 @@ TEST(Elf, PlacesSegmentsZeroesTheRestAndRelocates) {
 TEST(Elf, RelocationsAtTheEdgeOfASegment) {
   EXPECT_EQ(LoadChanged([](SampleElf& elf) { elf.relocations[0].where = 0x4ff8; }), "loaded");
   const char* outside = "ELF: relocation points outside the image";
-  for (const uint64_t where :
-       {uint64_t{0x4ff9}, uint64_t{0x5000}, uint64_t{0x1000}, uint64_t{0x1ffc}, UINT64_MAX,
-        UINT64_MAX - 7, uint64_t{1} << 63}) {
+  for (const uint64_t where : {uint64_t{0x4ff9}, uint64_t{0x5000}, uint64_t{0x1000},
+                               uint64_t{0x1ffc}, UINT64_MAX, UINT64_MAX - 7, uint64_t{1} << 63}) {
     EXPECT_EQ(LoadChanged([&](SampleElf& elf) { elf.relocations[0].where = where; }), outside)
         << where;
   }
@@ -94,7 +93,8 @@ TEST(Elf, HostileHeaders) {
       {[](SampleElf& e) { e.headers[0].offset = 0x21; }, "ELF: a segment lies outside the file"},
       {[](SampleElf& e) { e.headers[0].offset = UINT64_MAX; },
        "ELF: a segment lies outside the file"},
-      {[](SampleElf& e) { e.headers[0].file_size = 0x521; }, "ELF: a segment lies outside the file"},
+      {[](SampleElf& e) { e.headers[0].file_size = 0x521; },
+       "ELF: a segment lies outside the file"},
       {[](SampleElf& e) { e.headers[0].file_size = UINT64_MAX; },
        "ELF: a segment lies outside the file"},
       {[](SampleElf& e) { e.headers[1].memory_size = 0x1f; },
@@ -143,10 +143,8 @@ TEST(Elf, HostileDynamicSections) {
   const auto with = [](std::vector<std::pair<uint64_t, uint64_t>> dynamic) {
     return LoadChanged([&](SampleElf& elf) { elf.dynamic = dynamic; });
   };
-  EXPECT_EQ(with({{7, 0x300}, {8, 47}, {9, 24}, {0, 0}}),
-            "ELF: relocation table has a wrong size");
-  EXPECT_EQ(with({{7, 0x300}, {8, 48}, {9, 16}, {0, 0}}),
-            "ELF: relocation table has a wrong size");
+  EXPECT_EQ(with({{7, 0x300}, {8, 47}, {9, 24}, {0, 0}}), "ELF: relocation table has a wrong size");
+  EXPECT_EQ(with({{7, 0x300}, {8, 48}, {9, 16}, {0, 0}}), "ELF: relocation table has a wrong size");
   const char* outside = "ELF: relocation table lies outside the image";
   EXPECT_EQ(with({{7, 0x4e0}, {8, 48}, {0, 0}}), outside);
   EXPECT_EQ(with({{7, UINT64_MAX}, {8, 48}, {0, 0}}), outside);
@@ -167,7 +165,8 @@ TEST(Elf, EveryTruncationIsHandled) {
   }
 }
 
-// Under the sanitizers: no mutation of the headers makes the loader touch memory that is not its own.
+// Under the sanitizers: no mutation of the headers makes the loader touch memory that is not its
+// own.
 TEST(Elf, RandomMutationsStayInBounds) {
   std::mt19937 random(20261121);
   const auto file = SampleElf().Encode();

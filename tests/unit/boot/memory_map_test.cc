@@ -54,14 +54,14 @@ class MemoryMapTest : public testing::Test {
 };
 
 TEST_F(MemoryMapTest, SortsMergesAndClassifies) {
-  EXPECT_EQ(Convert({{7, 100 * kPage, 10},   // conventional
-                     {3, 110 * kPage, 5},    // boot services: free as well
-                     {0, 0, 1},              // reserved
-                     {9, 50 * kPage, 2},     // ACPI tables
-                     {10, 52 * kPage, 2},    // ACPI NVS
-                     {6, 54 * kPage, 1},     // runtime
-                     {2, 115 * kPage, 3},    // loader data
-                     {11, 200 * kPage, 4},   // MMIO
+  EXPECT_EQ(Convert({{7, 100 * kPage, 10},  // conventional
+                     {3, 110 * kPage, 5},   // boot services: free as well
+                     {0, 0, 1},             // reserved
+                     {9, 50 * kPage, 2},    // ACPI tables
+                     {10, 52 * kPage, 2},   // ACPI NVS
+                     {6, 54 * kPage, 1},    // runtime
+                     {2, 115 * kPage, 3},   // loader data
+                     {11, 200 * kPage, 4},  // MMIO
                      {0x80000000, 300 * kPage, 1}}),
             "0+1:0 50+2:4 52+3:5 100+15:1 115+3:2 200+4:6 300+1:0 ");
 }

@@ -1,5 +1,5 @@
-// Digests against FIPS 180-4, RFC 1321 and RFC 7693 values (those of BLAKE2b-256 with parameters were
-// computed with another implementation), whole and in parts.
+// Digests against FIPS 180-4, RFC 1321 and RFC 7693 values (those of BLAKE2b-256 with parameters
+// were computed with another implementation), whole and in parts.
 #include "crypto/digest.h"
 
 #include <gtest/gtest.h>
@@ -16,7 +16,8 @@ using test::ToHex;
 const std::string kAbc = "abc";
 const std::string k448 = "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq";
 const std::string k896 =
-    "abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmnhijklmnoijklmnopjklmnopqklmnopqrlmnopqrs"
+    "abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmnhijklmnoijklmnopjklmnopqklmnopqrlmnopq"
+    "rs"
     "mnopqrstnopqrstu";
 const std::string kMillion(1000000, 'a');
 

@@ -53,14 +53,13 @@ TEST_F(PasswordTest, PublishedVector) {
                   .Derive(AsText(password), std::span<const uint8_t, 16>(salt.data(), 16),
                           {1631659 / 1024, 1}, out)
                   .ok());
-  EXPECT_EQ(
-      ToHex(out),
-      "7fb72409b0987f8190c3729710e98c3f80c5a8727d425fdcde7f3644d467fe973f5b5fee683bd3fce812"
-      "cb9ae5e9921a2d06c2f1905e4e839692f2b934b682f11a2fe2b90482ea5dd234863516dba6f52dc0702d"
-      "324ec77d860c2e181f84472bd7104fedce071ffa93c5309494ad51623d214447a7b2b1462dc7d5d55a1f"
-      "6fd5b54ce024118d86f0c6489d16545aaa87b6689dad9f2fb47fda9894f8e12b87d978b483ccd4cc5fd9"
-      "595cdc7a818452f915ce2f7df95ec12b1c72e3788d473441d884f9748eb14703c21b45d82fd667b85f5b"
-      "2d98c13303b3fe76285531a826b6fc0fe8e3dddecf");
+  EXPECT_EQ(ToHex(out),
+            "7fb72409b0987f8190c3729710e98c3f80c5a8727d425fdcde7f3644d467fe973f5b5fee683bd3fce812"
+            "cb9ae5e9921a2d06c2f1905e4e839692f2b934b682f11a2fe2b90482ea5dd234863516dba6f52dc0702d"
+            "324ec77d860c2e181f84472bd7104fedce071ffa93c5309494ad51623d214447a7b2b1462dc7d5d55a1f"
+            "6fd5b54ce024118d86f0c6489d16545aaa87b6689dad9f2fb47fda9894f8e12b87d978b483ccd4cc5fd9"
+            "595cdc7a818452f915ce2f7df95ec12b1c72e3788d473441d884f9748eb14703c21b45d82fd667b85f5b"
+            "2d98c13303b3fe76285531a826b6fc0fe8e3dddecf");
 }
 
 TEST_F(PasswordTest, HashesAndVerifies) {
@@ -116,7 +115,9 @@ TEST_F(PasswordTest, EveryChangedOrMissingCharacterIsRefused) {
 
 TEST_F(PasswordTest, HostileCostsAreRefused) {
   const std::string tail = "$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-  const auto code = [&](const std::string& head) { return hasher_.Verify("x", head + tail).code(); };
+  const auto code = [&](const std::string& head) {
+    return hasher_.Verify("x", head + tail).code();
+  };
   EXPECT_EQ(code("$argon2id$v=19$m=2048,t=1,p=1"), ErrorCode::kUnauthentic);
   EXPECT_EQ(code("$argon2id$v=19$m=4294967295,t=1,p=1"), ErrorCode::kTooLarge);
   EXPECT_EQ(code("$argon2id$v=19$m=4294967296,t=1,p=1"), ErrorCode::kMalformed);

@@ -1,4 +1,5 @@
-// Signatures, AEAD and MACs against RFC 8032, draft-irtf-cfrg-xchacha-03 and RFC 4231, and refusals.
+// Signatures, AEAD and MACs against RFC 8032, draft-irtf-cfrg-xchacha-03 and RFC 4231, and
+// refusals.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -86,8 +87,9 @@ TEST(Signature, EveryFlippedBitIsRefused) {
 TEST(Signature, SecondSpellingOfSIsRefused) {
   // S + L is the same number modulo the group order: accepting it makes signatures malleable.
   const auto& c = kSignatureCases[1];
-  const auto order = FromHex("edd3f55c1a631258d69cf7a2def9de14"
-                             "00000000000000000000000000000010");
+  const auto order = FromHex(
+      "edd3f55c1a631258d69cf7a2def9de14"
+      "00000000000000000000000000000010");
   auto signature = Fixed<64>(c.signature);
   uint32_t carry = 0;
   for (size_t i = 0; i < 32; ++i) {

@@ -1,4 +1,5 @@
-// The generator: seeded and repeatable per instance, reseeded in time, and never shared by accident.
+// The generator: seeded and repeatable per instance, reseeded in time, and never shared by
+// accident.
 #include "crypto/random.h"
 
 #include <gtest/gtest.h>

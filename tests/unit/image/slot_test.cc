@@ -67,10 +67,10 @@ TEST_F(SlotTest, EveryChangedByteIsRefused) {
   const SlotLayout layout = Layout();
   uint64_t refused = 0;
   for (size_t at = 0; at < slot_.size(); ++at) {
-    const bool in_manifest = at >= layout.manifest_offset &&
-                             at < layout.manifest_offset + layout.manifest_size;
-    const bool in_signature = at >= layout.signatures_offset &&
-                              at < layout.signatures_offset + layout.signatures_size;
+    const bool in_manifest =
+        at >= layout.manifest_offset && at < layout.manifest_offset + layout.manifest_size;
+    const bool in_signature =
+        at >= layout.signatures_offset && at < layout.signatures_offset + layout.signatures_size;
     const uint32_t bits = in_manifest || in_signature || at < 64 ? 8 : 1;
     for (uint32_t bit = 0; bit < bits; ++bit) {
       const auto mask = static_cast<uint8_t>(1u << (bits == 1 ? at % 8 : bit));
@@ -123,8 +123,7 @@ TEST_F(SlotTest, ReasonsNameTheCheck) {
   EXPECT_EQ(flipped(layout.signatures_offset + 2000),
             "padding between the slot's parts is not zero");
   EXPECT_EQ(flipped(layout.tree_offset + 40), "hash tree does not match the manifest");
-  EXPECT_EQ(flipped(layout.payload_offset + 4999),
-            "payload block does not match its signed hash");
+  EXPECT_EQ(flipped(layout.payload_offset + 4999), "payload block does not match its signed hash");
   EXPECT_EQ(flipped(layout.payload_offset + 5001),
             "payload block does not match its signed hash");  // padding of a block
 }
@@ -134,8 +133,8 @@ TEST_F(SlotTest, NamesTheBadBlock) {
   ASSERT_EQ(Refusal(slot_), "accepted");
   slot_[layout.payload_offset + 2 * 4096 + 7] ^= 0x80;
   uint32_t bad_block = 99;
-  const auto result = VerifyPayload(
-      verified_, std::span(slot_).subspan(layout.payload_offset), bad_block);
+  const auto result =
+      VerifyPayload(verified_, std::span(slot_).subspan(layout.payload_offset), bad_block);
   EXPECT_EQ(result.code(), ErrorCode::kCorrupt);
   EXPECT_EQ(bad_block, 2u);
 }
@@ -157,14 +156,22 @@ struct Field {
   size_t offset;
   size_t size;
 };
-constexpr Field kLengths[] = {{"manifest", 12, 4},  {"signatures", 16, 4}, {"key list", 20, 4},
-                              {"tree", 24, 4},      {"reserved", 28, 4},   {"payload", 32, 8}};
+constexpr Field kLengths[] = {{"manifest", 12, 4}, {"signatures", 16, 4}, {"key list", 20, 4},
+                              {"tree", 24, 4},     {"reserved", 28, 4},   {"payload", 32, 8}};
 
 TEST_F(SlotTest, HostileLengthsAreRefused) {
-  const uint64_t values[] = {0,          1,          79,         80,         81,        160,
-                             640,        641,        720,        4095,       4097,      16384,
-                             16385,      65535,      0x7fffffff, 0x80000000, 0xfffff000, 0xffffffff,
-                             1ull << 32, (64ull << 20) + 1, 1ull << 63, UINT64_MAX - 4095, UINT64_MAX};
+  const uint64_t values[] = {0,          1,
+                             79,         80,
+                             81,         160,
+                             640,        641,
+                             720,        4095,
+                             4097,       16384,
+                             16385,      65535,
+                             0x7fffffff, 0x80000000,
+                             0xfffff000, 0xffffffff,
+                             1ull << 32, (64ull << 20) + 1,
+                             1ull << 63, UINT64_MAX - 4095,
+                             UINT64_MAX};
   for (const Field& field : kLengths) {
     for (const uint64_t value : values) {
       Bytes bad = slot_;
@@ -313,8 +320,8 @@ TEST_F(SlotTest, LargestBlocksAndManySegments) {
   auto package = SamplePackage();
   package.block_size = kBlockSizeMax;
   while (package.segments.size() < kSegmentCountMax) {
-    package.segments.push_back({gatehouse_image_SegmentKind_SEGMENT_RESOURCES, "more",
-                                test::Pattern(1000, 7)});
+    package.segments.push_back(
+        {gatehouse_image_SegmentKind_SEGMENT_RESOURCES, "more", test::Pattern(1000, 7)});
   }
   EXPECT_EQ(RefusalOf(package), "accepted");
 }
