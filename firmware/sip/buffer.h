@@ -35,7 +35,7 @@ class BufferPool {
 
   Buffer* Allocate(size_t size);  // size <= 65536; null when nothing large enough is left
   Buffer* Copy(std::span<const uint8_t> bytes);
-  void Release(Buffer* buffer);   // null is allowed
+  void Release(Buffer* buffer);  // null is allowed
   uint32_t capacity() const { return capacity_; }
   uint32_t used_count() const { return used_count_; }
   uint32_t used_count_max() const { return used_count_max_; }

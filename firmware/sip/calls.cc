@@ -90,8 +90,12 @@ void CallTable::Finish(Call& call, CallEnd how) {
 bool CallTable::Next(uint32_t& cursor, CallInfo& out) {
   for (; cursor < calls_.capacity(); ++cursor) {
     if (const Call* call = calls_.At(cursor)) {
-      out = {call->id,           call->caller.view(),   call->callee.view(),
-             call->call_id.view(), call->caller_address, call->callee_address,
+      out = {call->id,
+             call->caller.view(),
+             call->callee.view(),
+             call->call_id.view(),
+             call->caller_address,
+             call->callee_address,
              core_.now() - call->started};
       ++cursor;
       return true;

@@ -1,6 +1,6 @@
-// The calls that go through us: started by a 2xx to INVITE, ended by the end of a BYE transaction or
-// by long silence. Light: identity, parties and times; no SDP, no route sets. Bounded; when full, the
-// call goes on and is only not listed (counted).
+// The calls that go through us: started by a 2xx to INVITE, ended by the end of a BYE transaction
+// or by long silence. Light: identity, parties and times; no SDP, no route sets. Bounded; when
+// full, the call goes on and is only not listed (counted).
 #pragma once
 
 #include "firmware/sip/core.h"

@@ -6,9 +6,12 @@ namespace gh::sip {
 
 std::string_view TransportName(TransportKind kind) {
   switch (kind) {
-    case TransportKind::kUdp: return "UDP";
-    case TransportKind::kTcp: return "TCP";
-    case TransportKind::kTls: return "TLS";
+    case TransportKind::kUdp:
+      return "UDP";
+    case TransportKind::kTcp:
+      return "TCP";
+    case TransportKind::kTls:
+      return "TLS";
   }
   return "UDP";
 }

@@ -46,7 +46,7 @@ struct Listener {
 enum class DigestPolicy : uint8_t {
   kSha256AndMd5,  // both are offered, SHA-256 first (RFC 8760)
   kSha256Only,
-  kMd5Only,       // for phones that give up at an algorithm they do not know
+  kMd5Only,  // for phones that give up at an algorithm they do not know
 };
 
 struct Config {
@@ -66,9 +66,9 @@ struct Config {
   // Requests. Methods in `open_methods` (bit per Method) need no credentials from our own users.
   bool authenticate_requests = true;
   uint32_t open_methods = 0;
-  bool sender_must_match = true;       // From is the authenticated user's address of record
-  bool accept_foreign_senders = false; // others may reach our users without credentials
-  bool relay_for_users = true;         // our authenticated users may reach other domains
+  bool sender_must_match = true;        // From is the authenticated user's address of record
+  bool accept_foreign_senders = false;  // others may reach our users without credentials
+  bool relay_for_users = true;          // our authenticated users may reach other domains
   bool record_route = true;
   DigestPolicy digest = DigestPolicy::kSha256AndMd5;
   uint32_t nonce_lifetime_s = 300;
@@ -78,17 +78,17 @@ struct Config {
   Duration t2 = Duration::Seconds(4);
   Duration t4 = Duration::Seconds(5);
   Duration timer_c = Duration::Seconds(185);
-  Duration call_max = Duration::Hours(24);      // a call without any in-dialog request is over
+  Duration call_max = Duration::Hours(24);  // a call without any in-dialog request is over
 
   // Streams.
   Duration stream_idle = Duration::Minutes(60);
-  Duration stream_unproven = Duration::Seconds(60);  // before the first request that was let in
-  Duration message_deadline = Duration::Seconds(30); // a message that began must end
+  Duration stream_unproven = Duration::Seconds(60);   // before the first request that was let in
+  Duration message_deadline = Duration::Seconds(30);  // a message that began must end
 
   // Replies to unauthenticated senders, per source address; a success gives its reply back. 0: off.
   uint32_t unproven_replies_per_s = 200;
   uint32_t unproven_replies_burst = 1000;
-  uint32_t retry_after_s = 10;                  // in our 503
+  uint32_t retry_after_s = 10;  // in our 503
 
   bool AddDomain(std::string_view domain) {
     return domain_count < kDomainMax && !domain.empty() && domains[domain_count].Set(domain) &&
@@ -112,12 +112,12 @@ struct Config {
 
 struct Capacity {
   uint32_t bindings = 1000;
-  uint32_t binding_overflows = 125;   // bindings with long contact, path or instance
-  uint32_t users = 1000;              // addresses of record with bindings
+  uint32_t binding_overflows = 125;  // bindings with long contact, path or instance
+  uint32_t users = 1000;             // addresses of record with bindings
   uint32_t server_transactions = 2000;
   uint32_t client_transactions = 2000;
-  uint32_t proxies = 1000;            // requests being forwarded
-  uint32_t resolutions = 200;         // requests waiting for DNS
+  uint32_t proxies = 1000;     // requests being forwarded
+  uint32_t resolutions = 200;  // requests waiting for DNS
   uint32_t streams = 500;
   uint32_t calls = 1000;
   BufferCounts buffers = {2000, 2000, 2000, 200, 16};

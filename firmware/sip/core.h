@@ -19,10 +19,10 @@ struct Statistics {
   uint64_t responses_in = 0;
   uint64_t messages_out = 0;
   uint64_t dropped_malformed = 0;
-  uint64_t dropped_stray = 0;       // responses and ACKs that belong to nothing
+  uint64_t dropped_stray = 0;  // responses and ACKs that belong to nothing
   uint64_t rate_limited = 0;
   uint64_t refused = 0;
-  uint64_t overload = 0;            // 503 sent or dropped because a pool was empty
+  uint64_t overload = 0;  // 503 sent or dropped because a pool was empty
   uint64_t send_failed = 0;
   uint64_t registers = 0;
   uint64_t challenges = 0;
@@ -35,8 +35,12 @@ struct Statistics {
 struct Core {
   Core(Arena& arena, TimerWheel& timer_wheel, crypto::Random& random_source,
        Credentials& credential_store, Observer& event_observer, const Capacity& cap)
-      : timers(timer_wheel), random(random_source), credentials(credential_store),
-        observer(event_observer), capacity(cap), buffers(arena, cap.buffers),
+      : timers(timer_wheel),
+        random(random_source),
+        credentials(credential_store),
+        observer(event_observer),
+        capacity(cap),
+        buffers(arena, cap.buffers),
         scratch(arena.NewArray<uint8_t>(kMessageBytesMax + 1)),
         extra_scratch(arena.NewArray<uint8_t>(kRegisterExtraBytesMax)) {
     key.k0 = random.U64();
@@ -53,7 +57,7 @@ struct Core {
   Observer& observer;
   Capacity capacity;
   BufferPool buffers;
-  std::span<uint8_t> scratch;  // where an outgoing message is put together
+  std::span<uint8_t> scratch;        // where an outgoing message is put together
   std::span<uint8_t> extra_scratch;  // header lines of a response to REGISTER
   HashKey key;
   Instant started;

@@ -73,11 +73,11 @@ struct Field {
   std::string_view DigestCredentials::*member;
 };
 constexpr Field kFields[] = {
-    {"username", &DigestCredentials::user},   {"realm", &DigestCredentials::realm},
-    {"nonce", &DigestCredentials::nonce},     {"uri", &DigestCredentials::uri},
+    {"username", &DigestCredentials::user},     {"realm", &DigestCredentials::realm},
+    {"nonce", &DigestCredentials::nonce},       {"uri", &DigestCredentials::uri},
     {"response", &DigestCredentials::response}, {"algorithm", &DigestCredentials::algorithm},
-    {"opaque", &DigestCredentials::opaque},   {"qop", &DigestCredentials::qop},
-    {"cnonce", &DigestCredentials::cnonce},   {"nc", &DigestCredentials::nc},
+    {"opaque", &DigestCredentials::opaque},     {"qop", &DigestCredentials::qop},
+    {"cnonce", &DigestCredentials::cnonce},     {"nc", &DigestCredentials::nc},
 };
 
 }  // namespace
@@ -239,8 +239,8 @@ AuthOutcome Authenticator::VerifyOne(const Message& request, const DigestCredent
   }
   const auto nonce = ReadNonce(c.nonce, source);
   const uint32_t now_s = NowSeconds();
-  const bool fresh = nonce && nonce->issued_s <= now_s &&
-                     now_s - nonce->issued_s <= core_.config.nonce_lifetime_s;
+  const bool fresh =
+      nonce && nonce->issued_s <= now_s && now_s - nonce->issued_s <= core_.config.nonce_lifetime_s;
   const auto algorithm = is_sha ? DigestAlgorithm::kSha256 : DigestAlgorithm::kMd5;
   Ha1 ha1;
   const bool known = core_.credentials.FindHa1(core_.config.Realm(), c.user, algorithm, ha1);
@@ -257,7 +257,7 @@ AuthOutcome Authenticator::VerifyOne(const Message& request, const DigestCredent
   }
   // The password is right: a nonce that is old, foreign or spent only costs another round.
   outcome.result = fresh && TakeCount(*nonce, static_cast<uint32_t>(count)) ? AuthResult::kGood
-                                                                           : AuthResult::kStale;
+                                                                            : AuthResult::kStale;
   return outcome;
 }
 
@@ -265,8 +265,8 @@ AuthOutcome Authenticator::Verify(const Message& request, HeaderId header,
                                   const net::IpAddress& source) {
   AuthOutcome best;
   size_t count = 0;
-  for (const HeaderField* f = request.First(header);
-       f != nullptr && count < kCredentialCountMax; f = request.NextSame(*f), ++count) {
+  for (const HeaderField* f = request.First(header); f != nullptr && count < kCredentialCountMax;
+       f = request.NextSame(*f), ++count) {
     const auto credentials = ParseDigestCredentials(request.Value(*f));
     if (!credentials.ok() || credentials->realm != core_.config.Realm()) {
       continue;

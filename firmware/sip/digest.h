@@ -3,9 +3,9 @@
 // Nonces are stateless: time, a serial number and a keyed tag over them and the sender's address.
 // State is spent only on nonces that were used with a right password: a fixed table remembers the
 // highest nonce count of each and a window of 64 below it. Newer nonces push older
-// ones out; a nonce older than its slot's is never taken, so none can be replayed: its owner is asked
-// again with stale=true.
-// A response without qop (RFC 2069) has no nonce count; its nonce is good once.
+// ones out; a nonce older than its slot's is never taken, so none can be replayed: its owner is
+// asked again with stale=true. A response without qop (RFC 2069) has no nonce count; its nonce is
+// good once.
 #pragma once
 
 #include <optional>
@@ -34,7 +34,10 @@ size_t ComputeDigestResponse(DigestAlgorithm algorithm, const Ha1& ha1, std::str
                              const DigestCredentials& credentials, char (&out)[64]);
 
 enum class AuthResult : uint8_t {
-  kGood, kAbsent, kStale, kBad,
+  kGood,
+  kAbsent,
+  kStale,
+  kBad,
 };
 
 struct AuthOutcome {
@@ -53,8 +56,8 @@ class Authenticator {
 
  private:
   struct NonceSlot {
-    uint64_t serial = 0;   // 0: free. Older ones are refused.
-    uint64_t seen = 0;     // bit i: count highest - i was used
+    uint64_t serial = 0;  // 0: free. Older ones are refused.
+    uint64_t seen = 0;    // bit i: count highest - i was used
     uint32_t highest = 0;
   };
   struct Nonce {

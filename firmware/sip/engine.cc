@@ -164,8 +164,8 @@ void Engine::OnNewRequest(const Message& request, const Flow& flow) {
     OnRegister(in);
     return;
   }
-  const bool for_us = !in.plan.has_next && !in.plan.uri.has_user &&
-                      DomainOf(core_.config, in.plan.uri).has_value();
+  const bool for_us =
+      !in.plan.has_next && !in.plan.uri.has_user && DomainOf(core_.config, in.plan.uri).has_value();
   if (for_us) {
     OnForUs(in);
     return;
@@ -270,11 +270,10 @@ bool Engine::Challenge(Incoming& in, HeaderId header, const AuthOutcome& outcome
   ByteWriter extra(text);
   authenticator_.WriteChallenge(extra, header, in.flow.remote.address,
                                 outcome.result == AuthResult::kStale);
-  const RefusalReason reason = outcome.result == AuthResult::kAbsent
-                                   ? RefusalReason::kUnauthenticated
-                               : outcome.result == AuthResult::kStale
-                                   ? RefusalReason::kStaleNonce
-                                   : RefusalReason::kBadCredentials;
+  const RefusalReason reason =
+      outcome.result == AuthResult::kAbsent  ? RefusalReason::kUnauthenticated
+      : outcome.result == AuthResult::kStale ? RefusalReason::kStaleNonce
+                                             : RefusalReason::kBadCredentials;
   const uint16_t status = header == HeaderId::kAuthorization ? 401 : 407;
   Refuse(in.message, in.flow, {status, reason, {}, extra.text()}, outcome.user);
   return false;
@@ -310,7 +309,8 @@ bool Engine::Authorise(Incoming& in) {
   }
   const bool from_us = DomainOf(config, request.from().uri).has_value();
   const bool to_us = !in.plan.has_next && DomainOf(config, in.plan.uri).has_value();
-  const bool open_method = (config.open_methods >> static_cast<uint32_t>(request.method()) & 1) != 0;
+  const bool open_method =
+      (config.open_methods >> static_cast<uint32_t>(request.method()) & 1) != 0;
   if (from_us ? !config.authenticate_requests || open_method
               : config.accept_foreign_senders && to_us) {
     return true;
@@ -385,11 +385,10 @@ void Engine::RouteOutside(Incoming& in) {
     Refuse(in.message, in.flow, {416, RefusalReason::kScheme});
     return;
   }
-  const bool allowed =
-      in.is_authenticated ? core_.config.relay_for_users : !core_.config.authenticate_requests &&
-                                                              core_.config.relay_for_users &&
-                                                              DomainOf(core_.config,
-                                                                       in.message.from().uri);
+  const bool allowed = in.is_authenticated
+                           ? core_.config.relay_for_users
+                           : !core_.config.authenticate_requests && core_.config.relay_for_users &&
+                                 DomainOf(core_.config, in.message.from().uri);
   if (!allowed) {
     Refuse(in.message, in.flow, {403, RefusalReason::kForbiddenRelay}, in.user);
     return;
@@ -444,7 +443,9 @@ void Engine::OnForUs(Incoming& in) {
   if (request.method() != Method::kOptions) {
     const bool invite = request.method() == Method::kInvite;
     Refuse(request, in.flow,
-           {static_cast<uint16_t>(invite ? 404 : 405), RefusalReason::kMethod, {},
+           {static_cast<uint16_t>(invite ? 404 : 405),
+            RefusalReason::kMethod,
+            {},
             invite ? std::string_view() : kAllowLine});
     return;
   }

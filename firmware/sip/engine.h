@@ -1,10 +1,11 @@
 // The SIP engine: registrar and stateful proxy over UDP and TCP, without I/O of its own.
 //
 // Bytes come in through net::DatagramService and net::StreamService, time through the timer wheel,
-// names through net::Resolver; facts go out through Observer. Everything it holds is carved from the
-// arena in its constructor. Nothing it is sent can make it allocate, recurse or assert.
+// names through net::Resolver; facts go out through Observer. Everything it holds is carved from
+// the arena in its constructor. Nothing it is sent can make it allocate, recurse or assert.
 //
-//   sip::Engine engine(arena, {datagrams, streams, resolver, timers, random, credentials, observer},
+//   sip::Engine engine(arena, {datagrams, streams, resolver, timers, random, credentials,
+//   observer},
 //                      capacity);
 //   engine.Apply(config);   // opens the listeners; again at every change
 //
@@ -72,7 +73,7 @@ class Engine final : private TransportUser {
     const Message& message;
     const Flow& flow;
     RoutePlan plan;
-    std::string_view user;        // authenticated
+    std::string_view user;  // authenticated
     bool is_authenticated = false;
     uint64_t loop = 0;
     uint32_t breadth = kMaxBreadthDefault;

@@ -9,11 +9,11 @@ namespace gh::sip {
 
 struct Flow {
   net::Endpoint remote;
-  net::Endpoint local;        // our address on it (UDP: the datagram's destination)
-  net::StreamId stream;       // streams only
-  net::SocketId socket;       // UDP only
+  net::Endpoint local;   // our address on it (UDP: the datagram's destination)
+  net::StreamId stream;  // streams only
+  net::SocketId socket;  // UDP only
   TransportKind transport = TransportKind::kUdp;
-  uint8_t listener = 0;       // index of the listener whose address we put into Via
+  uint8_t listener = 0;  // index of the listener whose address we put into Via
   bool is_reliable() const { return transport != TransportKind::kUdp; }
 };
 

@@ -11,14 +11,14 @@
 namespace gh::sip {
 
 struct ForwardSpec {
-  std::string_view uri;        // new Request-URI
-  std::string_view path;       // Routes to add in front (a binding's Path); may be empty
-  std::string_view branch;     // of our Via
-  Flow source;                 // where the request came from
-  Flow target;                 // where it goes: its listener is our Via
+  std::string_view uri;     // new Request-URI
+  std::string_view path;    // Routes to add in front (a binding's Path); may be empty
+  std::string_view branch;  // of our Via
+  Flow source;              // where the request came from
+  Flow target;              // where it goes: its listener is our Via
   bool record_route = false;
-  DialogToken token;           // in our Record-Route
-  uint32_t breadth = 0;        // Max-Breadth to write; 0: leave it
+  DialogToken token;     // in our Record-Route
+  uint32_t breadth = 0;  // Max-Breadth to write; 0: leave it
 };
 
 void WriteForwardedRequest(ByteWriter& out, const Core& core, const Message& request,

@@ -1,5 +1,5 @@
-// SipHash-2-4 over several parts (Aumasson, Bernstein 2012): table keys an attacker cannot aim at, and
-// short tags (nonces, To tags, Record-Route tokens) he cannot make.
+// SipHash-2-4 over several parts (Aumasson, Bernstein 2012): table keys an attacker cannot aim at,
+// and short tags (nonces, To tags, Record-Route tokens) he cannot make.
 //
 // Each part is closed by its length, so ("ab","c") and ("a","bc") differ.
 #pragma once
@@ -22,8 +22,10 @@ class KeyedHash {
  public:
   // `purpose` separates the uses of one key from each other.
   KeyedHash(const HashKey& key, uint32_t purpose)
-      : v0_(key.k0 ^ 0x736f6d6570736575u), v1_(key.k1 ^ 0x646f72616e646f6du),
-        v2_(key.k0 ^ 0x6c7967656e657261u), v3_(key.k1 ^ 0x7465646279746573u) {
+      : v0_(key.k0 ^ 0x736f6d6570736575u),
+        v1_(key.k1 ^ 0x646f72616e646f6du),
+        v2_(key.k0 ^ 0x6c7967656e657261u),
+        v3_(key.k1 ^ 0x7465646279746573u) {
     Word(purpose);
   }
   KeyedHash& Add(uint64_t word) {
@@ -99,8 +101,19 @@ class KeyedHash {
 
 // Purposes of the engine's key.
 enum HashPurpose : uint32_t {
-  kHashServerKeyHigh = 1, kHashServerKeyLow, kHashToTag, kHashBranch, kHashLoop, kHashToken,
-  kHashAor, kHashCallId, kHashNonce, kHashNonceSlot, kHashSource, kHashCall, kHashConnection,
+  kHashServerKeyHigh = 1,
+  kHashServerKeyLow,
+  kHashToTag,
+  kHashBranch,
+  kHashLoop,
+  kHashToken,
+  kHashAor,
+  kHashCallId,
+  kHashNonce,
+  kHashNonceSlot,
+  kHashSource,
+  kHashCall,
+  kHashConnection,
   kHashOpaque,
 };
 

@@ -1,5 +1,5 @@
-// Every maximum of the SIP engine that is not a capacity (capacities are in config.h: they depend on
-// the machine). Anything over a limit is answered (400, 413, 503) or dropped; never truncated.
+// Every maximum of the SIP engine that is not a capacity (capacities are in config.h: they depend
+// on the machine). Anything over a limit is answered (400, 413, 503) or dropped; never truncated.
 #pragma once
 
 #include <cstddef>
@@ -11,20 +11,20 @@ namespace gh::sip {
 inline constexpr size_t kMessageBytesMax = 65535;  // UDP payload and TCP message alike
 inline constexpr size_t kHeaderCountMax = 256;     // header fields in one message
 inline constexpr size_t kHeaderNameBytesMax = 128;
-inline constexpr size_t kHeaderBytesMax = 8192;    // one field's value, folding included
+inline constexpr size_t kHeaderBytesMax = 8192;  // one field's value, folding included
 inline constexpr size_t kStartLineBytesMax = 4096;
 inline constexpr size_t kMethodBytesMax = 64;
 inline constexpr size_t kUriBytesMax = 2048;
-inline constexpr size_t kParamCountMax = 64;       // parameters of one URI or header value
-inline constexpr size_t kViaCountMax = 80;         // more than Max-Forwards' usual 70
+inline constexpr size_t kParamCountMax = 64;  // parameters of one URI or header value
+inline constexpr size_t kViaCountMax = 80;    // more than Max-Forwards' usual 70
 inline constexpr size_t kRouteCountMax = 32;
 inline constexpr size_t kBranchBytesMax = 256;
 inline constexpr size_t kTagBytesMax = 256;
 inline constexpr size_t kCallIdBytesMax = 512;
-inline constexpr uint32_t kCseqMax = 0x7fffffff;   // RFC 3261 8.1.1.5: below 2^31
+inline constexpr uint32_t kCseqMax = 0x7fffffff;  // RFC 3261 8.1.1.5: below 2^31
 inline constexpr uint32_t kMaxForwardsMax = 255;
 inline constexpr uint32_t kMaxForwardsDefault = 70;
-inline constexpr uint32_t kMaxBreadthDefault = 60;  // RFC 5393 5.3.3
+inline constexpr uint32_t kMaxBreadthDefault = 60;      // RFC 5393 5.3.3
 inline constexpr size_t kErrorResponseBytesMax = 4096;  // a response made by us alone
 
 // Registrar.
@@ -33,28 +33,29 @@ inline constexpr size_t kUserBytesMax = 96;        // user part of an address of
 inline constexpr size_t kBindingTextInline = 128;  // contact + path + instance kept in the binding
 inline constexpr size_t kBindingTextMax = 1024;    // ... or in an overflow block of this size
 // Contact and Path lines of one answer: every contact may be as long as a binding's text.
-inline constexpr size_t kRegisterExtraBytesMax = (kContactPerRegisterMax + 1) * (kBindingTextMax + 96);
+inline constexpr size_t kRegisterExtraBytesMax =
+    (kContactPerRegisterMax + 1) * (kBindingTextMax + 96);
 inline constexpr uint32_t kExpiresMax = 0x7fffffff;
 
 // Proxy.
-inline constexpr size_t kTargetMax = 12;           // contacts tried for one request
-inline constexpr size_t kEndpointMax = 8;          // addresses tried for one target (RFC 3263)
+inline constexpr size_t kTargetMax = 12;   // contacts tried for one request
+inline constexpr size_t kEndpointMax = 8;  // addresses tried for one target (RFC 3263)
 inline constexpr size_t kSrvRecordMax = 8;
 inline constexpr size_t kDomainMax = 32;
 inline constexpr size_t kDomainBytesMax = 128;
 inline constexpr size_t kListenerMax = 16;
-inline constexpr size_t kUdpSwitchBytes = 1300;    // RFC 3261 18.1.1
+inline constexpr size_t kUdpSwitchBytes = 1300;  // RFC 3261 18.1.1
 
 // Transport.
 inline constexpr size_t kStreamQueueMax = 16;      // messages waiting for room on one stream
 inline constexpr size_t kKeepAlivePerTurnMax = 8;  // CRLFCRLF answered per read of one stream
 
 // Digest.
-inline constexpr size_t kNonceBytes = 48;          // hexadecimal text
+inline constexpr size_t kNonceBytes = 48;  // hexadecimal text
 inline constexpr size_t kNonceTableSize = 16384;
-inline constexpr uint32_t kNonceWindow = 64;       // nonce counts accepted out of order
+inline constexpr uint32_t kNonceWindow = 64;  // nonce counts accepted out of order
 inline constexpr size_t kCredentialFieldMax = 256;
-inline constexpr size_t kCredentialCountMax = 8;   // (Proxy-)Authorization fields looked at
+inline constexpr size_t kCredentialCountMax = 8;  // (Proxy-)Authorization fields looked at
 
 // Unauthenticated senders: fixed direct-mapped table of token buckets.
 inline constexpr size_t kRateTableSize = 4096;

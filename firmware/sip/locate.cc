@@ -84,8 +84,7 @@ Result<void> Locator::Start(Location& location, const Uri& uri) {
     location.step = Location::Step::kNaptr;
   }
   location.query.context = &location;
-  location.query.done = [](net::DnsQuery& query,
-                           Result<std::span<const net::DnsRecord>> records) {
+  location.query.done = [](net::DnsQuery& query, Result<std::span<const net::DnsRecord>> records) {
     auto& self = *static_cast<Location*>(query.context);
     self.asking = false;
     self.locator->OnAnswer(self, records.ok() ? *records : std::span<const net::DnsRecord>());
@@ -107,13 +106,26 @@ Result<void> Locator::AskStep(Location& location) {
   ByteWriter name(text);
   net::DnsType type = net::DnsType::kSrv;
   switch (location.step) {
-    case Step::kNaptr: type = net::DnsType::kNaptr; break;
-    case Step::kSrvUdp: name.Text("_sip._udp."); break;
-    case Step::kSrvTcp: name.Text("_sip._tcp."); break;
-    case Step::kSrvTls: name.Text("_sips._tcp."); break;
-    case Step::kSrvNamed: break;
-    case Step::kAddress4: type = net::DnsType::kA; break;
-    case Step::kAddress6: type = net::DnsType::kAaaa; break;
+    case Step::kNaptr:
+      type = net::DnsType::kNaptr;
+      break;
+    case Step::kSrvUdp:
+      name.Text("_sip._udp.");
+      break;
+    case Step::kSrvTcp:
+      name.Text("_sip._tcp.");
+      break;
+    case Step::kSrvTls:
+      name.Text("_sips._tcp.");
+      break;
+    case Step::kSrvNamed:
+      break;
+    case Step::kAddress4:
+      type = net::DnsType::kA;
+      break;
+    case Step::kAddress6:
+      type = net::DnsType::kAaaa;
+      break;
   }
   const bool address = type == net::DnsType::kA || type == net::DnsType::kAaaa;
   name.Text(address ? location.servers[location.server_next].name.view() : location.name.view());
@@ -126,13 +138,19 @@ Result<void> Locator::AskStep(Location& location) {
 void Locator::OnAnswer(Location& location, std::span<const net::DnsRecord> records) {
   using Step = Location::Step;
   switch (location.step) {
-    case Step::kNaptr: TakeNaptr(location, records); break;
+    case Step::kNaptr:
+      TakeNaptr(location, records);
+      break;
     case Step::kSrvUdp:
     case Step::kSrvTcp:
     case Step::kSrvTls:
-    case Step::kSrvNamed: TakeSrv(location, records); break;
+    case Step::kSrvNamed:
+      TakeSrv(location, records);
+      break;
     case Step::kAddress4:
-    case Step::kAddress6: TakeAddresses(location, records); break;
+    case Step::kAddress6:
+      TakeAddresses(location, records);
+      break;
   }
   Advance(location);
 }
@@ -141,9 +159,9 @@ void Locator::OnAnswer(Location& location, std::span<const net::DnsRecord> recor
 void Locator::Advance(Location& location) {
   using Step = Location::Step;
   while (true) {
-    const bool finished = location.hop_count == kEndpointMax ||
-                          (location.step >= Step::kAddress4 &&
-                           location.server_next == location.server_count);
+    const bool finished =
+        location.hop_count == kEndpointMax ||
+        (location.step >= Step::kAddress4 && location.server_next == location.server_count);
     const bool skip =
         !finished && ((location.step == Step::kAddress4 && !HasFamily(net::IpFamily::kIpv4)) ||
                       (location.step == Step::kAddress6 && !HasFamily(net::IpFamily::kIpv6)));
@@ -171,14 +189,12 @@ void Locator::TakeNaptr(Location& location, std::span<const net::DnsRecord> reco
   TransportKind transport = TransportKind::kUdp;
   for (const net::DnsRecord& record : records) {
     for (const Service& service : kServices) {
-      const bool usable = record.type == net::DnsType::kNaptr &&
-                          EqualsNoCase(record.flags, "s") &&
+      const bool usable = record.type == net::DnsType::kNaptr && EqualsNoCase(record.flags, "s") &&
                           EqualsNoCase(record.service, service.name) &&
                           HasTransport(service.transport) &&
                           (!location.is_secure || service.transport == TransportKind::kTls);
-      const bool better =
-          best == nullptr || record.priority < best->priority ||
-          (record.priority == best->priority && record.weight < best->weight);
+      const bool better = best == nullptr || record.priority < best->priority ||
+                          (record.priority == best->priority && record.weight < best->weight);
       if (usable && better) {
         best = &record;
         transport = service.transport;

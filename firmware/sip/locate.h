@@ -1,6 +1,6 @@
-// Locating SIP servers (RFC 3263): from a URI to a list of transports and addresses to try in order.
-// NAPTR, SRV with priority and weight, A and AAAA, over net::Resolver; addresses in URIs need no
-// question at all.
+// Locating SIP servers (RFC 3263): from a URI to a list of transports and addresses to try in
+// order. NAPTR, SRV with priority and weight, A and AAAA, over net::Resolver; addresses in URIs
+// need no question at all.
 #pragma once
 
 #include <array>
@@ -24,10 +24,10 @@ class Locator;
 struct Location {
   std::array<Hop, kEndpointMax> hops;
   uint32_t hop_count = 0;
-  uint32_t hop_next = 0;         // the user's place in the list
+  uint32_t hop_next = 0;  // the user's place in the list
   void (*done)(Location& location) = nullptr;
   void* context = nullptr;
-  Buffer* held = nullptr;        // the user's
+  Buffer* held = nullptr;  // the user's
 
   // The locator's own.
   enum class Step : uint8_t { kNaptr, kSrvUdp, kSrvTcp, kSrvTls, kSrvNamed, kAddress4, kAddress6 };

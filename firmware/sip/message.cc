@@ -12,31 +12,59 @@ struct KnownHeader {
 
 // Sorted by length; kLengthStart says where each length begins.
 constexpr KnownHeader kKnownHeaders[] = {
-    {"v", HeaderId::kVia}, {"f", HeaderId::kFrom}, {"t", HeaderId::kTo}, {"i", HeaderId::kCallId},
-    {"m", HeaderId::kContact}, {"l", HeaderId::kContentLength}, {"c", HeaderId::kContentType},
-    {"e", HeaderId::kContentEncoding}, {"k", HeaderId::kSupported}, {"s", HeaderId::kSubject},
-    {"o", HeaderId::kEvent}, {"u", HeaderId::kAllowEvents}, {"r", HeaderId::kReferTo},
-    {"b", HeaderId::kReferredBy}, {"x", HeaderId::kSessionExpires},
+    {"v", HeaderId::kVia},
+    {"f", HeaderId::kFrom},
+    {"t", HeaderId::kTo},
+    {"i", HeaderId::kCallId},
+    {"m", HeaderId::kContact},
+    {"l", HeaderId::kContentLength},
+    {"c", HeaderId::kContentType},
+    {"e", HeaderId::kContentEncoding},
+    {"k", HeaderId::kSupported},
+    {"s", HeaderId::kSubject},
+    {"o", HeaderId::kEvent},
+    {"u", HeaderId::kAllowEvents},
+    {"r", HeaderId::kReferTo},
+    {"b", HeaderId::kReferredBy},
+    {"x", HeaderId::kSessionExpires},
     {"to", HeaderId::kTo},
     {"via", HeaderId::kVia},
-    {"from", HeaderId::kFrom}, {"cseq", HeaderId::kCseq}, {"path", HeaderId::kPath},
-    {"date", HeaderId::kDate}, {"rseq", HeaderId::kRseq}, {"rack", HeaderId::kRack},
-    {"route", HeaderId::kRoute}, {"allow", HeaderId::kAllow}, {"event", HeaderId::kEvent},
-    {"accept", HeaderId::kAccept}, {"server", HeaderId::kServer}, {"min-se", HeaderId::kMinSe},
+    {"from", HeaderId::kFrom},
+    {"cseq", HeaderId::kCseq},
+    {"path", HeaderId::kPath},
+    {"date", HeaderId::kDate},
+    {"rseq", HeaderId::kRseq},
+    {"rack", HeaderId::kRack},
+    {"route", HeaderId::kRoute},
+    {"allow", HeaderId::kAllow},
+    {"event", HeaderId::kEvent},
+    {"accept", HeaderId::kAccept},
+    {"server", HeaderId::kServer},
+    {"min-se", HeaderId::kMinSe},
     {"reason", HeaderId::kReason},
-    {"call-id", HeaderId::kCallId}, {"contact", HeaderId::kContact},
-    {"expires", HeaderId::kExpires}, {"require", HeaderId::kRequire},
-    {"subject", HeaderId::kSubject}, {"privacy", HeaderId::kPrivacy},
+    {"call-id", HeaderId::kCallId},
+    {"contact", HeaderId::kContact},
+    {"expires", HeaderId::kExpires},
+    {"require", HeaderId::kRequire},
+    {"subject", HeaderId::kSubject},
+    {"privacy", HeaderId::kPrivacy},
     {"warning", HeaderId::kWarning},
-    {"refer-to", HeaderId::kReferTo}, {"replaces", HeaderId::kReplaces},
-    {"supported", HeaderId::kSupported}, {"timestamp", HeaderId::kTimestamp},
+    {"refer-to", HeaderId::kReferTo},
+    {"replaces", HeaderId::kReplaces},
+    {"supported", HeaderId::kSupported},
+    {"timestamp", HeaderId::kTimestamp},
     {"user-agent", HeaderId::kUserAgent},
-    {"unsupported", HeaderId::kUnsupported}, {"min-expires", HeaderId::kMinExpires},
-    {"retry-after", HeaderId::kRetryAfter}, {"referred-by", HeaderId::kReferredBy},
+    {"unsupported", HeaderId::kUnsupported},
+    {"min-expires", HeaderId::kMinExpires},
+    {"retry-after", HeaderId::kRetryAfter},
+    {"referred-by", HeaderId::kReferredBy},
     {"max-breadth", HeaderId::kMaxBreadth},
-    {"max-forwards", HeaderId::kMaxForwards}, {"content-type", HeaderId::kContentType},
-    {"record-route", HeaderId::kRecordRoute}, {"allow-events", HeaderId::kAllowEvents},
-    {"authorization", HeaderId::kAuthorization}, {"proxy-require", HeaderId::kProxyRequire},
+    {"max-forwards", HeaderId::kMaxForwards},
+    {"content-type", HeaderId::kContentType},
+    {"record-route", HeaderId::kRecordRoute},
+    {"allow-events", HeaderId::kAllowEvents},
+    {"authorization", HeaderId::kAuthorization},
+    {"proxy-require", HeaderId::kProxyRequire},
     {"service-route", HeaderId::kServiceRoute},
     {"content-length", HeaderId::kContentLength},
     {"session-expires", HeaderId::kSessionExpires},
@@ -63,14 +91,33 @@ constexpr std::array<uint8_t, kKnownLengthMax + 2> MakeLengthStart() {
   return start;
 }
 constexpr auto kLengthStart = MakeLengthStart();
+
+// The first eight characters in one word, letters folded: bit 0x20 is set in every other character
+// that a known name has, and no two token characters become the same letter.
+constexpr uint64_t FoldedHead(std::string_view name) {
+  uint64_t word = 0;
+  const size_t size = name.size() < 8 ? name.size() : 8;
+  for (size_t i = 0; i < size; ++i) {
+    word |= static_cast<uint64_t>(static_cast<uint8_t>(name[i] | 0x20)) << (8 * i);
+  }
+  return word;
+}
+constexpr std::array<uint64_t, kKnownHeaderCount> MakeKnownHeads() {
+  std::array<uint64_t, kKnownHeaderCount> heads = {};
+  for (size_t i = 0; i < kKnownHeaderCount; ++i) {
+    heads[i] = FoldedHead(kKnownHeaders[i].name);
+  }
+  return heads;
+}
+constexpr auto kKnownHeads = MakeKnownHeads();
 static_assert(kLengthStart[kKnownLengthMax + 1] == kKnownHeaderCount, "sorted by length");
 
 constexpr std::string_view kMethodNames[kMethodCount] = {
-    "INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "OPTIONS", "MESSAGE", "INFO", "PRACK", "UPDATE",
-    "SUBSCRIBE", "NOTIFY", "PUBLISH", "REFER", ""};
+    "INVITE", "ACK",    "BYE",       "CANCEL", "REGISTER", "OPTIONS", "MESSAGE", "INFO",
+    "PRACK",  "UPDATE", "SUBSCRIBE", "NOTIFY", "PUBLISH",  "REFER",   ""};
 
 // The first control character (below 0x20) at or after `at`, eight bytes at a time.
-size_t FindControl(std::span<const uint8_t> data, size_t at) {
+inline size_t FindControl(std::span<const uint8_t> data, size_t at) {
   static_assert(std::endian::native == std::endian::little);
   while (data.size() - at >= 8) {
     uint64_t word;
@@ -120,14 +167,34 @@ Method MethodOf(std::string_view text) {
 
 std::string_view MethodName(Method method) { return kMethodNames[static_cast<size_t>(method)]; }
 
+namespace {
+
+// As FoldedHead, in two loads where the name is long enough.
+uint64_t LoadFoldedHead(std::string_view name) {
+  if (name.size() < 4) {
+    return FoldedHead(name);
+  }
+  const size_t size = name.size() < 8 ? name.size() : 8;
+  uint32_t low;
+  uint32_t high;
+  std::memcpy(&low, name.data(), 4);
+  std::memcpy(&high, name.data() + size - 4, 4);
+  const uint64_t word = low | static_cast<uint64_t>(high) << (8 * (size - 4));
+  const uint64_t fold = 0x2020202020202020u >> (8 * (8 - size));
+  return word | fold;
+}
+
+}  // namespace
+
 HeaderId HeaderIdOf(std::string_view name) {
   if (name.empty() || name.size() > kKnownLengthMax) {
     return HeaderId::kOther;
   }
-  const char first = Lower(name[0]);
+  const uint64_t head = LoadFoldedHead(name);
   for (size_t i = kLengthStart[name.size()]; i < kLengthStart[name.size() + 1]; ++i) {
     const KnownHeader& known = kKnownHeaders[i];
-    if (known.name[0] == first && EqualsNoCase(known.name, name)) {
+    if (kKnownHeads[i] == head &&
+        (name.size() <= 8 || EqualsNoCase(known.name.substr(8), name.substr(8)))) {
       return known.id;
     }
   }
@@ -396,8 +463,9 @@ CheckResult Message::CheckSingles() {
       return Bad("Repeated Header Field");
     }
   }
-  constexpr HeaderId kOnce[] = {HeaderId::kMaxForwards, HeaderId::kContentType, HeaderId::kExpires,
-                                HeaderId::kEvent, HeaderId::kDate, HeaderId::kMaxBreadth};
+  constexpr HeaderId kOnce[] = {HeaderId::kMaxForwards, HeaderId::kContentType,
+                                HeaderId::kExpires,     HeaderId::kEvent,
+                                HeaderId::kDate,        HeaderId::kMaxBreadth};
   for (const HeaderId id : kOnce) {
     const HeaderField* field = First(id);
     if (field != nullptr && field->next_same != 0) {
@@ -461,8 +529,8 @@ CheckResult Message::CheckIdentity() {
 CheckResult Message::CheckCseq() {
   Scanner scanner(ValueOf(HeaderId::kCseq));
   const auto number = ParseNumber(scanner.Run(kDigit), kCseqMax);
-  const bool spaced = scanner.offset() == 0 || Is(scanner.rest().empty() ? 'x' : scanner.rest()[0],
-                                                  kLws);
+  const bool spaced =
+      scanner.offset() == 0 || Is(scanner.rest().empty() ? 'x' : scanner.rest()[0], kLws);
   const std::string_view method = scanner.Run(kToken);
   if (!number || !spaced || method.empty() || !scanner.at_end()) {
     return Bad("Bad CSeq");
@@ -625,8 +693,8 @@ Result<NameAddr> ParseNameAddr(Scanner& scanner) {
   scanner.SkipLws();
   const size_t start = scanner.offset();
   const std::string_view whole = scanner.rest();
-  if (whole.starts_with("*") && (TrimLws(whole.substr(1)).empty() ||
-                                 TrimLws(whole.substr(1))[0] == ',')) {
+  if (whole.starts_with("*") &&
+      (TrimLws(whole.substr(1)).empty() || TrimLws(whole.substr(1))[0] == ',')) {
     scanner.Skip(1);
     out.is_star = true;
     out.text = whole.substr(0, 1);
@@ -644,6 +712,9 @@ Result<NameAddr> ParseNameAddr(Scanner& scanner) {
   size_t count = 0;
   Next next;
   while ((next = NextParam(scanner, param)) == Next::kItem) {
+    if (out.tag_text.empty() && EqualsNoCase(param.name, "tag")) {
+      out.tag_text = param.value;
+    }
     if (++count > kParamCountMax) {
       return Error(ErrorCode::kTooLarge, "parameters");
     }

@@ -21,21 +21,76 @@
 namespace gh::sip {
 
 enum class Method : uint8_t {
-  kInvite, kAck, kBye, kCancel, kRegister, kOptions, kMessage, kInfo, kPrack, kUpdate, kSubscribe,
-  kNotify, kPublish, kRefer, kOther,
+  kInvite,
+  kAck,
+  kBye,
+  kCancel,
+  kRegister,
+  kOptions,
+  kMessage,
+  kInfo,
+  kPrack,
+  kUpdate,
+  kSubscribe,
+  kNotify,
+  kPublish,
+  kRefer,
+  kOther,
 };
 inline constexpr size_t kMethodCount = static_cast<size_t>(Method::kOther) + 1;
 Method MethodOf(std::string_view text);  // case-sensitive, RFC 3261 7.1
 std::string_view MethodName(Method method);
 
 enum class HeaderId : uint8_t {
-  kOther, kVia, kFrom, kTo, kCallId, kCseq, kMaxForwards, kContact, kRoute, kRecordRoute, kPath,
-  kContentLength, kContentType, kContentEncoding, kExpires, kMinExpires, kAuthorization,
-  kProxyAuthorization, kWwwAuthenticate, kProxyAuthenticate, kRequire, kProxyRequire, kSupported,
-  kUnsupported, kAllow, kAccept, kEvent, kDate, kRetryAfter, kTimestamp, kUserAgent, kServer,
-  kSubject, kReferTo, kReferredBy, kAllowEvents, kMaxBreadth, kSessionExpires, kMinSe,
-  kPAssertedIdentity, kPPreferredIdentity, kPrivacy, kServiceRoute, kReason, kReplaces, kRseq,
-  kRack, kWarning, kCount,
+  kOther,
+  kVia,
+  kFrom,
+  kTo,
+  kCallId,
+  kCseq,
+  kMaxForwards,
+  kContact,
+  kRoute,
+  kRecordRoute,
+  kPath,
+  kContentLength,
+  kContentType,
+  kContentEncoding,
+  kExpires,
+  kMinExpires,
+  kAuthorization,
+  kProxyAuthorization,
+  kWwwAuthenticate,
+  kProxyAuthenticate,
+  kRequire,
+  kProxyRequire,
+  kSupported,
+  kUnsupported,
+  kAllow,
+  kAccept,
+  kEvent,
+  kDate,
+  kRetryAfter,
+  kTimestamp,
+  kUserAgent,
+  kServer,
+  kSubject,
+  kReferTo,
+  kReferredBy,
+  kAllowEvents,
+  kMaxBreadth,
+  kSessionExpires,
+  kMinSe,
+  kPAssertedIdentity,
+  kPPreferredIdentity,
+  kPrivacy,
+  kServiceRoute,
+  kReason,
+  kReplaces,
+  kRseq,
+  kRack,
+  kWarning,
+  kCount,
 };
 inline constexpr size_t kHeaderIdCount = static_cast<size_t>(HeaderId::kCount);
 
@@ -50,28 +105,26 @@ struct HeaderField {
 };
 
 struct Via {
-  std::string_view transport;   // "UDP"
-  std::string_view host;        // brackets kept
-  uint16_t port = 0;            // 0: none given
-  std::string_view params;      // from the first ';', may be empty
-  std::string_view branch;      // empty: none
-  std::string_view text;        // the whole value
+  std::string_view transport;  // "UDP"
+  std::string_view host;       // brackets kept
+  uint16_t port = 0;           // 0: none given
+  std::string_view params;     // from the first ';', may be empty
+  std::string_view branch;     // empty: none
+  std::string_view text;       // the whole value
   bool has_rport = false;
   bool is_rfc3261() const { return branch.size() > 7 && branch.starts_with("z9hG4bK"); }
 };
 
 struct NameAddr {
-  std::string_view display;   // as written, quotes kept
+  std::string_view display;  // as written, quotes kept
   std::string_view uri_text;
   Uri uri;
-  std::string_view params;    // header parameters, from the first ';'
-  std::string_view text;      // the whole value
-  bool is_star = false;       // Contact: *
+  std::string_view params;  // header parameters, from the first ';'
+  std::string_view text;    // the whole value
+  bool is_star = false;     // Contact: *
   bool bracketed = false;
-  std::string_view tag() const {
-    const auto found = FindParam(params, "tag");
-    return found ? found->value : std::string_view();
-  }
+  std::string_view tag_text;  // of a tag parameter
+  std::string_view tag() const { return tag_text; }
 };
 
 enum class Verdict : uint8_t { kGood, kReject, kDrop };
@@ -92,10 +145,10 @@ class Message {
   CheckResult Check(bool is_datagram);
 
   bool is_request() const { return is_request_; }
-  Method method() const { return method_; }           // of a response: its CSeq's
+  Method method() const { return method_; }  // of a response: its CSeq's
   std::string_view method_text() const { return method_text_; }
   std::string_view uri_text() const { return uri_text_; }
-  const Uri& uri() const { return uri_; }              // request URI, after Check
+  const Uri& uri() const { return uri_; }  // request URI, after Check
   uint16_t status() const { return status_; }
   std::string_view reason() const { return reason_; }
   std::string_view start_line() const { return View(0, start_line_size_); }
@@ -132,7 +185,9 @@ class Message {
     const HeaderField* field = First(id);
     return field == nullptr ? std::string_view() : Value(*field);
   }
-  std::string_view Name(const HeaderField& field) const { return View(field.line, field.name_size); }
+  std::string_view Name(const HeaderField& field) const {
+    return View(field.line, field.name_size);
+  }
   // The whole line(s) with the final CRLF.
   std::string_view Line(const HeaderField& field) const {
     return View(field.line, static_cast<size_t>(field.value) + field.value_size + 2 - field.line);

@@ -12,7 +12,7 @@
 namespace gh::sip {
 
 struct RegistrationEvent {
-  std::string_view user;     // unescaped
+  std::string_view user;  // unescaped
   std::string_view domain;
   std::string_view contact;  // URI
   net::Endpoint source;
@@ -21,19 +21,37 @@ struct RegistrationEvent {
 };
 
 enum class RefusalReason : uint8_t {
-  kMalformed, kUnauthenticated, kBadCredentials, kStaleNonce, kForbiddenSender, kForbiddenRelay,
-  kUnknownDomain, kUnknownUser, kNotRegistered, kLoop, kTooManyHops, kExtension, kScheme,
-  kMethod, kTooBrief, kTooManyContacts, kOverload, kRateLimited, kMerged, kUnreachable, kCseq,
+  kMalformed,
+  kUnauthenticated,
+  kBadCredentials,
+  kStaleNonce,
+  kForbiddenSender,
+  kForbiddenRelay,
+  kUnknownDomain,
+  kUnknownUser,
+  kNotRegistered,
+  kLoop,
+  kTooManyHops,
+  kExtension,
+  kScheme,
+  kMethod,
+  kTooBrief,
+  kTooManyContacts,
+  kOverload,
+  kRateLimited,
+  kMerged,
+  kUnreachable,
+  kCseq,
 };
 std::string_view RefusalReasonName(RefusalReason reason);  // "bad-credentials"
 
 struct RefusalEvent {
   RefusalReason reason = RefusalReason::kMalformed;
-  uint16_t status = 0;        // 0: dropped without a reply
+  uint16_t status = 0;  // 0: dropped without a reply
   std::string_view method;
-  std::string_view from;      // URI, may be empty
+  std::string_view from;  // URI, may be empty
   std::string_view to;
-  std::string_view user;      // of the credentials, may be empty
+  std::string_view user;  // of the credentials, may be empty
   std::string_view detail;
   net::Endpoint source;
   TransportKind transport = TransportKind::kUdp;
@@ -43,13 +61,13 @@ enum class CallEnd : uint8_t { kByCaller, kByCallee, kTimeout, kDisconnected };
 std::string_view CallEndName(CallEnd end);
 
 struct CallEvent {
-  uint64_t id = 0;            // of the call table, for correlation
-  std::string_view caller;    // URI
+  uint64_t id = 0;          // of the call table, for correlation
+  std::string_view caller;  // URI
   std::string_view callee;
-  std::string_view call_id;   // may be cut
+  std::string_view call_id;  // may be cut
   net::Endpoint caller_address;
   net::Endpoint callee_address;
-  Duration duration;          // from answer to end; 0 at the start
+  Duration duration;  // from answer to end; 0 at the start
   CallEnd end = CallEnd::kByCaller;
 };
 

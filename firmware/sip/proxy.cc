@@ -7,14 +7,14 @@ namespace gh::sip {
 struct Proxy::Branch {
   Context* context = nullptr;
   ClientTransaction* client = nullptr;
-  Location* location = nullptr;   // while searching, and its hops afterwards
-  Hop hop;                        // where it went last
+  Location* location = nullptr;  // while searching, and its hops afterwards
+  Hop hop;                       // where it went last
   uint32_t breadth = 0;
   uint8_t target = 0;
   bool pending = false;
-  bool answered = false;          // any response came: no other address is tried
+  bool answered = false;  // any response came: no other address is tried
   bool is_cancelled = false;
-  bool switched_to_tcp = false;   // because of its size; UDP is tried when that fails
+  bool switched_to_tcp = false;  // because of its size; UDP is tried when that fails
 };
 
 struct Proxy::Context {
@@ -24,7 +24,7 @@ struct Proxy::Context {
   net::Endpoint source;
   Method method = Method::kOther;
   Buffer* texts = nullptr;
-  Buffer* best = nullptr;         // ready to be sent up; null: made locally from best_status
+  Buffer* best = nullptr;  // ready to be sent up; null: made locally from best_status
   uint64_t loop = 0;
   uint32_t breadth = 0;
   uint16_t best_status = 0;
@@ -34,7 +34,7 @@ struct Proxy::Context {
   bool final_sent = false;
   bool is_cancelled = false;
   bool is_initial_invite = false;
-  bool is_starting = false;       // branches are being started: Advance waits
+  bool is_starting = false;  // branches are being started: Advance waits
   std::array<Target, kTargetMax> targets;
   std::array<Branch, kTargetMax> branches;
 
@@ -314,8 +314,8 @@ Result<void> Proxy::Send(Branch& branch, const Flow& flow, const Message& reques
   spec.record_route = core_.config.record_route && makes_dialog && request.to_tag().empty();
   spec.token.caller_tag = CallerTagHash(core_, request.from_tag());
   spec.token.caller = {request.via_count() == 1, spec.source.transport, spec.source.remote};
-  spec.token.callee = {target.has_flow && target.path_size == 0 && !plan.has_next,
-                       flow.transport, flow.remote};
+  spec.token.callee = {target.has_flow && target.path_size == 0 && !plan.has_next, flow.transport,
+                       flow.remote};
   const bool forks = context.target_count > 1 || request.Has(HeaderId::kMaxBreadth);
   spec.breadth = forks ? branch.breadth : 0;
   ByteWriter out(core_.scratch);
@@ -393,8 +393,8 @@ void Proxy::OnFinal(Context& context, Branch& branch, const Message& response) {
   if (status < 300) {
     // The first final response to anything; to INVITE also every other 2xx.
     ServerTransaction* server = transactions_.ResolveServer(context.server_handle);
-    const bool open = !context.final_sent ||
-                      (server != nullptr && server->state == ServerState::kAccepted);
+    const bool open =
+        !context.final_sent || (server != nullptr && server->state == ServerState::kAccepted);
     if (open && server != nullptr) {
       Relay(*server, response);
     }
@@ -503,11 +503,19 @@ uint32_t Rank(uint16_t status) {
   }
   const uint32_t rank = status / 100u * 10;
   switch (status) {
-    case 401: case 407: return rank;
-    case 415: case 420: case 484: return rank + 1;
-    case 408: return rank + 5;
-    case 503: return rank + 6;
-    default: return rank + 3;
+    case 401:
+    case 407:
+      return rank;
+    case 415:
+    case 420:
+    case 484:
+      return rank + 1;
+    case 408:
+      return rank + 5;
+    case 503:
+      return rank + 6;
+    default:
+      return rank + 3;
   }
 }
 
@@ -588,8 +596,7 @@ void Proxy::SendBest(Context& context) {
     Parse(server, request);
     NoteFailure(request.message, context, status);
   }
-  const bool silent =
-      status == 408 && context.method != Method::kInvite && context.best == nullptr;
+  const bool silent = status == 408 && context.method != Method::kInvite && context.best == nullptr;
   if (context.best != nullptr) {
     transactions_.Respond(server, status, context.best->bytes());
   } else if (!silent) {

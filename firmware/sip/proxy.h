@@ -5,8 +5,8 @@
 // transaction keeps the request; what a later branch needs is parsed from there again. Responses
 // after the end (2xx sent again) go straight to the server transaction by its handle.
 //
-// Faults: pools that run out turn into 503 for that branch or request; lost targets into 408, or 500
-// when unreachable (a 503 is not passed on: 16.7 6).
+// Faults: pools that run out turn into 503 for that branch or request; lost targets into 408, or
+// 500 when unreachable (a 503 is not passed on: 16.7 6).
 #pragma once
 
 #include <array>
@@ -47,8 +47,8 @@ class Proxy final : private TransactionUser {
   void Start(Context& context, const Message& request, const RoutePlan& plan);
 
   // ACK to a 2xx: forwarded without a transaction (16.11 and 17.1.1.3).
-  void ForwardAck(const Message& ack, const Flow& flow, const RoutePlan& plan,
-                  std::string_view uri, const Flow* target);
+  void ForwardAck(const Message& ack, const Flow& flow, const RoutePlan& plan, std::string_view uri,
+                  const Flow* target);
   // The client gave the request up.
   void Cancel(ServerTransaction& server);
 
@@ -75,13 +75,12 @@ class Proxy final : private TransactionUser {
   bool Parse(ServerTransaction& server, Request& out) const;
   Flow SourceOf(const ServerTransaction& server) const;
   void StartGroup(Context& context, const Message& request, const RoutePlan& plan);
-  void StartBranch(Context& context, Branch& branch, const Message& request,
-                   const RoutePlan& plan);
+  void StartBranch(Context& context, Branch& branch, const Message& request, const RoutePlan& plan);
   bool NextUri(const Context& context, const Branch& branch, const RoutePlan& plan, Uri& out) const;
   bool ToHop(Branch& branch, const Hop& hop, const Message& request, const RoutePlan& plan);
   bool Launch(Branch& branch, const Flow& flow, const Message& request, const RoutePlan& plan);
-  Result<void> Send(Branch& branch, const Flow& flow, const Message& request,
-                    const RoutePlan& plan, bool may_switch);
+  Result<void> Send(Branch& branch, const Flow& flow, const Message& request, const RoutePlan& plan,
+                    bool may_switch);
   void OnLocated(Branch& branch);
   bool TryNextHop(Branch& branch);
   static void OnAckLocated(Location& location);

@@ -1,7 +1,7 @@
 // Token buckets per source address for replies to senders who proved nothing: bounds what a spoofed
-// source can be made to receive. A fixed direct-mapped table; sources that collide share a bucket, so
-// nothing grows. Proving oneself gives the token back: phones that answer their challenge never run
-// out.
+// source can be made to receive. A fixed direct-mapped table; sources that collide share a bucket,
+// so nothing grows. Proving oneself gives the token back: phones that answer their challenge never
+// run out.
 #pragma once
 
 #include <algorithm>
@@ -26,9 +26,9 @@ class RateLimit {
     if (!slot.used) {
       slot = {now_ms, int64_t{config.unproven_replies_burst} * 1000, true};
     }
-    slot.milli_tokens = std::min(slot.milli_tokens + (now_ms - slot.filled_ms) *
-                                                         config.unproven_replies_per_s,
-                                 int64_t{config.unproven_replies_burst} * 1000);
+    slot.milli_tokens =
+        std::min(slot.milli_tokens + (now_ms - slot.filled_ms) * config.unproven_replies_per_s,
+                 int64_t{config.unproven_replies_burst} * 1000);
     slot.filled_ms = now_ms;
     if (slot.milli_tokens < 1000) {
       ++core_.statistics.rate_limited;

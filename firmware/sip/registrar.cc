@@ -81,8 +81,7 @@ RegisterOutcome Registrar::ReadContact(const Message& request, const NameAddr& a
   return kDone;
 }
 
-RegisterOutcome Registrar::ReadContacts(const Message& request, WantedList& wanted,
-                                        size_t& count) {
+RegisterOutcome Registrar::ReadContacts(const Message& request, WantedList& wanted, size_t& count) {
   AddressList list(request, HeaderId::kContact);
   NameAddr address;
   while (list.NextItem(address) == Next::kItem) {
@@ -227,9 +226,9 @@ RegisterOutcome Registrar::Process(const Message& request, const Flow& flow,
                                    std::string_view user_name, uint8_t domain, ByteWriter& extra) {
   ++core_.statistics.registers;
   auto* user = const_cast<RegisteredUser*>(Find(user_name, domain));
-  const Order order{core_.Hash(kHashCallId).Add(request.call_id()).Value(), request.cseq(),
-                    static_cast<uint32_t>(
-                        core_.Hash(kHashCallId).Add(request.via().branch).Value())};
+  const Order order{
+      core_.Hash(kHashCallId).Add(request.call_id()).Value(), request.cseq(),
+      static_cast<uint32_t>(core_.Hash(kHashCallId).Add(request.via().branch).Value())};
   NameAddr first;
   AddressList list(request, HeaderId::kContact);
   const bool any = list.NextItem(first) == sip::Next::kItem;
@@ -248,7 +247,8 @@ RegisterOutcome Registrar::Process(const Message& request, const Flow& flow,
     size_t path_size = 0;
     outcome = ReadContacts(request, wanted, count);
     outcome = outcome.status == 200 ? ReadPath(request, path, path_size) : outcome;
-    outcome = outcome.status == 200 ? Plan(user, {wanted.data(), count}, order, path_size) : outcome;
+    outcome =
+        outcome.status == 200 ? Plan(user, {wanted.data(), count}, order, path_size) : outcome;
     if (outcome.status == 423) {
       extra.Text("Min-Expires: ");
       extra.Decimal(core_.config.expires_min_s);
@@ -442,8 +442,8 @@ bool Registrar::Next(uint32_t& cursor, RegistrationInfo& out) {
 }
 
 uint32_t Registrar::RemoveUser(std::string_view name, std::string_view domain) {
-  RegisteredUser* user = table_.Find(
-      UserHash(name, domain), [&](const RegisteredUser& u) { return u.view() == name; });
+  RegisteredUser* user = table_.Find(UserHash(name, domain),
+                                     [&](const RegisteredUser& u) { return u.view() == name; });
   uint32_t count = 0;
   while (user != nullptr && user->first != nullptr) {
     core_.observer.OnUnregistered(EventOf(*user->first));

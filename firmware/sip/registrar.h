@@ -27,15 +27,15 @@ class Registrar;
 struct Binding {
   Timer expiry;
   RegisteredUser* user = nullptr;
-  Binding* next = nullptr;          // of the same user, most recent first
+  Binding* next = nullptr;  // of the same user, most recent first
   BindingOverflow* overflow = nullptr;
-  Flow flow;                        // where the REGISTER came from
-  uint64_t call_id = 0;             // keyed hash
+  Flow flow;             // where the REGISTER came from
+  uint64_t call_id = 0;  // keyed hash
   uint32_t cseq = 0;
-  uint32_t branch = 0;              // keyed hash, tells a retransmission from a merged request
+  uint32_t branch = 0;  // keyed hash, tells a retransmission from a merged request
   uint32_t expires_s = 0;
-  uint32_t reg_id = 0;              // RFC 5626; 0: none
-  uint16_t q = 1000;                // thousandths
+  uint32_t reg_id = 0;  // RFC 5626; 0: none
+  uint16_t q = 1000;    // thousandths
   uint16_t contact_size = 0;
   uint16_t path_size = 0;
   uint16_t instance_size = 0;

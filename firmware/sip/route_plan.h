@@ -1,6 +1,6 @@
-// Route processing (RFC 3261 16.4): which Routes are ours and go, what the Request-URI really is, and
-// which Route is next. A pure function of the request and the configuration, so it can be done again
-// when a branch starts later.
+// Route processing (RFC 3261 16.4): which Routes are ours and go, what the Request-URI really is,
+// and which Route is next. A pure function of the request and the configuration, so it can be done
+// again when a branch starts later.
 #pragma once
 
 #include <optional>
@@ -16,7 +16,7 @@ struct RoutePlan {
   size_t skip = 0;         // Routes at the front that are ours
   bool drop_last = false;  // a strict router's: the last Route became the Request-URI
   bool has_next = false;
-  NameAddr next;           // the first Route that is left
+  NameAddr next;  // the first Route that is left
   std::optional<DialogToken> token;
   bool is_in_dialog() const { return token.has_value(); }
 };

@@ -71,13 +71,9 @@ int NextUnescaped(std::string_view text, size_t& at) {
 
 bool AllAreOrEscaped(std::string_view text, uint16_t classes) {
   for (size_t at = 0; at < text.size();) {
-    if (text[at] == '%') {
-      if (NextUnescaped(text, at) < 0) {
-        return false;
-      }
-      continue;
-    }
-    if (!Is(text[at++], classes)) {
+    if (Is(text[at], classes)) {
+      ++at;
+    } else if (text[at] != '%' || NextUnescaped(text, at) < 0) {
       return false;
     }
   }

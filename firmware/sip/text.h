@@ -11,18 +11,18 @@
 namespace gh::sip {
 
 enum CharClass : uint16_t {
-  kToken = 1,         // alphanum / "-.!%*_+`'~"
+  kToken = 1,  // alphanum / "-.!%*_+`'~"
   kDigit = 2,
   kHexDigit = 4,
   kAlpha = 8,
-  kLws = 16,          // SP HTAB, and CR LF as they occur inside a folded value
-  kUserChar = 32,     // unreserved / user-unreserved (no escape)
+  kLws = 16,       // SP HTAB, and CR LF as they occur inside a folded value
+  kUserChar = 32,  // unreserved / user-unreserved (no escape)
   kPasswordChar = 64,
   kUriParamChar = 128,
-  kHostChar = 256,    // alphanum "-" "." ("_" tolerated)
+  kHostChar = 256,  // alphanum "-" "." ("_" tolerated)
   kUriHeaderChar = 512,
-  kWordChar = 1024,   // "word" of Call-ID, and "@"
-  kOpaqueChar = 2048, // what an unknown scheme may hold
+  kWordChar = 1024,    // "word" of Call-ID, and "@"
+  kOpaqueChar = 2048,  // what an unknown scheme may hold
 };
 
 constexpr std::array<uint16_t, 256> MakeCharTable() {
@@ -71,7 +71,7 @@ constexpr bool EqualsNoCase(std::string_view a, std::string_view b) {
     return false;
   }
   for (size_t i = 0; i < a.size(); ++i) {
-    if (Lower(a[i]) != Lower(b[i])) {
+    if (a[i] != b[i] && Lower(a[i]) != Lower(b[i])) {
       return false;
     }
   }

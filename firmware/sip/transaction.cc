@@ -98,10 +98,10 @@ Result<void> TransactionLayer::SendToServerFlow(ServerTransaction& server,
     return sent;
   }
   net::Endpoint target = server.source;
-  target.port = request.via().port != 0
-                    ? request.via().port
-                    : (server.flow.transport == TransportKind::kTls ? uint16_t{5061}
-                                                                   : uint16_t{5060});
+  target.port =
+      request.via().port != 0
+          ? request.via().port
+          : (server.flow.transport == TransportKind::kTls ? uint16_t{5061} : uint16_t{5060});
   const auto flow = transport_.FlowTo(server.flow.transport, target);
   if (!flow.ok()) {
     return flow.error();
@@ -122,8 +122,8 @@ void TransactionLayer::Respond(ServerTransaction& server, uint16_t status,
   const bool is_invite = server.method == Method::kInvite;
   const bool success = status >= 200 && status < 300;
   // A 2xx to INVITE is repeated by the user agent; a final non-2xx and a non-INVITE final by us.
-  const bool keep = !(is_invite && success) && !(status >= 200 && !is_invite &&
-                                                 server.flow.is_reliable());
+  const bool keep =
+      !(is_invite && success) && !(status >= 200 && !is_invite && server.flow.is_reliable());
   core_.buffers.Release(server.response);
   server.response = keep ? core_.buffers.Copy(bytes) : nullptr;
   if (status < 200) {
@@ -195,8 +195,7 @@ void TransactionLayer::OnAck(ServerTransaction& server) {
   core_.timers.Cancel(server.retransmit);
   core_.buffers.Release(server.response);
   server.response = nullptr;
-  core_.timers.Arm(server.lifetime,
-                   server.flow.is_reliable() ? Duration{} : core_.config.t4);  // I
+  core_.timers.Arm(server.lifetime, server.flow.is_reliable() ? Duration{} : core_.config.t4);  // I
 }
 
 void TransactionLayer::Abandon(ServerTransaction& server) { ReleaseServer(server); }
@@ -280,8 +279,8 @@ std::optional<TransactionLayer::BranchParts> TransactionLayer::ParseBranch(
       words[i] = words[i] << 4 | static_cast<uint64_t>(digit);
     }
   }
-  return BranchParts{{static_cast<uint32_t>(words[0]), static_cast<uint32_t>(words[1])},
-                     words[2], words[3]};
+  return BranchParts{
+      {static_cast<uint32_t>(words[0]), static_cast<uint32_t>(words[1])}, words[2], words[3]};
 }
 
 std::optional<uint64_t> TransactionLayer::OwnLoopHash(const Via& via) const {
@@ -387,8 +386,7 @@ ClientTransaction* TransactionLayer::FindClient(const Message& response) {
     return nullptr;
   }
   ClientTransaction* client = clients_.Resolve(parts->handle);
-  if (client == nullptr || client->cookie != parts->cookie ||
-      client->state == ClientState::kIdle) {
+  if (client == nullptr || client->cookie != parts->cookie || client->state == ClientState::kIdle) {
     return nullptr;
   }
   return client;

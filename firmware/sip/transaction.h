@@ -1,8 +1,8 @@
 // Transactions: RFC 3261 17 with RFC 6026 (Accepted), RFC 4320 (non-INVITE) and RFC 2543 matching.
 //
 // A server transaction is found by a 128-bit keyed hash over branch, sent-by and method, so nothing
-// of the request has to be kept to recognise a retransmission. A client transaction is found through
-// its branch, which carries its handle and a secret cookie.
+// of the request has to be kept to recognise a retransmission. A client transaction is found
+// through its branch, which carries its handle and a secret cookie.
 //
 // A server transaction keeps its request until the final response is sent, and the last response
 // while it may have to be sent again; a client transaction keeps its request until a final
@@ -22,7 +22,12 @@ namespace gh::sip {
 
 enum class ServerState : uint8_t { kTrying, kProceeding, kCompleted, kConfirmed, kAccepted };
 enum class ClientState : uint8_t {
-  kIdle, kCalling, kTrying, kProceeding, kCompleted, kAccepted,
+  kIdle,
+  kCalling,
+  kTrying,
+  kProceeding,
+  kCompleted,
+  kAccepted,
 };
 enum class ClientFailure : uint8_t { kTimeout, kTransport };
 
@@ -37,37 +42,37 @@ struct ServerTransaction {
   TableNode<ServerTransaction> node;
   uint64_t key_low = 0;
   TransactionLayer* layer = nullptr;
-  void* context = nullptr;      // the proxy's, while it works on it
+  void* context = nullptr;  // the proxy's, while it works on it
   Buffer* request = nullptr;
   Buffer* response = nullptr;
-  Flow flow;                    // remote is where responses go
-  net::Endpoint source;         // where the request came from
-  Timer retransmit;             // G; for non-INVITE the 100 of RFC 4320
-  Timer lifetime;               // H, I, J, L
+  Flow flow;             // remote is where responses go
+  net::Endpoint source;  // where the request came from
+  Timer retransmit;      // G; for non-INVITE the 100 of RFC 4320
+  Timer lifetime;        // H, I, J, L
   Duration interval;
   uint32_t cseq = 0;
   Method method = Method::kOther;
   ServerState state = ServerState::kTrying;
-  uint16_t status = 0;          // of the last response
+  uint16_t status = 0;  // of the last response
 };
 
 struct ClientTransaction {
-  FlowUser flow_user;           // first: the stream's users are cast back
+  FlowUser flow_user;  // first: the stream's users are cast back
   TransactionLayer* layer = nullptr;
-  void* branch = nullptr;       // the proxy's, until a final response was taken
+  void* branch = nullptr;  // the proxy's, until a final response was taken
   Buffer* request = nullptr;
   Flow flow;
-  Timer retransmit;             // A, E; CANCEL's E once cancelled
-  Timer lifetime;               // B, F, D, K, M
+  Timer retransmit;  // A, E; CANCEL's E once cancelled
+  Timer lifetime;    // B, F, D, K, M
   Duration interval;
   uint64_t cookie = 0;
-  uint64_t loop = 0;            // RFC 5393 hash carried in the branch
-  Handle server;                // responses go there
+  uint64_t loop = 0;  // RFC 5393 hash carried in the branch
+  Handle server;      // responses go there
   Instant cancel_deadline;
   Method method = Method::kOther;
   ClientState state = ClientState::kIdle;
-  bool is_cancelled = false;    // CANCEL sent, waiting for its response
-  bool wants_cancel = false;    // to be sent with the first provisional response
+  bool is_cancelled = false;  // CANCEL sent, waiting for its response
+  bool wants_cancel = false;  // to be sent with the first provisional response
 };
 
 class TransactionUser {
@@ -88,7 +93,9 @@ class TransactionLayer {
 
   // --- Server side.
   ServerKey KeyOf(const Message& request, Method method) const;
-  ServerTransaction* FindServer(const Message& request) { return FindServer(KeyOf(request, Fold(request.method()))); }
+  ServerTransaction* FindServer(const Message& request) {
+    return FindServer(KeyOf(request, Fold(request.method())));
+  }
   ServerTransaction* FindServer(const ServerKey& key) const;
   // The INVITE (or other) transaction a CANCEL means.
   ServerTransaction* FindCancelled(const Message& cancel) const;
@@ -110,8 +117,7 @@ class TransactionLayer {
   ClientTransaction* CreateClient(Method method, uint64_t loop);
   void WriteBranch(ByteWriter& out, const ClientTransaction& client) const;
   // Sends `bytes`, keeping a copy. On failure the transaction still exists and is idle.
-  Result<void> Launch(ClientTransaction& client, const Flow& flow,
-                      std::span<const uint8_t> bytes);
+  Result<void> Launch(ClientTransaction& client, const Flow& flow, std::span<const uint8_t> bytes);
   // CANCEL now, or with the first provisional response (RFC 3261 9.1).
   void Cancel(ClientTransaction& client);
   // Forgets it at once, whatever its state.

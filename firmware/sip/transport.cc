@@ -200,8 +200,7 @@ bool SipTransport::IsMessageBegun(const Connection& connection) {
 }
 
 void SipTransport::ArmTimer(Connection& connection) {
-  const Duration idle =
-      connection.proven ? core_.config.stream_idle : core_.config.stream_unproven;
+  const Duration idle = connection.proven ? core_.config.stream_idle : core_.config.stream_unproven;
   Instant deadline = connection.last_used + idle;
   if (IsMessageBegun(connection)) {
     deadline = std::min(deadline, connection.message_began + core_.config.message_deadline);
@@ -210,8 +209,7 @@ void SipTransport::ArmTimer(Connection& connection) {
 }
 
 void SipTransport::OnTimer(Connection& connection) {
-  const Duration idle =
-      connection.proven ? core_.config.stream_idle : core_.config.stream_unproven;
+  const Duration idle = connection.proven ? core_.config.stream_idle : core_.config.stream_unproven;
   const bool stuck = IsMessageBegun(connection) &&
                      core_.now() >= connection.message_began + core_.config.message_deadline;
   if (!stuck && core_.now() < connection.last_used + idle) {
@@ -409,8 +407,7 @@ bool SipTransport::OnStreamOpen(net::StreamId id, const net::StreamInfo& info) {
   Flow flow;
   flow.remote = info.remote;
   flow.local = info.local;
-  flow.transport =
-      info.kind == net::StreamKind::kTls ? TransportKind::kTls : TransportKind::kTcp;
+  flow.transport = info.kind == net::StreamKind::kTls ? TransportKind::kTls : TransportKind::kTcp;
   flow.listener = ListenerOf(flow.transport, info.local);
   return AddConnection(id, flow, true) != nullptr;
 }
@@ -461,7 +458,8 @@ size_t SipTransport::OnStreamData(net::StreamId id, std::span<uint8_t> data) {
   return data.size();
 }
 
-// Appends to the assembly, moving to a larger buffer when needed. False when the stream was dropped.
+// Appends to the assembly, moving to a larger buffer when needed. False when the stream was
+// dropped.
 bool SipTransport::Keep(Connection& connection, std::span<const uint8_t> rest) {
   Buffer* old = connection.assembly;
   const size_t old_size = old == nullptr ? 0 : old->size;
@@ -494,8 +492,7 @@ bool SipTransport::Keep(Connection& connection, std::span<const uint8_t> rest) {
 }
 
 std::optional<size_t> SipTransport::MessageSize(Connection& connection,
-                                                std::span<const uint8_t> data,
-                                                const char*& fault) {
+                                                std::span<const uint8_t> data, const char*& fault) {
   // The last three bytes seen before may begin the empty line.
   const size_t from = connection.scanned > 3 ? connection.scanned - 3 : 0;
   const auto end = Message::FindHeaderEnd(data, from);

@@ -80,9 +80,9 @@ class SipTransport final : private net::DatagramHandler, private net::StreamHand
     Flow flow;
     Timer timer;
     SipTransport* transport = nullptr;
-    Buffer* assembly = nullptr;    // a message that has not all arrived
-    size_t scanned = 0;            // of the assembly, for the end of its header section
-    BufferQueue queue;             // waiting for room
+    Buffer* assembly = nullptr;  // a message that has not all arrived
+    size_t scanned = 0;          // of the assembly, for the end of its header section
+    BufferQueue queue;           // waiting for room
     List<FlowUser, &FlowUser::node> users;
     Instant last_used;
     Instant message_began;

@@ -76,8 +76,8 @@ Result<void> ParseHostPort(Uri& uri, std::string_view text) {
     port = has_port ? text.substr(colon + 1) : std::string_view();
   }
   uri.address = ParseHostAddress(uri.host);
-  const bool good = uri.host_is_ipv6 ? uri.address.is_v6()
-                                     : !uri.host.empty() && AllAre(uri.host, kHostChar);
+  const bool good =
+      uri.host_is_ipv6 ? uri.address.is_v6() : !uri.host.empty() && AllAre(uri.host, kHostChar);
   if (!good) {
     return Error(ErrorCode::kMalformed, "host");
   }
@@ -212,8 +212,8 @@ bool HeadersAgree(std::string_view a, std::string_view b) {
 
 bool TelEquals(std::string_view a, std::string_view b) {
   auto next = [](std::string_view text, size_t& at) {
-    while (at < text.size() && (text[at] == '-' || text[at] == '.' || text[at] == '(' ||
-                                text[at] == ')')) {
+    while (at < text.size() &&
+           (text[at] == '-' || text[at] == '.' || text[at] == '(' || text[at] == ')')) {
       ++at;
     }
     return at < text.size() ? Lower(text[at++]) : '\0';
@@ -296,8 +296,8 @@ bool UriEquals(const Uri& a, const Uri& b) {
     return TelEquals(a.user, b.user) && ParamsAgree(a.params, b.params) &&
            ParamsAgree(b.params, a.params);
   }
-  const bool same_host = a.address.is_none() ? EqualsNoCase(a.host, b.host)
-                                             : a.address == b.address;
+  const bool same_host =
+      a.address.is_none() ? EqualsNoCase(a.host, b.host) : a.address == b.address;
   return a.has_user == b.has_user && EqualsUnescaped(a.user, b.user, false) &&
          a.has_password == b.has_password && EqualsUnescaped(a.password, b.password, false) &&
          same_host && a.port == b.port && ParamsAgree(a.params, b.params) &&

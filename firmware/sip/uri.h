@@ -14,18 +14,18 @@ enum class UriScheme : uint8_t { kSip, kSips, kTel, kOther };
 // Views into the parsed text.
 struct Uri {
   UriScheme scheme = UriScheme::kOther;
-  std::string_view text;        // the whole URI
+  std::string_view text;  // the whole URI
   std::string_view scheme_text;
-  std::string_view user;        // escapes kept; the number of a tel URI
+  std::string_view user;  // escapes kept; the number of a tel URI
   std::string_view password;
-  std::string_view host;        // without brackets
-  uint16_t port = 0;            // 0: none given
-  std::string_view params;      // "a=b;c", without the leading ';'
-  std::string_view headers;     // "x=y&z=w", without the '?'
-  bool has_user = false;        // there was an '@'
+  std::string_view host;     // without brackets
+  uint16_t port = 0;         // 0: none given
+  std::string_view params;   // "a=b;c", without the leading ';'
+  std::string_view headers;  // "x=y&z=w", without the '?'
+  bool has_user = false;     // there was an '@'
   bool has_password = false;
   bool host_is_ipv6 = false;
-  net::IpAddress address;       // when the host is an address
+  net::IpAddress address;  // when the host is an address
 
   bool is_sip() const { return scheme == UriScheme::kSip || scheme == UriScheme::kSips; }
   bool has_param(std::string_view name) const { return FindUriParam(params, name).has_value(); }

@@ -1,5 +1,5 @@
-// Messages we write: responses of our own, ACK and CANCEL made from a request we sent, and the pieces
-// a forwarded message is put together from.
+// Messages we write: responses of our own, ACK and CANCEL made from a request we sent, and the
+// pieces a forwarded message is put together from.
 #pragma once
 
 #include <string_view>
@@ -14,9 +14,9 @@ std::string_view ReasonPhrase(uint16_t status);
 
 struct ResponseSpec {
   uint16_t status = 500;
-  std::string_view reason;      // empty: the usual phrase
-  uint64_t to_tag = 0;          // added when the request's To has none; 0: never
-  std::string_view extra;       // whole header lines, each with its CRLF
+  std::string_view reason;  // empty: the usual phrase
+  uint64_t to_tag = 0;      // added when the request's To has none; 0: never
+  std::string_view extra;   // whole header lines, each with its CRLF
 };
 
 // A response to `request`, which may have failed Check(): what it lacks is left out. The topmost

@@ -1,7 +1,7 @@
 // The whole engine under a script: each command of the input is a datagram, bytes on a stream, a
 // stream coming or going, a name answered or not, or time passing. Messages may be built from parts
-// of earlier replies, so that transactions and dialogs are reached. At the end, after all timers, every
-// pool is as it was.
+// of earlier replies, so that transactions and dialogs are reached. At the end, after all timers,
+// every pool is as it was.
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -16,8 +16,8 @@ using gh::sip::test::At;
 using gh::sip::test::Sent;
 using gh::sip::test::World;
 
-const char* const kMethods[] = {"INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "OPTIONS",
-                                "MESSAGE", "PRACK"};
+const char* const kMethods[] = {"INVITE",   "ACK",     "BYE",     "CANCEL",
+                                "REGISTER", "OPTIONS", "MESSAGE", "PRACK"};
 const char* const kUsers[] = {"alice", "bob", "carol", "dave"};
 const char* const kHeaders[] = {
     "",
@@ -83,19 +83,33 @@ class Play {
   }
   void Step() {
     switch (script_.Byte() % 10) {
-      case 0: world_.Deliver(Peer(), script_.Bytes()); break;
+      case 0:
+        world_.Deliver(Peer(), script_.Bytes());
+        break;
       case 1:
-      case 2: world_.Deliver(Peer(), Request()); break;
+      case 2:
+        world_.Deliver(Peer(), Request());
+        break;
       case 3:
-      case 4: AnswerSomething(); break;
-      case 5: Replay(); break;
-      case 6: world_.Advance(Duration::Milliseconds(int64_t{1} << (script_.Byte() % 18))); break;
-      case 7: StreamStep(); break;
+      case 4:
+        AnswerSomething();
+        break;
+      case 5:
+        Replay();
+        break;
+      case 6:
+        world_.Advance(Duration::Milliseconds(int64_t{1} << (script_.Byte() % 18)));
+        break;
+      case 7:
+        StreamStep();
+        break;
       case 8:
         world_.hold_network = !world_.hold_network;
         world_.Settle();
         break;
-      default: world_.refusing["198.51.100.1:5060"] = (script_.Byte() & 1) != 0; break;
+      default:
+        world_.refusing["198.51.100.1:5060"] = (script_.Byte() & 1) != 0;
+        break;
     }
   }
   void StreamStep() {
@@ -109,10 +123,18 @@ class Play {
     }
     const auto stream = streams_[what % streams_.size()];
     switch (what % 5) {
-      case 0: world_.Hangup(stream); break;
-      case 1: world_.Feed(stream, script_.Bytes()); break;
-      case 2: world_.stream(stream).blocked = !world_.stream(stream).blocked; break;
-      default: world_.Feed(stream, Request()); break;
+      case 0:
+        world_.Hangup(stream);
+        break;
+      case 1:
+        world_.Feed(stream, script_.Bytes());
+        break;
+      case 2:
+        world_.stream(stream).blocked = !world_.stream(stream).blocked;
+        break;
+      default:
+        world_.Feed(stream, Request());
+        break;
     }
   }
   std::string Request() {
@@ -132,8 +154,8 @@ class Play {
     }
     const bool is_register = method == "REGISTER";
     return method + " " + (is_register ? "sip:example.com" : uri) +
-           " SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.20;branch=z9hG4bK" +
-           std::to_string(numbers & 7) + ";rport\r\nMax-Forwards: 70\r\nFrom: <sip:" + user +
+           " SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.20;branch=z9hG4bK" + std::to_string(numbers & 7) +
+           ";rport\r\nMax-Forwards: 70\r\nFrom: <sip:" + user +
            "@example.com>;tag=f\r\nTo: <sip:" + (is_register ? user : callee) + "@example.com>" +
            ((numbers & 0x20) != 0 ? ";tag=t" : "") + "\r\nCall-ID: c" +
            std::to_string(numbers & 3) + "\r\nCSeq: " + std::to_string(1 + numbers % 5) + " " +

@@ -15,8 +15,8 @@ using gh::sip::HeaderId;
 using gh::sip::Message;
 
 void WalkLists(const Message& message) {
-  for (const HeaderId id : {HeaderId::kContact, HeaderId::kRoute, HeaderId::kRecordRoute,
-                            HeaderId::kPath}) {
+  for (const HeaderId id :
+       {HeaderId::kContact, HeaderId::kRoute, HeaderId::kRecordRoute, HeaderId::kPath}) {
     gh::sip::AddressList list(message, id);
     gh::sip::NameAddr address;
     while (list.NextItem(address) == gh::sip::Next::kItem) {
@@ -56,7 +56,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     gh::ByteWriter out(room);
     gh::sip::Flow flow;
     flow.remote = {gh::net::IpAddress::V4(192, 0, 2, 7), 5060};
-    gh::sip::WriteResponse(out, message, flow, {.status = 400, .reason = {}, .to_tag = 1, .extra = {}});
+    gh::sip::WriteResponse(out, message, flow,
+                           {.status = 400, .reason = {}, .to_tag = 1, .extra = {}});
     if (!out.ok()) {
       std::abort();
     }

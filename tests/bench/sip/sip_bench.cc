@@ -1,5 +1,6 @@
 // The SIP engine's own CPU cost, in one process over a network that only counts: parsing, REGISTER
-// with and without digest, a proxied call (INVITE 100 180 200 ACK BYE 200), and bytes per registration.
+// with and without digest, a proxied call (INVITE 100 180 200 ACK BYE 200), and bytes per
+// registration.
 #include <cstring>
 #include <string>
 #include <vector>
@@ -96,15 +97,17 @@ void BenchRegister(Bench& bench, bool digest, bool sha256) {
     }
     world.record = false;
   };
-  const char* name = !digest ? "REGISTER, no digest" : sha256 ? "REGISTER with SHA-256 credentials"
-                                                              : "REGISTER with MD5 credentials";
-  bench.Run(name, kUsers,
-            [&](uint64_t count) {
-              for (uint64_t i = 0; i < count; ++i) {
-                world.Deliver(from[i], texts[i]);
-              }
-            },
-            prepare);
+  const char* name = !digest  ? "REGISTER, no digest"
+                     : sha256 ? "REGISTER with SHA-256 credentials"
+                              : "REGISTER with MD5 credentials";
+  bench.Run(
+      name, kUsers,
+      [&](uint64_t count) {
+        for (uint64_t i = 0; i < count; ++i) {
+          world.Deliver(from[i], texts[i]);
+        }
+      },
+      prepare);
   if (bench.Wants(name) && world.engine().registration_count() != kUsers) {
     std::fprintf(stderr, "only %u registered\n", world.engine().registration_count());
     std::exit(1);
@@ -154,8 +157,11 @@ void BenchCall(Bench& bench) {
       alice.Take();
       time(bob.at(), bob.Response(invite, 200, "tt", {}, spec.body));
       const Sent answer = alice.Take();
-      Phone::Spec next{.method = "ACK", .uri = "sip:bob@192.0.2.30:5060", .to = bob.uri(),
-                       .to_tag = "tt", .call_id = id};
+      Phone::Spec next{.method = "ACK",
+                       .uri = "sip:bob@192.0.2.30:5060",
+                       .to = bob.uri(),
+                       .to_tag = "tt",
+                       .call_id = id};
       next.headers = RouteSet(answer, true);
       time(alice.at(), alice.Build(next));
       bob.Take();
@@ -181,8 +187,8 @@ void BenchCall(Bench& bench) {
 }
 
 void ReportMemory(Bench& bench) {
-  bench.Report("memory per registration",
-               static_cast<double>(Registrar::bytes_per_registration()), "bytes");
+  bench.Report("memory per registration", static_cast<double>(Registrar::bytes_per_registration()),
+               "bytes");
   bench.Report("memory per idle stream", static_cast<double>(SipTransport::bytes_per_stream()),
                "bytes");
   bench.Report("memory per server transaction",

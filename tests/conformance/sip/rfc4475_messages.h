@@ -1,5 +1,5 @@
-// All 49 messages of RFC 4475 (Session Initiation Protocol Torture Test Messages), section 3, with the
-// verdict that the RFC gives for an element that is registrar and proxy.
+// All 49 messages of RFC 4475 (SIP Torture Test Messages), section 3, with the verdict that the RFC
+// gives for an element that is registrar and proxy.
 #pragma once
 
 #include "tests/conformance/sip/torture.h"
@@ -47,10 +47,13 @@ m=video 3227 RTP/AVP 31
 a=rtpmap:31 LPC
 )sip"},
     {"3.1.1.2", "intmeth", Outcome::kForwarded, 0,
-     R"sip(!interesting-Method0123456789_*+`.%indeed'~ sip:1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*:&it+has=1,weird!*pas$wo~d_too.(doesn't-it)@example.com SIP/2.0
+     R"sip(!interesting-Method0123456789_*+`.%indeed'~ sip:1_unusual.URI~(to-be!sure)&isn't<nolf/>
++it$/crazy?,/;;*:&it+has=1,weird!*pas$wo~d_too.(doesn't-it)@example.com SIP/2.0
 Via: SIP/2.0/TCP host1.example.com;branch=z9hG4bK-.!%66*_+`'~
-To: "BEL:\<hex>07</hex> NUL:\<hex>00</hex> DEL:\<hex>7F</hex>" <sip:1_unusual.URI~(to-be!sure)&isn't+it$/crazy?,/;;*@example.com>
-From: token1~` token2'+_ token3*%!.- <sip:mundane@example.com>;fromParam''~+*_!.-%="<hex>D180D0B0D0B1D0BED182D0B0D18ED189D0B8D0B9</hex>";tag=_token~1'+`*%!-.
+To: "BEL:\<hex>07</hex> NUL:\<hex>00</hex> DEL:\<hex>7F</hex>" <sip:1_unusual.UR<nolf/>
+I~(to-be!sure)&isn't+it$/crazy?,/;;*@example.com>
+From: token1~` token2'+_ token3*%!.- <sip:mundane@example.com>;fromParam''~+*_!.<nolf/>
+-%="<hex>D180D0B0D0B1D0BED182D0B0D18ED189D0B8D0B9</hex>";tag=_token~1'+`*%!-.
 Call-ID: intmeth.word%ZK-!.*_+'@word`~)(><:\/"][?}{
 CSeq: 139122385 !interesting-Method0123456789_*+`.%indeed'~
 Max-Forwards: 255
@@ -120,11 +123,19 @@ l: 0
 )sip"},
     {"3.1.1.7", "longreq", Outcome::kForwarded, 0,
      R"sip(INVITE sip:user@example.com SIP/2.0
-To: "I have a user name of <repeat count=10>extreme</repeat> proportion"<sip:user@example.com:6000;unknownparam1=very<repeat count=20>long</repeat>value;longparam<repeat count=25>name</repeat>=shortvalue;very<repeat count=25>long</repeat>ParameterNameWithNoValue>
-F: sip:<repeat count=5>amazinglylongcallername</repeat>@example.net;tag=12<repeat count=50>982</repeat>424;unknownheaderparam<repeat count=20>name</repeat>=unknowheaderparam<repeat count=15>value</repeat>;unknownValueless<repeat count=10>paramname</repeat>
+To: "I have a user name of <repeat count=10>extreme</repeat> proportion"<sip:use<nolf/>
+r@example.com:6000;unknownparam1=very<repeat count=20>long</repeat>value;longpar<nolf/>
+am<repeat count=25>name</repeat>=shortvalue;very<repeat count=25>long</repeat>Pa<nolf/>
+rameterNameWithNoValue>
+F: sip:<repeat count=5>amazinglylongcallername</repeat>@example.net;tag=12<nolf/>
+<repeat count=50>982</repeat>424;unknownheaderparam<nolf/>
+<repeat count=20>name</repeat>=unknowheaderparam<repeat count=15>value</repeat>;<nolf/>
+unknownValueless<repeat count=10>paramname</repeat>
 Call-ID: longreq.one<repeat count=20>really</repeat>longcallid
 CSeq: 3882340 INVITE
-Unknown-<repeat count=20>Long</repeat>-Name: unknown-<repeat count=20>long</repeat>-value; unknown-<repeat count=20>long</repeat>-parameter-name = unknown-<repeat count=20>long</repeat>-parameter-value
+Unknown-<repeat count=20>Long</repeat>-Name: unknown-<nolf/>
+<repeat count=20>long</repeat>-value; unknown-<repeat count=20>long</repeat>-par<nolf/>
+ameter-name = unknown-<repeat count=20>long</repeat>-parameter-value
 Via: SIP/2.0/TCP sip33.example.com
 v: SIP/2.0/TCP sip32.example.com
 V: SIP/2.0/TCP sip31.example.com
@@ -158,7 +169,8 @@ Via: SIP/2.0/TCP sip4.example.com
 Via: SIP/2.0/TCP sip3.example.com
 Via: SIP/2.0/TCP sip2.example.com
 Via: SIP/2.0/TCP sip1.example.com
-Via: SIP/2.0/TCP host.example.com;received=192.0.2.5;branch=very<repeat count=50>long</repeat>branchvalue
+Via: SIP/2.0/TCP host.example.com;received=192.0.2.5;branch=very<nolf/>
+<repeat count=50>long</repeat>branchvalue
 Max-Forwards: 70
 Contact: <sip:<repeat count=5>amazinglylongcallername</repeat>@host5.example.net>
 Content-Type: application/sdp
@@ -239,7 +251,9 @@ l: 0
 Via: SIP/2.0/UDP 127.0.0.1:5070;branch=z9hG4bK-d87543-4dade06d0bdb11ee-1--d87543-;rport
 Max-Forwards: 70
 Route: <sip:127.0.0.1:5080>
-Identity: r5mwreLuyDRYBi/0TiPwEsY3rEVsk/G2WxhgTV1PF7hHuLIK0YWVKZhKv9Mj8UeXqkMVbnVq37CD+813gvYjcBUaZngQmXc9WNZSDNGCzA+fWl9MEUHWIZo1CeJebdY/XlgKeTa0Olvq0rt70Q5jiSfbqMJmQFteeivUhkMWYUA=
+Identity: r5mwreLuyDRYBi/0TiPwEsY3rEVsk/G2WxhgTV1PF7hHuLIK0YWVKZhKv9Mj8UeXqkMVbn<nolf/>
+Vq37CD+813gvYjcBUaZngQmXc9WNZSDNGCzA+fWl9MEUHWIZo1CeJebdY/XlgKeTa0Olvq0rt70Q5jiS<nolf/>
+fbqMJmQFteeivUhkMWYUA=
 Contact: <sip:fluffy@127.0.0.1:5070>
 To: <sip:kumiko@example.org>
 From: <sip:fluffy@example.com>;tag=2fb0dcc9
@@ -274,7 +288,9 @@ B6AA3ABB3E66CCCB5DD6C64B8383149CB8E6FF182D944FE57B65BC99D005</hex>
 --7a9cbec02ceef655--
 )sip"},
     {"3.1.1.12", "unreason", Outcome::kDropped, 0,
-     R"sip(SIP/2.0 200 = 2**3 * 5**2 <hex>D0BDD0BE20D181D182D0BE20D0B4D0B5D0B2D18FD0BDD0BED181D182D0BE20D0B4D0B5D0B2D18FD182D18C202D20D0BFD180D0BED181D182D0BED0B5</hex>
+     R"sip(SIP/2.0 200 = 2**3 * 5**2 <nolf/>
+<hex>D0BDD0BE20D181D182D0BE20D0B4D0B5D0B2D18FD0BDD0BED181D182D0BE20D0B</hex><nolf/>
+<hex>4D0B5D0B2D18FD182D18C202D20D0BFD180D0BED181D182D0BED0B5</hex>
 Via: SIP/2.0/UDP 192.0.2.198;branch=z9hG4bK1324923
 Call-ID: unreason.1234ksdfak3j2erwedfsASdf
 CSeq: 35 INVITE
@@ -294,7 +310,7 @@ m=video 3227 RTP/AVP 31
 a=rtpmap:31 LPC
 )sip"},
     {"3.1.1.13", "noreason", Outcome::kDropped, 0,
-     R"sip(SIP/2.0 100 
+     R"sip(SIP/2.0 100<hex>20</hex>
 Via: SIP/2.0/UDP 192.0.2.105;branch=z9hG4bK2398ndaoe
 Call-ID: noreason.asndj203insdf99223ndf
 CSeq: 35 INVITE
@@ -478,7 +494,7 @@ m=video 3227 RTP/AVP 31
 a=rtpmap:31 LPC
 )sip"},
     {"3.1.2.10", "trws", Outcome::kStatus, 400,
-     R"sip(OPTIONS sip:remote-target@example.com SIP/2.0  
+     R"sip(OPTIONS sip:remote-target@example.com SIP/2.0<hex>2020</hex>
 Via: SIP/2.0/TCP host1.examle.com;branch=z9hG4bK299342093
 To: <sip:remote-target@example.com>
 From: <sip:local-resource@example.com>;tag=329429089

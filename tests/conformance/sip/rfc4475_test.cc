@@ -32,7 +32,9 @@ void RegisterCallee(World& world, const std::string& wire) {
       "sip:" + std::string(message.uri().user) + "@" + std::string(message.uri().host);
   world.Deliver(kContact, Crlf("REGISTER sip:example.com SIP/2.0\n"
                                "Via: SIP/2.0/UDP 198.51.100.7:5060;branch=z9hG4bKsetup;rport\n"
-                               "From: <" + aor + ">;tag=s\nTo: <" + aor + ">\n"
+                               "From: <" +
+                               aor + ">;tag=s\nTo: <" + aor +
+                               ">\n"
                                "Call-ID: setup\nCSeq: 1 REGISTER\n"
                                "Contact: <sip:callee@198.51.100.7:5060>\nContent-Length: 0\n\n"));
   world.Clear();
@@ -84,10 +86,11 @@ TEST_P(Rfc4475, OnAStreamNeverBlocksWhatFollows) {
   World world(OpenConfig());
   const net::StreamId stream = world.Accept(kSender);
   world.Feed(stream, wire);
-  const std::string probe = Crlf("OPTIONS sip:example.com SIP/2.0\n"
-                                 "Via: SIP/2.0/TCP 203.0.113.5;branch=z9hG4bKprobe\n"
-                                 "From: <sip:a@example.com>;tag=p\nTo: <sip:example.com>\n"
-                                 "Call-ID: probe\nCSeq: 1 OPTIONS\nContent-Length: 0\n\n");
+  const std::string probe = Crlf(
+      "OPTIONS sip:example.com SIP/2.0\n"
+      "Via: SIP/2.0/TCP 203.0.113.5;branch=z9hG4bKprobe\n"
+      "From: <sip:a@example.com>;tag=p\nTo: <sip:example.com>\n"
+      "Call-ID: probe\nCSeq: 1 OPTIONS\nContent-Length: 0\n\n");
   world.Clear();
   world.Feed(stream, probe);
   // Framing is only possible where the first length is what the message has.
@@ -114,12 +117,12 @@ TEST(Rfc4475Detail, WsinvIsForwardedUnchangedButForWhatAProxyChanges) {
   world.AddAddress("services.example.com", "198.51.100.7");
   world.Deliver(kSender, Expand(kRfc4475[0].text));
   const Sent sent = world.TakeTo(kContact);
-  EXPECT_EQ(sent.StartLine(),
-            "INVITE sip:vivekg@chair-dnrc.example.com;unknownparam SIP/2.0");
+  EXPECT_EQ(sent.StartLine(), "INVITE sip:vivekg@chair-dnrc.example.com;unknownparam SIP/2.0");
   EXPECT_EQ(sent.Header("Max-Forwards"), "67");
   EXPECT_NE(sent.text.find("UnknownHeaderWithUnusualValue: ;;,,;;,;\r\n"), std::string::npos);
-  EXPECT_NE(sent.text.find("NewFangledHeader:   newfangled value\r\n continued newfangled value\r\n"),
-            std::string::npos);
+  EXPECT_NE(
+      sent.text.find("NewFangledHeader:   newfangled value\r\n continued newfangled value\r\n"),
+      std::string::npos);
   EXPECT_NE(sent.text.find("<sip:services.example.com;lr;unknownwith=value;unknown-no-value>"),
             std::string::npos);
   Message out;
@@ -180,8 +183,7 @@ TEST(Rfc4475Detail, Bext01NamesWhatIsNotSupported) {
       world.Deliver(kSender, Expand(torture.text));
     }
   }
-  EXPECT_EQ(world.Take().Header("Unsupported"),
-            "noProxiesSupportThis, norDoAnyProxiesSupportThis");
+  EXPECT_EQ(world.Take().Header("Unsupported"), "noProxiesSupportThis, norDoAnyProxiesSupportThis");
 }
 
 TEST(Rfc4475Detail, Cparam02KeepsTheUriParameterAndCparam01DoesNotMakeOne) {

@@ -25,8 +25,8 @@ Config Ipv6Config() {
   return config;
 }
 
-// The lengths that the RFC prints for the bodies of 4.6 and 4.8 are not theirs: what is sent here has
-// the right ones.
+// The lengths that the RFC prints for the bodies of 4.6 and 4.8 are not theirs: what is sent here
+// has the right ones.
 std::string WithLength(std::string wire) {
   const size_t body = wire.find("\r\n\r\n") + 4;
   const size_t at = wire.find("Content-Length: ") + 16;
@@ -35,11 +35,14 @@ std::string WithLength(std::string wire) {
 }
 
 void Register(World& world, const std::string& aor) {
-  world.Deliver(kCallee, Crlf("REGISTER sip:example.com SIP/2.0\n"
-                              "Via: SIP/2.0/UDP [2001:db8::77];branch=z9hG4bKsetup;rport\n"
-                              "From: <" + aor + ">;tag=s\nTo: <" + aor + ">\n"
-                              "Call-ID: setup\nCSeq: 1 REGISTER\n"
-                              "Contact: <sip:callee@[2001:db8::77]>\nContent-Length: 0\n\n"),
+  world.Deliver(kCallee,
+                Crlf("REGISTER sip:example.com SIP/2.0\n"
+                     "Via: SIP/2.0/UDP [2001:db8::77];branch=z9hG4bKsetup;rport\n"
+                     "From: <" +
+                     aor + ">;tag=s\nTo: <" + aor +
+                     ">\n"
+                     "Call-ID: setup\nCSeq: 1 REGISTER\n"
+                     "Contact: <sip:callee@[2001:db8::77]>\nContent-Length: 0\n\n"),
                 kServer6);
   EXPECT_EQ(world.Take().Status(), 200);
 }
@@ -96,13 +99,14 @@ TEST(Rfc5118, S4_4_PortUnambiguous) {
 // `received` with and without brackets: both are understood; ours replaces it.
 TEST(Rfc5118, S4_5_ViaReceivedWithDelimiters) {
   World world(Ipv6Config());
-  world.Deliver(kPhone, Crlf("BYE sip:[2001:db8::10] SIP/2.0\n"
-                             "To: sip:user@example.com;tag=bd76ya\n"
-                             "From: sip:user@example.com;tag=81x2\n"
-                             "Via: SIP/2.0/UDP [2001:db8::9:1];received=[2001:db8::9:255];"
-                             "branch=z9hG4bKas3-111\n"
-                             "Call-ID: SSG9559905523997077@hlau_4100\n"
-                             "Max-Forwards: 70\nCSeq: 321 BYE\nContent-Length: 0\n\n"),
+  world.Deliver(kPhone,
+                Crlf("BYE sip:[2001:db8::10] SIP/2.0\n"
+                     "To: sip:user@example.com;tag=bd76ya\n"
+                     "From: sip:user@example.com;tag=81x2\n"
+                     "Via: SIP/2.0/UDP [2001:db8::9:1];received=[2001:db8::9:255];"
+                     "branch=z9hG4bKas3-111\n"
+                     "Call-ID: SSG9559905523997077@hlau_4100\n"
+                     "Max-Forwards: 70\nCSeq: 321 BYE\nContent-Length: 0\n\n"),
                 kServer6);
   const Sent sent = world.Take();
   EXPECT_EQ(sent.Status(), 405) << sent.text;  // well-formed, but there is no dialog with us
@@ -111,15 +115,16 @@ TEST(Rfc5118, S4_5_ViaReceivedWithDelimiters) {
 
 TEST(Rfc5118, S4_5_ViaReceivedWithoutDelimiters) {
   World world(Ipv6Config());
-  world.Deliver(kPhone, Crlf("OPTIONS sip:[2001:db8::10] SIP/2.0\n"
-                             "To: sip:user@example.com\n"
-                             "From: sip:user@example.com;tag=81x2\n"
-                             "Via: SIP/2.0/UDP [2001:db8::9:1];received=2001:db8::9:255;"
-                             "branch=z9hG4bKas3\n"
-                             "Call-ID: SSG95523997077@hlau_4100\n"
-                             "Max-Forwards: 70\n"
-                             "Contact: \"Caller\" <sip:caller@[2001:db8::9:1]>\n"
-                             "CSeq: 921 OPTIONS\nContent-Length: 0\n\n"),
+  world.Deliver(kPhone,
+                Crlf("OPTIONS sip:[2001:db8::10] SIP/2.0\n"
+                     "To: sip:user@example.com\n"
+                     "From: sip:user@example.com;tag=81x2\n"
+                     "Via: SIP/2.0/UDP [2001:db8::9:1];received=2001:db8::9:255;"
+                     "branch=z9hG4bKas3\n"
+                     "Call-ID: SSG95523997077@hlau_4100\n"
+                     "Max-Forwards: 70\n"
+                     "Contact: \"Caller\" <sip:caller@[2001:db8::9:1]>\n"
+                     "CSeq: 921 OPTIONS\nContent-Length: 0\n\n"),
                 kServer6);
   EXPECT_EQ(world.Take().Status(), 200);
 }
@@ -158,14 +163,15 @@ TEST(Rfc5118, S4_6_Ipv6InSdp) {
 TEST(Rfc5118, S4_7_MultipleIpAddressesInHeaders) {
   World world(Ipv6Config());
   world.AddAddress("host.example.net", "2001:db8::77");
-  world.Deliver(kPhone, Crlf("BYE sip:user@host.example.net SIP/2.0\n"
-                             "Via: SIP/2.0/UDP [2001:db8::9:1]:6050;branch=z9hG4bKas3-111\n"
-                             "Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKjhja8781hjuaij65144\n"
-                             "Via: SIP/2.0/TCP [2001:db8::9:255];branch=z9hG4bK451jj;"
-                             "received=192.0.2.200\n"
-                             "Call-ID: 997077@lau_4100\nMax-Forwards: 70\nCSeq: 89187 BYE\n"
-                             "To: sip:user@example.net;tag=9817--94\n"
-                             "From: sip:user@example.com;tag=81x2\nContent-Length: 0\n\n"),
+  world.Deliver(kPhone,
+                Crlf("BYE sip:user@host.example.net SIP/2.0\n"
+                     "Via: SIP/2.0/UDP [2001:db8::9:1]:6050;branch=z9hG4bKas3-111\n"
+                     "Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKjhja8781hjuaij65144\n"
+                     "Via: SIP/2.0/TCP [2001:db8::9:255];branch=z9hG4bK451jj;"
+                     "received=192.0.2.200\n"
+                     "Call-ID: 997077@lau_4100\nMax-Forwards: 70\nCSeq: 89187 BYE\n"
+                     "To: sip:user@example.net;tag=9817--94\n"
+                     "From: sip:user@example.com;tag=81x2\nContent-Length: 0\n\n"),
                 kServer6);
   const Sent sent = world.TakeTo(kCallee);
   ASSERT_EQ(sent.Method(), "BYE") << (world.empty() ? "" : world.Take().text);
@@ -175,9 +181,10 @@ TEST(Rfc5118, S4_7_MultipleIpAddressesInHeaders) {
   for (const auto& via : sent.Headers("Via")) {
     response += "Via: " + via + "\r\n";
   }
-  response += "Call-ID: 997077@lau_4100\r\nCSeq: 89187 BYE\r\n"
-              "To: sip:user@example.net;tag=9817--94\r\nFrom: sip:user@example.com;tag=81x2\r\n"
-              "Content-Length: 0\r\n\r\n";
+  response +=
+      "Call-ID: 997077@lau_4100\r\nCSeq: 89187 BYE\r\n"
+      "To: sip:user@example.net;tag=9817--94\r\nFrom: sip:user@example.com;tag=81x2\r\n"
+      "Content-Length: 0\r\n\r\n";
   world.Deliver(kCallee, response, kServer6);
   const Sent back = world.Take();
   EXPECT_EQ(back.Status(), 200);
@@ -188,18 +195,18 @@ TEST(Rfc5118, S4_7_MultipleIpAddressesInHeaders) {
 TEST(Rfc5118, S4_8_MultipleIpAddressesInSdp) {
   World world(Ipv6Config());
   Register(world, "sip:user@example.com");
-  const std::string wire = WithLength(Crlf(
-      "INVITE sip:user@[2001:db8::10] SIP/2.0\n"
-      "To: sip:user@[2001:db8::10]\n"
-      "From: sip:user@example.com;tag=81x2\n"
-      "Via: SIP/2.0/UDP [2001:db8::9:1];branch=z9hG4bKas3-111\n"
-      "Call-ID: SSG9559905523997077@hlau_4100\n"
-      "Contact: \"Caller\" <sip:caller@[2001:db8::9:1]>\n"
-      "Max-Forwards: 70\nCSeq: 8912 INVITE\n"
-      "Content-Type: application/sdp\nContent-Length: 181\n\n"
-      "v=0\no=bob 280744730 28977631 IN IP4 host.example.com\ns=\nt=0 0\n"
-      "m=audio 22334 RTP/AVP 0\nc=IN IP4 192.0.2.1\n"
-      "m=video 6024 RTP/AVP 107\nc=IN IP6 2001:db8::1\na=rtpmap:107 H263-1998/90000\n"));
+  const std::string wire = WithLength(
+      Crlf("INVITE sip:user@[2001:db8::10] SIP/2.0\n"
+           "To: sip:user@[2001:db8::10]\n"
+           "From: sip:user@example.com;tag=81x2\n"
+           "Via: SIP/2.0/UDP [2001:db8::9:1];branch=z9hG4bKas3-111\n"
+           "Call-ID: SSG9559905523997077@hlau_4100\n"
+           "Contact: \"Caller\" <sip:caller@[2001:db8::9:1]>\n"
+           "Max-Forwards: 70\nCSeq: 8912 INVITE\n"
+           "Content-Type: application/sdp\nContent-Length: 181\n\n"
+           "v=0\no=bob 280744730 28977631 IN IP4 host.example.com\ns=\nt=0 0\n"
+           "m=audio 22334 RTP/AVP 0\nc=IN IP4 192.0.2.1\n"
+           "m=video 6024 RTP/AVP 107\nc=IN IP6 2001:db8::1\na=rtpmap:107 H263-1998/90000\n"));
   world.Deliver(kPhone, wire, kServer6);
   const Sent sent = world.TakeTo(kCallee);
   ASSERT_EQ(sent.Method(), "INVITE");
@@ -234,11 +241,13 @@ TEST(Rfc5118, S4_10_AbnfBugIsTolerated) {
   for (const char* host : {"[2001:db8:::192.0.2.1]", "[2001:db8::192.0.2.1]"}) {
     World world(Ipv6Config());
     const std::string uri = "sip:user@" + std::string(host);
-    world.Deliver(kPhone, Crlf("OPTIONS " + uri + " SIP/2.0\nTo: " + uri + "\n"
-                               "From: sip:user@example.com;tag=810x2\n"
-                               "Via: SIP/2.0/UDP lab1.east.example.com;branch=z9hG4bKas3-111\n"
-                               "Call-ID: G9559905523997077@hlau_4100\nCSeq: 689 OPTIONS\n"
-                               "Max-Forwards: 70\nContent-Length: 0\n\n"),
+    world.Deliver(kPhone,
+                  Crlf("OPTIONS " + uri + " SIP/2.0\nTo: " + uri +
+                       "\n"
+                       "From: sip:user@example.com;tag=810x2\n"
+                       "Via: SIP/2.0/UDP lab1.east.example.com;branch=z9hG4bKas3-111\n"
+                       "Call-ID: G9559905523997077@hlau_4100\nCSeq: 689 OPTIONS\n"
+                       "Max-Forwards: 70\nContent-Length: 0\n\n"),
                   kServer6);
     const Sent sent = world.Take();
     ASSERT_TRUE(sent.IsRequest()) << sent.text;

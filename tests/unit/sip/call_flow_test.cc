@@ -1,4 +1,5 @@
-// Call flows through the engine, after RFC 3665 and RFC 3261 16; after each, every pool is as before.
+// Call flows through the engine, after RFC 3665 and RFC 3261 16; after each, every pool is as
+// before.
 #include <gtest/gtest.h>
 
 #include "tests/unit/sip/phone.h"
@@ -391,7 +392,8 @@ TEST_F(CallFlow, TransportsMeet) {
   EXPECT_EQ(routes[1].find("transport"), std::string::npos);
   dave.Respond(invite, 200);
   const Sent answer = alice.Take();
-  Phone::Spec ack{.method = "ACK", .uri = "sip:dave@192.0.2.50:33333", .to = "sip:dave@example.com"};
+  Phone::Spec ack{
+      .method = "ACK", .uri = "sip:dave@192.0.2.50:33333", .to = "sip:dave@example.com"};
   ack.to_tag = "tt";
   ack.headers = RouteSet(answer, true);
   alice.Send(ack);

@@ -9,8 +9,8 @@ namespace {
 std::string ResponseOf(DigestAlgorithm algorithm, const char* user, const char* realm,
                        const char* password, const char* method, const DigestCredentials& c) {
   char out[64];
-  const size_t size = ComputeDigestResponse(
-      algorithm, ComputeHa1(algorithm, user, realm, password), method, c, out);
+  const size_t size = ComputeDigestResponse(algorithm, ComputeHa1(algorithm, user, realm, password),
+                                            method, c, out);
   return {out, size};
 }
 
@@ -21,8 +21,8 @@ TEST(Digest, Rfc7616Section391) {
   c.cnonce = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ";
   c.nc = "00000001";
   c.qop = "auth";
-  EXPECT_EQ(ResponseOf(DigestAlgorithm::kMd5, "Mufasa", "http-auth@example.org",
-                       "Circle of Life", "GET", c),
+  EXPECT_EQ(ResponseOf(DigestAlgorithm::kMd5, "Mufasa", "http-auth@example.org", "Circle of Life",
+                       "GET", c),
             "8ca523f5e9506fed4657c9700eebdbec");
   EXPECT_EQ(ResponseOf(DigestAlgorithm::kSha256, "Mufasa", "http-auth@example.org",
                        "Circle of Life", "GET", c),
@@ -36,13 +36,13 @@ TEST(Digest, Rfc2617WithAndWithoutQop) {
   c.cnonce = "0a4f113b";
   c.nc = "00000001";
   c.qop = "auth";
-  EXPECT_EQ(ResponseOf(DigestAlgorithm::kMd5, "Mufasa", "testrealm@host.com", "Circle Of Life",
-                       "GET", c),
-            "6629fae49393a05397450978507c4ef1");
+  EXPECT_EQ(
+      ResponseOf(DigestAlgorithm::kMd5, "Mufasa", "testrealm@host.com", "Circle Of Life", "GET", c),
+      "6629fae49393a05397450978507c4ef1");
   c.qop = {};
-  EXPECT_EQ(ResponseOf(DigestAlgorithm::kMd5, "Mufasa", "testrealm@host.com", "Circle Of Life",
-                       "GET", c),
-            "670fd8c2df070c60b045671b8b24ff02");
+  EXPECT_EQ(
+      ResponseOf(DigestAlgorithm::kMd5, "Mufasa", "testrealm@host.com", "Circle Of Life", "GET", c),
+      "670fd8c2df070c60b045671b8b24ff02");
 }
 
 TEST(Digest, CredentialsParse) {
@@ -123,10 +123,10 @@ TEST_F(Challenged, PolicyDecidesWhatIsOfferedAndTaken) {
             200);
   config.digest = DigestPolicy::kSha256Only;
   world.engine().Apply(config);
-  EXPECT_EQ(With(alice.Authorization(sent, "REGISTER", "sip:example.com", "wonderland", false, 2),
-                 3)
-                .Status(),
-            401);
+  EXPECT_EQ(
+      With(alice.Authorization(sent, "REGISTER", "sip:example.com", "wonderland", false, 2), 3)
+          .Status(),
+      401);
 }
 
 TEST_F(Challenged, WrongPasswordUserMethodOrUri) {
@@ -165,17 +165,16 @@ TEST_F(Challenged, NonceCountsAreTakenOnceAndInAWindow) {
   EXPECT_EQ(replay.Status(), 401);
   EXPECT_EQ(replay.Header("WWW-Authenticate").find("stale=true") == std::string::npos, false);
   EXPECT_EQ(with_count(100, 4).Status(), 200);
-  EXPECT_EQ(with_count(99, 5).Status(), 200);   // late, but new
+  EXPECT_EQ(with_count(99, 5).Status(), 200);  // late, but new
   EXPECT_EQ(with_count(99, 6).Status(), 401);
-  EXPECT_EQ(with_count(37, 7).Status(), 200);   // 100 - 63: the last in the window
+  EXPECT_EQ(with_count(37, 7).Status(), 200);  // 100 - 63: the last in the window
   EXPECT_EQ(with_count(36, 8).Status(), 401);
   EXPECT_TRUE(world.HasEvent("refused stale-nonce 401"));
 }
 
 TEST_F(Challenged, NoncesAgeAndBelongToOneAddress) {
   const Sent sent = Challenge();
-  const std::string right =
-      alice.Authorization(sent, "REGISTER", "sip:example.com", "wonderland");
+  const std::string right = alice.Authorization(sent, "REGISTER", "sip:example.com", "wonderland");
   Phone elsewhere(world, "alice", "192.0.2.99:5060");
   Phone::Spec spec = Spec(2);
   spec.headers = right;

@@ -101,11 +101,34 @@ TEST(UriTest, Parts) {
 }
 
 TEST(UriTest, RefusesWhatIsNone) {
-  for (const char* bad :
-       {"", "sip", "sip:", ":a@b", "sip:@b", "sip:a@", "sip:a@b:", "sip:a@b:0", "sip:a@b:65536",
-        "sip:a@b:4294967346", "sip:a@[::1", "sip:a@::1", "sip:a@[zz]", "sip:a b@c", "sip:a@b;",
-        "sip:a@b;;lr", "sip:a@b;x=", "sip:a@b?", "sip:a@b?x", "sip:a%4@b", "sip:a%zz@b",
-        "sip:a@b c", "sip:a@b\r\n", "sip:<a@b>", "tel:", "tel:abc!", "tel:+", "1ip:a@b"}) {
+  for (const char* bad : {"",
+                          "sip",
+                          "sip:",
+                          ":a@b",
+                          "sip:@b",
+                          "sip:a@",
+                          "sip:a@b:",
+                          "sip:a@b:0",
+                          "sip:a@b:65536",
+                          "sip:a@b:4294967346",
+                          "sip:a@[::1",
+                          "sip:a@::1",
+                          "sip:a@[zz]",
+                          "sip:a b@c",
+                          "sip:a@b;",
+                          "sip:a@b;;lr",
+                          "sip:a@b;x=",
+                          "sip:a@b?",
+                          "sip:a@b?x",
+                          "sip:a%4@b",
+                          "sip:a%zz@b",
+                          "sip:a@b c",
+                          "sip:a@b\r\n",
+                          "sip:<a@b>",
+                          "tel:",
+                          "tel:abc!",
+                          "tel:+",
+                          "1ip:a@b"}) {
     EXPECT_FALSE(ParseUri(bad).ok()) << bad;
   }
 }
@@ -147,8 +170,9 @@ TEST(Header, NameAddrForms) {
   EXPECT_EQ(parse("sip:a@b;tag=3").tag(), "3");
   EXPECT_TRUE(parse("sip:a@b;tag=3").uri.params.empty());
   EXPECT_TRUE(parse("*").is_star);
-  for (const char* bad : {"\"A <sip:a@b>", "A, B <sip:a@b>", "< sip:a@b>", "<sip:a@b", "sip:a@b?x=y",
-                          "<sip:a@b>;", "<sip:a@b>;;x", "<sip:a@b> x", "\"a\" sip:a@b"}) {
+  for (const char* bad :
+       {"\"A <sip:a@b>", "A, B <sip:a@b>", "< sip:a@b>", "<sip:a@b", "sip:a@b?x=y", "<sip:a@b>;",
+        "<sip:a@b>;;x", "<sip:a@b> x", "\"a\" sip:a@b"}) {
     EXPECT_TRUE(parse(bad).uri_text.empty() || !parse(bad).uri.has_user) << bad;
   }
 }
@@ -179,8 +203,11 @@ struct Parsed {
 
 std::string Request(const std::string& extra = {}, const std::string& body = {},
                     const std::string& start = "OPTIONS sip:bob@example.com SIP/2.0") {
-  return Crlf(start + "\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nFrom: <sip:a@b>;tag=1\n"
-                      "To: <sip:c@d>\nCall-ID: x\nCSeq: 1 OPTIONS\n" + extra + "\n") + body;
+  return Crlf(start +
+              "\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nFrom: <sip:a@b>;tag=1\n"
+              "To: <sip:c@d>\nCall-ID: x\nCSeq: 1 OPTIONS\n" +
+              extra + "\n") +
+         body;
 }
 
 TEST(MessageTest, AcceptsThePlainOne) {
@@ -243,8 +270,7 @@ TEST(MessageTest, HeaderSizesAtTheirEdge) {
   const std::string uri = "sip:" + std::string(kUriBytesMax - 4, 'h');
   EXPECT_EQ(Parsed(Request({}, {}, "OPTIONS " + uri + " SIP/2.0")).check.verdict, Verdict::kGood);
   EXPECT_EQ(Parsed(Request({}, {}, "OPTIONS " + uri + "h SIP/2.0")).check.status, 414);
-  EXPECT_FALSE(
-      Parsed(Request({}, {}, "OPTIONS " + std::string(kStartLineBytesMax, 'x'))).indexed);
+  EXPECT_FALSE(Parsed(Request({}, {}, "OPTIONS " + std::string(kStartLineBytesMax, 'x'))).indexed);
 }
 
 TEST(MessageTest, ViaCountAtItsEdge) {

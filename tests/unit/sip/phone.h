@@ -20,31 +20,30 @@ class Phone {
   struct Spec {
     std::string method = {};
     std::string uri = {};
-    std::string to = {};               // empty: the URI
+    std::string to = {};  // empty: the URI
     std::string to_tag = {};
     std::string from_tag = "ft";
-    std::string from = {};             // empty: ours
+    std::string from = {};  // empty: ours
     std::string call_id = "call";
     int cseq = 1;
-    std::string branch = {};           // empty: a new one
+    std::string branch = {};  // empty: a new one
     std::string headers = {};
     std::string body = {};
-    std::string contact = {};          // empty: ours
+    std::string contact = {};  // empty: ours
     int max_forwards = 70;
     bool rport = true;
   };
   std::string Build(const Spec& spec) {
-    last_branch_ = spec.branch.empty()
-                       ? "z9hG4bK" + user_ + std::to_string(++branch_number_)
-                       : spec.branch;
+    last_branch_ =
+        spec.branch.empty() ? "z9hG4bK" + user_ + std::to_string(++branch_number_) : spec.branch;
     const std::string to = spec.to.empty() ? spec.uri : spec.to;
     const std::string from = spec.from.empty() ? uri() : spec.from;
     return Crlf(spec.method + " " + spec.uri + " SIP/2.0\nVia: SIP/2.0/" + transport_ + " " +
                 World::Key(at_) + ";branch=" + last_branch_ + (spec.rport ? ";rport" : "") +
                 "\nMax-Forwards: " + std::to_string(spec.max_forwards) + "\nFrom: <" + from +
                 ">;tag=" + spec.from_tag + "\nTo: <" + to + ">" +
-                (spec.to_tag.empty() ? "" : ";tag=" + spec.to_tag) + "\nCall-ID: " +
-                spec.call_id + "\nCSeq: " + std::to_string(spec.cseq) + " " + spec.method +
+                (spec.to_tag.empty() ? "" : ";tag=" + spec.to_tag) + "\nCall-ID: " + spec.call_id +
+                "\nCSeq: " + std::to_string(spec.cseq) + " " + spec.method +
                 "\nContact: " + (spec.contact.empty() ? contact() : spec.contact) + "\n" +
                 spec.headers + "Content-Length: " + std::to_string(spec.body.size()) + "\n\n") +
            spec.body;
@@ -98,17 +97,16 @@ class Phone {
                             const std::string& digest_uri, const std::string& password,
                             bool sha256 = true, int nc = 1) {
     const bool proxy = challenge.Status() == 407;
-    for (const auto& value :
-         challenge.Headers(proxy ? "Proxy-Authenticate" : "WWW-Authenticate")) {
+    for (const auto& value : challenge.Headers(proxy ? "Proxy-Authenticate" : "WWW-Authenticate")) {
       if ((ParamOf(value, "algorithm") == "SHA-256") == sha256) {
         return MakeAuthorization(proxy, value, method, digest_uri, password, sha256, nc);
       }
     }
     return {};
   }
-  std::string MakeAuthorization(bool proxy, const std::string& challenge,
-                                const std::string& method, const std::string& digest_uri,
-                                const std::string& password, bool sha256, int nc) {
+  std::string MakeAuthorization(bool proxy, const std::string& challenge, const std::string& method,
+                                const std::string& digest_uri, const std::string& password,
+                                bool sha256, int nc) {
     const auto algorithm = sha256 ? DigestAlgorithm::kSha256 : DigestAlgorithm::kMd5;
     const std::string realm = ParamOf(challenge, "realm");
     const std::string nonce = ParamOf(challenge, "nonce");
@@ -121,12 +119,11 @@ class Phone {
     c.cnonce = "0a4f113b";
     c.nc = count;
     char response[64];
-    const size_t size =
-        ComputeDigestResponse(algorithm, ComputeHa1(algorithm, user_, realm, password), method, c,
-                              response);
-    return std::string(proxy ? "Proxy-Authorization" : "Authorization") +
-           ": Digest username=\"" + user_ + "\", realm=\"" + realm + "\", nonce=\"" + nonce +
-           "\", uri=\"" + digest_uri + "\", response=\"" + std::string(response, size) +
+    const size_t size = ComputeDigestResponse(
+        algorithm, ComputeHa1(algorithm, user_, realm, password), method, c, response);
+    return std::string(proxy ? "Proxy-Authorization" : "Authorization") + ": Digest username=\"" +
+           user_ + "\", realm=\"" + realm + "\", nonce=\"" + nonce + "\", uri=\"" + digest_uri +
+           "\", response=\"" + std::string(response, size) +
            "\", algorithm=" + (sha256 ? "SHA-256" : "MD5") + ", qop=auth, nc=" + count +
            ", cnonce=\"0a4f113b\"\n";
   }
@@ -145,10 +142,10 @@ class Phone {
     if (to.find(";tag=") == std::string::npos && !to_tag.empty()) {
       to += ";tag=" + to_tag;
     }
-    text += "From: " + request.Header("From") + "\r\nTo: " + to + "\r\nCall-ID: " +
-            request.Header("Call-ID") + "\r\nCSeq: " + request.Header("CSeq") + "\r\nContact: " +
-            contact() + "\r\n" + Crlf(headers) + "Content-Length: " +
-            std::to_string(body.size()) + "\r\n\r\n" + body;
+    text += "From: " + request.Header("From") + "\r\nTo: " + to +
+            "\r\nCall-ID: " + request.Header("Call-ID") + "\r\nCSeq: " + request.Header("CSeq") +
+            "\r\nContact: " + contact() + "\r\n" + Crlf(headers) +
+            "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
     return text;
   }
   void Respond(const Sent& request, int status, const std::string& to_tag = "tt",

@@ -96,9 +96,12 @@ TEST_F(ProxyTest, BestResponse) {
     EXPECT_EQ(alice.Take().Status(), c.best) << c.desk << " " << c.mobile;
     world.Advance(Duration::Seconds(100));
     desk.Register(0, 100);
-    world.Deliver(desk.at(), desk.Build({.method = "REGISTER", .uri = "sip:example.com",
-                                         .to = desk.uri(), .call_id = "zap",
-                                         .headers = "Expires: 0\n", .contact = "*"}));
+    world.Deliver(desk.at(), desk.Build({.method = "REGISTER",
+                                         .uri = "sip:example.com",
+                                         .to = desk.uri(),
+                                         .call_id = "zap",
+                                         .headers = "Expires: 0\n",
+                                         .contact = "*"}));
     world.Clear();
   }
 }
@@ -231,8 +234,8 @@ TEST_F(ProxyTest, AmplificationAttackIsBounded) {
     Phone attacker(world, user, "192.0.2.90:5060");
     for (int i = 0; i < 8; ++i) {
       attacker.Register(3600, i + 1, {},
-                        "<sip:" + std::string(i % 2 ? "a" : "b") + "@evil.example:5060;n=" +
-                            std::to_string(i) + ">");
+                        "<sip:" + std::string(i % 2 ? "a" : "b") +
+                            "@evil.example:5060;n=" + std::to_string(i) + ">");
     }
   }
   const uint64_t before = world.sent_count;
@@ -417,8 +420,8 @@ TEST_F(ProxyTest, FloodOfStrangersLeavesNothingBehind) {
   for (uint32_t i = 0; i < 3000; ++i) {
     Phone::Spec spec{.method = i % 2 ? "INVITE" : "REGISTER", .uri = "sip:bob@example.com"};
     spec.call_id = std::to_string(i);
-    const net::Endpoint from{net::IpAddress::V4(198, 18, static_cast<uint8_t>(i >> 8),
-                                                static_cast<uint8_t>(i)), 5060};
+    const net::Endpoint from{
+        net::IpAddress::V4(198, 18, static_cast<uint8_t>(i >> 8), static_cast<uint8_t>(i)), 5060};
     world.Deliver(from, alice.Build(spec));
     world.Clear();
   }

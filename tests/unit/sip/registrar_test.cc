@@ -15,12 +15,13 @@ class RegistrarTest : public testing::Test {
                 const std::string& call_id = "reg") {
     number_ = cseq == 0 ? number_ + 1 : cseq;
     const std::string branch = "z9hG4bKr" + std::to_string(++branch_);
-    world.Deliver(alice.at(),
-                  Crlf("REGISTER sip:example.com SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.20:5060;branch=" +
-                       branch + ";rport\nFrom: <sip:alice@example.com>;tag=1\n"
-                       "To: <sip:alice@example.com>\nCall-ID: " + call_id + "\nCSeq: " +
-                       std::to_string(number_) + " REGISTER\n" + contact_lines + more +
-                       "Content-Length: 0\n\n"));
+    world.Deliver(
+        alice.at(),
+        Crlf("REGISTER sip:example.com SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.20:5060;branch=" + branch +
+             ";rport\nFrom: <sip:alice@example.com>;tag=1\n"
+             "To: <sip:alice@example.com>\nCall-ID: " +
+             call_id + "\nCSeq: " + std::to_string(number_) + " REGISTER\n" + contact_lines + more +
+             "Content-Length: 0\n\n"));
     return world.Take();
   }
   int number_ = 0;
@@ -45,8 +46,8 @@ TEST_F(RegistrarTest, AddQueryRefreshRemove) {
 }
 
 TEST_F(RegistrarTest, SeveralContactsInOneFieldAndInMany) {
-  const Sent sent = Register(
-      "Contact: <sip:a@h1>;q=0.5, \"two\" <sip:a@h2>;expires=50\nm: sip:a@h3;q=0.25\n");
+  const Sent sent =
+      Register("Contact: <sip:a@h1>;q=0.5, \"two\" <sip:a@h2>;expires=50\nm: sip:a@h3;q=0.25\n");
   EXPECT_EQ(sent.Headers("Contact").size(), 3u);
   EXPECT_NE(sent.text.find("<sip:a@h1>;expires=3600;q=0.500"), std::string::npos) << sent.text;
   EXPECT_NE(sent.text.find("<sip:a@h2>;expires=50"), std::string::npos);
@@ -165,7 +166,7 @@ TEST_F(RegistrarTest, WhoMayBeRegisteredHere) {
     return alice.Take().Status();
   };
   EXPECT_EQ(with_to("sip:alice@example.com"), 200);
-  EXPECT_EQ(with_to("sip:alice@192.0.2.1"), 200);   // our address stands for the first domain
+  EXPECT_EQ(with_to("sip:alice@192.0.2.1"), 200);  // our address stands for the first domain
   EXPECT_EQ(with_to("sip:alice@other.example"), 404);
   EXPECT_EQ(with_to("sip:example.com"), 400);
   EXPECT_EQ(with_to("tel:+4412345"), 400);

@@ -58,10 +58,10 @@ TEST_F(StreamTest, PingIsAnsweredByPongAndLoneCrlfSkipped) {
 }
 
 TEST_F(StreamTest, WhatIsNotFramedEndsTheStream) {
-  for (const char* bad : {"OPTIONS sip:example.com SIP/2.0\r\nVia: x\r\n\r\n",
-                          "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-                          "A\r\nContent-Length: 4294967330\r\n\r\n",
-                          "A\r\nContent-Length: -1\r\n\r\n", "A\r\nl: 70000\r\n\r\n"}) {
+  for (const char* bad :
+       {"OPTIONS sip:example.com SIP/2.0\r\nVia: x\r\n\r\n", "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        "A\r\nContent-Length: 4294967330\r\n\r\n", "A\r\nContent-Length: -1\r\n\r\n",
+        "A\r\nl: 70000\r\n\r\n"}) {
     const net::StreamId stream = world.Accept(At("192.0.2.99:1234"));
     world.Feed(stream, bad);
     EXPECT_FALSE(world.stream(stream).open) << bad;
@@ -161,8 +161,8 @@ TEST(Datagrams, RportAndReceived) {
 
 TEST(Datagrams, KeepAlivesAndRubbishGetNoReply) {
   World world;
-  for (const char* text : {"", "\r\n", "\r\n\r\n", "x", "hello", "\r\n\r\nhello\r\n\r\n",
-                           "SIP/2.0 200 OK\r\n\r\n"}) {
+  for (const char* text :
+       {"", "\r\n", "\r\n\r\n", "x", "hello", "\r\n\r\nhello\r\n\r\n", "SIP/2.0 200 OK\r\n\r\n"}) {
     world.Deliver(At("192.0.2.9:5060"), text);
     EXPECT_TRUE(world.empty()) << text;
   }
@@ -188,7 +188,12 @@ TEST(KeyedHashTest, MatchesTheReferenceAndSeparatesParts) {
 TEST(Branches, ParseOnlyWhatWeWrite) {
   EXPECT_FALSE(TransactionLayer::ParseBranch(""));
   EXPECT_FALSE(TransactionLayer::ParseBranch("z9hG4bKg"));
-  const std::string good = "z9hG4bKg" "00000001" "00000002" "00000000000000aa" "00000000000000bb";
+  const std::string good =
+      "z9hG4bKg"
+      "00000001"
+      "00000002"
+      "00000000000000aa"
+      "00000000000000bb";
   const auto parts = TransactionLayer::ParseBranch(good);
   ASSERT_TRUE(parts);
   EXPECT_EQ(parts->handle.index, 1u);

@@ -1,6 +1,6 @@
 // A world for the SIP engine: a network that records, a resolver with a zone, users with passwords,
-// an observer that remembers, and time that moves when told. Used by unit and conformance tests, fuzz
-// targets and benchmarks.
+// an observer that remembers, and time that moves when told. Used by unit and conformance tests,
+// fuzz targets and benchmarks.
 #pragma once
 
 #include <deque>
@@ -117,10 +117,12 @@ class World final : public net::DatagramService,
     return c;
   }
 
-  explicit World(const Config& config = DefaultConfig(),
-                 const Capacity& capacity = SmallCapacity(), size_t arena_bytes = 24u << 20)
-      : memory_(new uint8_t[arena_bytes]), arena_({memory_.get(), arena_bytes}),
-        timers_(Instant{1'000'000'000}), random_(*this) {
+  explicit World(const Config& config = DefaultConfig(), const Capacity& capacity = SmallCapacity(),
+                 size_t arena_bytes = 24u << 20)
+      : memory_(new uint8_t[arena_bytes]),
+        arena_({memory_.get(), arena_bytes}),
+        timers_(Instant{1'000'000'000}),
+        random_(*this) {
     engine_ = arena_.New<Engine>(
         arena_, EnginePorts{*this, *this, *this, timers_, random_, *this, *this}, capacity);
     engine_->Apply(config);
@@ -182,7 +184,7 @@ class World final : public net::DatagramService,
   // --- Streams.
   struct Stream {
     net::StreamInfo info;
-    bool open = false;       // known to the engine's side
+    bool open = false;  // known to the engine's side
     bool connecting = false;
     bool blocked = false;
     uint32_t generation = 1;
