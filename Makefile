@@ -97,7 +97,8 @@ out/gen/version.cc: FORCE | out/gen/version.h
 	@image/deps/version.sh $(VERSION) out/gen
 
 # --- Programs ------------------------------------------------------------------------------------
-include board/host/host.mk board/sim/sim.mk board/pc/pc.mk boot/loader.mk tests/tests.mk
+include board/host/host.mk board/sim/sim.mk board/pc/pc.mk boot/loader.mk image/release.mk \
+  tests/tests.mk
 
 host: out/host/gatehouse
 image: out/pc/gatehouse.img out/pc/gatehouse.update
@@ -111,7 +112,7 @@ help:
 # make             the Linux process and the disk image
 # make run         build the image and boot it in QEMU, console on this terminal
 # make host        out/host/gatehouse, the Linux process
-# make image       out/pc/gatehouse.img and out/pc/gatehouse.update
+# make image       out/pc/gatehouse.img, .update and the SBOM; FORMATS="qcow2 vmdk ova" for more
 # make test        all tests; T="unit sip" picks groups (tests/run --list), T=first-light issue 2's
 # make fuzz        run every fuzz target for FUZZ_SECONDS (20) each; T= picks targets
 # make bench       all benchmarks; B=name picks one
