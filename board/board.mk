@@ -65,12 +65,15 @@ fuzz_LINK := $(CLANG) $(fuzz_COMMON) -fsanitize=fuzzer
 pc_LINK    = $(CXX) $(pc_COMMON) -nostdlib -static-pie -Wl,-T,$(pc_LINKER_SCRIPT) \
   -Wl,--gc-sections,--no-dynamic-linker,-z,noexecstack,-z,text,-z,max-page-size=4096,--build-id=none
 
-# A changed flag rebuilds what it concerns: out/<board>/flags is rewritten when its text differs.
-$(shell mkdir -p out/gen $(BOARDS:%=out/%))
+# A changed flag rebuilds what it concerns: these files are rewritten when their text differs.
+# $(call flags_file,FILE,TEXT)
+$(shell mkdir -p out/gen $(BOARDS:%=out/%/deps))
 define flags_file
-$(1)_FLAGS := $$(strip $$($(1)_CXX) $$($(1)_CXXFLAGS) $$($(1)_CFLAGS))
-ifneq ($$(strip $$(file <out/$(1)/flags)),$$($(1)_FLAGS))
-$$(file >out/$(1)/flags,$$($(1)_FLAGS))
+ifneq ($$(strip $$(file <$(1))),$$(strip $(2)))
+$$(file >$(1),$$(strip $(2)))
 endif
 endef
-$(foreach board,$(BOARDS),$(eval $(call flags_file,$(board))))
+$(foreach board,$(BOARDS),$(eval $(call flags_file,out/$(board)/flags,\
+  $($(board)_CXX) $($(board)_CXXFLAGS) $($(board)_CFLAGS))))
+$(foreach board,$(BOARDS),$(eval $(call flags_file,out/$(board)/deps/flags,\
+  $($(board)_COMMON) $($(board)_C_INCLUDES))))

@@ -19,8 +19,12 @@ out/deps/.downloaded: image/deps/sources.lock
 	@flock out/deps/.apt-lock $(FETCH) download
 	@touch $@
 
-out/deps/src/%/.unpacked: out/deps/.downloaded | out/deps/.packages-build
-	@$(FETCH) unpack $*
+# One library's part of the lock: rewritten by `download` only when it differs.
+$(addprefix out/deps/lock/,$(LIBRARIES) picolibc): out/deps/.downloaded
+	@:
+
+out/deps/src/%/.unpacked: out/deps/lock/% | out/deps/.packages-build
+	@flock out/deps/.unpack-$*.lock $(FETCH) unpack $*
 out/deps/src/lwip/.unpacked: $(wildcard net/lwip-patches/*.patch)
 
 out/deps/src/sqlite/.amalgamated: out/deps/src/sqlite/.unpacked image/deps/sqlite-amalgamation.sh
@@ -31,15 +35,16 @@ out/host/deps/.sqlite out/pc/deps/.sqlite: out/deps/src/sqlite/.amalgamated
 # The lock keeps two makes in one checkout from building the same library at once.
 define library_rule
 out/$(1)/deps/.$(2): out/deps/src/$(2)/.unpacked image/deps/$(2).mk image/deps/library.mk \
-  board/board.mk $($(2)_CONFIG)
+  out/$(1)/deps/flags $($(2)_CONFIG)
 	@mkdir -p $$(@D)
-	+@echo "deps  $(2) for $(1)"; \
-	  flock $$@.lock $$(MAKE) -s -f image/deps/library.mk LIB=$(2) BOARD=$(1) && touch $$@
+	@echo "deps  $(2) for $(1)"
+	+@flock $$@.lock $$(MAKE) -s -f image/deps/library.mk LIB=$(2) BOARD=$(1)
+	@touch $$@
 endef
 $(foreach board,host pc,$(foreach lib,$(LIBRARIES),$(eval $(call library_rule,$(board),$(lib)))))
 $(LIBRARIES:%=out/pc/deps/.%): out/pc/deps/.picolibc
 
-out/pc/deps/.picolibc: out/deps/src/picolibc/.unpacked image/deps/picolibc.sh board/board.mk
+out/pc/deps/.picolibc: out/deps/src/picolibc/.unpacked image/deps/picolibc.sh out/pc/deps/flags
 	@mkdir -p $(@D)
 	@echo "deps  picolibc for pc"; \
 	  flock $@.lock image/deps/picolibc.sh out/deps/src/picolibc out/pc/deps $(pc_COMMON)

@@ -11,6 +11,7 @@ network, a patch that does not apply) ends in one line that says what to do, and
 """
 
 import hashlib
+import json
 import os
 import pathlib
 import re
@@ -212,8 +213,18 @@ def download():
                     f"{' '.join(lacking(entry))} into {DOWNLOADS}, or pin another version in "
                     "image/deps/sources.lock"
                 )
-    for entry in lock.values():
+    for name, entry in lock.items():
         verify(entry)
+        write_key(name, entry)
+
+
+def write_key(name, entry):
+    """What one library's tree is made of; make unpacks it again when this file changes."""
+    what = {field: entry.get(field) for field in ("package", "version", "patches", "files")}
+    key, text = DEPS / "lock" / name, json.dumps(what, indent=1)
+    key.parent.mkdir(parents=True, exist_ok=True)
+    if not key.exists() or key.read_text() != text:
+        key.write_text(text)
 
 
 def extract(tarball, destination):

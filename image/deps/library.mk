@@ -27,8 +27,8 @@ $(OBJECTS): $(OBJ)/%.o: $(SRC)/% $(OBJ)/.headers
 	$(CC) $(CFLAGS) -c -o $@ $<
 
 # Headers first: sources are compiled against the installed ones, configuration included.
-$(OBJ)/.headers: $(SRC)/.unpacked image/deps/$(LIB).mk image/deps/library.mk board/board.mk \
-  $($(LIB)_CONFIG)
+$(OBJ)/.headers: $(SRC)/.unpacked image/deps/$(LIB).mk image/deps/library.mk \
+  out/$(BOARD)/deps/flags $($(LIB)_CONFIG)
 	mkdir -p $(@D) $(DEPS)/include $(DEPS)/lib
 	$($(LIB)_INSTALL_HEADERS)
 	touch $@
