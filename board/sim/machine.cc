@@ -262,7 +262,6 @@ void SimMachine::BuildHardware() {
   GH_ASSERT(memory != MAP_FAILED);
   memory_ = {static_cast<uint8_t*>(memory), Unmap{options_.arena_bytes}};
   arena_ = std::make_unique<Arena>(std::span(memory_.get(), options_.arena_bytes));
-  arena_->OpenAccount("board/frames", options_.frame_count);
   frames_ = std::make_unique<hal::FramePool>(*arena_, options_.frame_count);
   hardware_.reset(new hal::Machine{.board = "sim",
                                    .description = "simulated machine",
