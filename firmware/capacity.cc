@@ -9,12 +9,13 @@ namespace gh {
 namespace {
 
 // What the rooms took on the host, per item and rounded up; tests/unit/appliance keeps them honest.
-constexpr uint64_t kFixedBytes = 6u << 20;
-constexpr uint64_t kBytesPerRegistration = 1024;
-constexpr uint64_t kBytesPerCall = 1536;
-constexpr uint64_t kBytesPerCallSetup = 48 * 1024;
-constexpr uint64_t kBytesPerStream = 6 * 1024;
-constexpr uint64_t kBytesPerNetConnection = 2 * 1024;
+constexpr uint64_t kFixedBytes = 13u << 20;  // log, DNS cache, nonces, tables of fixed size
+constexpr uint64_t kBytesPerRegistration = 640;
+constexpr uint64_t kBytesPerCall = 512;
+// Transactions are remembered for 32 s with what they may have to repeat.
+constexpr uint64_t kBytesPerCallSetup = 432 * 1024;
+constexpr uint64_t kBytesPerStream = 320;
+constexpr uint64_t kBytesPerNetConnection = 1024;
 
 Capacity Make(const char* profile, uint32_t registrations, uint32_t streams, uint32_t calls,
               uint32_t call_setups_per_s) {
@@ -49,7 +50,7 @@ Capacity Capacity::ForRegistrations(uint32_t registrations) {
 uint64_t Capacity::ArenaBytes() const {
   const uint64_t user_bytes =
       2 * (sizeof(config::AuthenticationUser) + 8) * uint64_t{users};  // in force and staged
-  return kFixedBytes + user_bytes + store_heap_bytes + uint64_t{password_cost.memory_kib} * 1024 * 5 / 4 + net.buffer_bytes +
+  return kFixedBytes + user_bytes + store_heap_bytes + uint64_t{password_cost.memory_kib} * 1026 + 8192 + net.buffer_bytes +
          uint64_t{registrations} * kBytesPerRegistration + uint64_t{calls} * kBytesPerCall +
          uint64_t{call_setups_per_s} * kBytesPerCallSetup +
          uint64_t{streams} * kBytesPerStream +
