@@ -1,5 +1,5 @@
-# What goes out beside the image: the list of its software (SBOM), disks for hypervisors, a disk with
-# the loader signed for UEFI Secure Boot.
+# What goes out beside the image: the list of its software (SBOM), disks for hypervisors, a disk
+# with the loader signed for UEFI Secure Boot.
 
 # The libraries that the image links, and the C library under them.
 SBOM_LIBRARIES := $(call libraries_of,$(call closure,firmware)) picolibc
