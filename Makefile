@@ -64,7 +64,7 @@ sources_of = $($(1)_SRCS) $($(1)_PROTOS:%.proto=gen/%.pb.c)
 define room_rules
 $(call sources,$(2),$(call sources_of,$(1)),$(call closure,$(1)))
 out/$(2)/lib/lib$(1).a: $(call objects_of,$(2),$(call sources_of,$(1)))
-	@mkdir -p $$(@D); rm -f $$@; ar rcsD $$@ $$(filter %.o,$$^)
+	@mkdir -p $$(@D); new=$$@.$$$$$$$$; ar rcsD $$$$new $$(filter %.o,$$^) && mv $$$$new $$@
 endef
 $(foreach room,$(ROOMS),$(foreach board,$(or $($(room)_BOARDS),$(BOARDS)),\
   $(eval $(call room_rules,$(room),$(board)))))
