@@ -12,7 +12,6 @@ inline constexpr uint64_t kHugePageSize = 1u << 30;
 inline constexpr uint32_t kMainStackSize = 256 * 1024;
 inline constexpr uint32_t kTrapStackSize = 16 * 1024;
 inline constexpr uint32_t kTrapStackCount = 4;
-inline constexpr uint32_t kBacktraceMax = 24;
 
 // Page tables are carved once, for the RAM there is and this much besides (MMIO windows).
 inline constexpr uint32_t kTablePagesSpare = 320;

@@ -57,6 +57,7 @@ PcMachine::PcMachine(Arena& arena, PageTables& pages, const MemoryMap& memory,
                .boot = boot_,
                .reset_button = boot_,
                .frames = frames_} {
+  arena.OpenAccount("board/pc");  // the frames have their own
   gpt_scratch_ = arena.NewArray<uint8_t>(image::kGptScratchSize);
   StartProcessor();
   StartTime();
@@ -252,7 +253,11 @@ void PcMachine::FindProvision() {
     return AsText(bytes.first(size));
   };
   if (fw_cfg_.Initialise().ok()) {
-    boot_.SetResetButton(fw_cfg_.Has("opt/gatehouse/reset-button"));
+    const bool is_held = fw_cfg_.Has("opt/gatehouse/reset-button");
+    boot_.SetResetButton(is_held);
+    if (is_held) {
+      Print("reset button: held");
+    }
     const bool is_development = (handover_.flags & boot::kHandoverDevelopment) != 0;
     if (is_development && fw_cfg_.Has("opt/gatehouse/selftest")) {
       auto bytes = arena_.NewArray<uint8_t>(kSelfTestSizeMax);

@@ -308,6 +308,31 @@ void Windows(Context& context) {
         ", huge ", code(1ull << 40, 1ull << 40), ", beyond ", code(1ull << 62, 4096));
 }
 
+// Watches LAN1's link go down and come up again, asleep in between.
+void Link(Context& context) {
+  hal::EthernetPort* port = context.board.machine().ports[0];
+  if (port == nullptr) {
+    Print("selftest link: no port");
+    return;
+  }
+  Print("selftest link: watching");
+  const Instant end = context.board.clock().Now() + Duration::Seconds(60);
+  uint32_t change_count = 0;
+  bool was_up = port->link_up();
+  while (change_count < 2 && context.board.clock().Now() < end) {
+    context.board.idle().WaitUntil(end);
+    std::array<hal::Frame*, hal::kFrameBatchMax> batch;
+    for (uint32_t count = port->Receive(batch); count != 0;) {
+      context.board.machine().frames.Release(batch[--count]);
+    }
+    if (port->link_up() != was_up) {
+      was_up = port->link_up();
+      ++change_count;
+      Print("selftest link: ", was_up ? "up" : "down");
+    }
+  }
+}
+
 void Clock(Context& context) {
   hal::Clock& clock = context.board.machine().clock;
   const int64_t before = clock.Wall().unix_seconds();
@@ -328,7 +353,7 @@ constexpr Command kCommands[] = {
     {"pet", Pet},             {"sleep", Sleep},           {"ticks", Ticks},
     {"blocks", Blocks},       {"arp", Arp},               {"entropy", Entropy},
     {"token", Token},         {"echo", Echo},             {"windows", Windows},
-    {"clock", Clock},
+    {"clock", Clock},         {"link", Link},
 };
 
 }  // namespace
