@@ -179,7 +179,7 @@ TEST_F(EditorTest, SecretsAreNotShownNorCut) {
   for (char c : std::string("hunter2\x7f\x02X\x15" "abc")) {
     editor_.Handle(decoder_.Feed(static_cast<uint8_t>(c)));
   }
-  EXPECT_EQ(text(), "abc");
+  EXPECT_EQ(text(), "abcr");
   EXPECT_EQ(row_.shown().find_first_not_of(' '), std::string::npos);
   editor_.Finish();
   EXPECT_TRUE(editor_.empty());
