@@ -313,6 +313,7 @@ bool Engine::Authorise(Incoming& in) {
       (config.open_methods >> static_cast<uint32_t>(request.method()) & 1) != 0;
   if (from_us ? !config.authenticate_requests || open_method
               : config.accept_foreign_senders && to_us) {
+    transport_.Prove(in.flow);
     return true;
   }
   const AuthOutcome outcome =

@@ -28,6 +28,7 @@ struct Location {
   void (*done)(Location& location) = nullptr;
   void* context = nullptr;
   Buffer* held = nullptr;  // the user's
+  net::Endpoint source;    // the user's
 
   // The locator's own.
   enum class Step : uint8_t { kNaptr, kSrvUdp, kSrvTcp, kSrvTls, kSrvNamed, kAddress4, kAddress6 };

@@ -703,6 +703,7 @@ void Proxy::ForwardAck(const Message& ack, const Flow& flow, const RoutePlan& pl
     return;
   }
   location->held = core_.buffers.Copy(ack.bytes());
+  location->source = flow.remote;
   location->context = this;
   location->done = &Proxy::OnAckLocated;
   if (location->held == nullptr || !locator_.Start(*location, next).ok()) {
@@ -719,8 +720,8 @@ void Proxy::OnAckLocated(Location& location) {
   if (good && location.hop_count != 0) {
     const Hop& hop = location.hops[0];
     if (const auto to = self.transport_.FlowTo(hop.transport, hop.remote); to.ok()) {
-      Flow source;  // an ACK is never answered: its Via needs no address of ours
-      source.remote.address = ParseHostAddress(request.message.via().host);
+      Flow source;
+      source.remote = location.source;
       self.ForwardAck(request.message, source, request.plan, request.plan.uri.text, &*to);
     }
   }

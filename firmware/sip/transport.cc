@@ -309,11 +309,24 @@ Result<Flow> SipTransport::FlowTo(TransportKind transport, const net::Endpoint& 
   return connection->flow;
 }
 
+// The socket a flow began on may have been closed by a new configuration since.
+Result<void> SipTransport::SendByUdp(const Flow& flow, std::span<const uint8_t> data) {
+  const Socket& socket = sockets_[flow.listener];
+  if (socket.open && socket.transport == TransportKind::kUdp && socket.id == flow.socket) {
+    return datagrams_.SendDatagram(flow.socket, flow.remote, data, flow.local.address);
+  }
+  const auto other = ListenerFor(TransportKind::kUdp, flow.remote.address.family);
+  if (!other) {
+    return Error(ErrorCode::kUnreachable, "no UDP listener");
+  }
+  return datagrams_.SendDatagram(sockets_[*other].id, flow.remote, data);
+}
+
 Result<void> SipTransport::Send(const Flow& flow, std::span<const uint8_t> data) {
   ++core_.statistics.messages_out;
   Result<void> result;
   if (!flow.is_reliable()) {
-    result = datagrams_.SendDatagram(flow.socket, flow.remote, data, flow.local.address);
+    result = SendByUdp(flow, data);
   } else {
     Connection* connection = Find(flow.stream);
     if (connection == nullptr) {
@@ -464,7 +477,7 @@ bool SipTransport::Keep(Connection& connection, std::span<const uint8_t> rest) {
   Buffer* old = connection.assembly;
   const size_t old_size = old == nullptr ? 0 : old->size;
   if (old == nullptr) {
-    connection.scanned = 0;
+    connection.scanned = connection.expected = 0;
     connection.message_began = core_.now();
   }
   if (old == nullptr || old->capacity - old->size < rest.size()) {
@@ -493,6 +506,9 @@ bool SipTransport::Keep(Connection& connection, std::span<const uint8_t> rest) {
 
 std::optional<size_t> SipTransport::MessageSize(Connection& connection,
                                                 std::span<const uint8_t> data, const char*& fault) {
+  if (connection.expected > data.size()) {
+    return std::nullopt;
+  }
   // The last three bytes seen before may begin the empty line.
   const size_t from = connection.scanned > 3 ? connection.scanned - 3 : 0;
   const auto end = Message::FindHeaderEnd(data, from);
@@ -512,6 +528,7 @@ std::optional<size_t> SipTransport::MessageSize(Connection& connection,
   }
   const size_t size = *end + *length;
   connection.scanned = *end - 4;
+  connection.expected = size;
   return size <= data.size() ? std::optional<size_t>(size) : std::nullopt;
 }
 
@@ -555,7 +572,7 @@ std::optional<size_t> SipTransport::TakeMessages(Connection& connection,
     if (!size) {
       break;
     }
-    connection.scanned = 0;
+    connection.scanned = connection.expected = 0;
     at += *size;
     user_.OnPacket(connection.flow, rest.first(*size));
     if (Find(id) == nullptr) {

@@ -82,6 +82,7 @@ class SipTransport final : private net::DatagramHandler, private net::StreamHand
     SipTransport* transport = nullptr;
     Buffer* assembly = nullptr;  // a message that has not all arrived
     size_t scanned = 0;          // of the assembly, for the end of its header section
+    size_t expected = 0;         // its size, once known
     BufferQueue queue;           // waiting for room
     List<FlowUser, &FlowUser::node> users;
     Instant last_used;
@@ -117,6 +118,7 @@ class SipTransport final : private net::DatagramHandler, private net::StreamHand
   void OnTimer(Connection& connection);
   void ArmTimer(Connection& connection);
   static bool IsMessageBegun(const Connection& connection);
+  Result<void> SendByUdp(const Flow& flow, std::span<const uint8_t> data);
   Result<void> Enqueue(Connection& connection, std::span<const uint8_t> data);
   // Consumes whole messages from `data`; the count of bytes used, or nothing when the stream is
   // beyond repair (and already gone).

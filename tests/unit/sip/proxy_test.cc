@@ -322,6 +322,33 @@ TEST_F(ProxyTest, NameThatDoesNotExistIs404AndPortMeansAddressesOnly) {
   EXPECT_EQ(world.TakeTo(At("[2001:db8::99]:5099")).Method(), "MESSAGE");
 }
 
+TEST_F(ProxyTest, AckGoesToANamedContact) {
+  world.AddAddress("far.example", "198.51.100.1");
+  world.AddAddress("host.far.example", "198.51.100.2");
+  Phone far(world, "x", "198.51.100.1:5060");
+  Invite("sip:x@far.example");
+  alice.Take();
+  far.Respond(far.Take(), 200);
+  Phone::Spec ack{.method = "ACK", .uri = "sip:x@host.far.example", .to = "sip:x@far.example"};
+  ack.to_tag = "tt";
+  ack.headers = RouteSet(alice.Take(), true);
+  alice.Send(ack);
+  const Sent got = world.TakeTo(At("198.51.100.2:5060"));
+  EXPECT_EQ(got.StartLine(), "ACK sip:x@host.far.example SIP/2.0");
+  EXPECT_NE(got.Headers("Via")[1].find("received=192.0.2.20"), std::string::npos);
+}
+
+TEST_F(ProxyTest, BindingsOutliveTheSocketTheyCameOn) {
+  desk.Register();
+  Config config = World::DefaultConfig();
+  config.listener_count = 0;
+  config.AddListener(TransportKind::kUdp, At("192.0.2.1:5070"));
+  EXPECT_EQ(world.engine().Apply(config), 1u);
+  world.Deliver(alice.at(), alice.Build({.method = "MESSAGE", .uri = "sip:bob@example.com"}),
+                At("192.0.2.1:5070"));
+  EXPECT_EQ(desk.Take().Method(), "MESSAGE");
+}
+
 TEST_F(ProxyTest, CancelWhileTheNameIsSearched) {
   world.hold_network = true;
   Invite("sip:x@far.example");
