@@ -100,8 +100,8 @@ bool FindS5(std::span<const uint8_t> aml, uint8_t& type_a, uint8_t& type_b) {
   constexpr std::string_view kName = "_S5_";
   const std::string_view text = AsText(aml);
   for (size_t at = text.find(kName); at != text.npos; at = text.find(kName, at + 1)) {
-    const bool named = (at >= 1 && aml[at - 1] == 0x08) ||
-                       (at >= 2 && aml[at - 1] == '\\' && aml[at - 2] == 0x08);
+    const bool named =
+        (at >= 1 && aml[at - 1] == 0x08) || (at >= 2 && aml[at - 1] == '\\' && aml[at - 2] == 0x08);
     auto rest = aml.subspan(at + kName.size());
     if (!named || rest.size() < 4 || rest[0] != 0x12) {
       continue;

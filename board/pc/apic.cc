@@ -84,9 +84,7 @@ Result<void> LocalApic::Initialise(PageTables& pages) {
 
 void LocalApic::EndOfInterrupt() { WriteRegister(kEndOfInterrupt, 0); }
 
-uint32_t LocalApic::id() {
-  return is_x2 ? ReadRegister(kId) : ReadRegister(kId) >> 24;
-}
+uint32_t LocalApic::id() { return is_x2 ? ReadRegister(kId) : ReadRegister(kId) >> 24; }
 
 void LocalApic::InitialiseTimer(uint64_t tsc_hz) {
   tsc_hz_known = tsc_hz;
@@ -124,9 +122,7 @@ void LocalApic::ArmTimer(uint64_t tsc_deadline) {
   WriteRegister(kTimerInitial, static_cast<uint32_t>(ticks) + 1);
 }
 
-const char* LocalApic::timer_name() {
-  return has_tsc_deadline ? "tsc-deadline" : "lapic one-shot";
-}
+const char* LocalApic::timer_name() { return has_tsc_deadline ? "tsc-deadline" : "lapic one-shot"; }
 
 Result<void> RouteIsaInterrupt(PageTables& pages, const MadtInfo& madt, uint8_t isa_irq,
                                uint8_t vector) {

@@ -1,5 +1,5 @@
-// The local APIC (x2APIC where the processor has it, else its memory window), its timer, and the I/O
-// APIC input of the serial port.
+// The local APIC (x2APIC where the processor has it, else its memory window), its timer, and the
+// I/O APIC input of the serial port.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,9 @@ class LocalApic {
   static uint32_t id();
 
   // Where a device writes its MSI to reach `vector` on the boot processor.
-  static uint64_t MessageAddress() { return 0xfee00000ull | static_cast<uint64_t>(id() & 0xff) << 12; }
+  static uint64_t MessageAddress() {
+    return 0xfee00000ull | static_cast<uint64_t>(id() & 0xff) << 12;
+  }
   static uint32_t MessageData(uint8_t vector) { return vector; }
 
   // One-shot timer. `tsc_hz` is known by then; the divide clock is measured against it.

@@ -46,7 +46,8 @@ class Hpet final : public Reference {
 
 class AcpiTimer final : public Reference {
  public:
-  AcpiTimer(uint16_t port, bool is_32_bit) : port_(port), mask_(is_32_bit ? 0xffffffff : 0xffffff) {}
+  AcpiTimer(uint16_t port, bool is_32_bit)
+      : port_(port), mask_(is_32_bit ? 0xffffffff : 0xffffff) {}
   uint64_t Read() override { return In32(port_) & mask_; }
   uint64_t hz() const override { return 3'579'545; }
   uint64_t mask() const override { return mask_; }
@@ -193,7 +194,8 @@ void PcClock::ReadRtc(uint8_t century_register) {
 void PcClock::SetWall(int64_t unix_ns) {
   wall_offset_ns_ = unix_ns - Now().ns;
   wall_is_set_ = true;
-  const CivilTime time = CivilFromUnix((unix_ns + 500'000'000) / static_cast<int64_t>(kNsPerSecond));
+  const CivilTime time =
+      CivilFromUnix((unix_ns + 500'000'000) / static_cast<int64_t>(kNsPerSecond));
   if (time.year < 2024 || time.year > 2199) {
     return;
   }

@@ -42,7 +42,8 @@ inline uint64_t ReadMsr(uint32_t msr) {
 inline void WriteMsr(uint32_t msr, uint64_t value) {
   asm volatile("wrmsr"
                :
-               : "c"(msr), "a"(static_cast<uint32_t>(value)), "d"(static_cast<uint32_t>(value >> 32))
+               : "c"(msr), "a"(static_cast<uint32_t>(value)),
+                 "d"(static_cast<uint32_t>(value >> 32))
                : "memory");
 }
 

@@ -68,12 +68,28 @@ void WriteRecord(PersistentRecord::State state, std::span<const uint8_t> crash) 
 }
 
 const char* TrapName(uint64_t vector) {
-  constexpr const char* kNames[] = {
-      "divide error", "debug", "NMI", "breakpoint", "overflow", "bound range", "invalid opcode",
-      "device not available", "double fault", "coprocessor overrun", "invalid TSS",
-      "segment not present", "stack fault", "general protection", "page fault", "reserved 15",
-      "x87 error", "alignment check", "machine check", "SIMD error", "virtualisation",
-      "control protection"};
+  constexpr const char* kNames[] = {"divide error",
+                                    "debug",
+                                    "NMI",
+                                    "breakpoint",
+                                    "overflow",
+                                    "bound range",
+                                    "invalid opcode",
+                                    "device not available",
+                                    "double fault",
+                                    "coprocessor overrun",
+                                    "invalid TSS",
+                                    "segment not present",
+                                    "stack fault",
+                                    "general protection",
+                                    "page fault",
+                                    "reserved 15",
+                                    "x87 error",
+                                    "alignment check",
+                                    "machine check",
+                                    "SIMD error",
+                                    "virtualisation",
+                                    "control protection"};
   return vector < sizeof(kNames) / sizeof(kNames[0]) ? kNames[vector] : "reserved";
 }
 
@@ -102,8 +118,9 @@ void AddBacktrace(uint64_t rip, uint64_t rbp) {
 
 void AddRegisters(const TrapFrame& f) {
   record.architecture = CrashArchitecture::kX86_64;
-  for (uint64_t value : {f.rax, f.rbx, f.rcx, f.rdx, f.rsi, f.rdi, f.rbp, f.rsp, f.r8, f.r9, f.r10,
-                         f.r11, f.r12, f.r13, f.r14, f.r15, f.rip, f.rflags, ReadCr2(), ReadCr3()}) {
+  for (uint64_t value :
+       {f.rax, f.rbx, f.rcx, f.rdx, f.rsi, f.rdi, f.rbp, f.rsp,    f.r8,      f.r9,
+        f.r10, f.r11, f.r12, f.r13, f.r14, f.r15, f.rip, f.rflags, ReadCr2(), ReadCr3()}) {
     record.AddRegister(value);
   }
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <string_view>
 
 #include "board/pc/cpu.h"
 
@@ -79,11 +80,11 @@ Result<void> PcEntropy::Start() {
   if (virtio_ != nullptr && !virtio_->Read(clock_, bytes).ok()) {
     virtio_ = nullptr;
   }
-  const auto note = [this](const char* name) {
-    if (source_[0] != '\0') {
-      std::strcat(source_, "+");
+  const auto note = [this](std::string_view name) {
+    if (!source_.empty()) {
+      source_.Append('+');
     }
-    std::strcat(source_, name);
+    source_.Append(name);
   };
   if (has_rdseed_) {
     note("rdseed");

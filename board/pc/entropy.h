@@ -1,6 +1,6 @@
-// Raw entropy: RDSEED (or RDRAND), virtio-rng and the loader's seed, combined by XOR: as good as the
-// best of them, whatever the others do. A processor generator that repeats itself is not used again.
-// A machine without any source does not start.
+// Raw entropy: RDSEED (or RDRAND), virtio-rng and the loader's seed, combined by XOR: as good as
+// the best of them, whatever the others do. A processor generator that repeats itself is not used
+// again. A machine without any source does not start.
 #pragma once
 
 #include <array>
@@ -11,6 +11,7 @@
 #include "board/pc/virtio_pci.h"
 #include "hal/entropy.h"
 #include "hal/rt/arena.h"
+#include "hal/rt/fixed_string.h"
 
 namespace gh::pc {
 
@@ -42,7 +43,7 @@ class PcEntropy final : public hal::Entropy {
   Result<void> Start();
 
   void Fill(std::span<uint8_t> out) override;
-  const char* source() const override { return source_; }
+  const char* source() const override { return source_.c_str(); }
 
  private:
   bool CpuWord(uint64_t& word);
@@ -57,7 +58,7 @@ class PcEntropy final : public hal::Entropy {
   uint32_t repeat_count_ = 0;
   uint32_t seed_left_ = 0;
   std::array<uint8_t, 64> seed_ = {};
-  char source_[48] = {};
+  FixedString<48> source_;
 };
 
 }  // namespace gh::pc

@@ -88,8 +88,8 @@ class LongName {
   }
 
  private:
-  static constexpr uint32_t kTextMax = (kFatNameMax / kCharactersPerLongEntry) *
-                                       kCharactersPerLongEntry;
+  static constexpr uint32_t kTextMax =
+      (kFatNameMax / kCharactersPerLongEntry) * kCharactersPerLongEntry;
   std::array<char, kTextMax> text_ = {};
   uint32_t size_ = 0;
   uint32_t expected_ = 0;
@@ -249,8 +249,8 @@ Result<uint32_t> FatVolume::ReadRootFile(std::string_view name, std::span<uint8_
       return false;
     }
     const bool is_file = (attributes & (kAttributeLabel | kAttributeDirectory)) == 0;
-    found = is_file && (SameName(long_name.For(entry), name) ||
-                        SameName(ShortName(entry).view(), name));
+    found = is_file &&
+            (SameName(long_name.For(entry), name) || SameName(ShortName(entry).view(), name));
     long_name.Forget();
     file = {U16At(entry, 26) | static_cast<uint32_t>(bits_ == 32 ? U16At(entry, 20) : 0) << 16,
             U32At(entry, 28)};

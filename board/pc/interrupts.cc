@@ -1,5 +1,5 @@
-// Compiled for general registers only (board/pc/pc.mk): interrupt handlers must not touch the vector
-// registers of the code they interrupt.
+// Compiled for general registers only (board/pc/pc.mk): interrupt handlers must not touch the
+// vector registers of the code they interrupt.
 #include "board/pc/interrupts.h"
 
 #include <utility>
@@ -11,8 +11,8 @@
 #include "board/pc/uart.h"
 
 // Exception entry: make the frames of all vectors alike (error code, vector), save every register,
-// call gh_on_trap on the trap stack; it does not return. Bits of the mask: the vectors for which the
-// processor pushes an error code itself (8, 10-14, 17, 21, 29, 30).
+// call gh_on_trap on the trap stack; it does not return. Bits of the mask: the vectors for which
+// the processor pushes an error code itself (8, 10-14, 17, 21, 29, 30).
 asm(R"(
 .altmacro
 .macro TRAP_STUB vector
@@ -188,8 +188,8 @@ void LoadSegments() {
   }
   task_state.io_map_base = sizeof(TaskState);
   const uint64_t base = AddressOf(&task_state);
-  descriptors[3] = (sizeof(TaskState) - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 |
-                   (base >> 24 & 0xff) << 56;
+  descriptors[3] =
+      (sizeof(TaskState) - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 | (base >> 24 & 0xff) << 56;
   descriptors[4] = base >> 32;
   const TablePointer pointer = {sizeof(descriptors) - 1, AddressOf(descriptors)};
   asm volatile(

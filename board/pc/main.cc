@@ -1,5 +1,6 @@
 #include "board/pc/main.h"
 
+#include <cstddef>
 #include <new>
 
 #include "board/pc/cpu.h"
@@ -29,7 +30,9 @@ void CheckHandover(const boot::Handover* handover) {
   GH_ASSERT(handover != nullptr);
   GH_ASSERT_EQ(handover->magic, boot::kHandoverMagic);
   GH_ASSERT_EQ(handover->version, boot::kHandoverVersion);
-  GH_ASSERT_EQ(handover->size, sizeof(boot::Handover));
+  // A later loader may say more, an earlier one less than this; the memory map is what we need.
+  GH_ASSERT_GE(handover->size,
+               offsetof(boot::Handover, memory_ranges) + sizeof(handover->memory_ranges));
   GH_ASSERT_LE(handover->memory_range_count, boot::kMemoryRangeMax);
   GH_ASSERT_EQ(handover->image_start, AddressOf(__image_start));
   GH_ASSERT_EQ(handover->image_size, AddressOf(__image_end) - AddressOf(__image_start));
@@ -89,8 +92,8 @@ Arena& TakeMemory(const MemoryMap& map, PageTables*& pages) {
     MapRange(*pages, range);
   }
   pages->Activate();
-  Print("memory: ", map.ram_bytes() >> 20, " MiB RAM, arena ",
-        (largest.size - table_bytes) >> 20, " MiB at ", Hex{largest.start + table_bytes}, ", image ",
+  Print("memory: ", map.ram_bytes() >> 20, " MiB RAM, arena ", (largest.size - table_bytes) >> 20,
+        " MiB at ", Hex{largest.start + table_bytes}, ", image ",
         (AddressOf(__image_end) - AddressOf(__image_start)) >> 10, " KiB at ",
         Hex{AddressOf(__image_start)});
   CheckPages(*pages);

@@ -202,7 +202,8 @@ void PageTables::AuditEntry(uint64_t entry, uint64_t address, uint64_t size, Pag
   ++audit.page_count;
   audit.mapped_bytes += size;
   const bool executable = (entry & kNoExecute) == 0;
-  const bool in_text = address >= AddressOf(__text_start) && address + size <= AddressOf(__text_end);
+  const bool in_text =
+      address >= AddressOf(__text_start) && address + size <= AddressOf(__text_end);
   audit.executable_count += executable ? 1 : 0;
   const bool writable = (entry & kWritable) != 0;
   const bool moved = (entry & kAddressMask & ~(size - 1)) != address;

@@ -22,8 +22,8 @@ constexpr uint8_t kUartIrq = 4;
 constexpr uint32_t kSelfTestSizeMax = 256;
 
 uint32_t FrameCount(uint64_t arena_bytes) {
-  return static_cast<uint32_t>(std::clamp<uint64_t>(arena_bytes / kArenaBytesPerFrame,
-                                                    kFrameCountMin, kFrameCountMax));
+  return static_cast<uint32_t>(
+      std::clamp<uint64_t>(arena_bytes / kArenaBytesPerFrame, kFrameCountMin, kFrameCountMax));
 }
 
 // Everything the appliance depends on; without it there is no point in going on.
@@ -208,8 +208,8 @@ void PcMachine::StartConsole() {
 }
 
 void PcMachine::StartEntropy() {
-  entropy_.SetSeed(std::span(handover_.seed).first(
-      std::min(handover_.seed_size, boot::kBootSeedSize)));
+  entropy_.SetSeed(
+      std::span(handover_.seed).first(std::min(handover_.seed_size, boot::kBootSeedSize)));
   if (has_virtio_entropy_) {
     entropy_.SetVirtio(virtio_entropy_);
   }
@@ -290,8 +290,7 @@ void PcMachine::FindProvision() {
 
 // "<processor>, firmware <vendor>".
 void PcMachine::Describe() {
-  ByteWriter writer(
-      {reinterpret_cast<uint8_t*>(description_), sizeof(description_) - 1});
+  ByteWriter writer({reinterpret_cast<uint8_t*>(description_), sizeof(description_) - 1});
   if (Cpuid(0x80000000).eax >= 0x80000004) {
     char brand[49] = {};
     for (uint32_t i = 0; i < 3; ++i) {

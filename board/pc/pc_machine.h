@@ -1,7 +1,7 @@
 // The machine as this board finds it: what exists, in the order it comes up.
 //
-// Built once, in the arena, after the page tables are ours. A device that does not answer is said so
-// on the console and left out; what the appliance cannot do without (time, entropy, an interrupt
+// Built once, in the arena, after the page tables are ours. A device that does not answer is said
+// so on the console and left out; what the appliance cannot do without (time, entropy, an interrupt
 // controller) ends the boot with a crash record.
 #pragma once
 

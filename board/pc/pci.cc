@@ -94,9 +94,9 @@ void Pci::Write8(PciAddress address, uint16_t offset, uint8_t value) const {
 
 void Pci::Initialise(PageTables& pages, const McfgInfo& mcfg) {
   if (mcfg.present) {
-    const uint64_t size = (static_cast<uint64_t>(mcfg.last_bus) - mcfg.first_bus + 1) * kEcamBusSize;
-    const Result<Mmio> window =
-        pages.MapMmio(mcfg.address + mcfg.first_bus * kEcamBusSize, size);
+    const uint64_t size =
+        (static_cast<uint64_t>(mcfg.last_bus) - mcfg.first_bus + 1) * kEcamBusSize;
+    const Result<Mmio> window = pages.MapMmio(mcfg.address + mcfg.first_bus * kEcamBusSize, size);
     if (window.ok()) {
       ecam_ = *window;
       first_bus_ = mcfg.first_bus;

@@ -84,8 +84,8 @@ Result<uint32_t> ReadProvisionVolume(hal::BlockDevice& disk,
   image::GptTable table;
   if (ReadDiskGpt(disk, scratch, table).ok()) {
     for (const image::GptPartition& part : table.all()) {
-      Result<uint32_t> found = try_part(part.first_block * per_block,
-                                        part.block_count() * per_block);
+      Result<uint32_t> found =
+          try_part(part.first_block * per_block, part.block_count() * per_block);
       if (found.code() != ErrorCode::kNotFound) {
         return found;
       }

@@ -8,7 +8,7 @@
 namespace gh::pc {
 
 struct CivilTime {
-  uint32_t year = 0;  // 1970 to 2199
+  uint32_t year = 0;   // 1970 to 2199
   uint32_t month = 0;  // 1 to 12
   uint32_t day = 0;
   uint32_t hour = 0;

@@ -17,7 +17,8 @@ struct Context {
   PageTables& pages;
 };
 
-// --- Faults: each of these must end in a crash record and a reset ----------------------------------
+// --- Faults: each of these must end in a crash record and a reset
+// ----------------------------------
 void Panic(Context&) { GH_ASSERT_EQ(2 + 2, 5); }
 
 void NullRead(Context&) {
@@ -88,7 +89,8 @@ void HardHang(Context& context) {
 void Restart(Context& context) { context.board.machine().boot.Restart(); }
 void PowerOff(Context& context) { context.board.machine().boot.PowerOff(); }
 
-// --- Devices ---------------------------------------------------------------------------------------
+// --- Devices
+// ---------------------------------------------------------------------------------------
 
 // A watchdog that is petted must not fire.
 void Pet(Context& context) {
@@ -249,8 +251,8 @@ void Entropy(Context& context) {
   for (uint8_t byte : bytes) {
     ones += static_cast<uint32_t>(__builtin_popcount(byte));
   }
-  Print("selftest entropy: ", context.board.machine().entropy.source(), ", ", ones, " of 32768 bits set, ",
-        (context.board.clock().Now() - start).microseconds(), " us");
+  Print("selftest entropy: ", context.board.machine().entropy.source(), ", ", ones,
+        " of 32768 bits set, ", (context.board.clock().Now() - start).microseconds(), " us");
 }
 
 // Echoes what comes over the token link until the other end closes.
@@ -346,14 +348,29 @@ struct Command {
   void (*run)(Context& context);
 };
 constexpr Command kCommands[] = {
-    {"panic", Panic},         {"null", NullRead},         {"write-text", WriteText},
-    {"hang", Hang},           {"hard-hang", HardHang},    {"execute-data", ExecuteData},
-    {"canary", Canary},       {"overflow", Overflow},     {"write-constant", WriteConstant},
-    {"malloc", Allocate},     {"restart", Restart},       {"power-off", PowerOff},
-    {"pet", Pet},             {"sleep", Sleep},           {"ticks", Ticks},
-    {"blocks", Blocks},       {"arp", Arp},               {"entropy", Entropy},
-    {"token", Token},         {"echo", Echo},             {"windows", Windows},
-    {"clock", Clock},         {"link", Link},
+    {"panic", Panic},
+    {"null", NullRead},
+    {"write-text", WriteText},
+    {"hang", Hang},
+    {"hard-hang", HardHang},
+    {"execute-data", ExecuteData},
+    {"canary", Canary},
+    {"overflow", Overflow},
+    {"write-constant", WriteConstant},
+    {"malloc", Allocate},
+    {"restart", Restart},
+    {"power-off", PowerOff},
+    {"pet", Pet},
+    {"sleep", Sleep},
+    {"ticks", Ticks},
+    {"blocks", Blocks},
+    {"arp", Arp},
+    {"entropy", Entropy},
+    {"token", Token},
+    {"echo", Echo},
+    {"windows", Windows},
+    {"clock", Clock},
+    {"link", Link},
 };
 
 }  // namespace

@@ -7,8 +7,8 @@ namespace gh::pc {
 namespace {
 
 constexpr uint16_t kPort = 0x3f8;
-constexpr uint16_t kData = kPort + 0;  // RBR, THR; DLL
-constexpr uint16_t kInterruptEnable = kPort + 1;  // IER; DLM
+constexpr uint16_t kData = kPort + 0;               // RBR, THR; DLL
+constexpr uint16_t kInterruptEnable = kPort + 1;    // IER; DLM
 constexpr uint16_t kInterruptIdentity = kPort + 2;  // IIR; FCR
 constexpr uint16_t kLineControl = kPort + 3;
 constexpr uint16_t kModemControl = kPort + 4;
@@ -44,7 +44,7 @@ void Uart::Initialise() {
   Out8(kLineControl, 0x80);  // divisor latch
   Out8(kData, 1);            // 115200
   Out8(kInterruptEnable, 0);
-  Out8(kLineControl, 0x03);  // 8N1
+  Out8(kLineControl, 0x03);        // 8N1
   Out8(kInterruptIdentity, 0xc7);  // FIFOs on and cleared, receive threshold 14 (with timeout)
   Out8(kModemControl, 0x0b);       // DTR, RTS, OUT2 (interrupt gate)
   Out8(kScratch, 0x5a);

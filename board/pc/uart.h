@@ -1,9 +1,9 @@
 // The 16550 at COM1: 115200 8N1, FIFOs on.
 //
-// Before Attach() output is synchronous (boot messages). After it, the interrupt handler moves bytes
-// between the FIFOs and two rings, so that neither the loop's turns nor a slow terminal lose or delay
-// anything: Write() takes what fits and returns. The crash path goes back to synchronous output. A
-// port that is not there (all ones) swallows output after a bounded wait.
+// Before Attach() output is synchronous (boot messages). After it, the interrupt handler moves
+// bytes between the FIFOs and two rings, so that neither the loop's turns nor a slow terminal lose
+// or delay anything: Write() takes what fits and returns. The crash path goes back to synchronous
+// output. A port that is not there (all ones) swallows output after a bounded wait.
 #pragma once
 
 #include <atomic>

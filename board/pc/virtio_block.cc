@@ -112,10 +112,10 @@ Result<void> VirtioBlock::SubmitFor(BlockView& view, hal::BlockRequest& request)
   }
   request.next = nullptr;
   // Without the feature a completed write is durable, and discard is only advice.
-  const bool is_nothing = (is_flush && !transport_.has(kFeatureFlush)) ||
-                          (request.op == hal::BlockOp::kDiscard &&
-                           !transport_.has(kFeatureDiscard)) ||
-                          (!is_flush && request.block_count == 0);
+  const bool is_nothing =
+      (is_flush && !transport_.has(kFeatureFlush)) ||
+      (request.op == hal::BlockOp::kDiscard && !transport_.has(kFeatureDiscard)) ||
+      (!is_flush && request.block_count == 0);
   if (is_nothing) {
     Append(view, request, ErrorCode::kOk);
     return Ok();

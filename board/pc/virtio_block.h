@@ -1,9 +1,9 @@
 // A disk over virtio-blk (virtio 1.2, 5.2), and views of ranges of it (partitions) as devices.
 //
-// Requests are asynchronous; each view gets its own completions, so that two users of one disk never
-// run each other's callbacks. A request the device does not finish within kRequestTimeout fails with
-// kTimeout, all others in flight with it, and the disk is given up (reset, kIoError from then on):
-// every request submitted is completed once.
+// Requests are asynchronous; each view gets its own completions, so that two users of one disk
+// never run each other's callbacks. A request the device does not finish within kRequestTimeout
+// fails with kTimeout, all others in flight with it, and the disk is given up (reset, kIoError from
+// then on): every request submitted is completed once.
 #pragma once
 
 #include <array>

@@ -38,7 +38,8 @@ Result<void> VirtioConsole::Initialise(Arena& arena, PageTables& pages, const Pc
   }
   const uint32_t port_count = std::min(transport_.Config32(kConfigPortMax), kSerialPortMax);
   GH_TRY(transport_.InitialiseQueue(arena, kControlReceiveQueue, kControlCount, control_receive_));
-  GH_TRY(transport_.InitialiseQueue(arena, kControlTransmitQueue, kControlCount, control_transmit_));
+  GH_TRY(
+      transport_.InitialiseQueue(arena, kControlTransmitQueue, kControlCount, control_transmit_));
   for (uint32_t port = 0; port < port_count; ++port) {
     GH_TRY(InitialisePort(arena, port));
   }
@@ -189,8 +190,8 @@ uint32_t VirtioConsole::Read(std::span<uint8_t> out) {
       current_size_ = used.written;
       current_at_ = 0;
     }
-    const auto take = static_cast<uint32_t>(
-        std::min<size_t>(current_size_ - current_at_, out.size() - count));
+    const auto take =
+        static_cast<uint32_t>(std::min<size_t>(current_size_ - current_at_, out.size() - count));
     const uint8_t* from = receive_bytes_.data() + current_head_ * kBufferSize + current_at_;
     std::memcpy(out.data() + count, from, take);
     count += take;

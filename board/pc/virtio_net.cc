@@ -8,8 +8,8 @@
 namespace gh::pc {
 namespace {
 
-constexpr uint64_t kFeatureChecksum = 1ull << 0;         // device fills checksums we leave partial
-constexpr uint64_t kFeatureGuestChecksum = 1ull << 1;    // we accept partial checksums
+constexpr uint64_t kFeatureChecksum = 1ull << 0;       // device fills checksums we leave partial
+constexpr uint64_t kFeatureGuestChecksum = 1ull << 1;  // we accept partial checksums
 constexpr uint64_t kFeatureMtu = 1ull << 3;
 constexpr uint64_t kFeatureMac = 1ull << 5;
 constexpr uint64_t kFeatureStatus = 1ull << 16;
@@ -43,8 +43,8 @@ constexpr uint8_t kDataValid = 2;
 Result<void> VirtioNet::Initialise(Arena& arena, PageTables& pages, const Pci& pci,
                                    const PciDevice& device, uint8_t queue_vector,
                                    uint8_t config_vector) {
-  constexpr uint64_t kWanted = kFeatureChecksum | kFeatureGuestChecksum | kFeatureMtu |
-                               kFeatureMac | kFeatureStatus;
+  constexpr uint64_t kWanted =
+      kFeatureChecksum | kFeatureGuestChecksum | kFeatureMtu | kFeatureMac | kFeatureStatus;
   GH_TRY(transport_.Initialise(pages, pci, device, kWanted, queue_vector, config_vector));
   if (!transport_.has(kFeatureMac)) {
     return Error(ErrorCode::kUnsupported, "virtio-net without a MAC address");

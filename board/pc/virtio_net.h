@@ -21,7 +21,8 @@ namespace gh::pc {
 
 class VirtioNet final : public hal::EthernetPort, public InterruptSource {
  public:
-  VirtioNet(hal::FramePool& frames, uint8_t port_index) : frames_(frames), port_index_(port_index) {}
+  VirtioNet(hal::FramePool& frames, uint8_t port_index)
+      : frames_(frames), port_index_(port_index) {}
   VirtioNet(const VirtioNet&) = delete;
   VirtioNet& operator=(const VirtioNet&) = delete;
 

@@ -39,7 +39,7 @@ constexpr uint8_t kCapabilityCommon = 1;
 constexpr uint8_t kCapabilityNotify = 2;
 constexpr uint8_t kCapabilityDevice = 4;
 
-constexpr uint16_t kQueueEntry = 0;   // MSI-X entries
+constexpr uint16_t kQueueEntry = 0;  // MSI-X entries
 constexpr uint16_t kConfigEntry = 1;
 constexpr uint32_t kResetSpins = 100'000;
 

@@ -75,10 +75,9 @@ void Virtqueue::Publish() {
   available_->index = available_index_;
   published_index_ = available_index_;
   FullBarrier();  // the index must be seen before we read whether the device sleeps
-  const bool wanted =
-      has_event_index_
-          ? NeedsEvent(static_cast<uint16_t>(used_->ring[size_].id), available_index_, old)
-          : (used_->flags & kNoNotify) == 0;
+  const bool wanted = has_event_index_ ? NeedsEvent(static_cast<uint16_t>(used_->ring[size_].id),
+                                                    available_index_, old)
+                                       : (used_->flags & kNoNotify) == 0;
   if (wanted) {
     ++doorbell_count_;
     notify_.Write16(0, index_);

@@ -49,8 +49,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Memory memory(bytes);
   auto info = std::make_unique<gh::pc::AcpiInfo>();
   (void)gh::pc::ReadAcpi(memory, kBase, *info);
-  const bool bounded = info->madt.cpu_count <= gh::pc::kCpuMax &&
-                       info->madt.io_apic_count <= gh::pc::kIoApicMax;
+  const bool bounded =
+      info->madt.cpu_count <= gh::pc::kCpuMax && info->madt.io_apic_count <= gh::pc::kIoApicMax;
   if (!bounded) {
     __builtin_trap();
   }

@@ -10,10 +10,10 @@ namespace {
 class Sectors final : public gh::pc::SectorReader {
  public:
   Sectors(const uint8_t* data, size_t size) : data_(data), size_(size) {}
-  // As large a disk as the boot sector may wish for; what the input lacks reads as its own repetition.
+  // As large a disk as the boot sector may wish for; what the input lacks reads as its own
+  // repetition.
   uint64_t sector_count() const override { return 1u << 20; }
-  gh::Result<void> Read(uint64_t sector,
-                        std::span<uint8_t, gh::pc::kFatSectorSize> out) override {
+  gh::Result<void> Read(uint64_t sector, std::span<uint8_t, gh::pc::kFatSectorSize> out) override {
     for (size_t i = 0; i < out.size(); ++i) {
       out[i] = data_[(sector * out.size() + i) % size_];
     }

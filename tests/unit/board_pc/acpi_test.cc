@@ -38,8 +38,8 @@ void Put(Bytes& bytes, size_t at, uint64_t value, size_t size) {
 
 void FixChecksum(Bytes& bytes, size_t at, size_t size) {
   bytes[at] = 0;
-  const uint8_t sum = std::accumulate(bytes.begin(), bytes.begin() + static_cast<long>(size),
-                                      uint8_t{0});
+  const uint8_t sum =
+      std::accumulate(bytes.begin(), bytes.begin() + static_cast<long>(size), uint8_t{0});
   bytes[at] = static_cast<uint8_t>(-sum);
 }
 
@@ -78,8 +78,8 @@ const std::string kS5("\x08_S5_\x12\x08\x04\x0a\x05\x0a\x06\x00\x00", 14);
 Bytes Fadt() {
   Bytes b(244);
   Put(b, 40, kDsdt, 4);
-  Put(b, 64, 0x604, 4);      // PM1a control
-  Put(b, 76, 0x608, 4);      // PM timer
+  Put(b, 64, 0x604, 4);  // PM1a control
+  Put(b, 76, 0x608, 4);  // PM timer
   b[91] = 4;
   b[108] = 0x32;
   Put(b, 112, 1 << 10 | 1 << 8, 4);
@@ -92,11 +92,11 @@ Bytes Fadt() {
 
 Bytes Madt() {
   Bytes b(44);
-  const Bytes entries = {0, 8, 0, 0, 1, 0, 0, 0,                       // CPU 0
-                         0, 8, 1, 1, 1, 0, 0, 0,                       // CPU 1
-                         0, 8, 2, 2, 0, 0, 0, 0,                       // not enabled
-                         1, 12, 0, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0,    // I/O APIC
-                         2, 10, 0, 4, 14, 0, 0, 0, 0x0f, 0};           // IRQ 4 -> 14, low, level
+  const Bytes entries = {0, 8,  0, 0, 1,  0, 0,    0,                    // CPU 0
+                         0, 8,  1, 1, 1,  0, 0,    0,                    // CPU 1
+                         0, 8,  2, 2, 0,  0, 0,    0,                    // not enabled
+                         1, 12, 0, 0, 0,  0, 0xc0, 0xfe, 0,    0, 0, 0,  // I/O APIC
+                         2, 10, 0, 4, 14, 0, 0,    0,    0x0f, 0};       // IRQ 4 -> 14, low, level
   b.insert(b.end(), entries.begin(), entries.end());
   return Table("APIC", b);
 }
@@ -186,7 +186,8 @@ TEST_F(Acpi, EveryFlippedByteOfTheRootIsRefused) {
     memory_.tables[kRsdp][i] ^= 0x40;
     AcpiInfo info;
     const bool ok = ReadAcpi(memory_, kRsdp, info).ok();
-    // Byte 15 is the revision: with less than 2 the old, shorter checksum applies and must fail too.
+    // Byte 15 is the revision: with less than 2 the old, shorter checksum applies and must fail
+    // too.
     EXPECT_FALSE(ok) << i;
   }
 }
@@ -231,13 +232,13 @@ TEST_F(Acpi, S5IsFoundOnlyInItsEncoding) {
   } cases[] = {
       {kS5, true},
       {std::string("\x08\\_S5_\x12\x08\x04\x0a\x05\x0a\x06\x00\x00", 15), true},
-      {std::string("\x08_S5_\x12\x06\x04\x01\x01\x00\x00", 12), true},  // OneOp
+      {std::string("\x08_S5_\x12\x06\x04\x01\x01\x00\x00", 12), true},      // OneOp
       {std::string("\x08_S5_\x12\x48\x00\x04\x0a\x05\x0a\x06", 13), true},  // 2-byte PkgLength
-      {std::string("_S5_\x12\x08\x04\x0a\x05\x0a\x06", 11), false},  // not a Name()
-      {std::string("\x08_S5_\x11\x08\x04\x0a\x05", 10), false},      // not a package
-      {std::string("\x08_S5_\x12\x08\x00\x0a\x05", 10), false},      // empty package
-      {std::string("\x08_S5_\x12\x08\x04\x0b\x05\x00", 11), false},  // word constant
-      {std::string("\x08_S5_\x12", 6), false},                       // cut off
+      {std::string("_S5_\x12\x08\x04\x0a\x05\x0a\x06", 11), false},         // not a Name()
+      {std::string("\x08_S5_\x11\x08\x04\x0a\x05", 10), false},             // not a package
+      {std::string("\x08_S5_\x12\x08\x00\x0a\x05", 10), false},             // empty package
+      {std::string("\x08_S5_\x12\x08\x04\x0b\x05\x00", 11), false},         // word constant
+      {std::string("\x08_S5_\x12", 6), false},                              // cut off
       {std::string("\x08_S5_", 5), false},
       {std::string("\x08_S5_\x12\xc8\x04\x04", 9), false},
       {"", false},

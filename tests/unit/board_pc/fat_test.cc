@@ -1,5 +1,5 @@
-// The reader against volumes made by mkfs.vfat and mtools (dosfstools and mtools are needed anyway to
-// make the image), and against damaged ones.
+// The reader against volumes made by mkfs.vfat and mtools (dosfstools and mtools are needed anyway
+// to make the image), and against damaged ones.
 #include "board/pc/fat.h"
 
 #include <gtest/gtest.h>

@@ -78,7 +78,8 @@ TEST_F(MemoryMapTest, WithoutAPersistentArea) {
 }
 
 TEST_F(MemoryMapTest, MemoryBelowOneMebibyteIsNotForUs) {
-  ranges_ = {{0, 0x200000, MemoryKind::kFree, 7}, {0x1000000, 0x100000, MemoryKind::kFree, 7},
+  ranges_ = {{0, 0x200000, MemoryKind::kFree, 7},
+             {0x1000000, 0x100000, MemoryKind::kFree, 7},
              {boot::kPersistentAddress, boot::kPersistentSize, MemoryKind::kFree, 7}};
   ASSERT_TRUE(Load().ok());
   EXPECT_EQ(map_->LargestFree().start, 0x100000u);

@@ -48,9 +48,9 @@ class MemoryDisk final : public hal::BlockDevice {
 Bytes Volume(const std::string& label, const std::string& text) {
   const std::string base = testing::TempDir() + "provision_test." + std::to_string(getpid());
   std::ofstream(base + ".txt") << text;
-  const std::string command = "(rm -f " + base + ".img; PATH=$PATH:/usr/sbin mkfs.vfat -C -F 12 -n " +
-                              label + " " + base + ".img 1440 && mcopy -i " + base + ".img " + base +
-                              ".txt ::provision.txt) >/dev/null 2>&1";
+  const std::string command =
+      "(rm -f " + base + ".img; PATH=$PATH:/usr/sbin mkfs.vfat -C -F 12 -n " + label + " " + base +
+      ".img 1440 && mcopy -i " + base + ".img " + base + ".txt ::provision.txt) >/dev/null 2>&1";
   EXPECT_EQ(std::system(command.c_str()), 0);
   std::ifstream file(base + ".img", std::ios::binary);
   Bytes bytes(std::istreambuf_iterator<char>(file), {});
