@@ -23,15 +23,14 @@ constexpr Duration kConsoleRetry = Duration::Milliseconds(5);
 constexpr uint32_t kProvisionOkShownMax = 100;
 constexpr uint32_t kLogRecords = 4096;
 
-constexpr uint64_t Bit(config::GroupId group) {
-  return uint64_t{1} << static_cast<uint8_t>(group);
-}
+constexpr uint64_t Bit(config::GroupId group) { return uint64_t{1} << static_cast<uint8_t>(group); }
 constexpr uint64_t kNetworkGroups =
     Bit(config::GroupId::kSystem) | Bit(config::GroupId::kNetworkPort) |
     Bit(config::GroupId::kNetwork) | Bit(config::GroupId::kNetworkRoute) |
     Bit(config::GroupId::kDnsServer);
-constexpr uint64_t kServerGroups =
-    Bit(config::GroupId::kDnsServer) | Bit(config::GroupId::kNtpServer);
+// Not DNS: those come by way of the stack, which says so. Naming them here would configure the stack
+// again each time it has said so, for ever.
+constexpr uint64_t kServerGroups = Bit(config::GroupId::kNtpServer);
 constexpr uint64_t kSipGroups =
     Bit(config::GroupId::kSipUdp) | Bit(config::GroupId::kSipTcp) |
     Bit(config::GroupId::kSipDomain) | Bit(config::GroupId::kSipRegistration) |
@@ -202,7 +201,7 @@ void Appliance::PrepareToStop(const char* why) {
   }
 }
 
-// --- Steps of Start -------------------------------------------------------------------------------
+// --- Steps of Start -----------------------------------------------------------------------------
 
 Appliance::Rooms::Rooms(hal::Machine& the_machine, const ApplianceOptions& the_options)
     : machine(the_machine),
@@ -247,8 +246,8 @@ Result<void> Appliance::Rooms::OpenStore() {
     return Ok();
   }
   machine.arena.OpenAccount("firmware/store");
-  sqlite_store = machine.arena.New<store::SqliteStore>(machine.arena, *machine.store,
-                                                       machine.clock, store::kHeapBytesMin);
+  sqlite_store = machine.arena.New<store::SqliteStore>(machine.arena, *machine.store, machine.clock,
+                                                       store::kHeapBytesMin);
   const bool reset = machine.reset_button.held_at_power_on();
   Result<void> opened = reset ? sqlite_store->Reformat() : sqlite_store->Open();
   RowCheck every_row;
@@ -371,8 +370,8 @@ void Appliance::Rooms::BuildNetwork() {
   resolver = machine.arena.New<net::DnsResolver>(
       net::DnsResolver::Parts{machine.arena, loop, random, stack->datagrams(), stack->streams()},
       capacity.net.dns_query_count, capacity.net.dns_cache_count);
-  sntp = machine.arena.New<net::SntpClient>(net::SntpClient::Parts{
-      loop, machine.clock, random, stack->datagrams(), *resolver, *this});
+  sntp = machine.arena.New<net::SntpClient>(
+      net::SntpClient::Parts{loop, machine.clock, random, stack->datagrams(), *resolver, *this});
 }
 
 void Appliance::Rooms::BuildSip() {
@@ -396,15 +395,15 @@ void Appliance::Rooms::BuildConsole() {
   machine.arena.OpenAccount("firmware/admin");
   pages.AddTo(status, this);
   AddCommands();
-  session = machine.arena.New<admin::Session>(admin::SessionParts{
-      console, *configuration, log, status, commands, *hasher, guard, actor});
+  session = machine.arena.New<admin::Session>(
+      admin::SessionParts{console, *configuration, log, status, commands, *hasher, guard, actor});
   loop.Add(*session);
 }
 
 void Appliance::Rooms::ReportMemory() {
   PrintLine(console, "Capacity: ", capacity.profile, ": ", capacity.registrations,
-            " registrations, ", capacity.users, " users, ", capacity.streams,
-            " TCP connections, ", capacity.calls, " calls");
+            " registrations, ", capacity.users, " users, ", capacity.streams, " TCP connections, ",
+            capacity.calls, " calls");
   PrintLine(console, "Memory, KiB:");
   for (const ArenaAccount& account : machine.arena.accounts()) {
     uint8_t bytes[120];
@@ -449,9 +448,8 @@ void Appliance::Rooms::ReportReadiness() {
   const Duration since_loader = machine.clock.Now() - machine.boot.report().loader_entry;
   boot_time = since_loader;
   if (!sip_ready) {
-    PrintLine(console, configuration->is_factory()
-                           ? "SIP: waits for first set-up"
-                           : "SIP: no address to listen on yet");
+    PrintLine(console, configuration->is_factory() ? "SIP: waits for first set-up"
+                                                   : "SIP: no address to listen on yet");
   }
   const hal::BootReport& report = machine.boot.report();
   static constexpr const char* kCauses[] = {"power-on", "restart", "watchdog", "panic", "unknown"};
@@ -475,15 +473,15 @@ void Appliance::Rooms::StartWatchdog() {
   }
 }
 
-// --- Running --------------------------------------------------------------------------------------
+// --- Running ------------------------------------------------------------------------------------
 
 void Appliance::Rooms::OnSettingChanged(config::Selector selector, std::string_view before,
                                         std::string_view after) {
   uint8_t bytes[config::kPathTextMax];
   ByteWriter path(bytes);
   config::FormatPath(selector, path);
-  log.Emit(SettingChanged{
-      .setting = path.text(), .before = before, .after = after, .by = actor.view()});
+  log.Emit(
+      SettingChanged{.setting = path.text(), .before = before, .after = after, .by = actor.view()});
 }
 
 void Appliance::Rooms::OnCommitted(uint64_t groups, bool) { pending_groups |= groups; }
@@ -516,9 +514,8 @@ void Appliance::Rooms::ApplyNetwork() {
   }
   for (uint8_t i = 0; i < net::kPortMax; ++i) {
     const net::PortConfig& port = net_config.ports[i];
-    net_events.SetWanted(i, machine.ports[i] != nullptr &&
-                                (port.ipv4_mode != net::Ipv4Mode::kOff ||
-                                 port.ipv6_mode != net::Ipv6Mode::kOff));
+    net_events.SetWanted(i, machine.ports[i] != nullptr && (port.ipv4_mode != net::Ipv4Mode::kOff ||
+                                                            port.ipv6_mode != net::Ipv6Mode::kOff));
   }
 }
 
@@ -615,8 +612,7 @@ void Appliance::Rooms::ApplySyslog() {
 
 void Appliance::Rooms::UpdateAlarms() {
   const bool factory = configuration->is_factory();
-  alarms.Set(AlarmId::kNoSipDomain,
-             !factory && sip->config().domain_count == 0, "");
+  alarms.Set(AlarmId::kNoSipDomain, !factory && sip->config().domain_count == 0, "");
   alarms.Set(AlarmId::kRestartNeeded, configuration->restart_needed(), "");
   alarms.Set(AlarmId::kPasswordsUnusable, configuration->unusable_password_count() > 0, "");
   if (!factory && !store_damaged) {
