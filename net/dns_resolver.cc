@@ -436,8 +436,9 @@ void DnsResolver::Tell(Pending& pending) {
                           ? table_.Find({name.view(), type})
                           : nullptr;
   if (entry == nullptr || entry->record_count == 0) {
-    // (An answer that has left the cache within the turn counts as a shortage.)
-    asker->done(*asker, error == ErrorCode::kOk ? ErrorCode::kExhausted : error);
+    // An answer that has left the cache within the turn counts as a shortage.
+    const ErrorCode none = entry == nullptr ? ErrorCode::kExhausted : ErrorCode::kNotFound;
+    asker->done(*asker, error == ErrorCode::kOk ? none : error);
     return;
   }
   // A handler may ask again and so change the cache: it gets a copy.

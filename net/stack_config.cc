@@ -194,6 +194,7 @@ Result<void> Stack::Configure(const StackConfig& config) {
   const StackConfig old = config_;
   config_ = config;
   config_.host_name[kHostNameMax] = 0;
+  WatchLinks();
   LwipScope scope(lwip_);
   for (Port& port : ports_) {
     if (port.device != nullptr) {

@@ -22,6 +22,10 @@ config_line_fuzz_ROOMS := firmware_config
 config_stored_fuzz_ROOMS := firmware_config
 terminal_fuzz_ROOMS := firmware_admin
 canary_fuzz_ROOMS := hal
+net_frame_fuzz_ROOMS := net
+dns_response_fuzz_ROOMS := net
+sntp_reply_fuzz_ROOMS := net
+address_fuzz_ROOMS := net
 
 folders = $(patsubst %/,%,$(sort $(dir $(wildcard $(1)))))
 UNIT_TESTS := $(patsubst tests/unit/%,%_test,$(call folders,tests/unit/*/*.cc))

@@ -21,6 +21,14 @@ struct DhcpServer {
           frame.size() > view.l4 + 8 + kDhcpOptions) {
         Answer(Bytes(frame.begin() + view.l4 + 8, frame.end()));
       }
+      if (view.ether_type == kEtherArp && frame[21] == 1 &&
+          std::memcmp(&frame[38], kServer.bytes.data(), 4) == 0) {
+        Bytes reply = ArpFrame({}, 2, kServerMac, kServer, IpAddress::V4FromBytes(
+                                                               std::span(frame).subspan(28).first<4>()));
+        std::copy_n(frame.begin() + 6, 6, reply.begin());
+        std::copy_n(frame.begin() + 6, 6, reply.begin() + 32);
+        lab.wire.Send(nullptr, reply);
+      }
       return true;
     };
   }
@@ -153,6 +161,7 @@ TEST(DhcpTest, ALateServerIsFoundAndStaticEndsIt) {
   EXPECT_FALSE(a.stack.addresses_ready());
   server.silent = false;
   ASSERT_TRUE(lab.RunUntil([&] { return a.stack.addresses_ready(); }, Duration::Minutes(2)));
+  lab.Run(Duration::Minutes(6));  // renewed: the server's hardware address is known
   a.ConfigureStatic(9);
   lab.Run(Duration::Seconds(3));
   EXPECT_TRUE(a.observer.Has("lost 0 10.0.0.77"));

@@ -24,13 +24,13 @@ using Bytes = std::vector<uint8_t>;
 class FakeClock final : public hal::Clock {
  public:
   Instant Now() override { return now; }
-  WallTime Wall() override { return {wall_ns, wall_set}; }
+  WallTime Wall() override { return {now.ns + wall_offset_ns, wall_set}; }
   void SetWall(int64_t unix_ns) override {
-    wall_ns = unix_ns;
+    wall_offset_ns = unix_ns - now.ns;
     wall_set = true;
   }
   Instant now{1'000'000'000};
-  int64_t wall_ns = 0;
+  int64_t wall_offset_ns = 0;
   bool wall_set = false;
 };
 

@@ -113,7 +113,7 @@ struct SntpLab : Lab {
                                      a.stack.resolver(), watcher});
   }
   int64_t ErrorNs() const {
-    return clock.wall_ns - clock.now.ns - kTrueUnix_s * 1'000'000'000;
+    return clock.wall_offset_ns - kTrueUnix_s * 1'000'000'000;
   }
   Node& a;
   Node& b;

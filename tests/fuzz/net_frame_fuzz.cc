@@ -1,0 +1,82 @@
+// Arbitrary frames into a stack with sockets, a listener, an open connection, DHCP and SLAAC on.
+// Input: records of [size, 2 bytes][frame]; the time advances a little between frames.
+#include <cstdint>
+#include <cstring>
+#include <memory>
+
+#include "tests/unit/net/fake_wire.h"
+
+namespace {
+
+using namespace gh;
+using namespace gh::net;
+
+struct World {
+  World() {
+    StackConfig config;
+    config.ports[0].ipv4_mode = Ipv4Mode::kStatic;
+    config.ports[0].ipv4_address = {IpAddress::V4(10, 0, 0, 1), 24};
+    config.ports[0].ipv6_mode = Ipv6Mode::kSlaac;
+    GH_ASSERT(node.stack.Configure(config).ok());
+    for (Transport transport : {Transport::kUdp, Transport::kTcp}) {
+      GH_ASSERT(node.stack.firewall().Allow({transport, 5060, 5061}).ok());
+    }
+    for (IpFamily family : {IpFamily::kIpv4, IpFamily::kIpv6}) {
+      IpAddress any;
+      any.family = family;
+      GH_ASSERT(node.stack.datagrams().OpenDatagram({any, 5060}, udp).ok());
+      GH_ASSERT(node.stack.streams().Listen({any, 5060}, {}, tcp).ok());
+    }
+    Run(30);
+    (void)node.stack.streams().Connect({IpAddress::V4(10, 0, 0, 2), 5062}, {}, tcp).ok();
+  }
+  void Run(uint32_t turns) {
+    for (uint32_t i = 0; i < turns; ++i) {
+      wire.Deliver();
+      node.loop.RunOnce();
+      clock.now = clock.now + Duration::Milliseconds(100);
+    }
+  }
+  test::FakeClock clock;
+  test::FakeWire wire{clock};
+  test::Node node{clock, wire, 1, Capacity{.connection_count = 32, .buffer_bytes = 262144}, 256};
+  test::DatagramRecorder udp{node.stack, true};
+  test::StreamRecorder tcp{node.stack, true};
+};
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  static World* world = nullptr;
+  static uint32_t runs = 0;
+  if (world == nullptr || ++runs % 2000 == 0) {
+    delete world;
+    world = new World();
+  }
+  World& w = *world;
+  while (size >= 2) {
+    const size_t frame_size = std::min<size_t>((data[0] << 8 | data[1]) % 1515, size - 2);
+    test::Bytes frame(data + 2, data + 2 + frame_size);
+    data += 2 + frame_size;
+    size -= 2 + frame_size;
+    if (frame.size() < 14) {
+      frame.resize(14);
+    }
+    if ((frame[0] & 1) == 0) {
+      std::memcpy(frame.data(), w.node.port.mac().data(), 6);
+    }
+    w.node.port.Arrive(frame);
+    w.Run(1);
+  }
+  w.Run(2);
+  w.udp.datagrams.clear();
+  w.udp.infos.clear();
+  w.tcp.received.clear();
+  w.tcp.pending.clear();
+  w.tcp.opened.clear();
+  w.tcp.infos.clear();
+  w.tcp.closed.clear();
+  w.tcp.reasons.clear();
+  w.node.observer.lines.clear();
+  return 0;
+}
