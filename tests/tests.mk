@@ -77,8 +77,8 @@ fuzz: $(fuzz_NEEDS) | out/deps/.packages-test
 run: out/pc/gatehouse.img | out/deps/.packages-run
 	@PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/system/run.py
 
-# A benchmark is a program (*_bench.cc) or a script (*_bench.py, *_race.py: against a peer). B= picks
-# those whose name begins so.
+# A benchmark is a program (*_bench.cc) or a script (*_bench.py, *_race.py: against a peer). B=
+# picks those whose name begins so.
 B ?=
 BENCH_SCRIPTS := $(wildcard tests/bench/*_bench.py tests/bench/*_race.py tests/bench/*/*_bench.py)
 bench_picked = $(foreach bench,$(1),$(if $(filter $(B)%,$(notdir $(bench))),$(bench)))
