@@ -18,12 +18,12 @@ namespace gh {
 inline constexpr uint32_t kRegistrationsMax = 1'000'000;
 
 struct Capacity {
-  const char* profile = "";       // "small", "medium", "large", "by number"
-  uint32_t registrations = 0;     // contacts registered at a time
-  uint32_t users = 0;             // SIP users with a password
-  uint32_t calls = 0;             // calls in progress
+  const char* profile = "";    // "small", "medium", "large", "by number"
+  uint32_t registrations = 0;  // contacts registered at a time
+  uint32_t users = 0;          // SIP users with a password
+  uint32_t calls = 0;          // calls in progress
   uint32_t call_setups_per_s = 0;
-  uint32_t streams = 0;           // TCP connections
+  uint32_t streams = 0;  // TCP connections
   uint64_t store_heap_bytes = 0;
   crypto::PasswordCost password_cost;
   net::Capacity net;

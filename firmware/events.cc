@@ -18,10 +18,14 @@ Address AorOf(const sip::RegistrationEvent& event) {
 
 const char* SourceName(net::AddressSource source) {
   switch (source) {
-    case net::AddressSource::kStatic: return "static";
-    case net::AddressSource::kDhcp: return "DHCP";
-    case net::AddressSource::kSlaac: return "SLAAC";
-    case net::AddressSource::kLinkLocal: return "link-local";
+    case net::AddressSource::kStatic:
+      return "static";
+    case net::AddressSource::kDhcp:
+      return "DHCP";
+    case net::AddressSource::kSlaac:
+      return "SLAAC";
+    case net::AddressSource::kLinkLocal:
+      return "link-local";
   }
   return "";
 }
@@ -34,7 +38,7 @@ const char* PortName(uint8_t port_index) {
   return kNames[port_index];
 }
 
-// --- Network --------------------------------------------------------------------------------------
+// --- Network ------------------------------------------------------------------------------------
 
 bool NetEvents::TakeAddressesChanged() {
   const bool changed = addresses_changed_;
@@ -97,7 +101,7 @@ void NetEvents::OnDrops(uint64_t count, net::DropReason reason, const net::Endpo
                             .destination = net::ToText(destination).view()});
 }
 
-// --- SIP ------------------------------------------------------------------------------------------
+// --- SIP ----------------------------------------------------------------------------------------
 
 void SipEvents::OnRegistered(const sip::RegistrationEvent& event) {
   const Address aor = AorOf(event);
@@ -110,9 +114,8 @@ void SipEvents::OnRegistered(const sip::RegistrationEvent& event) {
 
 void SipEvents::OnUnregistered(const sip::RegistrationEvent& event) {
   const Address aor = AorOf(event);
-  log_.Emit(SipUnregistered{.aor = aor.view(),
-                            .contact = event.contact,
-                            .source = net::ToText(event.source).view()});
+  log_.Emit(SipUnregistered{
+      .aor = aor.view(), .contact = event.contact, .source = net::ToText(event.source).view()});
 }
 
 void SipEvents::OnExpired(const sip::RegistrationEvent& event) {
@@ -156,10 +159,8 @@ void SipEvents::OnCallEnded(const sip::CallEvent& event) {
 }
 
 void SipEvents::OnCallFailed(const sip::CallEvent& event, uint16_t status) {
-  log_.Emit(SipCallFailed{.caller = event.caller,
-                          .callee = event.callee,
-                          .call_id = event.call_id,
-                          .status = status});
+  log_.Emit(SipCallFailed{
+      .caller = event.caller, .callee = event.callee, .call_id = event.call_id, .status = status});
 }
 
 void SipEvents::OnListenFailed(const sip::Listener& listener, const char* why) {
@@ -170,7 +171,7 @@ void SipEvents::OnListenFailed(const sip::Listener& listener, const char* why) {
   log_.Emit(ServiceFailed{.service = service.view(), .reason = why});
 }
 
-// --- Users ----------------------------------------------------------------------------------------
+// --- Users --------------------------------------------------------------------------------------
 
 bool UserCredentials::FindHa1(std::string_view realm, std::string_view user,
                               sip::DigestAlgorithm algorithm, sip::Ha1& out) {

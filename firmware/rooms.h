@@ -3,10 +3,10 @@
 
 #include "crypto/password.h"
 #include "crypto/random.h"
-#include "firmware/admin/cli/session.h"
 #include "firmware/admin/commands.h"
 #include "firmware/admin/login.h"
 #include "firmware/admin/output_queue.h"
+#include "firmware/admin/session.h"
 #include "firmware/admin/status.h"
 #include "firmware/admin/terminal.h"
 #include "firmware/alarm/alarms.h"

@@ -69,16 +69,30 @@ bool StatusPages::NextSystem(uint64_t& cursor, ByteWriter& out) {
     case 0:
       Say(out, "System Name", rooms.configuration->active().system().name.view());
       return true;
-    case 1: Say(out, "System Version", kVersion); return true;
-    case 2: Say(out, "System Commit", kCommit); return true;
-    case 3: Say(out, "System Build", kBuildId); return true;
+    case 1:
+      Say(out, "System Version", kVersion);
+      return true;
+    case 2:
+      Say(out, "System Commit", kCommit);
+      return true;
+    case 3:
+      Say(out, "System Build", kBuildId);
+      return true;
     case 4:
       Say(out, "System Image", report.is_development ? "development" : "release");
       return true;
-    case 5: Say(out, "System Board", machine.board); return true;
-    case 6: Say(out, "System Machine", machine.description); return true;
-    case 7: Say(out, "System Slot", std::string_view(&report.slot, 1)); return true;
-    case 8: Say(out, "System Profile", rooms.capacity.profile); return true;
+    case 5:
+      Say(out, "System Board", machine.board);
+      return true;
+    case 6:
+      Say(out, "System Machine", machine.description);
+      return true;
+    case 7:
+      Say(out, "System Slot", std::string_view(&report.slot, 1));
+      return true;
+    case 8:
+      Say(out, "System Profile", rooms.capacity.profile);
+      return true;
     case 9:
       Say(out, "System Uptime", static_cast<uint64_t>((now - rooms.started_at).seconds()), "s");
       return true;
@@ -92,12 +106,17 @@ bool StatusPages::NextSystem(uint64_t& cursor, ByteWriter& out) {
       out.Text("System Time: ");
       log::FormatTimestamp(rooms.machine.clock.Wall(), out);
       return true;
-    case 13: Say(out, "System Entropy", rooms.random.source()); return true;
-    case 14: Say(out, "System Watchdog", machine.watchdog.name()); return true;
+    case 13:
+      Say(out, "System Entropy", rooms.random.source());
+      return true;
+    case 14:
+      Say(out, "System Watchdog", machine.watchdog.name());
+      return true;
     case 15:
       Say(out, "System RestartNeeded", rooms.configuration->restart_needed() ? "Yes" : "No");
       return true;
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -149,7 +168,9 @@ bool StatusPages::NextPool(uint64_t& cursor, ByteWriter& out) {
 bool StatusPages::NextLoop(uint64_t& cursor, ByteWriter& out) {
   const auto& rooms = RoomsOf(rooms_);
   switch (cursor++) {
-    case 0: Say(out, "Loop Turns", rooms.loop.turn_count()); return true;
+    case 0:
+      Say(out, "Loop Turns", rooms.loop.turn_count());
+      return true;
     case 1:
       Say(out, "Loop LongestTurn", static_cast<uint64_t>(rooms.loop.turn_max().microseconds()),
           "us");
@@ -158,10 +179,17 @@ bool StatusPages::NextLoop(uint64_t& cursor, ByteWriter& out) {
       Say(out, "Loop LongestPasswordCheck",
           static_cast<uint64_t>(rooms.session->deferred_max().microseconds()), "us");
       return true;
-    case 3: Say(out, "Loop NetworkBusy", rooms.stack->poll_busy_ns / 1000, "us"); return true;
-    case 4: Say(out, "Loop SyslogBusy", rooms.syslog->poll_busy_ns / 1000, "us"); return true;
-    case 5: Say(out, "Loop ConsoleBusy", rooms.session->poll_busy_ns / 1000, "us"); return true;
-    default: return false;
+    case 3:
+      Say(out, "Loop NetworkBusy", rooms.stack->poll_busy_ns / 1000, "us");
+      return true;
+    case 4:
+      Say(out, "Loop SyslogBusy", rooms.syslog->poll_busy_ns / 1000, "us");
+      return true;
+    case 5:
+      Say(out, "Loop ConsoleBusy", rooms.session->poll_busy_ns / 1000, "us");
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -169,9 +197,15 @@ bool StatusPages::NextStore(uint64_t& cursor, ByteWriter& out) {
   const auto& rooms = RoomsOf(rooms_);
   const store::StoreStatus status = rooms.store->status();
   switch (cursor++) {
-    case 0: Say(out, "Store Kind", status.kind); return true;
-    case 1: Say(out, "Store Persistent", status.persistent ? "Yes" : "No"); return true;
-    case 2: Say(out, "Store Damaged", rooms.store_damaged ? "Yes" : "No"); return true;
+    case 0:
+      Say(out, "Store Kind", status.kind);
+      return true;
+    case 1:
+      Say(out, "Store Persistent", status.persistent ? "Yes" : "No");
+      return true;
+    case 2:
+      Say(out, "Store Damaged", rooms.store_damaged ? "Yes" : "No");
+      return true;
     case 3:
       out.Text("Store Space:");
       Tell(out, "used", status.bytes_used);
@@ -188,7 +222,8 @@ bool StatusPages::NextStore(uint64_t& cursor, ByteWriter& out) {
       Tell(out, "count", status.commit_count);
       Tell(out, "longest_us", static_cast<uint64_t>(status.commit_ns_max / 1000));
       return true;
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -315,7 +350,8 @@ bool StatusPages::NextNetwork(uint64_t& cursor, ByteWriter& out) {
       Tell(out, "rejected", sntp.rejected_count);
       return true;
     }
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -386,7 +422,8 @@ bool StatusPages::NextSip(uint64_t& cursor, ByteWriter& out) {
       Tell(out, "started", counters.calls_started);
       Tell(out, "failed", counters.calls_failed);
       return true;
-    default: return false;
+    default:
+      return false;
   }
 }
 

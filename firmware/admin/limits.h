@@ -19,7 +19,7 @@ inline constexpr uint32_t kStatusNodeMax = 32;
 inline constexpr uint32_t kCommandMax = 16;
 inline constexpr uint32_t kTerminalColumns = 80;
 inline constexpr uint32_t kTerminalRows = 24;
-inline constexpr uint32_t kLoginEntryMax = 16;        // names whose failures are remembered
+inline constexpr uint32_t kLoginEntryMax = 16;  // names whose failures are remembered
 inline constexpr int64_t kLoginDelayMaxSeconds = 60;
 inline constexpr int64_t kDeferredWaitMaxMilliseconds = 500;
 

@@ -32,9 +32,11 @@ uint32_t LoginGuard::Failed(std::string_view name, Instant now) {
   name = name.substr(0, 63);
   Entry* entry = Find(name);
   if (entry == nullptr) {
-    entry = &*std::min_element(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) {
-      return a.failures == 0 ? b.failures != 0 : b.failures != 0 && a.last_failure < b.last_failure;
-    });
+    entry =
+        &*std::min_element(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) {
+          return a.failures == 0 ? b.failures != 0
+                                 : b.failures != 0 && a.last_failure < b.last_failure;
+        });
     if (entry->failures > 0 && now - entry->last_failure < Duration::Minutes(1)) {
       crowded_until_ = now + Duration::Seconds(kLoginDelayMaxSeconds);
     }

@@ -169,8 +169,11 @@ Result<void> Configuration::Check(Message& expected) const {
                                               one.role == Role::kAdministrator);
     for (size_t j = 0; j < i; ++j) {
       if (!one.name.empty() && one.name == administrators[j].name) {
-        MessageWriter(expected).Add("expected different names: Administrator ")
-            .Add(static_cast<int64_t>(j + 1)).Add(" and ").Add(static_cast<int64_t>(i + 1));
+        MessageWriter(expected)
+            .Add("expected different names: Administrator ")
+            .Add(static_cast<int64_t>(j + 1))
+            .Add(" and ")
+            .Add(static_cast<int64_t>(i + 1));
         return Error{ErrorCode::kAlreadyExists, "administrator twice"};
       }
     }
@@ -184,8 +187,11 @@ Result<void> Configuration::Check(Message& expected) const {
     for (size_t j = 0; j < i; ++j) {
       if (!domains[i].name.empty() &&
           EqualsIgnoreCase(domains[i].name.view(), domains[j].name.view())) {
-        MessageWriter(expected).Add("expected different names: SIP Domain ")
-            .Add(static_cast<int64_t>(j + 1)).Add(" and ").Add(static_cast<int64_t>(i + 1));
+        MessageWriter(expected)
+            .Add("expected different names: SIP Domain ")
+            .Add(static_cast<int64_t>(j + 1))
+            .Add(" and ")
+            .Add(static_cast<int64_t>(i + 1));
         return Error{ErrorCode::kAlreadyExists, "domain twice"};
       }
     }
@@ -200,8 +206,11 @@ Result<void> Configuration::CheckUsers(Message& expected) const {
     const uint32_t a = user_order_[i - 1];
     const uint32_t b = user_order_[i];
     if (users[a].name == users[b].name) {
-      MessageWriter(expected).Add("expected different names: Authentication User ")
-          .Add(std::min(a, b) + 1).Add(" and ").Add(std::max(a, b) + 1);
+      MessageWriter(expected)
+          .Add("expected different names: Authentication User ")
+          .Add(std::min(a, b) + 1)
+          .Add(" and ")
+          .Add(std::max(a, b) + 1);
       return Error{ErrorCode::kAlreadyExists, "user twice"};
     }
   }
@@ -295,7 +304,8 @@ Result<void> Configuration::Commit(Message& note) {
   Announce();
   note = {};
   if (unusable_password_count_ > 0) {
-    MessageWriter(note).Add(unusable_password_count_)
+    MessageWriter(note)
+        .Add(unusable_password_count_)
         .Add(" SIP passwords must be set again: their user name or the realm has changed");
   }
   return Ok();
@@ -318,9 +328,8 @@ void Configuration::IndexUsers(const Settings& settings) {
     user_usable_[i] = IsBoundTo(users[i].password, users[i].name.view(), realm) ? 1 : 0;
     unusable_password_count_ += user_usable_[i] == 0 ? 1 : 0;
   }
-  std::sort(user_order_.begin(), user_order_.begin() + user_count_, [&](uint32_t a, uint32_t b) {
-    return users[a].name.view() < users[b].name.view();
-  });
+  std::sort(user_order_.begin(), user_order_.begin() + user_count_,
+            [&](uint32_t a, uint32_t b) { return users[a].name.view() < users[b].name.view(); });
 }
 
 std::string_view Configuration::RealmOf(const Settings& settings) {
@@ -389,7 +398,9 @@ Result<ProvisionReport> Configuration::Provision(std::string_view text, LineRepo
     return Error{ErrorCode::kWrongState, "not in factory state"};
   }
   if (text.size() > kProvisionMax) {
-    MessageWriter(note).Add("expected a provisioning text of at most ").Add(kProvisionMax)
+    MessageWriter(note)
+        .Add("expected a provisioning text of at most ")
+        .Add(kProvisionMax)
         .Add(" bytes");
     return Error{ErrorCode::kTooLarge, "provisioning text too long"};
   }

@@ -51,7 +51,7 @@ struct LoadReport {
 };
 
 struct ProvisionReport {
-  uint32_t line_count = 0;     // without blank lines and comments
+  uint32_t line_count = 0;  // without blank lines and comments
   uint32_t refused_count = 0;
   bool committed = false;
 };

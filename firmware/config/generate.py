@@ -179,7 +179,7 @@ def load(proto_path, root="."):
     return list(enums.values()), groups
 
 
-HEADER = """// Generated from firmware/config/settings.proto by firmware/config/generate.py. Do not edit.
+HEADER = """// Generated from settings.proto by firmware/config/generate.py. Do not edit.
 #pragma once
 
 #include <cstddef>

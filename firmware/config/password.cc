@@ -11,9 +11,8 @@ namespace {
 char Fold(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
 bool EqualsReversed(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.rbegin(), [](char x, char y) {
-           return Fold(x) == Fold(y);
-         });
+  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.rbegin(),
+                                            [](char x, char y) { return Fold(x) == Fold(y); });
 }
 
 template <typename Hash>
@@ -47,8 +46,12 @@ Result<void> CheckAdminPassword(std::string_view user, std::string_view password
     other |= Fold(c) < 'a' || Fold(c) > 'z' ? !(c >= '0' && c <= '9') : 0;
   }
   if (password.size() < kAdminPasswordMin || password.size() > kPasswordMax) {
-    MessageWriter(expected).Add("expected a password of ").Add(kAdminPasswordMin).Add("..")
-        .Add(kPasswordMax).Add(" characters");
+    MessageWriter(expected)
+        .Add("expected a password of ")
+        .Add(kAdminPasswordMin)
+        .Add("..")
+        .Add(kPasswordMax)
+        .Add(" characters");
     return Error{ErrorCode::kInvalidArgument, "password length"};
   }
   if (lower + upper + digit + other < 3) {
@@ -65,8 +68,12 @@ Result<void> CheckAdminPassword(std::string_view user, std::string_view password
 
 Result<void> CheckSipPassword(std::string_view password, Message& expected) {
   if (password.size() < kSipPasswordMin || password.size() > kPasswordMax) {
-    MessageWriter(expected).Add("expected a password of ").Add(kSipPasswordMin).Add("..")
-        .Add(kPasswordMax).Add(" characters");
+    MessageWriter(expected)
+        .Add("expected a password of ")
+        .Add(kSipPasswordMin)
+        .Add("..")
+        .Add(kPasswordMax)
+        .Add(" characters");
     return Error{ErrorCode::kInvalidArgument, "password length"};
   }
   return Ok();

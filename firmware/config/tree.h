@@ -31,10 +31,10 @@ Result<Selector> FindSetting(std::span<const std::string_view> words, const RawS
 
 // Calls visit(word, match, setting) once for each different word that may follow `words`.
 struct NextWord {
-  std::string_view word;         // empty: an instance number
-  uint32_t instance_count = 0;   // for a number: 1..instance_count
-  bool ends_path = false;        // a value may follow it
-  uint32_t setting = 0;          // the setting it ends at, or the first below it
+  std::string_view word;        // empty: an instance number
+  uint32_t instance_count = 0;  // for a number: 1..instance_count
+  bool ends_path = false;       // a value may follow it
+  uint32_t setting = 0;         // the setting it ends at, or the first below it
 };
 inline constexpr uint32_t kNextWordMax = 64;
 // Returns how many were written, in the order of declaration.

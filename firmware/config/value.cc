@@ -32,8 +32,11 @@ void SetTextOf(const SettingInfo& setting, void* value, std::string_view text) {
 bool IsUtf8Printable(std::string_view text) {
   for (size_t at = 0; at < text.size();) {
     const auto lead = static_cast<unsigned char>(text[at]);
-    const size_t more = lead < 0x80 ? 0 : lead >= 0xc2 && lead < 0xe0 ? 1
-                        : lead >= 0xe0 && lead < 0xf0 ? 2 : lead >= 0xf0 && lead < 0xf5 ? 3 : 9;
+    const size_t more = lead < 0x80                   ? 0
+                        : lead >= 0xc2 && lead < 0xe0 ? 1
+                        : lead >= 0xe0 && lead < 0xf0 ? 2
+                        : lead >= 0xf0 && lead < 0xf5 ? 3
+                                                      : 9;
     if (lead < 0x20 || lead == 0x7f || more == 9 || at + more >= text.size()) {
       return false;
     }

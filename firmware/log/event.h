@@ -54,8 +54,8 @@ struct Record {
   uint64_t sequence = 0;  // from 1; 0: no record
   Instant when;
   WallTime wall;
-  uint16_t event = 0;  // index into kEvents
-  uint16_t size = 0;   // of data
+  uint16_t event = 0;       // index into kEvents
+  uint16_t size = 0;        // of data
   uint32_t suppressed = 0;  // events of this kind that the rate limit held back before this one
   bool truncated = false;   // values were cut
   std::array<uint8_t, kRecordDataMax> data = {};

@@ -15,8 +15,11 @@ constexpr uint64_t kSequenceIdMax = 2147483647;  // RFC 5424 7.3.1
 size_t Utf8Size(std::string_view text) {
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char lead = byte(0);
-  const size_t size = lead < 0x80 ? 1 : lead >= 0xc2 && lead < 0xe0 ? 2
-                      : lead >= 0xe0 && lead < 0xf0 ? 3 : lead >= 0xf0 && lead < 0xf5 ? 4 : 0;
+  const size_t size = lead < 0x80                   ? 1
+                      : lead >= 0xc2 && lead < 0xe0 ? 2
+                      : lead >= 0xe0 && lead < 0xf0 ? 3
+                      : lead >= 0xf0 && lead < 0xf5 ? 4
+                                                    : 0;
   if (size == 0 || size > text.size()) {
     return 0;
   }
@@ -154,8 +157,7 @@ void FormatFields(const Record& record, ByteWriter& out) {
 
 void FormatSyslog(const Record& record, const SyslogIdentity& identity, ByteWriter& out) {
   const EventInfo& info = kEvents[record.event];
-  const uint32_t facility =
-      info.category == Category::kAudit ? kFacilityAuthpriv : kFacilityLocal0;
+  const uint32_t facility = info.category == Category::kAudit ? kFacilityAuthpriv : kFacilityLocal0;
   out.Char('<');
   out.Decimal(facility * 8 + static_cast<uint32_t>(info.severity));
   out.Text(">1 ");

@@ -13,7 +13,7 @@ namespace gh::log {
 struct SyslogIdentity {
   std::string_view host_name;  // HOSTNAME
   std::string_view app_name = "gatehouse";
-  std::string_view proc_id;    // one value a run, so that a reader sees restarts
+  std::string_view proc_id;  // one value a run, so that a reader sees restarts
 };
 
 // "2026-11-21T01:30:35.123456Z", "-" when the clock is not set.

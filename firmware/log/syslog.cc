@@ -53,8 +53,7 @@ SyslogServerStatus Syslog::status(uint32_t index) const {
   status.endpoint = server.endpoint;
   status.sent = server.sent;
   status.dropped = server.dropped;
-  status.waiting =
-      server.state == SyslogState::kOff ? 0 : parts_.log.next_sequence() - server.next;
+  status.waiting = server.state == SyslogState::kOff ? 0 : parts_.log.next_sequence() - server.next;
   status.last_error = server.last_error;
   return status;
 }
@@ -109,8 +108,7 @@ void Syslog::OnResolved(net::DnsQuery& query, Result<std::span<const net::DnsRec
   }
 }
 
-void Syslog::HandleAnswer(Server& server,
-                          const Result<std::span<const net::DnsRecord>>& records) {
+void Syslog::HandleAnswer(Server& server, const Result<std::span<const net::DnsRecord>>& records) {
   if (records.ok()) {
     for (const net::DnsRecord& record : *records) {
       if (record.type == server.query_type && !record.address.is_none()) {

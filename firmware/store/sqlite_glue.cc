@@ -16,7 +16,7 @@ struct Current {
 };
 Current current;
 
-// --- Memory ---------------------------------------------------------------------------------------
+// --- Memory -------------------------------------------------------------------------------------
 
 void* Allocate(int size) { return current.heap->Allocate(static_cast<size_t>(size)); }
 void Free(void* p) { current.heap->Free(p); }
@@ -31,7 +31,7 @@ void ShutDownMemory(void*) {}
 constexpr sqlite3_mem_methods kMemoryMethods = {
     Allocate, Free, Reallocate, SizeOf, RoundUp, InitialiseMemory, ShutDownMemory, nullptr};
 
-// --- Files ----------------------------------------------------------------------------------------
+// --- Files --------------------------------------------------------------------------------------
 
 struct File {
   sqlite3_file base;
@@ -43,9 +43,8 @@ FileId IdOf(sqlite3_file* file) { return reinterpret_cast<File*>(file)->id; }
 int Close(sqlite3_file*) { return SQLITE_OK; }
 
 int Read(sqlite3_file* file, void* out, int size, sqlite3_int64 offset) {
-  const auto read = current.files->Read(
-      IdOf(file), static_cast<uint64_t>(offset),
-      {static_cast<uint8_t*>(out), static_cast<size_t>(size)});
+  const auto read = current.files->Read(IdOf(file), static_cast<uint64_t>(offset),
+                                        {static_cast<uint8_t*>(out), static_cast<size_t>(size)});
   if (!read.ok()) {
     return SQLITE_IOERR_READ;
   }
@@ -53,9 +52,9 @@ int Read(sqlite3_file* file, void* out, int size, sqlite3_int64 offset) {
 }
 
 int Write(sqlite3_file* file, const void* data, int size, sqlite3_int64 offset) {
-  const auto written = current.files->Write(
-      IdOf(file), static_cast<uint64_t>(offset),
-      {static_cast<const uint8_t*>(data), static_cast<size_t>(size)});
+  const auto written =
+      current.files->Write(IdOf(file), static_cast<uint64_t>(offset),
+                           {static_cast<const uint8_t*>(data), static_cast<size_t>(size)});
   if (written.ok()) {
     return SQLITE_OK;
   }
@@ -67,9 +66,7 @@ int Truncate(sqlite3_file* file, sqlite3_int64 size) {
   return good ? SQLITE_OK : SQLITE_IOERR_TRUNCATE;
 }
 
-int Sync(sqlite3_file*, int) {
-  return current.files->Sync().ok() ? SQLITE_OK : SQLITE_IOERR_FSYNC;
-}
+int Sync(sqlite3_file*, int) { return current.files->Sync().ok() ? SQLITE_OK : SQLITE_IOERR_FSYNC; }
 
 int FileSize(sqlite3_file* file, sqlite3_int64* size) {
   *size = static_cast<sqlite3_int64>(current.files->Size(IdOf(file)));
@@ -106,7 +103,7 @@ constexpr sqlite3_io_methods MakeIoMethods() {
 }
 constexpr sqlite3_io_methods kIoMethods = MakeIoMethods();
 
-// --- The file system ------------------------------------------------------------------------------
+// --- The file system ----------------------------------------------------------------------------
 
 bool IsJournalName(const char* name) {
   return name != nullptr && std::strstr(name, "-journal") != nullptr;
@@ -204,6 +201,8 @@ SqliteScope::SqliteScope(Heap& heap, BlockFiles& files) {
 }
 
 SqliteScope::~SqliteScope() { current = {}; }
+
+void AbandonSqliteScope() { current = {}; }
 
 Result<void> InitialiseSqlite() {
   if (initialised) {

@@ -12,14 +12,9 @@ namespace gh::store {
 namespace {
 
 constexpr const char* kSettings[] = {
-    "PRAGMA page_size=4096",
-    "PRAGMA locking_mode=EXCLUSIVE",
-    "PRAGMA journal_mode=PERSIST",
-    "PRAGMA synchronous=FULL",
-    "PRAGMA temp_store=MEMORY",
-    "PRAGMA cache_size=64",
-    "PRAGMA cell_size_check=ON",
-    "PRAGMA secure_delete=ON",
+    "PRAGMA page_size=4096",     "PRAGMA locking_mode=EXCLUSIVE", "PRAGMA journal_mode=PERSIST",
+    "PRAGMA synchronous=FULL",   "PRAGMA temp_store=MEMORY",      "PRAGMA cache_size=64",
+    "PRAGMA cell_size_check=ON", "PRAGMA secure_delete=ON",
 };
 static_assert(kCachePages == 64);
 constexpr const char* kSchema =

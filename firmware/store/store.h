@@ -13,16 +13,16 @@
 
 namespace gh::store {
 
-inline constexpr uint32_t kKeyMax = 128;    // bytes
+inline constexpr uint32_t kKeyMax = 128;  // bytes
 inline constexpr uint32_t kValueMax = 1024;
 
 struct StoreStatus {
-  const char* kind = "";        // "SQLite on store partition", "memory only"
+  const char* kind = "";  // "SQLite on store partition", "memory only"
   bool persistent = false;
-  uint64_t bytes_used = 0;      // of the partition
+  uint64_t bytes_used = 0;  // of the partition
   uint64_t bytes_capacity = 0;
   uint64_t heap_used = 0;
-  uint64_t heap_max = 0;        // high-water mark
+  uint64_t heap_max = 0;  // high-water mark
   uint64_t heap_capacity = 0;
   uint64_t commit_count = 0;
   int64_t commit_ns_max = 0;

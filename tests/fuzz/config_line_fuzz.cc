@@ -6,10 +6,10 @@
 #include <memory>
 #include <vector>
 
+#include "firmware/config/line.h"
 #include "firmware/config/settings.h"
 #include "firmware/config/tree.h"
 #include "firmware/config/value.h"
-#include "firmware/config/line.h"
 
 using namespace gh;
 using namespace gh::config;

@@ -25,10 +25,10 @@ inline constexpr Verb kVerbs[] = {
 };
 
 struct Candidate {
-  std::string_view word;    // to be inserted; empty: `shown` is only a description
-  FixedString<24> shown;    // "1..3" for numbers
+  std::string_view word;  // to be inserted; empty: `shown` is only a description
+  FixedString<24> shown;  // "1..3" for numbers
   std::string_view help;
-  bool ends_path = false;   // ':' follows
+  bool ends_path = false;  // ':' follows
 };
 
 struct Completions {

@@ -7,44 +7,71 @@ constexpr uint8_t kEscapeByte = 0x1b;
 
 Key ControlKey(uint8_t byte) {
   switch (byte) {
-    case 0x01: return Key::kHome;         // Ctrl-A
-    case 0x02: return Key::kLeft;         // Ctrl-B
-    case 0x03: return Key::kCancel;       // Ctrl-C
-    case 0x04: return Key::kEndOfFile;    // Ctrl-D
-    case 0x05: return Key::kEnd;          // Ctrl-E
-    case 0x06: return Key::kRight;        // Ctrl-F
-    case 0x08: return Key::kBackspace;    // Ctrl-H
-    case 0x09: return Key::kTab;
-    case 0x0a: return Key::kEnter;
-    case 0x0b: return Key::kKillToEnd;    // Ctrl-K
-    case 0x0c: return Key::kRedraw;       // Ctrl-L
-    case 0x0d: return Key::kEnter;
-    case 0x0e: return Key::kDown;         // Ctrl-N
-    case 0x10: return Key::kUp;           // Ctrl-P
-    case 0x14: return Key::kTranspose;    // Ctrl-T
-    case 0x15: return Key::kKillToStart;  // Ctrl-U
-    case 0x17: return Key::kKillWord;     // Ctrl-W
-    case 0x19: return Key::kYank;         // Ctrl-Y
-    case 0x7f: return Key::kBackspace;
-    default: return Key::kNone;
+    case 0x01:
+      return Key::kHome;  // Ctrl-A
+    case 0x02:
+      return Key::kLeft;  // Ctrl-B
+    case 0x03:
+      return Key::kCancel;  // Ctrl-C
+    case 0x04:
+      return Key::kEndOfFile;  // Ctrl-D
+    case 0x05:
+      return Key::kEnd;  // Ctrl-E
+    case 0x06:
+      return Key::kRight;  // Ctrl-F
+    case 0x08:
+      return Key::kBackspace;  // Ctrl-H
+    case 0x09:
+      return Key::kTab;
+    case 0x0a:
+      return Key::kEnter;
+    case 0x0b:
+      return Key::kKillToEnd;  // Ctrl-K
+    case 0x0c:
+      return Key::kRedraw;  // Ctrl-L
+    case 0x0d:
+      return Key::kEnter;
+    case 0x0e:
+      return Key::kDown;  // Ctrl-N
+    case 0x10:
+      return Key::kUp;  // Ctrl-P
+    case 0x14:
+      return Key::kTranspose;  // Ctrl-T
+    case 0x15:
+      return Key::kKillToStart;  // Ctrl-U
+    case 0x17:
+      return Key::kKillWord;  // Ctrl-W
+    case 0x19:
+      return Key::kYank;  // Ctrl-Y
+    case 0x7f:
+      return Key::kBackspace;
+    default:
+      return Key::kNone;
   }
 }
 
 Key FinalKey(uint8_t final, std::string_view parameters) {
   const bool with_modifier = parameters.find(';') != parameters.npos;
   switch (final) {
-    case 'A': return Key::kUp;
-    case 'B': return Key::kDown;
-    case 'C': return with_modifier ? Key::kWordRight : Key::kRight;
-    case 'D': return with_modifier ? Key::kWordLeft : Key::kLeft;
-    case 'H': return Key::kHome;
-    case 'F': return Key::kEnd;
+    case 'A':
+      return Key::kUp;
+    case 'B':
+      return Key::kDown;
+    case 'C':
+      return with_modifier ? Key::kWordRight : Key::kRight;
+    case 'D':
+      return with_modifier ? Key::kWordLeft : Key::kLeft;
+    case 'H':
+      return Key::kHome;
+    case 'F':
+      return Key::kEnd;
     case '~':
       return parameters == "1" || parameters == "7"   ? Key::kHome
              : parameters == "4" || parameters == "8" ? Key::kEnd
              : parameters == "3"                      ? Key::kDelete
                                                       : Key::kNone;
-    default: return Key::kNone;
+    default:
+      return Key::kNone;
   }
 }
 
@@ -57,11 +84,17 @@ KeyPress KeyDecoder::Feed(uint8_t byte) {
     return {};
   }
   switch (state_) {
-    case State::kGround: return FeedGround(byte);
-    case State::kEscape: return FeedEscape(byte);
-    case State::kCsi: return FeedCsi(byte);
-    case State::kSs3: state_ = State::kGround; return Press(FinalKey(byte, ""));
-    case State::kUtf8: return FeedUtf8(byte);
+    case State::kGround:
+      return FeedGround(byte);
+    case State::kEscape:
+      return FeedEscape(byte);
+    case State::kCsi:
+      return FeedCsi(byte);
+    case State::kSs3:
+      state_ = State::kGround;
+      return Press(FinalKey(byte, ""));
+    case State::kUtf8:
+      return FeedUtf8(byte);
   }
   return {};
 }
@@ -78,8 +111,10 @@ KeyPress KeyDecoder::FeedGround(uint8_t byte) {
   if (byte < 0x80) {
     return {Key::kCharacter, {static_cast<char>(byte)}, 1};
   }
-  missing_ = byte >= 0xc2 && byte < 0xe0 ? 1 : byte >= 0xe0 && byte < 0xf0 ? 2
-             : byte >= 0xf0 && byte < 0xf5 ? 3 : 0;
+  missing_ = byte >= 0xc2 && byte < 0xe0   ? 1
+             : byte >= 0xe0 && byte < 0xf0 ? 2
+             : byte >= 0xf0 && byte < 0xf5 ? 3
+                                           : 0;
   if (missing_ == 0) {
     return {};
   }
@@ -109,12 +144,20 @@ KeyPress KeyDecoder::FeedUtf8(uint8_t byte) {
 KeyPress KeyDecoder::FeedEscape(uint8_t byte) {
   state_ = State::kGround;
   switch (byte) {
-    case '[': state_ = State::kCsi; return {};
-    case 'O': state_ = State::kSs3; return {};
-    case 'b': return Press(Key::kWordLeft);
-    case 'f': return Press(Key::kWordRight);
-    case 0x7f: return Press(Key::kKillWord);
-    default: return {};
+    case '[':
+      state_ = State::kCsi;
+      return {};
+    case 'O':
+      state_ = State::kSs3;
+      return {};
+    case 'b':
+      return Press(Key::kWordLeft);
+    case 'f':
+      return Press(Key::kWordRight);
+    case 0x7f:
+      return Press(Key::kKillWord);
+    default:
+      return {};
   }
 }
 

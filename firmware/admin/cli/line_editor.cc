@@ -168,9 +168,8 @@ void LineEditor::Recall(int direction) {
     std::memcpy(unfinished_.text.data(), line_.data(), size_);
   }
   history_back_ = static_cast<uint32_t>(static_cast<int>(history_back_) + direction);
-  const HistoryLine& entry = history_back_ == 0
-                                 ? unfinished_
-                                 : history_[(history_count_ - history_back_) % kHistoryLines];
+  const HistoryLine& entry =
+      history_back_ == 0 ? unfinished_ : history_[(history_count_ - history_back_) % kHistoryLines];
   Replace({entry.text.data(), entry.size});
 }
 
@@ -198,7 +197,9 @@ bool LineEditor::Transpose() {
 
 bool LineEditor::Handle(const KeyPress& press) {
   switch (press.key) {
-    case Key::kCharacter: Insert(press.text()); return true;
+    case Key::kCharacter:
+      Insert(press.text());
+      return true;
     case Key::kBackspace:
       if (cursor_ > 0) {
         Remove(Previous(cursor_), cursor_, false);
@@ -209,24 +210,44 @@ bool LineEditor::Handle(const KeyPress& press) {
         Remove(cursor_, Next(cursor_), false);
       }
       return true;
-    case Key::kLeft: return Move(Previous(cursor_));
-    case Key::kRight: return Move(Next(cursor_));
-    case Key::kHome: return Move(0);
-    case Key::kEnd: return Move(size_);
-    case Key::kWordLeft: return Move(WordStart(cursor_));
-    case Key::kWordRight: return Move(WordEnd(cursor_));
-    case Key::kUp: Recall(1); return true;
-    case Key::kDown: Recall(-1); return true;
-    case Key::kKillToEnd: Remove(cursor_, size_, true); return true;
-    case Key::kKillToStart: Remove(0, cursor_, true); return true;
-    case Key::kKillWord: Remove(WordStart(cursor_), cursor_, true); return true;
-    case Key::kYank: Insert({killed_.data(), killed_size_}); return true;
-    case Key::kTranspose: return Transpose();
+    case Key::kLeft:
+      return Move(Previous(cursor_));
+    case Key::kRight:
+      return Move(Next(cursor_));
+    case Key::kHome:
+      return Move(0);
+    case Key::kEnd:
+      return Move(size_);
+    case Key::kWordLeft:
+      return Move(WordStart(cursor_));
+    case Key::kWordRight:
+      return Move(WordEnd(cursor_));
+    case Key::kUp:
+      Recall(1);
+      return true;
+    case Key::kDown:
+      Recall(-1);
+      return true;
+    case Key::kKillToEnd:
+      Remove(cursor_, size_, true);
+      return true;
+    case Key::kKillToStart:
+      Remove(0, cursor_, true);
+      return true;
+    case Key::kKillWord:
+      Remove(WordStart(cursor_), cursor_, true);
+      return true;
+    case Key::kYank:
+      Insert({killed_.data(), killed_size_});
+      return true;
+    case Key::kTranspose:
+      return Transpose();
     case Key::kRedraw:
       sink_.Put("\x1b[H\x1b[2J");
       Redraw();
       return false;
-    default: return false;
+    default:
+      return false;
   }
 }
 

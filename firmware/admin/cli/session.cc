@@ -1,4 +1,5 @@
-#include "firmware/admin/cli/session.h"
+// The session: input to lines, lines to commands, listings to pages. In the order of its header.
+#include "firmware/admin/session.h"
 
 #include <algorithm>
 
@@ -60,7 +61,7 @@ void Session::Notice(std::string_view text) {
   }
 }
 
-// --- Input ----------------------------------------------------------------------------------------
+// --- Input --------------------------------------------------------------------------------------
 
 bool Session::Poll(Instant now) {
   now_ = now;
@@ -73,14 +74,13 @@ bool Session::Poll(Instant now) {
   if (!user_.empty() && minutes > 0 && now - last_input_ > Duration::Minutes(minutes)) {
     LogOut("idle");
   }
-  const bool ready = started_ && state_ != State::kListing && !has_deferred() &&
-                     HasRoom() && now >= not_before_;
+  const bool ready =
+      started_ && state_ != State::kListing && !has_deferred() && HasRoom() && now >= not_before_;
   if (ready) {
     std::array<uint8_t, 1> byte;
     uint32_t count = 0;
     while (count < kInputBatch && !has_deferred() && state_ != State::kListing &&
-           now >= not_before_ && HasRoom() &&
-           terminal_.Read(byte) == 1) {
+           now >= not_before_ && HasRoom() && terminal_.Read(byte) == 1) {
       ++count;
       last_input_ = now;
       HandleKey(decoder_.Feed(byte[0]));
@@ -114,8 +114,9 @@ void Session::HandleKey(const KeyPress& press) {
       if (state_ == State::kSetup) {
         setup_.Restart();
       }
-      state_ = state_ == State::kPassword ? State::kName
-               : state_ == State::kConfirm ? State::kPrompt : state_;
+      state_ = state_ == State::kPassword  ? State::kName
+               : state_ == State::kConfirm ? State::kPrompt
+                                           : state_;
       ShowPrompt();
       return;
     case Key::kEndOfFile:
@@ -252,8 +253,7 @@ void Session::ShowCandidates(const Completions& completions) {
   for (const Candidate& candidate : std::span(completions.list).first(completions.count)) {
     uint8_t bytes[256];
     ByteWriter out(bytes);
-    const std::string_view word =
-        candidate.word.empty() ? candidate.shown.view() : candidate.word;
+    const std::string_view word = candidate.word.empty() ? candidate.shown.view() : candidate.word;
     out.Text("  ");
     out.Text(word);
     for (size_t column = word.size(); column < 18 && !candidate.help.empty(); ++column) {
@@ -269,7 +269,7 @@ void Session::ShowCandidates(const Completions& completions) {
   editor_.Redraw();
 }
 
-// --- Log-in and set-up ----------------------------------------------------------------------------
+// --- Log-in and set-up --------------------------------------------------------------------------
 
 void Session::Start() {
   started_ = true;
@@ -300,9 +300,14 @@ void Session::RunDeferred() {
   const Deferred what = deferred_;
   deferred_ = Deferred::kNone;
   switch (what) {
-    case Deferred::kNone: return;
-    case Deferred::kLogin: FinishLogin(); return;
-    case Deferred::kSetup: FinishSetup(); return;
+    case Deferred::kNone:
+      return;
+    case Deferred::kLogin:
+      FinishLogin();
+      return;
+    case Deferred::kSetup:
+      FinishSetup();
+      return;
     case Deferred::kSet:
       ExecuteSet();
       ShowPrompt();
@@ -329,8 +334,7 @@ void Session::HandlePassword(std::string_view password) {
 }
 
 void Session::FinishLogin() {
-  const config::Administrator* account =
-      parts_.configuration.FindAdministrator(login_name_.view());
+  const config::Administrator* account = parts_.configuration.FindAdministrator(login_name_.view());
   const std::string_view record =
       account != nullptr ? account->password.hash.view() : kNobodysRecord;
   const std::string_view password =
@@ -341,9 +345,8 @@ void Session::FinishLogin() {
   state_ = State::kName;
   if (!good) {
     const uint32_t failures = parts_.guard.Failed(login_name_.view(), now_);
-    parts_.log.Emit(log::event::LoginRefused{.user = login_name_.view(),
-                                             .from = terminal_.name(),
-                                             .failures = failures});
+    parts_.log.Emit(log::event::LoginRefused{
+        .user = login_name_.view(), .from = terminal_.name(), .failures = failures});
     not_before_ = now_ + parts_.guard.WaitFor(login_name_.view(), now_);
     PutLine("Log-in refused.");
     ShowPrompt();
@@ -354,8 +357,7 @@ void Session::FinishLogin() {
   role_ = account->role;
   state_ = State::kPrompt;
   last_input_ = now_;
-  parts_.log.Emit(
-      log::event::LoggedIn{.user = user_.view(), .from = terminal_.name()});
+  parts_.log.Emit(log::event::LoggedIn{.user = user_.view(), .from = terminal_.name()});
   PutLine("Type ? or help for help.");
   ShowPrompt();
 }
@@ -375,8 +377,8 @@ void Session::FinishSetup() {
 }
 
 void Session::LogOut(const char* why) {
-  parts_.log.Emit(log::event::LoggedOut{
-      .user = user_.view(), .from = terminal_.name(), .reason = why});
+  parts_.log.Emit(
+      log::event::LoggedOut{.user = user_.view(), .from = terminal_.name(), .reason = why});
   if (state_ == State::kMore || state_ == State::kListing) {
     Put("\r\n");
   }
@@ -385,7 +387,7 @@ void Session::LogOut(const char* why) {
   StartLogin();
 }
 
-// --- Commands -------------------------------------------------------------------------------------
+// --- Commands -----------------------------------------------------------------------------------
 
 bool Session::MayChange() const {
   return role_ == config::Role::kAdministrator || role_ == config::Role::kReadWrite;
@@ -554,7 +556,7 @@ void Session::RunCommand(const Command& command) {
   output_.Print(out.text().empty() ? "OK" : out.text());
 }
 
-// --- Listings -------------------------------------------------------------------------------------
+// --- Listings -----------------------------------------------------------------------------------
 
 void Session::StartListing(NextLine next) {
   next_line_ = next;

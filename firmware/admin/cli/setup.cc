@@ -53,7 +53,8 @@ bool Setup::AnswerAddress(std::string_view text, config::Message& why) {
   const auto prefix = net::IpPrefix::Parse(text);
   const size_t slash = text.find('/');
   if (!prefix.ok() || slash == text.npos) {
-    config::MessageWriter(why).Add("expected DHCP, or an address with its prefix length, ")
+    config::MessageWriter(why)
+        .Add("expected DHCP, or an address with its prefix length, ")
         .Add("like 192.0.2.10/24 or 2001:db8::10/64");
     return false;
   }
@@ -88,8 +89,8 @@ bool Setup::AnswerAccount(std::string_view text, config::Message& why) {
       question_ = Question::kPasswordAgain;
       return true;
     case Question::kPasswordAgain: {
-      const bool same = ConstantTimeEqual(AsBytes(text),
-                                          std::span(password_.Expose()).first(password_size_));
+      const bool same =
+          ConstantTimeEqual(AsBytes(text), std::span(password_.Expose()).first(password_size_));
       question_ = same ? Question::kHostName : Question::kPassword;
       if (!same) {
         config::MessageWriter(why).Add("the passwords differ; once more");
@@ -176,8 +177,7 @@ Result<void> Setup::Commit(config::Configuration& configuration, config::Message
     SecureZero({reinterpret_cast<uint8_t*>(line->value.data), line->value.max_size()});
   };
   set("Administrator 1 Name", user_.view());
-  set("Administrator 1 Password",
-      AsText(std::span(password_.Expose()).first(password_size_)));
+  set("Administrator 1 Password", AsText(std::span(password_.Expose()).first(password_size_)));
   set("System Name", host_name_.view());
   if (dhcp_) {
     set("Network Port 1 IPv4 Mode", "DHCP");

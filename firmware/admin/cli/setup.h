@@ -13,8 +13,17 @@ namespace gh::admin {
 class Setup {
  public:
   enum class Question : uint8_t {
-    kUser, kPassword, kPasswordAgain, kHostName, kAddress, kGateway, kDns, kNtp, kSipDomain,
-    kConfirm, kDone,
+    kUser,
+    kPassword,
+    kPasswordAgain,
+    kHostName,
+    kAddress,
+    kGateway,
+    kDns,
+    kNtp,
+    kSipDomain,
+    kConfirm,
+    kDone,
   };
 
   void Restart();

@@ -23,7 +23,10 @@ class Row final : public TextSink {
       } else if (c == '\x1b') {
         i = Escape(text, i);
       } else if (c != '\n') {
-        const size_t size = (c & 0x80) == 0 ? 1 : (c & 0xe0) == 0xc0 ? 2 : (c & 0xf0) == 0xe0 ? 3 : 4;
+        const size_t size = (c & 0x80) == 0      ? 1
+                            : (c & 0xe0) == 0xc0 ? 2
+                            : (c & 0xf0) == 0xe0 ? 3
+                                                 : 4;
         cells.resize(std::max(cells.size(), column + 1), " ");
         cells[column++] = std::string(text.substr(i, size));
         widest = std::max(widest, column);
@@ -98,9 +101,14 @@ TEST_F(EditorTest, MovesByCharacterWordAndEnds) {
   Type("one two");
   Type("\x1b[HX\x1b[FY");
   EXPECT_EQ(text(), "Xone twoY");
-  Type("\x01" "A\x05" "B\x1b[1~C\x1b[4~D\x1bOHE\x1bOFF");
+  Type(
+      "\x01"
+      "A\x05"
+      "B\x1b[1~C\x1b[4~D\x1bOHE\x1bOFF");
   EXPECT_EQ(text(), "ECAXone twoYBDF");
-  Type("\x1b" "b_\x1b[1;5D\x1b[1;5D-\x1b[1;5C|");
+  Type(
+      "\x1b"
+      "b_\x1b[1;5D\x1b[1;5D-\x1b[1;5C|");
   EXPECT_EQ(text(), "-ECAXone| _twoYBDF");
   Type("\x02\x02<\x06>");
   EXPECT_EQ(text(), "-ECAXon<e>| _twoYBDF");
@@ -136,10 +144,16 @@ TEST_F(EditorTest, Utf8GoesByCharacters) {
   Type("\x1b[D\x1b[Db\x1b[3~");
   EXPECT_EQ(text(), "ab\xe2\x82\xac");
   Type("\x1b[F\x14");
-  EXPECT_EQ(text(), "a\xe2\x82\xac" "b");
+  EXPECT_EQ(text(),
+            "a\xe2\x82\xac"
+            "b");
   // Broken and forbidden sequences leave nothing behind.
-  Type("\xff\x80\xc0\xaf\xe0\x80\x80\xed\xa0\x80\xc3" "x");
-  EXPECT_EQ(text(), "a\xe2\x82\xac" "bx");
+  Type(
+      "\xff\x80\xc0\xaf\xe0\x80\x80\xed\xa0\x80\xc3"
+      "x");
+  EXPECT_EQ(text(),
+            "a\xe2\x82\xac"
+            "bx");
 }
 
 TEST_F(EditorTest, HistoryGoesBackAndForth) {
@@ -176,7 +190,8 @@ TEST_F(EditorTest, SecretsAreNotShownNorCut) {
   editor_.Start("password: ", EditMode::kSecret);
   row_.cells.clear();
   row_.column = 0;
-  for (char c : std::string("hunter2\x7f\x02X\x15" "abc")) {
+  for (char c : std::string("hunter2\x7f\x02X\x15"
+                            "abc")) {
     editor_.Handle(decoder_.Feed(static_cast<uint8_t>(c)));
   }
   EXPECT_EQ(text(), "abcr");
@@ -206,7 +221,7 @@ TEST(KeyDecoder, UnknownAndOverlongSequencesAreSkipped) {
   EXPECT_EQ(ups, 1);
 }
 
-// --- Log-in guard ---------------------------------------------------------------------------------
+// --- Log-in guard -------------------------------------------------------------------------------
 
 TEST(LoginGuard, WaitsGrowAndEnd) {
   LoginGuard guard;

@@ -232,8 +232,8 @@ TEST(Appliance, DamagedStoreIsSaidAndMended) {
     ASSERT_TRUE(machine.Start().ok());
     EXPECT_THAT(machine.serial.shown, HasSubstr("both file tables are damaged"));
     EXPECT_THAT(machine.serial.shown, HasSubstr("is not taken: the store is damaged"));
-    for (const char* answer : {"admin", "Correct-Horse-7", "Correct-Horse-7", "edge1", "dhcp", "",
-                               "", "yes"}) {
+    for (const char* answer :
+         {"admin", "Correct-Horse-7", "Correct-Horse-7", "edge1", "dhcp", "", "", "yes"}) {
       machine.Line(answer, 1);
     }
     LogIn(machine);

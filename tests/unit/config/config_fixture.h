@@ -80,8 +80,8 @@ class ConfigTest : public ::testing::Test, public ChangeListener, public LineRep
     config_memory_.emplace_back(std::make_unique<std::vector<uint8_t>>(1u << 20));
     arenas_.emplace_back(std::make_unique<Arena>(
         std::span<uint8_t>(config_memory_.back()->data(), config_memory_.back()->size())));
-    config_ = arenas_.back()->New<Configuration>(
-        *arenas_.back(), kUsers, Configuration::Parts{store_, *hasher_, *random_});
+    config_ = arenas_.back()->New<Configuration>(*arenas_.back(), kUsers,
+                                                 Configuration::Parts{store_, *hasher_, *random_});
     load_ = config_->Load().value_or({});
     config_->SetListener(this);
   }
@@ -97,10 +97,11 @@ class ConfigTest : public ::testing::Test, public ChangeListener, public LineRep
   }
   void MakeUsable() {
     Message message;
-    ASSERT_TRUE(config_->Provision("xConfiguration Administrator 1 Name: admin\n"
-                                   "xConfiguration Administrator 1 Password: Correct-Horse-7\n"
-                                   "xConfiguration SIP Domain 1 Name: example.com\n",
-                                   *this, message)
+    ASSERT_TRUE(config_
+                    ->Provision("xConfiguration Administrator 1 Name: admin\n"
+                                "xConfiguration Administrator 1 Password: Correct-Horse-7\n"
+                                "xConfiguration SIP Domain 1 Name: example.com\n",
+                                *this, message)
                     ->committed)
         << message.view();
     changes_.clear();

@@ -17,7 +17,7 @@ void ConfigTest::FormatFor(Selector selector, ByteWriter& out) {
 
 namespace {
 
-// --- The tables -----------------------------------------------------------------------------------
+// --- The tables ---------------------------------------------------------------------------------
 
 TEST(Tables, EveryDefaultIsWhatTheStructSays) {
   std::vector<uint8_t> memory(1u << 20);
@@ -58,7 +58,7 @@ TEST(Tables, EveryPathFindsItsSettingAndFitsItsLimits) {
   }
 }
 
-// --- Lines ----------------------------------------------------------------------------------------
+// --- Lines --------------------------------------------------------------------------------------
 
 std::string ValueIn(std::string_view text) {
   Message message;
@@ -88,8 +88,7 @@ TEST(Lines, LimitsAtTheirEdges) {
   EXPECT_EQ(ValueIn("xConfiguration A: \"" + std::string(256, 'x') + "\""),
             "!value too long: expected at most 255 characters");
   EXPECT_EQ(ValueIn("xConfiguration a b c d e f g h: 1"), "1");
-  EXPECT_EQ(ValueIn("xConfiguration a b c d e f g h i: 1"),
-            "!expected at most 8 words before ':'");
+  EXPECT_EQ(ValueIn("xConfiguration a b c d e f g h i: 1"), "!expected at most 8 words before ':'");
   const std::string head = "xConfiguration ";
   EXPECT_EQ(ValueIn(head + std::string(kLineMax + 1 - head.size(), 'x')),
             "!line too long: expected at most 512 bytes");
@@ -107,7 +106,7 @@ TEST(Lines, QuotingGoesThereAndBack) {
   }
 }
 
-// --- Values ---------------------------------------------------------------------------------------
+// --- Values -------------------------------------------------------------------------------------
 
 TEST_F(ConfigTest, WrongValuesSayWhatWasExpected) {
   MakeUsable();
@@ -116,8 +115,7 @@ TEST_F(ConfigTest, WrongValuesSayWhatWasExpected) {
   EXPECT_EQ(Set("xConfiguration SIP UDP Port: 65535"), "expected a whole number 1024..65534");
   EXPECT_EQ(Set("xConfiguration SIP UDP Port: 5061x"), "expected a whole number 1024..65534");
   EXPECT_EQ(Set("xConfiguration SIP UDP Port: "), "expected a whole number 1024..65534");
-  EXPECT_EQ(Set("xConfiguration SIP UDP Port: 99999999999"),
-            "expected a whole number 1024..65534");
+  EXPECT_EQ(Set("xConfiguration SIP UDP Port: 99999999999"), "expected a whole number 1024..65534");
   EXPECT_EQ(Set("xConfiguration Administration Session TimeOut: -1"),
             "expected a whole number 0..10080 min");
   EXPECT_EQ(Set("xConfiguration Network Port 1 IPv4 Address: 2001:db8::1"),
@@ -164,7 +162,7 @@ TEST_F(ConfigTest, HostNames) {
   EXPECT_FALSE(IsHostName(std::string(64, 'a')));
 }
 
-// --- Changes --------------------------------------------------------------------------------------
+// --- Changes ------------------------------------------------------------------------------------
 
 TEST_F(ConfigTest, AChangeIsInForceStoredAndTold) {
   MakeUsable();
@@ -242,7 +240,7 @@ TEST_F(ConfigTest, RulesBetweenSettings) {
             "expected different names: Authentication User 2 and 5");
 }
 
-// --- Passwords ------------------------------------------------------------------------------------
+// --- Passwords ----------------------------------------------------------------------------------
 
 TEST_F(ConfigTest, PasswordsAreKeptAsDigestsAndNeverShown) {
   MakeUsable();
@@ -252,8 +250,7 @@ TEST_F(ConfigTest, PasswordsAreKeptAsDigestsAndNeverShown) {
   Set("xConfiguration SIP Authentication Realm: http-auth@example.org");
   changes_.clear();
   EXPECT_EQ(Set("xConfiguration Authentication User 1 Password: \"Circle of Life\""), "");
-  EXPECT_EQ(changes_,
-            std::vector<std::string>{"Authentication User 1 Password:  -> ********"});
+  EXPECT_EQ(changes_, std::vector<std::string>{"Authentication User 1 Password:  -> ********"});
   EXPECT_EQ(ValueOf("Authentication User 1 Password"), "********");
   for (const auto& [key, value] : store_.rows) {
     EXPECT_EQ(value.find("Circle"), value.npos) << key;
@@ -309,9 +306,9 @@ TEST_F(ConfigTest, AnArgon2RecordIsTakenAsItIs) {
   ASSERT_TRUE(record.ok());
   Set("xConfiguration Administrator 2 Name: second");
   EXPECT_EQ(Set("xConfiguration Administrator 2 Password: " + std::string(record->text())), "");
-  EXPECT_TRUE(hasher_->Verify("Another-Horse-9",
-                              config_->FindAdministrator("second")->password.hash.view())
-                  .ok());
+  EXPECT_TRUE(
+      hasher_->Verify("Another-Horse-9", config_->FindAdministrator("second")->password.hash.view())
+          .ok());
   EXPECT_EQ(Set("xConfiguration Administrator 2 Password: $argon2id$nonsense"),
             "expected a password or an Argon2id record");
   // One that asks for more memory than this hasher has would lock its owner out.
@@ -321,7 +318,7 @@ TEST_F(ConfigTest, AnArgon2RecordIsTakenAsItIs) {
             "expected a password or an Argon2id record");
 }
 
-// --- Provisioning ---------------------------------------------------------------------------------
+// --- Provisioning -------------------------------------------------------------------------------
 
 TEST_F(ConfigTest, ProvisioningIsWholeOrNotAtAll) {
   Message note;
@@ -336,9 +333,9 @@ TEST_F(ConfigTest, ProvisioningIsWholeOrNotAtAll) {
   EXPECT_FALSE(report->committed);
   EXPECT_EQ(report->line_count, 4u);
   EXPECT_EQ(report->refused_count, 2u);
-  EXPECT_EQ(lines_, (std::vector<std::string>{
-                        "3 OK", "4 OK", "5 expected a line that begins \"xConfiguration\"",
-                        "6 expected a whole number 1024..65534"}));
+  EXPECT_EQ(lines_, (std::vector<std::string>{"3 OK", "4 OK",
+                                              "5 expected a line that begins \"xConfiguration\"",
+                                              "6 expected a whole number 1024..65534"}));
   EXPECT_TRUE(config_->is_factory());
   EXPECT_TRUE(store_.rows.empty());
   EXPECT_TRUE(config_->active().administrator()[0].name.empty());

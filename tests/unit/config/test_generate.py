@@ -1,4 +1,4 @@
-"""The generators: declarations that must be refused are, and what they write is what was declared."""
+"""The generators: what must be refused is, and what they write is what was declared."""
 import importlib.util
 import pathlib
 import re

@@ -21,8 +21,8 @@ class LogTest : public ::testing::Test {
     log_ = arena_.New<Log>(arena_, clock_, 64);
   }
   const Record& Last() { return *log_->Find(log_->next_sequence() - 1); }
-  std::string Syslog(const Record& record, const SyslogIdentity& identity = {"edge1", "gatehouse",
-                                                                             "1a2b"}) {
+  std::string Syslog(const Record& record,
+                     const SyslogIdentity& identity = {"edge1", "gatehouse", "1a2b"}) {
     uint8_t bytes[kSyslogMessageMax];
     ByteWriter out(bytes);
     FormatSyslog(record, identity, out);
@@ -92,8 +92,7 @@ class Grammar {
         return false;
       }
     }
-    return Eat("Z") ||
-           ((Eat("+") || Eat("-")) && Digits() == 2 && Eat(":") && Digits() == 2);
+    return Eat("Z") || ((Eat("+") || Eat("-")) && Digits() == 2 && Eat(":") && Digits() == 2);
   }
   bool Word(size_t size_max, const char* without = "") {
     const size_t from = at_;
@@ -143,15 +142,19 @@ bool IsRfc5424(const std::string& message) { return Grammar(message).Accepts(); 
 
 TEST_F(LogTest, GrammarCheckKnowsTheRfcsExamples) {
   // RFC 5424 6.5, examples 1 to 4, and what is not.
-  EXPECT_TRUE(IsRfc5424("<34>1 2003-10-11T22:14:15.003Z mymachine.example.com su - ID47 - "
-                        "\xef\xbb\xbf'su root' failed for lonvick on /dev/pts/8"));
-  EXPECT_TRUE(IsRfc5424("<165>1 2003-08-24T05:14:15.000003-07:00 192.0.2.1 myproc 8710 - - "
-                        "%% It's time to make the do-nuts."));
-  EXPECT_TRUE(IsRfc5424("<165>1 2003-10-11T22:14:15.003Z mymachine.example.com evntslog - ID47 "
-                        "[exampleSDID@32473 iut=\"3\" eventSource=\"Application\" "
-                        "eventID=\"1011\"] An application event log entry..."));
-  EXPECT_TRUE(IsRfc5424("<165>1 2003-10-11T22:14:15.003Z mymachine.example.com evntslog - ID47 "
-                        "[exampleSDID@32473 iut=\"3\"][examplePriority@32473 class=\"high\"]"));
+  EXPECT_TRUE(
+      IsRfc5424("<34>1 2003-10-11T22:14:15.003Z mymachine.example.com su - ID47 - "
+                "\xef\xbb\xbf'su root' failed for lonvick on /dev/pts/8"));
+  EXPECT_TRUE(
+      IsRfc5424("<165>1 2003-08-24T05:14:15.000003-07:00 192.0.2.1 myproc 8710 - - "
+                "%% It's time to make the do-nuts."));
+  EXPECT_TRUE(
+      IsRfc5424("<165>1 2003-10-11T22:14:15.003Z mymachine.example.com evntslog - ID47 "
+                "[exampleSDID@32473 iut=\"3\" eventSource=\"Application\" "
+                "eventID=\"1011\"] An application event log entry..."));
+  EXPECT_TRUE(
+      IsRfc5424("<165>1 2003-10-11T22:14:15.003Z mymachine.example.com evntslog - ID47 "
+                "[exampleSDID@32473 iut=\"3\"][examplePriority@32473 class=\"high\"]"));
   EXPECT_FALSE(IsRfc5424("<192>1 - a b c d - x"));
   EXPECT_FALSE(IsRfc5424("<34>1 - a b c d [x@1 y=\"]\"] x"));
   EXPECT_FALSE(IsRfc5424("<34>1 - a b c d [x@1 y=\"] x"));
@@ -209,8 +212,8 @@ TEST_F(LogTest, HostileValuesCannotLeaveTheirQuotes) {
 
 TEST_F(LogTest, LongValuesAreCutAndMarked) {
   const std::string value(400, 'x');
-  log_->Emit(event::SettingChanged{
-      .setting = value, .before = value, .after = value, .by = "somebody"});
+  log_->Emit(
+      event::SettingChanged{.setting = value, .before = value, .after = value, .by = "somebody"});
   const std::string message = Syslog(Last());
   EXPECT_TRUE(IsRfc5424(message));
   EXPECT_NE(message.find("truncated=\"true\"]"), std::string::npos);
@@ -228,7 +231,8 @@ TEST_F(LogTest, EveryEventFitsAMessageWhateverItHolds) {
     {
       FieldWriter writer(record);
       for (uint32_t f = 0; f < kEvents[index].field_count; ++f) {
-        writer.Add(std::string_view("\"]\\\"]\\\"]\\\"]\\\"]\\\"]\\\"]\\\"]\\\"]\\\"]\\\"]\\\"]\\"));
+        writer.Add(
+            std::string_view("\"]\\\"]\\\"]\\\"]\\\"]\\\"]\\\"]\\\"]\\\"]\\\"]\\\"]\\\"]\\"));
       }
       writer.Add(std::string(255, ']'));
       writer.Add(std::string(255, ']'));

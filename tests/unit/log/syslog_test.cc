@@ -111,8 +111,7 @@ class SyslogTest : public ::testing::Test {
     syslog_.Configure({&config, 1});
   }
   void Run(double seconds) {
-    const Instant until =
-        clock_.now + Duration::Milliseconds(static_cast<int64_t>(seconds * 1000));
+    const Instant until = clock_.now + Duration::Milliseconds(static_cast<int64_t>(seconds * 1000));
     do {
       while (syslog_.Poll(clock_.now)) {
       }

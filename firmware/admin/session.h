@@ -61,7 +61,16 @@ class Session final : public Pollable {
   std::string_view user() const { return user_.view(); }
 
  private:
-  enum class State : uint8_t { kIdle, kSetup, kName, kPassword, kPrompt, kListing, kMore, kConfirm };
+  enum class State : uint8_t {
+    kIdle,
+    kSetup,
+    kName,
+    kPassword,
+    kPrompt,
+    kListing,
+    kMore,
+    kConfirm
+  };
   enum class Deferred : uint8_t { kNone, kLogin, kSet, kSetup };
   using NextLine = bool (Session::*)(ByteWriter& out);
 
