@@ -9,3 +9,4 @@ manifest_fuzz_ROOMS := image
 slot_fuzz_ROOMS := image
 gpt_fuzz_ROOMS := image
 elf_fuzz_ROOMS := boot
+tpm_fuzz_ROOMS := boot

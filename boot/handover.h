@@ -19,6 +19,7 @@ inline constexpr uint64_t kHandoverMagic = 0x3152564f484e4748;  // "HGNHOVR1", l
 inline constexpr uint32_t kHandoverVersion = 1;
 inline constexpr uint32_t kMemoryRangeMax = 512;
 inline constexpr uint32_t kBootSeedSize = 64;
+inline constexpr uint32_t kHandoverPcrMax = 4;
 // RAM that survives a warm reset: the loader reserves it at this address when the firmware leaves
 // it free, and never writes to it. The image keeps the crash record and the reset reason there.
 inline constexpr uint64_t kPersistentAddress = 0x2000000;  // 32 MiB
@@ -46,6 +47,14 @@ struct MemoryRange {
 enum HandoverFlags : uint32_t {
   kHandoverDevelopment = 1 << 0,  // the manifest is marked as a development image
   kHandoverSecureBoot = 1 << 1,   // UEFI Secure Boot was on
+  kHandoverMeasured = 1 << 2,     // a TPM 2.0 took the measurements of boot/tpm.h
+};
+
+// A register of the TPM as it stood just before the jump, SHA-256 bank.
+struct PcrValue {
+  uint32_t index;
+  uint32_t reserved;
+  uint8_t sha256[32];
 };
 
 struct Handover {
@@ -77,10 +86,14 @@ struct Handover {
   uint32_t seed_size;  // bytes of `seed` from EFI_RNG_PROTOCOL, 0: none
   uint32_t memory_range_count;
   uint8_t seed[kBootSeedSize];
-  uint64_t reserved2[8];
+  uint32_t pcr_count;  // of `pcrs`; 0: no TPM
+  uint32_t reserved2;
+  uint64_t reserved3[7];
   MemoryRange memory_ranges[kMemoryRangeMax];
+  PcrValue pcrs[kHandoverPcrMax];
 };
 static_assert(offsetof(Handover, memory_ranges) % 8 == 0);
 static_assert(sizeof(MemoryRange) == 24);
+static_assert(sizeof(PcrValue) == 40);
 
 }  // namespace gh::boot

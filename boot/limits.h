@@ -20,5 +20,10 @@ inline constexpr uint64_t kReadChunkSize = 2ull << 20;
 inline constexpr uint32_t kMemoryMapSizeMax = 128 * 1024;
 inline constexpr uint32_t kExitAttemptMax = 8;
 inline constexpr uint32_t kDevicePathSizeMax = 1024;
+// The TPM: an event's name and the event with it, the one command we send and its answer.
+inline constexpr uint32_t kTpmEventTextMax = 64;
+inline constexpr uint32_t kTpmEventSizeMax = 18 + kTpmEventTextMax;
+inline constexpr uint32_t kTpmCommandSizeMax = 32;
+inline constexpr uint32_t kTpmResponseSizeMax = 512;
 
 }  // namespace gh::boot

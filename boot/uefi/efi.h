@@ -12,6 +12,7 @@ inline constexpr Status kSuccess = 0;
 inline constexpr Status kErrorBit = 1ull << 63;
 inline constexpr Status kInvalidParameter = kErrorBit | 2;
 inline constexpr Status kBufferTooSmall = kErrorBit | 5;
+inline constexpr Status kVolumeFull = kErrorBit | 11;
 constexpr bool Failed(Status status) { return (status & kErrorBit) != 0; }
 
 struct Guid {
@@ -29,6 +30,8 @@ inline constexpr Guid kBlockIoProtocol = {
     0x964e5b21, 0x6459, 0x11d2, {0x8e, 0x39, 0x00, 0xa0, 0xc9, 0x69, 0x72, 0x3b}};
 inline constexpr Guid kRngProtocol = {
     0x3152bca5, 0xeade, 0x433d, {0x86, 0x2e, 0xc0, 0x1c, 0xdc, 0x29, 0x1f, 0x44}};
+inline constexpr Guid kTcg2Protocol = {
+    0x607f766c, 0x7455, 0x42be, {0x93, 0x0b, 0xe4, 0xd7, 0x6d, 0xb2, 0x72, 0x0f}};
 inline constexpr Guid kAcpi20Table = {
     0x8868e871, 0xe4f1, 0x11d3, {0xbc, 0x22, 0x00, 0x80, 0xc7, 0x3c, 0x88, 0x81}};
 inline constexpr Guid kAcpi10Table = {
@@ -163,6 +166,31 @@ struct BlockIo {
 struct Rng {
   void* get_info;
   Status (*get_rng)(Rng* self, const Guid* algorithm, uint64_t size, uint8_t* out);
+};
+
+// TCG EFI Protocol Specification, family 2.0.
+struct Tcg2Capability {
+  uint8_t size;
+  uint8_t structure_version[2];
+  uint8_t protocol_version[2];
+  uint32_t hash_algorithms;
+  uint32_t event_logs;
+  bool is_tpm_present;
+  uint16_t command_size_max;
+  uint16_t response_size_max;
+  uint32_t manufacturer;
+  uint32_t bank_count;
+  uint32_t active_banks;
+};
+static_assert(sizeof(Tcg2Capability) == 36);
+
+struct Tcg2 {
+  Status (*get_capability)(Tcg2* self, Tcg2Capability* out);
+  void* get_event_log;
+  Status (*hash_log_extend_event)(Tcg2* self, uint64_t flags, uint64_t data, uint64_t size,
+                                  const void* event);
+  Status (*submit_command)(Tcg2* self, uint32_t input_size, const void* input,
+                           uint32_t output_size, void* output);
 };
 
 }  // namespace gh::boot::efi

@@ -16,6 +16,7 @@
 #include "boot/uefi/console.h"
 #include "boot/uefi/cpu.h"
 #include "boot/uefi/disk.h"
+#include "boot/uefi/measure.h"
 #include "boot/uefi/panic.h"
 #include "boot/uefi/services.h"
 #include "image/gpt.h"
@@ -43,6 +44,7 @@ class Loader {
   void ReleaseSlot();
   void Announce(std::string_view slot_name);
   void FillHandover(const SlotChoice& choice);
+  void MeasureSlot();
   uint64_t MillisecondsSince(uint64_t tsc) const { return (ReadTsc() - tsc) / tsc_per_ms_; }
 
   Services services_;
@@ -191,8 +193,28 @@ void Loader::FillHandover(const SlotChoice& choice) {
   services_.DescribeFirmware(handover);
 }
 
+// A machine without a TPM starts all the same, and so does one whose TPM fails: it then has no
+// registers that open what is sealed to them.
+void Loader::MeasureSlot() {
+  Tpm tpm;
+  if (!tpm.Open(services_.boot())) {
+    return;
+  }
+  const auto measured = tpm.Measure(verified_, slot_.first(verified_.layout.payload_offset));
+  handover_->flags |= measured.ok() ? uint32_t{kHandoverMeasured} : 0;
+  const auto shown = tpm.Show(*handover_);
+  console_.Text("loader: ");
+  if (!measured.ok() || !shown.ok()) {
+    console_.Text("WARNING: ");
+    console_.Line(measured.ok() ? shown.error().what : measured.error().what);
+    return;
+  }
+  console_.Line("manifest and payload measured by the TPM, registers 8 and 9");
+}
+
 Result<void> Loader::Jump(const SlotChoice& choice) {
   FillHandover(choice);
+  MeasureSlot();
   console_.Text("loader: starting ");
   console_.Text(image::SpecOf(choice.role).name);
   console_.Text(" after ");

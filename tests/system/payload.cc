@@ -20,6 +20,13 @@ void Text(const char* text) {
   }
 }
 
+void Bytes(const uint8_t* bytes, uint64_t size) {
+  for (uint64_t i = 0; i < size; ++i) {
+    Put("0123456789abcdef"[bytes[i] >> 4]);
+    Put("0123456789abcdef"[bytes[i] & 15]);
+  }
+}
+
 void Number(const char* name, uint64_t value) {
   Text(name);
   for (int shift = 60; shift >= 0; shift -= 4) {
@@ -49,6 +56,12 @@ extern "C" [[gnu::used]] void _start(const gh::boot::Handover* handover) {
   Number(", seed ", handover->seed_size);
   Number(", persistent ", handover->persistent_start);
   Text("\r\n");
+  for (uint32_t i = 0; i < handover->pcr_count; ++i) {
+    Number("payload: pcr ", handover->pcrs[i].index);
+    Text(" ");
+    Bytes(handover->pcrs[i].sha256, sizeof(handover->pcrs[i].sha256));
+    Text("\r\n");
+  }
   uint64_t image_bytes = 0;
   for (uint32_t i = 0; i < handover->memory_range_count; ++i) {
     const gh::boot::MemoryRange& range = handover->memory_ranges[i];

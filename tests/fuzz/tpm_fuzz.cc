@@ -1,0 +1,24 @@
+// Answers of a TPM: whatever they hold, only whole registers come out, and no more than asked for.
+#include <array>
+#include <cstdint>
+#include <cstdlib>
+#include <span>
+
+#include "boot/tpm.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  std::array<gh::boot::PcrValue, gh::boot::kHandoverPcrMax> pcrs;
+  const auto count = gh::boot::DecodePcrRead({data, size}, pcrs);
+  if (!count.ok()) {
+    return 0;
+  }
+  if (*count > pcrs.size() || size < 28 + 34 * *count) {
+    std::abort();
+  }
+  for (uint32_t i = 0; i < *count; ++i) {
+    if (pcrs[i].index >= 24 || (i > 0 && pcrs[i].index <= pcrs[i - 1].index)) {
+      std::abort();
+    }
+  }
+  return 0;
+}
