@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "firmware/store/sqlite_glue.h"
 #include "hal/rt/bytes.h"
 #include "net/lwip_port.h"
 
@@ -384,7 +385,9 @@ SimMachine::End SimMachine::InTurn(const std::function<void()>& work) {
   if (ended == 0) {
     work();
   } else {
-    net::internal::g_lwip_active.depth = lwip_depth;  // scopes of the abandoned stack
+    // Scopes of the abandoned stack, which the process would otherwise hold open for ever.
+    net::internal::g_lwip_active.depth = lwip_depth;
+    store::AbandonSqliteScope();
   }
   in_turn_ = nullptr;
   (void)SetPanicHandler(previous);

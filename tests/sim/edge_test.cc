@@ -183,7 +183,7 @@ TEST(Edge, AfterAPowerCutAtAnyTimePhonesRegisterAgainAndTheConfigurationIsThere)
           [&] { return scene.alice.register_ok_count() > before && scene.bob.registered(); },
           Duration::Minutes(4)));
       // Taken from the store: provisioning is for the factory state alone.
-      EXPECT_EQ(scene.edge.console().fresh().find("Provisioning from"), std::string_view::npos);
+      EXPECT_EQ(scene.edge.console().fresh().find("all applied"), std::string_view::npos);
       EXPECT_NE(scene.edge.console().fresh().find("SIP ready"), std::string_view::npos);
     }
     scene.world.RunFor(Duration::Minutes(2));
@@ -218,7 +218,7 @@ TEST(Edge, PowerCutsDuringFirstProvisioningLeaveAllOrNothing) {
     scene.world.RunFor(Duration::Seconds(2));
     const std::string& said = scene.edge.console().output();
     const size_t last = said.rfind("Gatehouse ");
-    const bool again = said.find("Provisioning from", last) != std::string::npos;
+    const bool again = said.find("all applied", last) != std::string::npos;
     factory += again ? 1 : 0;
     kept += again ? 0 : 1;
     EXPECT_TRUE(scene.BothRegister()) << "cut at request " << io;
