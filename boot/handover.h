@@ -33,7 +33,7 @@ enum class MemoryKind : uint32_t {
   kAcpiTables = 4,       // ACPI reclaim: read the tables first
   kFirmwareRuntime = 5,  // UEFI runtime services, ACPI NVS: leave alone
   kMmio = 6,
-  kPersistent = 7,       // [persistent_start, persistent_start + persistent_size)
+  kPersistent = 7,  // [persistent_start, persistent_start + persistent_size)
 };
 
 // Page-aligned, ascending by `start`, not overlapping; neighbours of one kind are merged.
@@ -62,9 +62,9 @@ struct Handover {
   uint32_t version;  // kHandoverVersion
   uint32_t size;     // sizeof(Handover)
 
-  uint64_t image_start;  // physical = virtual
-  uint64_t image_size;   // whole pages, BSS included
-  uint64_t acpi_rsdp;    // 0: none
+  uint64_t image_start;       // physical = virtual
+  uint64_t image_size;        // whole pages, BSS included
+  uint64_t acpi_rsdp;         // 0: none
   uint64_t persistent_start;  // 0: could not be had
   uint64_t persistent_size;
 

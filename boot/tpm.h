@@ -1,13 +1,13 @@
 // What the loader says to a TPM 2.0, as bytes: pure, so that hosts can test and fuzz it.
 //
-// The loader measures what it verified, just before the jump, into two registers that UEFI leaves to
-// the operating system (TCG PC Client Platform Firmware Profile, 2.3.4):
+// The loader measures what it verified, just before the jump, into two registers that UEFI leaves
+// to the operating system (TCG PC Client Platform Firmware Profile, 2.3.4):
 //   PCR 8  the signed manifest, byte for byte
 //   PCR 9  the roots of the payload's hash trees, in segment order: every byte of the payload
 // The firmware itself measured the loader (PCR 4) and the Secure Boot keys (PCR 7) before. All four
 // are read back from the TPM and handed over, SHA-256 bank.
-// Fault model: the TPM answers nonsense: every length is checked. A machine without a TPM, or with a
-// broken one, still starts; its registers then open no secret that is sealed to them.
+// Fault model: the TPM answers nonsense: every length is checked. A machine without a TPM, or with
+// a broken one, still starts; its registers then open no secret that is sealed to them.
 #pragma once
 
 #include <array>

@@ -17,8 +17,8 @@ out/pc/gatehouse.qcow2 out/pc/gatehouse.vmdk out/pc/gatehouse.ova: out/pc/gateho
     out/pc/gatehouse.img image/flash image/virtual_disk.py
 	@image/flash --yes --format $* $< $@
 
-# make secure-boot: the loader signed for UEFI Secure Boot, by default with this clone's own key, and
-# a disk image with it. secure-boot.cer is what the machine's firmware has to trust.
+# make secure-boot: the loader signed for UEFI Secure Boot, by default with this clone's own key,
+# and a disk image with it. secure-boot.cer is what the machine's firmware has to trust.
 SECURE_BOOT_KEY ?= $(KEYS)/secure-boot.key
 SECURE_BOOT_CERTIFICATE ?= $(KEYS)/secure-boot.pem
 .PHONY: secure-boot

@@ -98,11 +98,12 @@ def add(tar, name, file, size):
     tar.addfile(member, file)
 
 
-NEEDS = """Gatehouse drives virtio devices only: a virtio block disk and virtio network adapters. \
-It needs UEFI firmware and is managed over its first serial port. Hypervisors with virtio: KVM with \
-libvirt, Proxmox VE, oVirt, OpenStack. When importing, choose virtio block for the disk, virtio for \
-each network adapter, UEFI (OVMF) as firmware, and add a serial port and an entropy device \
-(virtio-rng). Hypervisors without virtio, such as VMware ESXi and Hyper-V, cannot run it."""
+NEEDS = """Gatehouse drives virtio devices only: a virtio block disk and virtio network \
+adapters. It needs UEFI firmware and is managed over its first serial port. Hypervisors with \
+virtio: KVM with libvirt, Proxmox VE, oVirt, OpenStack. When importing, choose virtio block for \
+the disk, virtio for each network adapter, UEFI (OVMF) as firmware, and add a serial port and an \
+entropy device (virtio-rng). Hypervisors without virtio, such as VMware ESXi and Hyper-V, cannot \
+run it."""
 
 
 def item(number, kind, name, *lines):

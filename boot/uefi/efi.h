@@ -189,8 +189,8 @@ struct Tcg2 {
   void* get_event_log;
   Status (*hash_log_extend_event)(Tcg2* self, uint64_t flags, uint64_t data, uint64_t size,
                                   const void* event);
-  Status (*submit_command)(Tcg2* self, uint32_t input_size, const void* input,
-                           uint32_t output_size, void* output);
+  Status (*submit_command)(Tcg2* self, uint32_t input_size, const void* input, uint32_t output_size,
+                           void* output);
 };
 
 }  // namespace gh::boot::efi

@@ -63,8 +63,8 @@ TEST(Tpm, EventIsAsTheSpecificationLaysItOut) {
 TEST(Tpm, CommandIsAsTheSpecificationLaysItOut) {
   std::array<uint8_t, kTpmCommandSizeMax> buffer;
   const auto command = EncodePcrRead(kShownPcrs, buffer);
-  const Bytes wanted = {0x80, 0x01, 0, 0, 0,    20, 0, 0,    0x01, 0x7e,
-                        0,    0,    0, 1, 0,    11, 3, 0x90, 0x03, 0};
+  const Bytes wanted = {0x80, 0x01, 0, 0, 0, 20, 0, 0,    0x01, 0x7e,
+                        0,    0,    0, 1, 0, 11, 3, 0x90, 0x03, 0};
   EXPECT_EQ(Bytes(command.begin(), command.end()), wanted);
   const uint32_t beyond[] = {24};
   EXPECT_TRUE(EncodePcrRead(beyond, buffer).empty());

@@ -1,0 +1,146 @@
+"""Two builds of one commit in different folders give the same loader, firmware, update and SBOM.
+
+Each build is a clone of HEAD in a folder of its own, with another name and depth, and with another
+umask, time zone, locale, user, home, number of jobs, clock second and environment. The libraries
+are built once and shared, with the host tools; GATEHOUSE_REPRODUCE=all builds those twice as well.
+Shared or not, no folder of the build may show in what was built. Release keys are copied: Ed25519
+signatures are a function of key and content, so that the signed update must be the same, too.
+"""
+
+import os
+import shutil
+import subprocess
+import time
+
+import pytest
+
+import qemu
+
+PLACES = ("out/repro/a", "out/repro/another-longer-folder/deeper/b")
+ARTEFACTS = ("out/pc/gatehouse.elf", "out/pc/gatehouse.stripped", "out/pc/gatehouse.efi",
+             "out/pc/gatehouse.update", "out/pc/sbom.cdx.json")
+TOOL = "out/tools/gatehouse-image"
+# What the two builds do not agree on.
+ENVIRONMENTS = (
+    {"TZ": "UTC", "LANG": "C", "USER": "alice", "LOGNAME": "alice", "HOME": "/nonexistent"},
+    {"TZ": "Asia/Kathmandu", "LANG": "en_US.UTF-8", "LC_TIME": "de_DE.UTF-8", "USER": "bob",
+     "LOGNAME": "bob", "HOME": "/tmp", "CDPATH": "/", "GREP_OPTIONS": "", "EXTRA": "x" * 999},
+)
+UMASKS = (0o022, 0o077)
+JOBS = ("-j2", "-j3")
+BUILD_SECONDS = 1000
+
+
+def differences(one, two, limit=5):
+    """Where two byte strings differ: (offset, what stands there in each), and the sizes."""
+    found = [f"sizes {len(one)} and {len(two)}"] if len(one) != len(two) else []
+    if one != two:
+        places = [at for at in range(min(len(one), len(two))) if one[at] != two[at]]
+        found += [f"at {at}: {one[at:at + 24]!r} and {two[at:at + 24]!r}" for at in places[:limit]]
+    return found
+
+
+def clone(place):
+    """A clone of HEAD, with the build's keys."""
+    folder = qemu.ROOT / place
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["git", "clone", "-q", f"file://{qemu.ROOT}", str(folder)], check=True)
+    shutil.copytree(qemu.ROOT / "out/keys", folder / "out/keys")
+    for stamp in (qemu.ROOT / "out/deps").glob(".packages-*"):
+        copy(stamp, folder)
+    return folder
+
+
+def copy(path, folder):
+    target = folder / path.relative_to(qemu.ROOT)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        shutil.copytree(path, target, symlinks=True, dirs_exist_ok=True)
+    else:
+        shutil.copy2(path, target)
+
+
+def share_libraries(folder):
+    """Copies what was built of others' code, and the tools; returns what make shall leave alone."""
+    sources = qemu.ROOT / "out/deps/src"
+    settled = [*sources.glob("*/.unpacked"), *sources.glob("*/.amalgamated"), qemu.ROOT / TOOL]
+    for board in ("host", "pc"):
+        deps = qemu.ROOT / "out" / board / "deps"
+        settled += [path for path in deps.glob(".*") if path.suffix != ".lock"]
+        copy(deps / "include", folder)
+        copy(deps / "lib", folder)
+    for name in ("libsodium", "nanopb"):  # the loader compiles some of their sources itself
+        copy(sources / name, folder)
+    for path in settled:
+        copy(path, folder)
+    return [word for path in settled for word in ("-o", str(path.relative_to(qemu.ROOT)))]
+
+
+def build(index):
+    folder = clone(PLACES[index])
+    left_alone = []
+    if os.environ.get("GATEHOUSE_REPRODUCE") == "all":
+        copy(qemu.ROOT / "out/deps/downloads", folder)
+    else:
+        left_alone = share_libraries(folder)
+    left_alone += [word for stamp in (folder / "out/deps").glob(".packages-*")
+                   for word in ("-o", str(stamp.relative_to(folder)))]
+    environment = {"PATH": os.environ["PATH"], **ENVIRONMENTS[index]}
+    log = qemu.ROOT / f"out/test/reproducible-{index}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as output:
+        done = subprocess.run(
+            ["make", JOBS[index], *left_alone, *ARTEFACTS], cwd=folder, env=environment,
+            umask=UMASKS[index], stdin=subprocess.DEVNULL, stdout=output,
+            stderr=subprocess.STDOUT, timeout=BUILD_SECONDS)
+    assert done.returncode == 0, f"{log}:\n" + "\n".join(log.read_text().splitlines()[-15:])
+    if left_alone and os.environ.get("GATEHOUSE_REPRODUCE") != "all":
+        assert "deps  " not in log.read_text()  # really shared
+    return folder
+
+
+@pytest.fixture(scope="module")
+def builds():
+    folders = [build(0)]
+    time.sleep(1)
+    folders.append(build(1))
+    yield folders
+    for folder in folders:  # only what somebody wants to look at is left
+        if all((folder / name).exists() for name in ARTEFACTS):
+            shutil.rmtree(folder / "out/pc/obj", ignore_errors=True)
+            shutil.rmtree(folder / "out/pc/deps", ignore_errors=True)
+            shutil.rmtree(folder / "out/host", ignore_errors=True)
+            shutil.rmtree(folder / "out/deps", ignore_errors=True)
+
+
+@pytest.mark.parametrize("name", ARTEFACTS)
+def test_two_builds_are_the_same(builds, name):
+    one, two = ((folder / name).read_bytes() for folder in builds)
+    assert len(one) > 1000
+    assert not differences(one, two)
+
+
+@pytest.mark.parametrize("name", ARTEFACTS)
+def test_no_folder_shows_in_what_was_built(builds, name):
+    for folder in builds:
+        data = (folder / name).read_bytes()
+        for place in (str(qemu.ROOT), *PLACES):
+            at = data.find(place.encode() + b"/")
+            assert at < 0, f"{name} at {at}: {data[at - 40:at + 80]!r}"
+
+
+def test_the_update_names_the_commit_without_changes(builds):
+    commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=builds[0], check=True,
+                            capture_output=True, text=True).stdout.strip()
+    shown = subprocess.run([str(builds[0] / TOOL), "show", "out/pc/gatehouse.update"],
+                           cwd=builds[0], check=True, capture_output=True, text=True).stdout
+    assert f"commit {commit}," in shown
+
+
+def test_a_difference_would_be_seen():
+    data = bytes(range(256)) * 8
+    changed = data[:777] + b"\xff" + data[778:]
+    assert differences(data, data) == []
+    assert differences(data, changed)[0].startswith("at 777: ")
+    assert differences(data, data + b"\0") == [f"sizes {len(data)} and {len(data) + 1}"]
