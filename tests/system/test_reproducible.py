@@ -40,12 +40,13 @@ def differences(one, two, limit=5):
     return found
 
 
-def clone(place):
-    """A clone of HEAD, with the build's keys."""
+def clone(place, commit):
+    """A clone at `commit`, with the build's keys. Commits may arrive while this test runs."""
     folder = qemu.ROOT / place
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     subprocess.run(["git", "clone", "-q", f"file://{qemu.ROOT}", str(folder)], check=True)
+    subprocess.run(["git", "checkout", "-q", "--detach", commit], cwd=folder, check=True)
     shutil.copytree(qemu.ROOT / "out/keys", folder / "out/keys")
     for stamp in (qemu.ROOT / "out/deps").glob(".packages-*"):
         copy(stamp, folder)
@@ -77,8 +78,8 @@ def share_libraries(folder):
     return [word for path in settled for word in ("-o", str(path.relative_to(qemu.ROOT)))]
 
 
-def build(index):
-    folder = clone(PLACES[index])
+def build(index, commit):
+    folder = clone(PLACES[index], commit)
     left_alone = []
     if os.environ.get("GATEHOUSE_REPRODUCE") == "all":
         copy(qemu.ROOT / "out/deps/downloads", folder)
@@ -102,9 +103,11 @@ def build(index):
 
 @pytest.fixture(scope="module")
 def builds():
-    folders = [build(0)]
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=qemu.ROOT, check=True,
+                            capture_output=True, text=True).stdout.strip()
+    folders = [build(0, commit)]
     time.sleep(1)
-    folders.append(build(1))
+    folders.append(build(1, commit))
     yield folders
     for folder in folders:  # only what somebody wants to look at is left
         if all((folder / name).exists() for name in ARTEFACTS):
