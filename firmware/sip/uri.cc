@@ -18,6 +18,7 @@ bool IsScheme(std::string_view text) {
 }
 
 Result<void> ParseParams(std::string_view params) {
+  const std::string_view all = params;
   size_t count = 0;
   Param param;
   while (true) {
@@ -31,6 +32,11 @@ Result<void> ParseParams(std::string_view params) {
     }
     if (++count > kParamCountMax) {
       return Error(ErrorCode::kTooLarge, "URI parameters");
+    }
+    // RFC 3261 19.1.1: no name twice.
+    const auto first = count == 1 ? std::nullopt : FindUriParam(all, param.name);
+    if (first && first->name.data() != param.name.data()) {
+      return Error(ErrorCode::kMalformed, "repeated URI parameter");
     }
   }
 }
