@@ -8,8 +8,14 @@ namespace {
 constexpr uint32_t kToSwitch = 0;
 constexpr uint32_t kToStation = 1;
 
+// In the IP packet, whose checksums are there to catch it: Ethernet's own would have caught the rest.
 void FlipOneBit(std::vector<uint8_t>& frame, Random& random) {
-  const uint64_t bit = random.Below(frame.size() * 8);
+  constexpr size_t kHeaderBytes = 14;
+  const bool is_ip = frame[12] == 0x08 && frame[13] == 0x00;
+  if (!is_ip || frame.size() == kHeaderBytes) {
+    return;
+  }
+  const uint64_t bit = kHeaderBytes * 8 + random.Below((frame.size() - kHeaderBytes) * 8);
   frame[bit / 8] = static_cast<uint8_t>(frame[bit / 8] ^ 1u << bit % 8);
 }
 
