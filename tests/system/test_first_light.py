@@ -65,6 +65,7 @@ def world(request, tmp_path_factory):
                                                 provision=PROVISION)
             with w.edge:
                 w.edge.expect(r"SIP ready", timeout=60)
+                w.edge.expect(r"edge1 login: ?$")
                 yield w
 
 
