@@ -38,7 +38,8 @@ class StreamHandler {
   // too, with `accepted` false.
   virtual bool OnStreamOpen(StreamId id, const StreamInfo& info) = 0;
   // Bytes in order. Returns how many were consumed; the rest are offered again with more bytes, or
-  // after ResumeStream, and the peer's window stays closed by that much.
+  // after ResumeStream, and the peer's window stays closed by that much. When the peer closes they
+  // are offered a last time before OnStreamClosed.
   virtual size_t OnStreamData(StreamId id, std::span<uint8_t> data) = 0;
   // There is room to send again after SendStream had returned kWouldBlock.
   virtual void OnStreamWritable(StreamId id) = 0;

@@ -354,6 +354,7 @@ Result<StreamId> Streams::Connect(const Endpoint& to, const StreamOptions& optio
   }
   connection->pcb = pcb;
   connection->handler = &handler;
+  connection->is_known = true;
   SetUp(*connection);
   if (options.no_delay) {
     tcp_nagle_disable(pcb);
@@ -504,17 +505,14 @@ void Streams::DispatchOne(Connection& connection) {
   bool refused = false;
   if (connection.state == State::kOpening) {
     connection.state = State::kOpen;
+    connection.is_known = true;
     refused = !connection.handler->OnStreamOpen(id, connection.info);
     if (refused) {
       AbortStream(id);
     }
   }
   if (connection.state == State::kOpen && Offer(connection) && connection.got_fin) {
-    LwipScope scope(stack_.lwip_);
-    if (connection.pcb != nullptr) {
-      Detach(connection);
-    }
-    Finish(connection, StreamClose::kByPeer);
+    EndByPeer(connection);
   }
   if (connection.state == State::kOpen && connection.wants_room && connection.has_room) {
     connection.wants_room = connection.has_room = false;
@@ -540,10 +538,23 @@ void Streams::DispatchOne(Connection& connection) {
       listeners_[connection.listener].serial == connection.listener_serial) {
     --listeners_[connection.listener].connection_count;
   }
+  const bool tell = connection.is_known && !refused;
   connections_.Release(&connection);
-  if (!refused) {
+  if (tell) {
     handler.OnStreamClosed(id, why);
   }
+}
+
+// The peer has said all it had to say: what is left is offered a last time.
+void Streams::EndByPeer(Connection& connection) {
+  if (connection.held != nullptr && !OfferHeld(connection)) {
+    return;
+  }
+  LwipScope scope(stack_.lwip_);
+  if (connection.pcb != nullptr) {
+    Detach(connection);
+  }
+  Finish(connection, StreamClose::kByPeer);
 }
 
 // Offers what came in; false when the connection went away meanwhile.

@@ -97,6 +97,7 @@ class Streams final : public StreamService {
     uint32_t listener_serial = 0;
     State state = State::kConnecting;
     StreamClose why = StreamClose::kByUs;
+    bool is_known = false;  // the handler has the id
     bool got_fin = false;
     bool resumes = false;
     bool wants_room = false;
@@ -121,6 +122,7 @@ class Streams final : public StreamService {
   void SetUp(Connection& connection);
   void Ready(Connection& connection);
   void DispatchOne(Connection& connection);
+  void EndByPeer(Connection& connection);
   bool Offer(Connection& connection);
   bool OfferReceived(Connection& connection);
   bool OfferHeld(Connection& connection);

@@ -18,6 +18,7 @@ sip_message_fuzz_ROOMS := firmware_sip
 sip_uri_fuzz_ROOMS := firmware_sip
 sip_engine_fuzz_ROOMS := firmware_sip
 sip_bench_ROOMS := firmware_sip
+net_bench_ROOMS := net
 config_line_fuzz_ROOMS := firmware_config
 config_stored_fuzz_ROOMS := firmware_config
 terminal_fuzz_ROOMS := firmware_admin

@@ -195,6 +195,25 @@ TEST(StackTest, AReaderThatDoesNotConsumeHoldsTheSenderBack) {
   EXPECT_GT(client.writable_count, 0u);
 }
 
+TEST(StackTest, WhatWasNotConsumedIsOfferedALastTimeWhenThePeerCloses) {
+  Pair lab;
+  StreamRecorder client(lab.a.stack);
+  StreamRecorder server(lab.b.stack);
+  server.consume_max = 0;
+  ASSERT_TRUE(lab.b.stack.streams().Listen({kAny4, 5060}, {}, server).ok());
+  const StreamId id = lab.a.stack.streams().Connect(kB4, {}, client).value();
+  lab.RunUntil([&] { return client.open_count == 1; }, kSoon);
+  ASSERT_TRUE(lab.a.stack.streams().SendStream(id, Pattern(3000)).ok());
+  lab.Run(Duration::Milliseconds(100));
+  EXPECT_EQ(server.received.size(), 0u);
+  server.consume_max = 2000;
+  lab.a.stack.streams().CloseStream(id);
+  ASSERT_TRUE(lab.RunUntil([&] { return server.closed.size() == 1; }, kSoon));
+  EXPECT_EQ(server.received.size(), 2000u);
+  EXPECT_EQ(server.reasons[0], StreamClose::kByPeer);
+  EXPECT_EQ(lab.b.stack.status().buffer_bytes_used, 0u);
+}
+
 TEST(StackTest, ConnectToNobodyIsRefusedOrTimesOut) {
   Pair lab;
   StreamRecorder client(lab.a.stack);
