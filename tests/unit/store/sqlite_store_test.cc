@@ -26,7 +26,7 @@ class Collector final : public EntryVisitor {
 // A store with memory of its own, opened on a disk: what a machine is between two power cuts.
 class Machine {
  public:
-  explicit Machine(FakeDisk& disk) : memory_(4u << 20), arena_({memory_.data(), memory_.size()}) {
+  explicit Machine(FakeDisk& disk) : memory_(2u << 20), arena_({memory_.data(), memory_.size()}) {
     store = arena_.New<SqliteStore>(arena_, disk, clock_, 1u << 20);
     opened = store->Open();
   }
@@ -67,7 +67,7 @@ class Machine {
   FakeClock clock_;
 };
 
-constexpr uint64_t kDiskBytes = 2u << 20;
+constexpr uint64_t kDiskBytes = 1u << 20;
 
 TEST(SqliteStore, KeepsWhatWasCommitted) {
   for (uint32_t block_size : {512u, 4096u}) {
