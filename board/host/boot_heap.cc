@@ -1,5 +1,6 @@
-// Replaces malloc and its family for the whole program (the executable's definitions come first, for
-// libc and libstdc++ as well). A bump allocator: what is freed during start-up is not used again.
+// Replaces malloc and its family for the whole program (the executable's definitions come first,
+// for libc and libstdc++ as well). A bump allocator: what is freed during start-up is not used
+// again.
 #include "board/host/boot_heap.h"
 
 #include <atomic>

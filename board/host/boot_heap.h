@@ -1,5 +1,5 @@
-// malloc for a process that must not need it: libc and libraries get a bounded heap during start-up;
-// after the seal any allocation, by whomever, is a panic. Not in sanitizer builds.
+// malloc for a process that must not need it: libc and libraries get a bounded heap during
+// start-up; after the seal any allocation, by whomever, is a panic. Not in sanitizer builds.
 #pragma once
 
 #include <cstddef>

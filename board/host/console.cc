@@ -84,10 +84,10 @@ Result<void> OpenUnix(const char* path, ConsoleDescriptors& console) {
   console.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   (void)unlink(path);
   const mode_t previous = umask(0177);
-  const bool bound = console.listener >= 0 &&
-                     bind(console.listener, reinterpret_cast<sockaddr*>(&address),
-                          sizeof(address)) == 0 &&
-                     listen(console.listener, 1) == 0;
+  const bool bound =
+      console.listener >= 0 &&
+      bind(console.listener, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0 &&
+      listen(console.listener, 1) == 0;
   umask(previous);
   if (!bound) {
     return Error(ErrorCode::kPermissionDenied, "cannot listen on the console's socket");

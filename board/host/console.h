@@ -13,9 +13,9 @@ namespace gh::board {
 struct ConsoleDescriptors {
   int input = -1;
   int output = -1;
-  int listener = -1;       // unix: where clients come
-  int terminal = -1;       // stdio on a terminal: its settings are to be restored
-  termios settings = {};   // as found
+  int listener = -1;      // unix: where clients come
+  int terminal = -1;      // stdio on a terminal: its settings are to be restored
+  termios settings = {};  // as found
   char name[64] = "none";
 };
 

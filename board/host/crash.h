@@ -1,5 +1,5 @@
-// What remains of a run that ended badly: a text record in a file, written from the panic handler or
-// a signal handler, shown at the next start.
+// What remains of a run that ended badly: a text record in a file, written from the panic handler
+// or a signal handler, shown at the next start.
 //
 // The writer uses nothing but its own static buffer and async-signal-safe calls. The reader treats
 // the file as hostile: bounded, printable characters only, ignored without its last line (a record

@@ -138,8 +138,8 @@ Result<void> FileBlockDevice::Submit(hal::BlockRequest& request) {
   GH_ASSERT(started_);
   GH_ASSERT(request.done != nullptr);
   const bool has_range = request.op != hal::BlockOp::kFlush;
-  if (has_range && (request.block > block_count_ ||
-                    request.block_count > block_count_ - request.block)) {
+  if (has_range &&
+      (request.block > block_count_ || request.block_count > block_count_ - request.block)) {
     return Error(ErrorCode::kOutOfRange, "beyond the end of the device");
   }
   if (in_flight_ == kDiskQueueMax) {

@@ -1,8 +1,8 @@
 // A block device in a file. A worker thread does the system calls, so that a slow disk or a flush
 // never holds up a turn of the appliance; a flush is fdatasync, nothing less.
 //
-// Fault model: as hal/block_device.h. A failed flush is reported for that flush; the kernel may have
-// dropped the dirty pages, so the store must treat it as loss (it does: it stops).
+// Fault model: as hal/block_device.h. A failed flush is reported for that flush; the kernel may
+// have dropped the dirty pages, so the store must treat it as loss (it does: it stops).
 #pragma once
 
 #include <pthread.h>
@@ -75,7 +75,7 @@ class FileBlockDevice final : public hal::BlockDevice, public PollSource {
   std::atomic<bool> worker_ready_ = false;
   RequestRing submitted_;
   RequestRing completed_;
-  hal::BlockRequest stop_;        // pushed last; the worker leaves when it meets it
+  hal::BlockRequest stop_;  // pushed last; the worker leaves when it meets it
   uint32_t in_flight_ = 0;
   uint64_t completed_count_ = 0;  // completions run
   uint64_t signalled_count_ = 0;  // completions whose wake-up was taken from event_fd_

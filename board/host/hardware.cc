@@ -67,9 +67,9 @@ Result<void> OpenCrashRecord(const Options& options, Hardware& hardware) {
   if (!named && options.store.path[0] == '\0') {
     return Ok();
   }
-  const int size = std::snprintf(path, sizeof(path), "%s%s",
-                                 named ? options.crash_path : options.store.path,
-                                 named ? "" : ".crash");
+  const int size =
+      std::snprintf(path, sizeof(path), "%s%s", named ? options.crash_path : options.store.path,
+                    named ? "" : ".crash");
   if (size < 0 || static_cast<size_t>(size) >= sizeof(path)) {
     return Explain("crash record", options.crash_path,
                    Error(ErrorCode::kTooLarge, "the file name is too long"));

@@ -14,7 +14,7 @@ namespace gh::board {
 // A device that may wake the machine. Asked anew before each wait.
 class PollSource {
  public:
-  virtual int poll_fd() const = 0;        // -1: nothing to wait for now
+  virtual int poll_fd() const = 0;          // -1: nothing to wait for now
   virtual int16_t poll_events() const = 0;  // POLLIN, POLLOUT
   // Work that no descriptor shows, e.g. frames already read; the wait then returns at once.
   virtual bool has_pending() const { return false; }

@@ -1,5 +1,5 @@
-// Small questions to Linux about a network interface. All of them work on a descriptor opened before
-// the sandbox closes.
+// Small questions to Linux about a network interface. All of them work on a descriptor opened
+// before the sandbox closes.
 #pragma once
 
 #include "hal/clock.h"

@@ -8,8 +8,8 @@
 
 namespace gh::board {
 
-inline constexpr uint32_t kDiskQueueMax = 64;              // requests in flight per device
-inline constexpr uint32_t kDiskBlockSizeDefault = 512;     // as virtio-blk presents it
+inline constexpr uint32_t kDiskQueueMax = 64;           // requests in flight per device
+inline constexpr uint32_t kDiskBlockSizeDefault = 512;  // as virtio-blk presents it
 inline constexpr uint64_t kDiskBytesMin = 64 * 1024;
 inline constexpr uint64_t kDiskBytesMax = uint64_t{1} << 40;
 inline constexpr size_t kDiskThreadStackBytes = 256 * 1024;
@@ -19,12 +19,12 @@ inline constexpr size_t kBootHeapBytes = 8 * 1024 * 1024;  // libc and libraries
 inline constexpr uint32_t kBacktraceFramesMax = 48;
 inline constexpr size_t kSignalStackBytes = 64 * 1024;
 inline constexpr uint64_t kMemoryBytesMin = uint64_t{16} << 20;
-inline constexpr uint32_t kFramesDefault = 8192;           // 2 KiB each
+inline constexpr uint32_t kFramesDefault = 8192;  // 2 KiB each
 inline constexpr uint32_t kPollFdsMax = 16;
-inline constexpr uint32_t kPacketBatchMax = 32;            // frames per recvmmsg or sendmmsg
-inline constexpr size_t kGsoBytesMax = 65536 + 256;        // what Linux may hand over as one packet
+inline constexpr uint32_t kPacketBatchMax = 32;      // frames per recvmmsg or sendmmsg
+inline constexpr size_t kGsoBytesMax = 65536 + 256;  // what Linux may hand over as one packet
 inline constexpr uint32_t kGsoSegmentsMax = 64;
-inline constexpr uint32_t kRestartBurstMax = 5;            // panics within kRestartBurstSeconds
+inline constexpr uint32_t kRestartBurstMax = 5;  // panics within kRestartBurstSeconds
 inline constexpr int64_t kRestartBurstSeconds = 60;
 
 static_assert(kPacketBatchMax <= hal::kFrameBatchMax);

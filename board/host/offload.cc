@@ -51,8 +51,8 @@ bool Measure(std::span<const uint8_t> packet, const VirtioNetHeader& header, Sha
   } else {
     return false;
   }
-  const bool header_fits = shape.header_bytes >= shape.transport + 8 &&
-                           shape.header_bytes < packet.size();
+  const bool header_fits =
+      shape.header_bytes >= shape.transport + 8 && shape.header_bytes < packet.size();
   return header_fits &&
          shape.header_bytes + shape.segment_bytes <= hal::kFrameBufferSize - hal::kFrameHeadroom;
 }

@@ -2,8 +2,8 @@
 //
 // Packets that a local sender hands over by veth or TAP carry only the pseudo-header sum, and TCP
 // may arrive as one packet of up to 64 KiB. The appliance sees neither: received checksums are
-// completed, oversized packets are cut into what a wire would have carried. Lengths and offsets come
-// from the kernel but are checked as if they did not.
+// completed, oversized packets are cut into what a wire would have carried. Lengths and offsets
+// come from the kernel but are checked as if they did not.
 #pragma once
 
 #include <cstdint>

@@ -185,7 +185,7 @@ const char* SetPath(const char*& out, const char* value) {
 
 struct Flag {
   const char* name;
-  Setter set;        // takes a value
+  Setter set;                       // takes a value
   void (*raise)(Options& options);  // takes none
 };
 
@@ -259,8 +259,7 @@ Result<uint64_t> ParseBytes(const char* text) {
 }
 
 Result<hal::MacAddress> ParseMac(const char* text) {
-  static constexpr const char* kExpected =
-      "expected a unicast MAC address as 02:00:5e:10:00:01";
+  static constexpr const char* kExpected = "expected a unicast MAC address as 02:00:5e:10:00:01";
   hal::MacAddress mac = {};
   if (std::strlen(text) != 17) {
     return Error(ErrorCode::kMalformed, kExpected);
@@ -278,8 +277,7 @@ Result<hal::MacAddress> ParseMac(const char* text) {
   return mac;
 }
 
-Result<void> ParseOptions(std::span<char* const> arguments, Options& options,
-                          OptionsError& error) {
+Result<void> ParseOptions(std::span<char* const> arguments, Options& options, OptionsError& error) {
   for (size_t i = 0; i < arguments.size(); ++i) {
     char* argument = arguments[i];
     char* equals = std::strncmp(argument, "--", 2) == 0 ? std::strchr(argument, '=') : nullptr;

@@ -37,7 +37,8 @@ bool Configure(int fd, uint32_t interface_index) {
          SetOption(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1) &&
          SetOption(fd, SOL_PACKET, PACKET_AUXDATA, 1) &&
          SetOption(fd, SOL_PACKET, PACKET_QDISC_BYPASS, 1) &&
-         setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promiscuous, sizeof(promiscuous)) == 0 &&
+         setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promiscuous, sizeof(promiscuous)) ==
+             0 &&
          bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0;
 }
 
@@ -164,9 +165,8 @@ void PacketPort::Accept(Slot& slot, mmsghdr& message) {
   const size_t head = std::min(bytes, room);
   std::memmove(whole_packet + head, whole_packet, std::min(bytes - head, kGsoBytesMax - head));
   std::memcpy(whole_packet, slot.frame->data(), head);
-  hal::Frame* segment = bytes <= kGsoBytesMax
-                            ? CutSegments({whole_packet, bytes}, slot.header, pool_)
-                            : nullptr;
+  hal::Frame* segment =
+      bytes <= kGsoBytesMax ? CutSegments({whole_packet, bytes}, slot.header, pool_) : nullptr;
   counters_.rx_dropped += segment == nullptr ? 1 : 0;
   while (segment != nullptr) {
     hal::Frame* next = segment->next;

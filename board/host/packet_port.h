@@ -60,8 +60,8 @@ class PacketPort final : public hal::EthernetPort, public PollSource {
   hal::EthernetCounters counters_;
   std::array<Slot, kPacketBatchMax> slots_ = {};
   std::array<mmsghdr, kPacketBatchMax> messages_ = {};
-  std::span<uint8_t> overflow_;         // kGsoBytesMax for each slot
-  hal::Frame* pending_ = nullptr;       // accepted, not yet asked for; in order of arrival
+  std::span<uint8_t> overflow_;    // kGsoBytesMax for each slot
+  hal::Frame* pending_ = nullptr;  // accepted, not yet asked for; in order of arrival
   hal::Frame** pending_tail_ = &pending_;
   std::array<hal::Frame*, kPacketBatchMax> queue_ = {};  // to be sent at Flush
   uint32_t queue_count_ = 0;

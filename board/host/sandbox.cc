@@ -26,21 +26,50 @@ constexpr uint32_t kArchitecture = AUDIT_ARCH_AARCH64;
 
 constexpr int kAllowed[] = {
     // Ethernet, console, disks.
-    SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_recvmmsg, SYS_sendmmsg, SYS_recvmsg,
-    SYS_sendmsg, SYS_recvfrom, SYS_sendto, SYS_accept4, SYS_close, SYS_pread64, SYS_pwrite64,
-    SYS_fdatasync, SYS_fsync, SYS_fallocate, SYS_ftruncate, SYS_lseek,
+    SYS_read,
+    SYS_write,
+    SYS_readv,
+    SYS_writev,
+    SYS_recvmmsg,
+    SYS_sendmmsg,
+    SYS_recvmsg,
+    SYS_sendmsg,
+    SYS_recvfrom,
+    SYS_sendto,
+    SYS_accept4,
+    SYS_close,
+    SYS_pread64,
+    SYS_pwrite64,
+    SYS_fdatasync,
+    SYS_fsync,
+    SYS_fallocate,
+    SYS_ftruncate,
+    SYS_lseek,
     // Time, waiting, entropy.
-    SYS_ppoll, SYS_clock_gettime, SYS_clock_nanosleep, SYS_nanosleep, SYS_futex, SYS_sched_yield,
-    SYS_getrandom, SYS_setitimer, SYS_restart_syscall,
+    SYS_ppoll,
+    SYS_clock_gettime,
+    SYS_clock_nanosleep,
+    SYS_nanosleep,
+    SYS_futex,
+    SYS_sched_yield,
+    SYS_getrandom,
+    SYS_setitimer,
+    SYS_restart_syscall,
     // Signals and the end.
-    SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_tgkill, SYS_getpid, SYS_gettid,
-    SYS_madvise, SYS_exit, SYS_exit_group,
+    SYS_rt_sigaction,
+    SYS_rt_sigprocmask,
+    SYS_rt_sigreturn,
+    SYS_tgkill,
+    SYS_getpid,
+    SYS_gettid,
+    SYS_madvise,
+    SYS_exit,
+    SYS_exit_group,
 };
 // ioctl is a thousand calls in one: only these.
 constexpr uint32_t kAllowedIoctls[] = {SIOCGIFFLAGS, TCGETS, TCSETS};
 
-constexpr size_t kProgramMax =
-    8 + 2 * std::size(kAllowed) + 2 * std::size(kAllowedIoctls) + 4;
+constexpr size_t kProgramMax = 8 + 2 * std::size(kAllowed) + 2 * std::size(kAllowedIoctls) + 4;
 static_assert(kProgramMax < BPF_MAXINSNS);
 
 struct Program {

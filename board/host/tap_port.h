@@ -17,8 +17,8 @@ hal::MacAddress DeriveMac(const char* interface);
 
 class TapPort final : public hal::EthernetPort, public PollSource {
  public:
-  TapPort(int fd, uint8_t port_index, hal::FramePool& pool) :
-      fd_(fd), port_index_(port_index), pool_(pool) {}
+  TapPort(int fd, uint8_t port_index, hal::FramePool& pool)
+      : fd_(fd), port_index_(port_index), pool_(pool) {}
   Result<void> Start(const PortOptions& options, hal::Clock& clock);
 
   uint32_t Receive(std::span<hal::Frame*> out) override;

@@ -6,7 +6,8 @@
 namespace gh::board {
 
 // When the appliance stops turning, the handler writes a crash record with the place it hangs and
-// ends the process with kExitWatchdog; the supervisor starts it again. One a process (the timer is).
+// ends the process with kExitWatchdog; the supervisor starts it again. One a process (the timer
+// is).
 class HostWatchdog final : public hal::Watchdog {
  public:
   explicit HostWatchdog(bool present) : present_(present) {}

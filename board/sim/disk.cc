@@ -76,24 +76,22 @@ Result<void> SimDisk::Submit(hal::BlockRequest& request) {
   ++io_count_;
   Pending pending = Admit(request);
   const bool has_effect = pending.status == ErrorCode::kOk && !pending.lost;
-  const bool writes =
-      request.op == hal::BlockOp::kWrite || request.op == hal::BlockOp::kDiscard;
+  const bool writes = request.op == hal::BlockOp::kWrite || request.op == hal::BlockOp::kDiscard;
   if (has_effect && writes) {
     BeginWrite(pending);
   }
   if (request.op == hal::BlockOp::kFlush) {
     BeginFlush(pending);
   }
-  pending.data_hash =
-      request.op == hal::BlockOp::kWrite ? HashOf(request, block_size_) : 0;
+  pending.data_hash = request.op == hal::BlockOp::kWrite ? HashOf(request, block_size_) : 0;
   if (world_ != nullptr) {
     const size_t bytes =
         request.op == hal::BlockOp::kWrite ? size_t{request.block_count} * block_size_ : 0;
     world_->Trace(name_, static_cast<uint64_t>(request.op), pending.block, {request.data, bytes});
   }
-  const auto place = std::upper_bound(
-      pending_.begin(), pending_.end(), pending,
-      [](const Pending& a, const Pending& b) { return a.when < b.when; });
+  const auto place =
+      std::upper_bound(pending_.begin(), pending_.end(), pending,
+                       [](const Pending& a, const Pending& b) { return a.when < b.when; });
   const Instant when = pending.when;
   pending_.insert(place, std::move(pending));
   if (powered_ && cut_io_ != 0 && io_count_ == cut_io_) {

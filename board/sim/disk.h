@@ -1,9 +1,9 @@
-// A simulated disk that loses power. Completed writes sit in a volatile cache until a flush; a power
-// cut keeps any subset of what was not flushed, in any order, sector by sector, tears one sector and
-// may flip a bit. I/O can also fail, be misdirected or be silently lost, by count.
+// A simulated disk that loses power. Completed writes sit in a volatile cache until a flush; a
+// power cut keeps any subset of what was not flushed, in any order, sector by sector, tears one
+// sector and may flip a bit. I/O can also fail, be misdirected or be silently lost, by count.
 //
-// The unit of loss is the 512-byte sector, whatever the block size: a 4 KiB block may be torn at its
-// sectors. With a host (a simulated machine) requests take virtual time; without one, Poll()
+// The unit of loss is the 512-byte sector, whatever the block size: a 4 KiB block may be torn at
+// its sectors. With a host (a simulated machine) requests take virtual time; without one, Poll()
 // completes everything at once, which is what exhaustive power-cut tests want.
 #pragma once
 
@@ -115,10 +115,10 @@ class SimDisk final : public hal::BlockDevice {
     hal::BlockRequest* request = nullptr;
     Instant when;
     uint64_t io = 0;
-    uint64_t block = 0;       // where it really goes
+    uint64_t block = 0;  // where it really goes
     ErrorCode status = ErrorCode::kOk;
-    bool lost = false;        // reported as done, has no effect
-    uint64_t data_hash = 0;   // a write's buffer must not change while it is under way
+    bool lost = false;       // reported as done, has no effect
+    uint64_t data_hash = 0;  // a write's buffer must not change while it is under way
     std::vector<uint64_t> writes_under_way;  // flush: those it does not cover
   };
 
@@ -139,8 +139,8 @@ class SimDisk final : public hal::BlockDevice {
   std::string name_;
   Random random_;
   uint32_t block_size_;
-  std::vector<uint8_t> durable_;  // survives a cut
-  std::vector<uint8_t> live_;     // durable with the cache on top: what reads see
+  std::vector<uint8_t> durable_;                    // survives a cut
+  std::vector<uint8_t> live_;                       // durable with the cache on top: what reads see
   std::map<uint64_t, std::vector<Version>> cache_;  // unflushed versions of a sector, oldest first
   std::vector<Pending> pending_;                    // in order of completion
   DiskHost* host_ = nullptr;

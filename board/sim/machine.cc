@@ -51,8 +51,12 @@ void FillChecksum(hal::Frame& frame) {
 
 SimPort::SimPort(SimMachine& machine, uint8_t index) : machine_(machine), index_(index) {
   const uint64_t hash = MixText(index, machine.options().name);
-  mac_ = {0x02, 0x67, static_cast<uint8_t>(hash), static_cast<uint8_t>(hash >> 8),
-          static_cast<uint8_t>(hash >> 16), index};
+  mac_ = {0x02,
+          0x67,
+          static_cast<uint8_t>(hash),
+          static_cast<uint8_t>(hash >> 8),
+          static_cast<uint8_t>(hash >> 16),
+          index};
 }
 
 bool SimPort::can_fill_checksum() const { return machine_.options().fill_checksum; }
@@ -365,9 +369,8 @@ void SimMachine::Turn() {
     AfterEnd(end);
     return;
   }
-  const Duration cost =
-      random_.Between(Duration::Microseconds(1),
-                      std::max(Duration::Microseconds(1), options_.turn_cost_max));
+  const Duration cost = random_.Between(
+      Duration::Microseconds(1), std::max(Duration::Microseconds(1), options_.turn_cost_max));
   busy_until_ = world_now() + cost;
   lead_ = {};
   const Instant next_in_world = ToWorld(next);

@@ -3,8 +3,8 @@
 // The machine gets a turn when a frame, console input, a finished disk request or its own deadline
 // is due. A turn takes no virtual time but what it waits for in place (synchronous disk I/O) and a
 // small cost the seed chooses. Power cuts, restarts, panics and watchdog resets end a turn wherever
-// it is: the program's stack is abandoned, as on a real machine, and only the disks, the RTC and the
-// crash record live on.
+// it is: the program's stack is abandoned, as on a real machine, and only the disks, the RTC and
+// the crash record live on.
 #pragma once
 
 #include <array>
@@ -43,9 +43,9 @@ struct MachineOptions {
   uint64_t log_bytes = uint64_t{1} << 20;
   uint32_t block_size = 512;
   std::string provision = "";
-  bool fill_checksum = true;       // the ports do checksum offload
-  bool wall_is_set = true;         // the RTC is running
-  bool expect_panic = false;       // a panic is not a failure of the world
+  bool fill_checksum = true;  // the ports do checksum offload
+  bool wall_is_set = true;    // the RTC is running
+  bool expect_panic = false;  // a panic is not a failure of the world
   bool restart_after_panic = true;
   Duration boot_time = Duration::Milliseconds(1500);
   Duration turn_cost_max = Duration::Microseconds(20);

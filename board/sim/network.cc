@@ -8,7 +8,8 @@ namespace {
 constexpr uint32_t kToSwitch = 0;
 constexpr uint32_t kToStation = 1;
 
-// In the IP packet, whose checksums are there to catch it: Ethernet's own would have caught the rest.
+// In the IP packet, whose checksums are there to catch it: Ethernet's own would have caught the
+// rest.
 void FlipOneBit(std::vector<uint8_t>& frame, Random& random) {
   constexpr size_t kHeaderBytes = 14;
   const bool is_ip = frame[12] == 0x08 && frame[13] == 0x00;
@@ -80,8 +81,8 @@ Switch::Passage Switch::Pass(Cable& cable, uint32_t direction, Instant when, siz
   Instant leaves = when;
   if (quality.bits_per_second > 0) {
     leaves = std::max(when, cable.free_at[direction]);
-    const auto wire_ns = static_cast<int64_t>((byte_count + 24) * 8 * 1'000'000'000 /
-                                              quality.bits_per_second);
+    const auto wire_ns =
+        static_cast<int64_t>((byte_count + 24) * 8 * 1'000'000'000 / quality.bits_per_second);
     if (leaves - when > quality.queue_max) {
       ++cable.counters.lost;
       return {};

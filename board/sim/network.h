@@ -16,12 +16,12 @@ namespace gh::sim {
 // One cable, both directions alike. Probabilities are per frame and direction.
 struct LinkQuality {
   Duration delay = Duration::Microseconds(100);
-  Duration jitter = {};         // up to this much more; order is kept
+  Duration jitter = {};  // up to this much more; order is kept
   double loss = 0;
   double duplicate = 0;
-  double reorder = 0;           // held back by reorder_delay, so that later frames overtake it
+  double reorder = 0;  // held back by reorder_delay, so that later frames overtake it
   Duration reorder_delay = Duration::Milliseconds(5);
-  double corrupt = 0;           // one bit of an IP packet flipped, as bad memory on the way would
+  double corrupt = 0;            // one bit of an IP packet flipped, as bad memory on the way would
   uint64_t bits_per_second = 0;  // 0: as fast as can be
   Duration queue_max = Duration::Milliseconds(50);  // waiting longer for the wire is a loss
 };

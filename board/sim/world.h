@@ -1,8 +1,8 @@
 // The simulated world: a virtual clock, one queue of events, one seed.
 //
 // Everything that happens is an event at an instant of virtual time; events of the same instant run
-// in an order the seed chooses. Nothing reads a real clock, a real random source or an address, so a
-// seed replays a run bit for bit. Every event and every byte that moves goes into one running
+// in an order the seed chooses. Nothing reads a real clock, a real random source or an address, so
+// a seed replays a run bit for bit. Every event and every byte that moves goes into one running
 // digest: two runs of a seed end with the same digest, or something is not deterministic. Setting
 // GATEHOUSE_SIM_TRACE to a file name writes what the digest sees as text, to find where two runs
 // part.
@@ -52,8 +52,8 @@ class World {
   uint64_t digest() const { return digest_; }
   uint64_t event_count() const { return event_count_; }
 
-  // Something that must not happen happened (a panic nobody expected, an invariant broken): kept for
-  // the test to look at, with the virtual time.
+  // Something that must not happen happened (a panic nobody expected, an invariant broken): kept
+  // for the test to look at, with the virtual time.
   void Fail(std::string_view what);
   const std::vector<std::string>& failures() const { return failures_; }
 

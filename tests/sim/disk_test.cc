@@ -68,8 +68,8 @@ TEST(SimDisk, ATornSectorIsPartOldPartNewOrNoise) {
     ASSERT_TRUE(hal::WriteBlocks(disk, 0, Filled(0xbb)).ok());
     disk.CutPower({.keep = Keep::kNone});
     const auto sector = disk.durable().first(512);
-    const bool pure = std::all_of(sector.begin(), sector.end(),
-                                  [](uint8_t b) { return b == 0xaa || b == 0xbb; });
+    const bool pure =
+        std::all_of(sector.begin(), sector.end(), [](uint8_t b) { return b == 0xaa || b == 0xbb; });
     prefix = prefix || (pure && sector[0] == 0xbb && sector[511] == 0xaa);
     suffix = suffix || (pure && sector[0] == 0xaa && sector[511] == 0xbb);
     noise = noise || !pure;
@@ -146,8 +146,11 @@ TEST(SimDisk, FlushDoesNotCoverWritesThatWereUnderWay) {
   SimDisk disk("d", Random(1), 65536);
   Block data = Filled(4);
   const auto ignore = [](hal::BlockRequest&) {};
-  hal::BlockRequest write{.op = hal::BlockOp::kWrite, .block = 0, .block_count = 1,
-                          .data = data.data(), .done = ignore};
+  hal::BlockRequest write{.op = hal::BlockOp::kWrite,
+                          .block = 0,
+                          .block_count = 1,
+                          .data = data.data(),
+                          .done = ignore};
   hal::BlockRequest flush{.op = hal::BlockOp::kFlush, .done = ignore};
   ASSERT_TRUE(disk.Submit(write).ok());
   ASSERT_TRUE(disk.Submit(flush).ok());
@@ -160,8 +163,11 @@ TEST(SimDisk, FlushDoesNotCoverWritesThatWereUnderWay) {
 TEST(SimDisk, AChangedBufferIsNoticed) {
   SimDisk disk("d", Random(1), 65536);
   Block data = Filled(4);
-  hal::BlockRequest write{.op = hal::BlockOp::kWrite, .block = 0, .block_count = 1,
-                          .data = data.data(), .done = [](hal::BlockRequest&) {}};
+  hal::BlockRequest write{.op = hal::BlockOp::kWrite,
+                          .block = 0,
+                          .block_count = 1,
+                          .data = data.data(),
+                          .done = [](hal::BlockRequest&) {}};
   ASSERT_TRUE(disk.Submit(write).ok());
   data[100] = 5;
   disk.Poll();

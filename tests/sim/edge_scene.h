@@ -46,8 +46,11 @@ struct EdgeScene {
 
   static PhoneOptions PhoneFor(std::string user, std::string password, uint8_t last,
                                const LinkQuality& quality) {
-    return {.user = std::move(user), .password = std::move(password),
-            .address = {10, 77, 0, last}, .proxy = {kEdge, 5060}, .quality = quality};
+    return {.user = std::move(user),
+            .password = std::move(password),
+            .address = {10, 77, 0, last},
+            .proxy = {kEdge, 5060},
+            .quality = quality};
   }
 
   bool BothRegister(Duration limit = Duration::Seconds(40)) {

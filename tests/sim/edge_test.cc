@@ -10,8 +10,10 @@
 namespace gh::sim {
 namespace {
 
-constexpr LinkQuality kBad = {.jitter = Duration::Milliseconds(20), .loss = 0.05,
-                              .duplicate = 0.05, .reorder = 0.1,
+constexpr LinkQuality kBad = {.jitter = Duration::Milliseconds(20),
+                              .loss = 0.05,
+                              .duplicate = 0.05,
+                              .reorder = 0.1,
                               .reorder_delay = Duration::Milliseconds(30)};
 
 struct TenMinutes {
@@ -46,8 +48,8 @@ TEST(Edge, TenMinutesOfTwoPhonesReplayBitForBit) {
   EXPECT_EQ(first.failures, "");
   EXPECT_LT(first.seconds, 20.0);  // "a few seconds or less" where nothing else runs
   RecordProperty("seconds_per_ten_minutes", std::to_string(first.seconds));
-  std::printf("ten simulated minutes took %.2f s, %.2f s, %.2f s\n", first.seconds,
-              second.seconds, other.seconds);
+  std::printf("ten simulated minutes took %.2f s, %.2f s, %.2f s\n", first.seconds, second.seconds,
+              other.seconds);
 }
 
 TEST(Edge, CallMessageAndCancelOnACleanNetwork) {
@@ -71,8 +73,8 @@ TEST(Edge, CallMessageAndCancelOnACleanNetwork) {
 
   scene.bob.options().on_invite = OnInvite::kOnlyRing;
   scene.alice.Call("bob");
-  ASSERT_TRUE(scene.world.RunUntil(
-      [&] { return scene.alice.call_state() == CallState::kRinging; }, Duration::Seconds(40)));
+  ASSERT_TRUE(scene.world.RunUntil([&] { return scene.alice.call_state() == CallState::kRinging; },
+                                   Duration::Seconds(40)));
   scene.alice.Cancel();
   ASSERT_TRUE(scene.CallIsOver());
   EXPECT_EQ(scene.alice.call_status(), 487);
@@ -80,12 +82,12 @@ TEST(Edge, CallMessageAndCancelOnACleanNetwork) {
 
   scene.bob.options().on_invite = OnInvite::kBusy;
   scene.alice.Call("bob");
-  ASSERT_TRUE(scene.world.RunUntil(
-      [&] { return scene.alice.call_state() == CallState::kEnded; }, Duration::Seconds(40)));
+  ASSERT_TRUE(scene.world.RunUntil([&] { return scene.alice.call_state() == CallState::kEnded; },
+                                   Duration::Seconds(40)));
   EXPECT_EQ(scene.alice.call_status(), 486);
   scene.alice.Call("nobody");
-  ASSERT_TRUE(scene.world.RunUntil(
-      [&] { return scene.alice.call_state() == CallState::kEnded; }, Duration::Seconds(40)));
+  ASSERT_TRUE(scene.world.RunUntil([&] { return scene.alice.call_state() == CallState::kEnded; },
+                                   Duration::Seconds(40)));
   EXPECT_EQ(scene.alice.call_status(), 404);
 
   for (const char* event : {"system-started", "sip-registered", "call-started", "call-ended"}) {
@@ -100,8 +102,8 @@ TEST(Edge, WrongPasswordNeverRegisters) {
   EdgeScene scene(5);
   scene.alice.options().password = "wrong";
   scene.alice.StartRegistering();
-  EXPECT_FALSE(scene.world.RunUntil([&] { return scene.alice.registered(); },
-                                    Duration::Minutes(3)));
+  EXPECT_FALSE(
+      scene.world.RunUntil([&] { return scene.alice.registered(); }, Duration::Minutes(3)));
   EXPECT_GT(scene.alice.register_failed_count(), 1u);
 }
 
@@ -154,14 +156,13 @@ TEST(Edge, APartitionLosesCallsAndHealsByItself) {
     scene.network.SetGroup(scene.bob.cable(), 1);
     scene.alice.Call("bob");
     // Nobody answers: RFC 3261 gives the INVITE 64*T1 to get any answer from Bob's side.
-    ASSERT_TRUE(scene.world.RunUntil(
-        [&] { return scene.alice.call_state() == CallState::kEnded; }, Duration::Minutes(4)));
+    ASSERT_TRUE(scene.world.RunUntil([&] { return scene.alice.call_state() == CallState::kEnded; },
+                                     Duration::Minutes(4)));
     EXPECT_EQ(scene.alice.call_status(), 408);
     scene.world.RunFor(Duration::Minutes(7));
     EXPECT_FALSE(scene.bob.registered());
     scene.network.HealPartitions();
-    ASSERT_TRUE(scene.world.RunUntil([&] { return scene.bob.registered(); },
-                                     Duration::Minutes(3)));
+    ASSERT_TRUE(scene.world.RunUntil([&] { return scene.bob.registered(); }, Duration::Minutes(3)));
     scene.alice.Call("bob");
     EXPECT_TRUE(scene.CallIsUp());
     EXPECT_EQ(scene.Failures(), "");
@@ -210,11 +211,11 @@ TEST(Edge, PowerCutsDuringFirstProvisioningLeaveAllOrNothing) {
     EdgeScene scene(io, {}, false);
     scene.edge.PlanCut(*scene.edge.store(), io, {}, Duration::Seconds(1));
     scene.edge.PowerOn();
-    ASSERT_TRUE(scene.world.RunUntil(
-        [&] { return scene.edge.boot_count() == 2 && scene.edge.running(); },
-        Duration::Seconds(20)))
-        << "cut at request " << io << "\n" << scene.Failures()
-        << scene.edge.console().output();
+    ASSERT_TRUE(
+        scene.world.RunUntil([&] { return scene.edge.boot_count() == 2 && scene.edge.running(); },
+                             Duration::Seconds(20)))
+        << "cut at request " << io << "\n"
+        << scene.Failures() << scene.edge.console().output();
     scene.world.RunFor(Duration::Seconds(2));
     const std::string& said = scene.edge.console().output();
     const size_t last = said.rfind("Gatehouse ");
@@ -236,8 +237,8 @@ TEST(Edge, WallClockJumpsDisturbNeitherRegistrationsNorCalls) {
     ASSERT_TRUE(scene.BothRegister());
     scene.alice.Call("bob");
     ASSERT_TRUE(scene.CallIsUp());
-    for (const Duration jump : {Duration::Hours(24 * 400), Duration::Hours(-24 * 9000),
-                                Duration::Hours(24 * 20'000)}) {
+    for (const Duration jump :
+         {Duration::Hours(24 * 400), Duration::Hours(-24 * 9000), Duration::Hours(24 * 20'000)}) {
       scene.edge.JumpWall(jump);
       scene.world.RunFor(Duration::Minutes(2));
       EXPECT_EQ(scene.alice.call_state(), CallState::kConfirmed);

@@ -51,7 +51,8 @@ void Md5Block(std::array<uint32_t, 4>& state, const uint8_t* block) {
     const uint32_t index = (round == 0   ? i
                             : round == 1 ? 5 * i + 1
                             : round == 2 ? 3 * i + 5
-                                         : 7 * i) % 16;
+                                         : 7 * i) %
+                           16;
     uint32_t word;
     std::memcpy(&word, block + index * 4, 4);
     const auto constant = static_cast<uint32_t>(
@@ -76,8 +77,8 @@ std::array<uint32_t, kCount> PrimeRoots(bool cube) {
       prime = prime && n % d != 0;
     }
     if (prime) {
-      const long double root = cube ? std::cbrt(static_cast<long double>(n))
-                                    : std::sqrt(static_cast<long double>(n));
+      const long double root =
+          cube ? std::cbrt(static_cast<long double>(n)) : std::sqrt(static_cast<long double>(n));
       out[count++] = static_cast<uint32_t>((root - std::floor(root)) * 4294967296.0L);
     }
   }

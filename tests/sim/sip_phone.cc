@@ -125,9 +125,9 @@ std::string SipPhone::Credentials(const SipText& request, const SipText& challen
   const std::string response =
       qop.empty() ? hash(ha1 + ":" + nonce + ":" + ha2)
                   : hash(ha1 + ":" + nonce + ":" + count + ":" + cnonce + ":" + qop + ":" + ha2);
-  std::string out = "Digest username=\"" + options_.user + "\", realm=\"" + realm +
-                    "\", nonce=\"" + nonce + "\", uri=\"" + request.uri + "\", response=\"" +
-                    response + "\", algorithm=" + (sha256 ? "SHA-256" : "MD5");
+  std::string out = "Digest username=\"" + options_.user + "\", realm=\"" + realm + "\", nonce=\"" +
+                    nonce + "\", uri=\"" + request.uri + "\", response=\"" + response +
+                    "\", algorithm=" + (sha256 ? "SHA-256" : "MD5");
   if (!qop.empty()) {
     out += ", qop=auth, nc=" + count + ", cnonce=\"" + cnonce + "\"";
   }
@@ -139,9 +139,8 @@ std::string SipPhone::Credentials(const SipText& request, const SipText& challen
 
 std::string SipPhone::SendRequest(SipText request, OnFinal on_final, int challenge_count) {
   const std::string branch = Token("z9hG4bK");
-  request.fields.insert(request.fields.begin(),
-                        {"Via", "SIP/2.0/UDP " + ToText(address()) + ":5060;branch=" + branch +
-                                    ";rport"});
+  request.fields.insert(request.fields.begin(), {"Via", "SIP/2.0/UDP " + ToText(address()) +
+                                                            ":5060;branch=" + branch + ";rport"});
   Client client;
   client.to = NextHop(request);
   client.request = std::move(request);
@@ -225,8 +224,8 @@ bool SipPhone::AnswerChallenge(const std::string& branch, const SipText& respons
   }
   dialog_.cseq = dialog_.call_id == next.Get("Call-ID") ? next.cseq() : dialog_.cseq;
   const bool invite = next.method == "INVITE";
-  const std::string fresh = SendRequest(std::move(next), client.on_final,
-                                        client.challenge_count + 1);
+  const std::string fresh =
+      SendRequest(std::move(next), client.on_final, client.challenge_count + 1);
   if (invite) {
     invite_branch_ = fresh;
   }
@@ -563,8 +562,8 @@ void SipPhone::RepeatAnswer(const std::string& call_id, Duration interval, Insta
 }
 
 void SipPhone::OnCancel(const UdpPeer& from, const SipText& request) {
-  const bool ours = request.Get("Call-ID") == dialog_.call_id && request.branch() ==
-                    invite_.branch();
+  const bool ours =
+      request.Get("Call-ID") == dialog_.call_id && request.branch() == invite_.branch();
   Reply(from, request, ours ? 200 : 481, ours ? "OK" : "No such call");
   if (ours && state_ == CallState::kRinging && !dialog_.established) {
     Reply(invite_from_, invite_, 487, "Request Terminated");

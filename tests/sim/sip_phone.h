@@ -159,9 +159,9 @@ class SipPhone final : public UdpHost {
   bool cancel_wanted_ = false;
   std::string invite_branch_;
   Dialog dialog_;
-  SipText invite_;        // incoming, to be answered
+  SipText invite_;  // incoming, to be answered
   UdpPeer invite_from_;
-  std::string ack_;       // for repeated 200s
+  std::string ack_;  // for repeated 200s
   UdpPeer ack_to_;
   std::string remote_sdp_;
   std::string local_tag_;

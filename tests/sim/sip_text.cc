@@ -23,7 +23,7 @@ bool Same(std::string_view a, std::string_view b) {
 
 std::string_view LongName(std::string_view name) {
   static constexpr std::pair<std::string_view, std::string_view> kCompact[] = {
-      {"v", "Via"},     {"f", "From"},         {"t", "To"},          {"i", "Call-ID"},
+      {"v", "Via"},     {"f", "From"},           {"t", "To"},           {"i", "Call-ID"},
       {"m", "Contact"}, {"l", "Content-Length"}, {"c", "Content-Type"}, {"k", "Supported"}};
   for (const auto& [compact, full] : kCompact) {
     if (Same(name, compact)) {
@@ -148,7 +148,8 @@ std::string SipText::branch() const {
 
 std::string Parameter(std::string_view value, std::string_view name) {
   const size_t bracket = value.rfind('>');
-  for (const std::string& part : Split(bracket == value.npos ? value : value.substr(bracket), ';')) {
+  for (const std::string& part :
+       Split(bracket == value.npos ? value : value.substr(bracket), ';')) {
     const size_t equals = part.find('=');
     if (equals != part.npos && Same(Trim(std::string_view(part).substr(0, equals)), name)) {
       return part.substr(equals + 1);

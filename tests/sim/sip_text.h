@@ -1,5 +1,5 @@
-// SIP messages as a scripted phone needs them: start line, header fields in order, body. Written for
-// tests, apart from the product's parser, and strict about what the phone relies on.
+// SIP messages as a scripted phone needs them: start line, header fields in order, body. Written
+// for tests, apart from the product's parser, and strict about what the phone relies on.
 #pragma once
 
 #include <optional>
@@ -15,7 +15,7 @@ namespace gh::sim {
 struct SipText {
   std::string method;  // requests
   std::string uri;
-  int status = 0;      // responses
+  int status = 0;  // responses
   std::string reason;
   std::vector<std::pair<std::string, std::string>> fields;
   std::string body;

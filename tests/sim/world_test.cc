@@ -97,9 +97,7 @@ class EchoProgram final : public Program {
 };
 
 ProgramFactory Echo() {
-  return [](hal::Machine& machine) -> Program* {
-    return machine.arena.New<EchoProgram>(machine);
-  };
+  return [](hal::Machine& machine) -> Program* { return machine.arena.New<EchoProgram>(machine); };
 }
 
 // Sends numbered frames and notes what comes back.
@@ -151,8 +149,8 @@ struct EchoScene {
 };
 
 uint64_t BusyRun(uint64_t seed) {
-  EchoScene scene(seed, {.jitter = Duration::Milliseconds(2), .loss = 0.1, .duplicate = 0.05,
-                         .reorder = 0.1});
+  EchoScene scene(
+      seed, {.jitter = Duration::Milliseconds(2), .loss = 0.1, .duplicate = 0.05, .reorder = 0.1});
   scene.pinger.Start(scene.machine.mac(0), 200, Duration::Milliseconds(3));
   scene.world.RunFor(Duration::Milliseconds(300));
   scene.machine.CyclePower(Duration::Seconds(1));
@@ -292,8 +290,7 @@ TEST(Machine, RestartPowerOffAndPanicEndATurnAnywhere) {
   scene.world.RunFor(Duration::Seconds(3));
   EXPECT_EQ(scene.machine.boot_count(), 3u);
   EXPECT_EQ(scene.machine.last_cause(), hal::ResetCause::kPanic);
-  EXPECT_NE(scene.machine.hardware()->boot.crash_record().find("key == 0"),
-            std::string_view::npos);
+  EXPECT_NE(scene.machine.hardware()->boot.crash_record().find("key == 0"), std::string_view::npos);
 
   scene.machine.console().Type("q");
   scene.world.RunFor(Duration::Seconds(3));
@@ -396,8 +393,7 @@ TEST(Machine, SynchronousDiskCallsTakeVirtualTime) {
 TEST(Hash, KnownAnswers) {
   EXPECT_EQ(Md5Hex("abc"), "900150983cd24fb0d6963f7d28e17f72");
   EXPECT_EQ(Md5Hex(std::string(200, 'a')), "887f30b43b2867f4a9accceee7d16e6c");
-  EXPECT_EQ(Sha256Hex("abc"),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(Sha256Hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   // RFC 2617 section 3.5.
   EXPECT_EQ(Md5Hex(Md5Hex("Mufasa:testrealm@host.com:Circle Of Life") +
                    ":dcd98b7102dd2f0e8b11d0f600bfb0c093:00000001:0a4f113b:auth:" +
@@ -411,12 +407,16 @@ TEST(SipPhone, TwoPhonesCallEachOtherDirectly) {
     const SeedTrace trace(seed);
     World world(seed);
     Switch network(world, "lan");
-    const LinkQuality bad = {.jitter = Duration::Milliseconds(3), .loss = 0.1, .duplicate = 0.1,
-                             .reorder = 0.1};
-    SipPhone alice(world, network, {.user = "alice", .address = {10, 0, 0, 1},
-                                    .proxy = {{10, 0, 0, 2}, 5060}, .quality = bad});
-    SipPhone bob(world, network, {.user = "bob", .address = {10, 0, 0, 2},
-                                  .proxy = {{10, 0, 0, 1}, 5060}, .quality = bad});
+    const LinkQuality bad = {
+        .jitter = Duration::Milliseconds(3), .loss = 0.1, .duplicate = 0.1, .reorder = 0.1};
+    SipPhone alice(world, network,
+                   {.user = "alice",
+                    .address = {10, 0, 0, 1},
+                    .proxy = {{10, 0, 0, 2}, 5060},
+                    .quality = bad});
+    SipPhone bob(
+        world, network,
+        {.user = "bob", .address = {10, 0, 0, 2}, .proxy = {{10, 0, 0, 1}, 5060}, .quality = bad});
     alice.Call("bob");
     EXPECT_TRUE(world.RunUntil(
         [&] {
@@ -433,11 +433,10 @@ TEST(SipPhone, TwoPhonesCallEachOtherDirectly) {
     EXPECT_TRUE(world.RunUntil([&] { return alice.call_state() == CallState::kRinging; },
                                Duration::Seconds(40)));
     alice.Cancel();
-    EXPECT_TRUE(world.RunUntil([&] { return alice.call_status() == 487; },
-                               Duration::Seconds(40)));
+    EXPECT_TRUE(world.RunUntil([&] { return alice.call_status() == 487; }, Duration::Seconds(40)));
     alice.SendMessage("bob", "hello");
-    EXPECT_TRUE(world.RunUntil([&] { return alice.message_status() == 200; },
-                               Duration::Seconds(40)));
+    EXPECT_TRUE(
+        world.RunUntil([&] { return alice.message_status() == 200; }, Duration::Seconds(40)));
     EXPECT_EQ(bob.messages().back(), "hello");
     EXPECT_EQ(alice.malformed_count() + bob.malformed_count(), 0u);
   }

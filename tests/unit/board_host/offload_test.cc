@@ -61,8 +61,12 @@ std::vector<uint8_t> BigPacket(uint8_t protocol, size_t payload) {
 }
 
 VirtioNetHeader Gso(uint8_t type, uint16_t size, uint16_t start = kL4) {
-  return {.flags = kVirtioNeedsChecksum, .gso_type = type, .hdr_len = 0, .gso_size = size,
-          .csum_start = start, .csum_offset = static_cast<uint16_t>(type == kVirtioGsoUdp ? 6 : 16)};
+  return {.flags = kVirtioNeedsChecksum,
+          .gso_type = type,
+          .hdr_len = 0,
+          .gso_size = size,
+          .csum_start = start,
+          .csum_offset = static_cast<uint16_t>(type == kVirtioGsoUdp ? 6 : 16)};
 }
 
 bool ChecksumsHold(const hal::Frame& frame) {
@@ -100,8 +104,12 @@ TEST_F(Offload, PartialChecksumIsCompleted) {
   packet[kL4 + 7] = static_cast<uint8_t>(pseudo);
   std::memcpy(frame->data(), packet.data(), packet.size());
   frame->size = static_cast<uint16_t>(packet.size());
-  VirtioNetHeader header = {.flags = kVirtioNeedsChecksum, .gso_type = 0, .hdr_len = 0,
-                            .gso_size = 0, .csum_start = kL4, .csum_offset = 6};
+  VirtioNetHeader header = {.flags = kVirtioNeedsChecksum,
+                            .gso_type = 0,
+                            .hdr_len = 0,
+                            .gso_size = 0,
+                            .csum_start = kL4,
+                            .csum_offset = 6};
   ASSERT_TRUE(AcceptReceived(*frame, header));
   EXPECT_TRUE(frame->flags & hal::kFrameChecksumGood);
   EXPECT_EQ(SlowSum(frame->bytes().subspan(kL4), pseudo), 0xffff);

@@ -56,11 +56,33 @@ TEST(Options, PortsComeInOrderWithTheirMacs) {
 }
 
 TEST(Options, ValuesAndFlags) {
-  const Parsed parsed = Parse(
-      {"--store", "s.img", "--store-size=8M", "--log=l.img", "--log-size", "64K", "--block-size",
-       "4096", "--provision=p.txt", "--crash-record", "c", "--console", "pty:link", "--profile",
-       "small", "--memory=1G", "--frames", "4K", "--busy-poll", "50", "--reset-button",
-       "--no-mlock", "--no-supervisor", "--no-watchdog", "--no-sandbox", "--inject", "segv"});
+  const Parsed parsed = Parse({"--store",
+                               "s.img",
+                               "--store-size=8M",
+                               "--log=l.img",
+                               "--log-size",
+                               "64K",
+                               "--block-size",
+                               "4096",
+                               "--provision=p.txt",
+                               "--crash-record",
+                               "c",
+                               "--console",
+                               "pty:link",
+                               "--profile",
+                               "small",
+                               "--memory=1G",
+                               "--frames",
+                               "4K",
+                               "--busy-poll",
+                               "50",
+                               "--reset-button",
+                               "--no-mlock",
+                               "--no-supervisor",
+                               "--no-watchdog",
+                               "--no-sandbox",
+                               "--inject",
+                               "segv"});
   ASSERT_TRUE(parsed.ok) << parsed.error.what << parsed.error.culprit;
   const Options& options = parsed.options;
   EXPECT_STREQ(options.store.path, "s.img");
@@ -126,8 +148,8 @@ TEST(Options, Sizes) {
   EXPECT_EQ(ParseBytes("512").value_or(9), 512u);
   EXPECT_EQ(ParseBytes("3K").value_or(9), 3072u);
   EXPECT_EQ(ParseBytes("18446744073709551615").value_or(9), UINT64_MAX);
-  for (const char* bad : {"", "K", "-1", "1 M", "1T", "1MB", "18446744073709551616",
-                          "18014398509481984K"}) {
+  for (const char* bad :
+       {"", "K", "-1", "1 M", "1T", "1MB", "18446744073709551616", "18014398509481984K"}) {
     EXPECT_FALSE(ParseBytes(bad).ok()) << bad;
   }
 }
@@ -135,10 +157,11 @@ TEST(Options, Sizes) {
 TEST(Options, HelpNamesEveryOption) {
   const std::string help = HelpText();
   for (const char* name :
-       {"--tap", "--packet", "--mac", "--host-address", "--store", "--store-size", "--log",
-        "--log-size", "--block-size", "--provision", "--crash-record", "--console", "--profile",
-        "--memory", "--frames", "--busy-poll", "--inject", "--reset-button", "--no-mlock",
-        "--no-supervisor", "--no-watchdog", "--no-sandbox", "--version", "--help"}) {
+       {"--tap",          "--packet",     "--mac",          "--host-address", "--store",
+        "--store-size",   "--log",        "--log-size",     "--block-size",   "--provision",
+        "--crash-record", "--console",    "--profile",      "--memory",       "--frames",
+        "--busy-poll",    "--inject",     "--reset-button", "--no-mlock",     "--no-supervisor",
+        "--no-watchdog",  "--no-sandbox", "--version",      "--help"}) {
     EXPECT_NE(help.find(name), std::string::npos) << name;
   }
 }

@@ -1,5 +1,5 @@
-// TAP and AF_PACKET ports against the kernel, in a network namespace of their own. Skipped where the
-// kernel gives no namespaces or TAP.
+// TAP and AF_PACKET ports against the kernel, in a network namespace of their own. Skipped where
+// the kernel gives no namespaces or TAP.
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <net/if.h>
@@ -41,12 +41,12 @@ void InNamespace(const std::function<int()>& body) {
   EXPECT_EQ(WEXITSTATUS(status), 0) << "line of the first failed check, modulo 256";
 }
 
-#define CHECK_OR_RETURN(condition)                                              \
-  do {                                                                          \
-    if (!(condition)) {                                                         \
-      std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);      \
+#define CHECK_OR_RETURN(condition)                                                \
+  do {                                                                            \
+    if (!(condition)) {                                                           \
+      std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);        \
       return __LINE__ % 256 == kSkip || __LINE__ % 256 == 0 ? 1 : __LINE__ % 256; \
-    }                                                                           \
+    }                                                                             \
   } while (false)
 
 struct Bench {
@@ -150,9 +150,10 @@ int TapEcho() {
 TEST(TapPort, EchoesThroughTheKernel) { InNamespace(TapEcho); }
 
 bool MakeVeth() {
-  return std::system("ip link add ghv0 type veth peer name ghv1 2>/dev/null && "
-                     "ip addr add 192.0.2.1/24 dev ghv0 && ip link set ghv0 up && "
-                     "ip link set ghv1 up") == 0;
+  return std::system(
+             "ip link add ghv0 type veth peer name ghv1 2>/dev/null && "
+             "ip addr add 192.0.2.1/24 dev ghv0 && ip link set ghv0 up && "
+             "ip link set ghv1 up") == 0;
 }
 
 int PacketEcho() {
