@@ -46,7 +46,8 @@ struct Script {
 
 class Play {
  public:
-  explicit Play(Script script) : script_(script), world_(MakeConfig(script_.Byte())) {
+  explicit Play(Script script)
+      : script_(script), world_(MakeConfig(script_.Byte()), MakeCapacity(), 8u << 20) {
     world_.AddAddress("far.example", "198.51.100.1");
     world_.AddSrv("_sip._tcp.p.example", 1, 1, 5070, "far.example");
   }
@@ -68,6 +69,12 @@ class Play {
   }
 
  private:
+  // Little: what takes long is making the world, and what is small runs out sooner.
+  static gh::sip::Capacity MakeCapacity() {
+    gh::sip::Capacity c = World::SmallCapacity();
+    c.buffers = {40, 40, 40, 4, 1};
+    return c;
+  }
   static gh::sip::Config MakeConfig(uint8_t bits) {
     gh::sip::Config config = World::DefaultConfig();
     config.authenticate_register = (bits & 1) != 0;

@@ -117,6 +117,7 @@ TEST(UriTest, RefusesWhatIsNone) {
                           "sip:a b@c",
                           "sip:a@b;",
                           "sip:a@b;;lr",
+                          "sip:a@b;x=1;y;%58=2",
                           "sip:a@b;x=",
                           "sip:a@b?",
                           "sip:a@b?x",
