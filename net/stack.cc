@@ -116,27 +116,34 @@ bool Stack::Poll(Instant now) {
 bool Stack::ReceiveFrom(Port& port, Instant) {
   std::array<hal::Frame*, kReceiveBatch> batch;
   const uint32_t count = port.device->Receive(batch);
+  if (count == 0) {
+    return false;
+  }
+  std::array<PacketView, kReceiveBatch> views;
+  std::array<ErrorCode, kReceiveBatch> parsed;
   for (uint32_t i = 0; i < count; ++i) {
     if (i + 1 < count) {
       __builtin_prefetch(batch[i + 1]->data());
     }
-    Steer(port, batch[i]);
+    parsed[i] = ParsePacket(batch[i]->bytes(), views[i]).code();
+  }
+  streams_->Prefetch(port, std::span(batch).first(count), views, parsed);
+  for (uint32_t i = 0; i < count; ++i) {
+    Steer(port, batch[i], views[i], parsed[i]);
   }
   return count == batch.size();
 }
 
-void Stack::Steer(Port& port, hal::Frame* frame) {
+void Stack::Steer(Port& port, hal::Frame* frame, const PacketView& view, ErrorCode parsed) {
   frame->port_index = port.index;
   for (uint32_t i = 0; i < tap_count_; ++i) {
     if (taps_[i]->OnFrame(frame)) {
       return;
     }
   }
-  PacketView view;
-  const Result<void> parsed = ParsePacket(frame->bytes(), view);
-  if (!parsed.ok()) {
+  if (parsed != ErrorCode::kOk) {
     Drop(frame,
-         parsed.code() == ErrorCode::kMalformed ? DropReason::kMalformed : DropReason::kProtocol,
+         parsed == ErrorCode::kMalformed ? DropReason::kMalformed : DropReason::kProtocol,
          nullptr);
     return;
   }

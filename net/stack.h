@@ -148,7 +148,7 @@ class Stack final : public Pollable {
 
   // stack.cc: frames in and out.
   bool ReceiveFrom(Port& port, Instant now);
-  void Steer(Port& port, hal::Frame* frame);
+  void Steer(Port& port, hal::Frame* frame, const PacketView& view, ErrorCode parsed);
   void HandleArp(Port& port, hal::Frame* frame);
   void HandleIpv4(Port& port, hal::Frame* frame, const PacketView& view);
   void HandleIpv6(Port& port, hal::Frame* frame, const PacketView& view);

@@ -18,6 +18,8 @@ namespace {
 
 constexpr uint32_t kDispatchMax = 512;       // connections told about per turn
 constexpr uint32_t kHeldFirst = 2048;        // first size of a buffer for what is not consumed
+constexpr uint32_t kPrefetchMin = 1000;      // connections from which on a batch is prefetched
+constexpr size_t kCacheLine = 64;
 constexpr uint32_t kTcpHeaderSize = 20;
 constexpr uint16_t kSegmentSizeDefault = 536;
 constexpr uint8_t kOptionMss = 2;
@@ -690,6 +692,50 @@ bool Streams::IsConnected(Stack::Port& port, const Endpoint& local, const Endpoi
   const ip_addr_t here = ZonedFor(port.netif, local.address);
   const ip_addr_t there = ZonedFor(port.netif, remote.address);
   return gh_tcp_find(&here, local.port, &there, remote.port) != nullptr;
+}
+
+// Three passes, each one touching what the one before has fetched: bucket, control block, ours.
+void Streams::Prefetch(Stack::Port& port, std::span<hal::Frame* const> frames,
+                       std::span<const PacketView> views,
+                       std::span<const ErrorCode> parsed) const {
+  if (frames.size() < 2 || connection_count() < kPrefetchMin) {
+    return;  // nothing to overlap with, or all of it is in the cache anyway
+  }
+  LwipScope scope(stack_.lwip_);
+  std::array<tcp_pcb**, kReceiveBatch> buckets;
+  uint32_t count = 0;
+  for (size_t i = 0; i < frames.size(); ++i) {
+    const PacketView& view = views[i];
+    if (parsed[i] == ErrorCode::kOk && view.protocol == kProtocolTcp && !view.is_fragment) {
+      const ip_addr_t local = ZonedFor(port.netif, view.Destination(frames[i]->data()));
+      const ip_addr_t remote = ZonedFor(port.netif, view.Source(frames[i]->data()));
+      const uint32_t hash =
+          gh_lwip_tcp_hash(&local, view.destination_port, &remote, view.source_port);
+      buckets[count] = &gh_tcp.buckets[hash & gh_tcp.bucket_mask];
+      __builtin_prefetch(buckets[count++]);
+    }
+  }
+  for (uint32_t i = 0; i < count; ++i) {
+    const auto* pcb = reinterpret_cast<const uint8_t*>(*buckets[i]);
+    for (size_t at = 0; pcb != nullptr && at < sizeof(tcp_pcb); at += kCacheLine) {
+      __builtin_prefetch(pcb + at, 1);
+    }
+  }
+  for (uint32_t i = 0; i < count; ++i) {
+    if (*buckets[i] == nullptr || (*buckets[i])->callback_arg == nullptr) {
+      continue;
+    }
+    const auto* ours = static_cast<const uint8_t*>((*buckets[i])->callback_arg);
+    for (size_t at = 0; at <= sizeof(Connection); at += kCacheLine) {
+      __builtin_prefetch(ours + at, 1);
+    }
+    if ((*buckets[i])->gh_prev != nullptr) {
+      __builtin_prefetch(&(*buckets[i])->gh_prev->next, 1);
+    }
+    if ((*buckets[i])->next != nullptr) {
+      __builtin_prefetch(&(*buckets[i])->next->gh_prev, 1);
+    }
+  }
 }
 
 void Streams::Input(Stack::Port& port, hal::Frame* frame, const PacketView& view) {

@@ -44,6 +44,9 @@ class Streams final : public StreamService {
   const StreamInfo* InfoOf(StreamId id) const override;
 
   void SetListenerLimit(ListenerId listener, uint32_t count);
+  // Brings what a batch's segments will need into the cache, so that its misses overlap.
+  void Prefetch(Stack::Port& port, std::span<hal::Frame* const> frames,
+                std::span<const PacketView> views, std::span<const ErrorCode> parsed) const;
   // A TCP segment to one of the port's addresses; the frame is consumed.
   void Input(Stack::Port& port, hal::Frame* frame, const PacketView& view);
   // An ICMP error that quotes one of our connections: a connect in progress fails at once.
@@ -85,27 +88,28 @@ class Streams final : public StreamService {
 
   enum class State : uint8_t { kConnecting, kOpening, kOpen, kGone };
 
+  // What every segment touches comes last, next to the pool's own generation count.
   struct Connection {
+    StreamInfo info;
+    uint8_t* held = nullptr;  // offered before and not consumed, then what came after
+    uint32_t held_size = 0;
+    uint32_t held_capacity = 0;
+    ListNode starved_node;
+    uint32_t listener_serial = 0;
+    uint16_t listener = UINT16_MAX;
+    StreamClose why = StreamClose::kByUs;
+    bool is_known = false;  // the handler has the id
     tcp_pcb* pcb = nullptr;  // null: lwIP has finished with it, or we have
     StreamHandler* handler = nullptr;
     ::pbuf* received = nullptr;  // chain not yet offered
-    uint8_t* held = nullptr;     // offered before and not consumed, then what came after
-    uint32_t held_size = 0;
-    uint32_t held_capacity = 0;
     uint32_t unread = 0;         // bytes the peer's window is closed by
-    uint16_t listener = UINT16_MAX;
-    uint32_t listener_serial = 0;
     State state = State::kConnecting;
-    StreamClose why = StreamClose::kByUs;
-    bool is_known = false;  // the handler has the id
     bool got_fin = false;
     bool resumes = false;
     bool wants_room = false;
     bool has_room = false;
-    StreamInfo info;
     ListNode ready_node;
     ListNode dirty_node;
-    ListNode starved_node;
   };
 
   struct SourceTraits {
