@@ -5,8 +5,6 @@
 #include <sys/mman.h>
 
 #include <array>
-#include <cinttypes>
-#include <cstdio>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -336,6 +334,23 @@ int Main(int argc, char** argv) {
     bench.Run("udp generator alone" + tail, 200'000,
               [&](uint64_t count) { udp->GenerateOnly(count, size); });
   }
+  if (bench.Wants("two stacks in turn")) {
+    auto one = std::make_unique<UdpBench>(1);
+    auto two = std::make_unique<UdpBench>(1);
+    const IpAddress peer = IpAddress::V4(10, 0, 0, 2);
+    bench.Run("one stack, an entry", 100'000, [&](uint64_t count) {
+      for (uint64_t i = 0; i < count; ++i) {
+        KeepAlive(one->at->SourceFor(peer));
+      }
+    });
+    bench.Run("two stacks in turn, an entry", 10'000, [&](uint64_t count) {
+      for (uint64_t i = 0; i < count; ++i) {
+        KeepAlive((i % 2 == 0 ? one : two)->at->SourceFor(peer));
+      }
+    });
+    bench.Report("state of a stack in lwIP's section",
+                 static_cast<double>(LwipInstance::state_bytes()), "bytes");
+  }
   for (uint32_t connections : {100u, 10'000u, 100'000u}) {
     const std::string name = "tcp exchange of 3 segments, " + std::to_string(connections) + " connections";
     if (!bench.Wants(name)) {
@@ -343,8 +358,8 @@ int Main(int argc, char** argv) {
     }
     auto tcp = std::make_unique<TcpBench>(connections);
     bench.Run(name, 200'000, [&](uint64_t count) { tcp->Exchange(count); });
-    std::printf("  %u connections: %" PRIu64 " bytes each in the arena\n", connections,
-                tcp->arena.used() / connections);
+    bench.Report("arena per connection, " + std::to_string(connections) + " connections",
+                 static_cast<double>(tcp->arena.used()) / connections, "bytes");
     // A silent connection's share of the slow timer, per tick of 200 ms.
     tcp->clock.now = tcp->clock.now + Duration::Seconds(5);
     for (int i = 0; i < 1000; ++i) {
