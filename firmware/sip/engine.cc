@@ -397,6 +397,19 @@ void Engine::RouteOutside(Incoming& in) {
   StartProxy(in, in.plan.uri.text, nullptr);
 }
 
+namespace {
+
+// A phone whose Contact names the very address its REGISTER came from is behind no NAT, and may
+// listen elsewhere than it sends from: its Contact decides. Everyone else is reached by the flow.
+const Flow* FlowToward(const Binding& binding, std::string_view contact) {
+  const auto uri = ParseUri(contact);
+  const bool contact_decides = !binding.flow.is_reliable() && uri.ok() &&
+                               uri->address == binding.flow.remote.address;
+  return contact_decides ? nullptr : &binding.flow;
+}
+
+}  // namespace
+
 void Engine::RouteToUser(Incoming& in, uint8_t domain) {
   char text[kUserBytesMax];
   std::string_view user;
@@ -428,7 +441,7 @@ void Engine::RouteToUser(Incoming& in, uint8_t domain) {
     std::string_view uri = b->contact();
     uri = uri.substr(0, uri.find('?'));  // headers have no place in a Request-URI
     if (b->q != 0 || registered->first->next == nullptr) {
-      proxy_.AddTarget(*context, uri, b->path(), b->q, &b->flow);
+      proxy_.AddTarget(*context, uri, b->path(), b->q, FlowToward(*b, uri));
     }
   }
   proxy_.Start(*context, in.message, in.plan);

@@ -50,6 +50,28 @@ TEST_F(ProxyTest, ParallelForkFirstAnswerWinsAndOthersAreCancelled) {
   EXPECT_TRUE(alice.Take().text.empty());
 }
 
+TEST_F(ProxyTest, ContactOfAPhoneBehindNoNatDecidesThePort) {
+  Phone listening{world, "bob", "192.0.2.30:7070"};
+  ASSERT_EQ(desk.Register(3600, 1, {}, "<sip:bob@192.0.2.30:7070>").Status(), 200);
+  Invite();
+  alice.Take();
+  const Sent invite = listening.Take();
+  ASSERT_EQ(invite.Method(), "INVITE");
+  EXPECT_TRUE(desk.Take().text.empty());
+  listening.Respond(invite, 486, "l");
+  EXPECT_EQ(alice.Take().Status(), 486);
+}
+
+TEST_F(ProxyTest, PhoneBehindNatIsReachedWhereItsRegisterCameFrom) {
+  ASSERT_EQ(desk.Register(3600, 1, {}, "<sip:bob@10.0.0.5:5060>").Status(), 200);
+  Invite();
+  alice.Take();
+  const Sent invite = desk.Take();
+  ASSERT_EQ(invite.Method(), "INVITE");
+  desk.Respond(invite, 486, "d");
+  EXPECT_EQ(alice.Take().Status(), 486);
+}
+
 TEST_F(ProxyTest, TwoAnswersAreBothPassedOn) {
   RegisterBoth();
   Invite();
