@@ -403,8 +403,8 @@ namespace {
 // listen elsewhere than it sends from: its Contact decides. Everyone else is reached by the flow.
 const Flow* FlowToward(const Binding& binding, std::string_view contact) {
   const auto uri = ParseUri(contact);
-  const bool contact_decides = !binding.flow.is_reliable() && uri.ok() &&
-                               uri->address == binding.flow.remote.address;
+  const bool contact_decides =
+      !binding.flow.is_reliable() && uri.ok() && uri->address == binding.flow.remote.address;
   return contact_decides ? nullptr : &binding.flow;
 }
 

@@ -174,14 +174,18 @@ uint64_t LoadFoldedHead(std::string_view name) {
   if (name.size() < 4) {
     return FoldedHead(name);
   }
-  const size_t size = name.size() < 8 ? name.size() : 8;
+  constexpr uint64_t kFold = 0x2020202020202020u;
+  if (name.size() >= 8) {
+    uint64_t word;
+    std::memcpy(&word, name.data(), 8);
+    return word | kFold;
+  }
   uint32_t low;
-  uint32_t high;
+  uint32_t high;  // overlaps `low`; what is in both is the same
   std::memcpy(&low, name.data(), 4);
-  std::memcpy(&high, name.data() + size - 4, 4);
-  const uint64_t word = low | static_cast<uint64_t>(high) << (8 * (size - 4));
-  const uint64_t fold = 0x2020202020202020u >> (8 * (8 - size));
-  return word | fold;
+  std::memcpy(&high, name.data() + name.size() - 4, 4);
+  const uint64_t word = low | static_cast<uint64_t>(high) << (8 * (name.size() - 4));
+  return word | kFold >> (8 * (8 - name.size()));
 }
 
 }  // namespace

@@ -164,6 +164,7 @@ void Proxy::StartGroup(Context& context, const Message& request, const RoutePlan
          end - first < static_cast<int>(std::max(context.breadth, 1u))) {
     ++end;
   }
+  GH_ASSERT_GT(end, first);
   const uint32_t share = context.breadth / static_cast<uint32_t>(end - first);
   context.target_next = end;
   context.is_starting = true;

@@ -90,8 +90,8 @@ bool EqualsUnescaped(std::string_view a, std::string_view b, bool fold_case) {
       return false;
     }
     if (fold_case) {
-      left = Lower(static_cast<char>(left));
-      right = Lower(static_cast<char>(right));
+      left = static_cast<uint8_t>(Lower(static_cast<char>(left)));
+      right = static_cast<uint8_t>(Lower(static_cast<char>(right)));
     }
     if (left != right) {
       return false;

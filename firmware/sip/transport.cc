@@ -99,11 +99,11 @@ void SipTransport::Close() {
 
 std::optional<uint8_t> SipTransport::ListenerFor(TransportKind transport,
                                                  net::IpFamily family) const {
-  for (uint8_t i = 0; i < core_.config.listener_count; ++i) {
+  for (uint32_t i = 0; i < core_.config.listener_count; ++i) {
     const Listener& listener = core_.config.listeners[i];
     if (sockets_[i].open && listener.transport == transport &&
         listener.advertise.address.family == family) {
-      return i;
+      return static_cast<uint8_t>(i);
     }
   }
   return std::nullopt;
@@ -111,22 +111,22 @@ std::optional<uint8_t> SipTransport::ListenerFor(TransportKind transport,
 
 uint8_t SipTransport::ListenerOf(TransportKind transport, const net::Endpoint& local) const {
   uint8_t fallback = 0;
-  for (uint8_t i = 0; i < core_.config.listener_count; ++i) {
+  for (uint32_t i = 0; i < core_.config.listener_count; ++i) {
     const Listener& listener = core_.config.listeners[i];
     if (!sockets_[i].open || listener.transport != transport ||
         listener.advertise.address.family != local.address.family) {
       continue;
     }
     if (listener.advertise.address == local.address || listener.bind.address == local.address) {
-      return i;
+      return static_cast<uint8_t>(i);
     }
-    fallback = i;
+    fallback = static_cast<uint8_t>(i);
   }
   return fallback;
 }
 
 bool SipTransport::IsOurs(const net::Endpoint& endpoint) const {
-  for (uint8_t i = 0; i < core_.config.listener_count; ++i) {
+  for (uint32_t i = 0; i < core_.config.listener_count; ++i) {
     const Listener& listener = core_.config.listeners[i];
     if (listener.advertise == endpoint || listener.bind == endpoint) {
       return true;
@@ -387,9 +387,9 @@ void SipTransport::OnDatagram(const net::DatagramInfo& info, std::span<uint8_t> 
   flow.local = info.local;
   flow.socket = info.socket;
   flow.transport = TransportKind::kUdp;
-  for (uint8_t i = 0; i < core_.config.listener_count; ++i) {
+  for (uint32_t i = 0; i < core_.config.listener_count; ++i) {
     if (sockets_[i].open && sockets_[i].id == info.socket) {
-      flow.listener = i;
+      flow.listener = static_cast<uint8_t>(i);
     }
   }
   // Keep-alives: CRLF alone (also double) is answered by silence, or over UDP by nothing at all
