@@ -595,6 +595,23 @@ void Appliance::Rooms::ApplySip() {
   line.Text(" ms after loader entry:");
   line.Text(out.text());
   session->Notice(line.text());
+  SayReach();
+}
+
+void Appliance::Rooms::SayReach() {
+  std::string_view text = machine.boot.reach_text();
+  while (!text.empty()) {
+    const size_t end = text.find('\n');
+    uint8_t line_bytes[160];
+    ByteWriter line(line_bytes);
+    line.Text("From the host: ");
+    // The text is the host's: only what prints may reach the console.
+    for (const char c : text.substr(0, end < 120 ? end : 120)) {
+      line.Char(c >= ' ' && c <= '~' ? c : '?');
+    }
+    session->Notice(line.text());
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+  }
 }
 
 void Appliance::Rooms::ApplySyslog() {

@@ -54,6 +54,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   void ApplyServers();
   void ApplySip();
   void ApplySyslog();
+  void SayReach();
   void UpdateAlarms();
   void OnHousekeeping();
   void WatchSyslog();

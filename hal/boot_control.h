@@ -34,6 +34,9 @@ class BootControl {
   // when there is none. `source` names it for the console.
   virtual std::string_view provision_text() const = 0;
   virtual const char* provision_source() const = 0;
+  // How this machine's services are reached from outside it, one a line, when whoever started it
+  // said so (fw_cfg opt/gatehouse/reach); shown at the end of the boot report.
+  virtual std::string_view reach_text() const { return {}; }
   // The crash record of the previous run, empty when there is none; Clear after it was reported.
   virtual std::string_view crash_record() const = 0;
   virtual void ClearCrashRecord() = 0;

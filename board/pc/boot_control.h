@@ -24,6 +24,7 @@ class PcBootControl final : public hal::BootControl, public hal::ResetButton {
   void Load(const boot::Handover& handover, const PreviousRun& previous, bool watchdog_fired);
   // The text must stay where it is.
   void SetProvision(std::string_view text, const char* source);
+  void SetReach(std::string_view text) { reach_ = text; }
   void SetResetButton(bool held) { button_held_ = held; }
 
   const hal::BootReport& report() const override { return report_; }
@@ -31,6 +32,7 @@ class PcBootControl final : public hal::BootControl, public hal::ResetButton {
   [[noreturn]] void PowerOff() override;
   std::string_view provision_text() const override { return provision_; }
   const char* provision_source() const override { return provision_source_; }
+  std::string_view reach_text() const override { return reach_; }
   std::string_view crash_record() const override { return crash_; }
   void ClearCrashRecord() override;
   bool held_at_power_on() const override { return button_held_; }
@@ -42,6 +44,7 @@ class PcBootControl final : public hal::BootControl, public hal::ResetButton {
   hal::BootReport report_;
   std::string_view provision_;
   const char* provision_source_ = "";
+  std::string_view reach_;
   std::string_view crash_;
   bool button_held_ = false;
 };

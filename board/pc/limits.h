@@ -36,6 +36,7 @@ inline constexpr uint32_t kSerialPortMax = 8;  // virtio-serial ports set up, by
 
 inline constexpr uint32_t kUartRingSize = 16 * 1024;
 inline constexpr uint32_t kProvisionSizeMax = 256 * 1024;
+inline constexpr uint32_t kReachSizeMax = 1024;
 inline constexpr uint32_t kFwCfgFileMax = 512;
 inline constexpr uint32_t kCrashTextMax = 8 * 1024;
 

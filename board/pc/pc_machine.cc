@@ -258,6 +258,11 @@ void PcMachine::FindProvision() {
     if (is_held) {
       Print("reset button: held");
     }
+    auto reach = arena_.NewArray<uint8_t>(kReachSizeMax);
+    const Result<uint32_t> reach_size = fw_cfg_.Read("opt/gatehouse/reach", reach);
+    if (reach_size.ok()) {
+      boot_.SetReach(text_of(reach, *reach_size));
+    }
     const bool is_development = (handover_.flags & boot::kHandoverDevelopment) != 0;
     if (is_development && fw_cfg_.Has("opt/gatehouse/selftest")) {
       auto bytes = arena_.NewArray<uint8_t>(kSelfTestSizeMax);
