@@ -1,10 +1,11 @@
 // Arbitrary frames into a stack with sockets, a listener, an open connection, DHCP and SLAAC on.
-// Input: records of [size, 2 bytes][frame]; the time advances a little between frames.
+// Input: records of [size, 2 bytes][frame]; the time advances a little between frames. Checksums
+// are made good, so that what lies behind them is reached, unless the size's highest bit is set.
 #include <cstdint>
 #include <cstring>
 #include <memory>
 
-#include "tests/unit/net/fake_wire.h"
+#include "tests/unit/net/craft.h"
 
 namespace {
 
@@ -44,6 +45,33 @@ struct World {
   test::StreamRecorder tcp{node.stack, true};
 };
 
+void MakeSumsGood(test::Bytes& frame) {
+  const bool v6 = frame.size() > 12 && frame[12] == 0x86;
+  const size_t l4 = v6 ? 54 : 34;
+  if (frame.size() < l4 || (!v6 && (frame[12] != 8 || frame[13] != 0))) {
+    return;
+  }
+  if (!v6) {
+    test::Put16(frame, 24, 0);
+    test::Put16(frame, 24, static_cast<uint16_t>(~test::Sum16(std::span(frame).subspan(14, 20))));
+  }
+  const uint8_t protocol = frame[v6 ? 20 : 23];
+  const size_t stated = v6 ? LoadBe16(&frame[18]) : LoadBe16(&frame[16]) - 20u;
+  const size_t size = std::min(stated, frame.size() - l4);
+  const size_t sum_at = protocol == kProtocolTcp ? 16 : protocol == kProtocolUdp ? 6 : 2;
+  if (size < sum_at + 2) {
+    return;
+  }
+  uint32_t start = 0;
+  if (protocol != kProtocolIcmp) {
+    const auto addresses = std::span(frame).subspan(v6 ? 22 : 26, v6 ? 32 : 8);
+    start = test::Sum16(addresses) + protocol + static_cast<uint32_t>(size);
+  }
+  test::Put16(frame, l4 + sum_at, 0);
+  const uint16_t sum = test::Sum16(std::span(frame).subspan(l4, size), start);
+  test::Put16(frame, l4 + sum_at, static_cast<uint16_t>(~sum));
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -55,7 +83,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   World& w = *world;
   while (size >= 2) {
-    const size_t frame_size = std::min<size_t>((data[0] << 8 | data[1]) % 1515, size - 2);
+    const bool keeps_sums = (data[0] & 0x80) != 0;
+    const size_t frame_size = std::min<size_t>(((data[0] & 0x7f) << 8 | data[1]) % 1515, size - 2);
     test::Bytes frame(data + 2, data + 2 + frame_size);
     data += 2 + frame_size;
     size -= 2 + frame_size;
@@ -64,6 +93,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     if ((frame[0] & 1) == 0) {
       std::memcpy(frame.data(), w.node.port.mac().data(), 6);
+    }
+    if (!keeps_sums) {
+      MakeSumsGood(frame);
     }
     w.node.port.Arrive(frame);
     w.Run(1);

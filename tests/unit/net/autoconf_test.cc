@@ -23,8 +23,8 @@ struct DhcpServer {
       }
       if (view.ether_type == kEtherArp && frame[21] == 1 &&
           std::memcmp(&frame[38], kServer.bytes.data(), 4) == 0) {
-        Bytes reply = ArpFrame({}, 2, kServerMac, kServer, IpAddress::V4FromBytes(
-                                                               std::span(frame).subspan(28).first<4>()));
+        Bytes reply = ArpFrame({}, 2, kServerMac, kServer,
+                               IpAddress::V4FromBytes(std::span(frame).subspan(28).first<4>()));
         std::copy_n(frame.begin() + 6, 6, reply.begin());
         std::copy_n(frame.begin() + 6, 6, reply.begin() + 32);
         lab.wire.Send(nullptr, reply);
@@ -110,8 +110,8 @@ TEST(DhcpTest, TakesAddressRouterAndServersAndRenews) {
   config.dns_server_count = 1;
   ASSERT_TRUE(a.stack.Configure(config).ok());
   EXPECT_FALSE(a.stack.addresses_ready());
-  ASSERT_TRUE(lab.RunUntil([&] { return a.observer.Has("acquired 0 10.0.0.77"); },
-                           Duration::Seconds(10)));
+  ASSERT_TRUE(
+      lab.RunUntil([&] { return a.observer.Has("acquired 0 10.0.0.77"); }, Duration::Seconds(10)));
   EXPECT_TRUE(a.stack.addresses_ready());
   EXPECT_LT((lab.clock.now - Instant{1'000'000'000}).ns, Duration::Seconds(3).ns);
   const PortStatus status = a.stack.port_status(0);
@@ -142,12 +142,12 @@ TEST(DhcpTest, ALeaseThatIsNotRenewedIsGivenUpAndAnotherTaken) {
   ASSERT_TRUE(a.stack.Configure(DhcpConfig()).ok());
   ASSERT_TRUE(lab.RunUntil([&] { return a.stack.addresses_ready(); }, Duration::Seconds(10)));
   server.silent = true;
-  ASSERT_TRUE(lab.RunUntil([&] { return a.observer.Has("lost 0 10.0.0.77"); },
-                           Duration::Minutes(20)));
+  ASSERT_TRUE(
+      lab.RunUntil([&] { return a.observer.Has("lost 0 10.0.0.77"); }, Duration::Minutes(20)));
   server.silent = false;
   server.offered = IpAddress::V4(10, 0, 0, 78);
-  ASSERT_TRUE(lab.RunUntil([&] { return a.observer.Has("acquired 0 10.0.0.78"); },
-                           Duration::Minutes(5)));
+  ASSERT_TRUE(
+      lab.RunUntil([&] { return a.observer.Has("acquired 0 10.0.0.78"); }, Duration::Minutes(5)));
 }
 
 TEST(DhcpTest, ALateServerIsFoundAndStaticEndsIt) {
@@ -252,9 +252,9 @@ TEST(SlaacTest, FormsAnAddressTakesRouterMtuAndDnsServer) {
   bool through_router = false;
   lab.wire.filter = [&](const Bytes& frame) {
     PacketView view;
-    through_router = through_router ||
-                     (ParsePacket(frame, view).ok() && view.destination_port == 9 &&
-                      std::memcmp(frame.data(), kServerMac.data(), 6) == 0);
+    through_router =
+        through_router || (ParsePacket(frame, view).ok() && view.destination_port == 9 &&
+                           std::memcmp(frame.data(), kServerMac.data(), 6) == 0);
     return true;
   };
   ASSERT_TRUE(a.stack.datagrams()

@@ -85,8 +85,7 @@ inline Bytes UdpFrame(const hal::MacAddress& to, const Endpoint& source,
 
 inline Bytes TcpFrame(const hal::MacAddress& to, const Endpoint& source,
                       const Endpoint& destination, uint8_t flags, uint32_t sequence,
-                      uint32_t acknowledgement, const Bytes& data = {},
-                      const Bytes& options = {}) {
+                      uint32_t acknowledgement, const Bytes& data = {}, const Bytes& options = {}) {
   Bytes tcp(20);
   Put16(tcp, 0, source.port);
   Put16(tcp, 2, destination.port);
@@ -101,12 +100,12 @@ inline Bytes TcpFrame(const hal::MacAddress& to, const Endpoint& source,
 }
 
 inline Bytes IcmpFrame(const hal::MacAddress& to, const IpAddress& source,
-                       const IpAddress& destination, uint8_t type, uint8_t code,
-                       const Bytes& body, uint8_t hop_limit = 64) {
+                       const IpAddress& destination, uint8_t type, uint8_t code, const Bytes& body,
+                       uint8_t hop_limit = 64) {
   Bytes icmp{type, code, 0, 0};
   icmp.insert(icmp.end(), body.begin(), body.end());
-  return IpFrame(to, source, destination, source.is_v6() ? kProtocolIcmpv6 : kProtocolIcmp, icmp,
-                 2, 0, hop_limit);
+  return IpFrame(to, source, destination, source.is_v6() ? kProtocolIcmpv6 : kProtocolIcmp, icmp, 2,
+                 0, hop_limit);
 }
 
 inline Bytes ArpFrame(const hal::MacAddress& to, uint16_t operation,

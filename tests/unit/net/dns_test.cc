@@ -40,8 +40,8 @@ struct Message {
   Message& Add(const Bytes& owner, uint16_t type, uint32_t ttl, const Bytes& data,
                bool authority = false) {
     bytes.insert(bytes.end(), owner.begin(), owner.end());
-    for (uint32_t v : {uint32_t{type}, 1u, ttl >> 16, ttl & 0xffff,
-                       static_cast<uint32_t>(data.size())}) {
+    for (uint32_t v :
+         {uint32_t{type}, 1u, ttl >> 16, ttl & 0xffff, static_cast<uint32_t>(data.size())}) {
       bytes.push_back(static_cast<uint8_t>(v >> 8));
       bytes.push_back(static_cast<uint8_t>(v));
     }
@@ -83,9 +83,9 @@ TEST(DnsNameTest, NormalizesAndRefuses) {
   EXPECT_TRUE(NormalizeDnsName(longest, name).ok());
   Bytes out(kDnsQuerySizeMax);
   EXPECT_NE(BuildDnsQuery(out, 1, name.view(), DnsType::kA, kNoCase, true), 0u);
-  for (const std::string& bad : {std::string(), std::string("."), std::string("a..b"),
-                                 std::string(".a"), label63 + "a", longest + "c",
-                                 std::string("a b"), std::string("a\0b", 3), std::string("\xc3\xa4")}) {
+  for (const std::string& bad :
+       {std::string(), std::string("."), std::string("a..b"), std::string(".a"), label63 + "a",
+        longest + "c", std::string("a b"), std::string("a\0b", 3), std::string("\xc3\xa4")}) {
     EXPECT_FALSE(NormalizeDnsName(bad, name).ok()) << bad;
   }
 }

@@ -282,8 +282,7 @@ class Lab {
 
   Node& Add(uint8_t number, const Capacity& capacity = {}, uint32_t frame_count = 2048,
             bool offload = false) {
-    nodes.push_back(
-        std::make_unique<Node>(clock, wire, number, capacity, frame_count, offload));
+    nodes.push_back(std::make_unique<Node>(clock, wire, number, capacity, frame_count, offload));
     return *nodes.back();
   }
   void Step() {

@@ -46,7 +46,13 @@ TEST(NtpMessageTest, AGoodReplyGivesTheTimeAndEveryFlawIsSeen) {
   EXPECT_EQ(flawed(1, 16), ErrorCode::kRefused);      // stratum
   EXPECT_EQ(flawed(5, 0xff), ErrorCode::kRefused);    // root delay
   EXPECT_EQ(flawed(40, 0xa0), ErrorCode::kRefused);   // 1985
-  EXPECT_TRUE(ParseNtpReply([&] { Bytes b = good; b[1] = 0; return b; }(), 0x1122334455667788)
+  EXPECT_TRUE(ParseNtpReply(
+                  [&] {
+                    Bytes b = good;
+                    b[1] = 0;
+                    return b;
+                  }(),
+                  0x1122334455667788)
                   ->kiss_of_death);
   for (size_t size = 0; size < good.size(); ++size) {
     EXPECT_FALSE(ParseNtpReply(std::span(good).first(size), 0x1122334455667788).ok());
@@ -112,9 +118,7 @@ struct SntpLab : Lab {
     client.emplace(SntpClient::Parts{a.loop, clock, a.random, a.stack.datagrams(),
                                      a.stack.resolver(), watcher});
   }
-  int64_t ErrorNs() const {
-    return clock.wall_offset_ns - kTrueUnix_s * 1'000'000'000;
-  }
+  int64_t ErrorNs() const { return clock.wall_offset_ns - kTrueUnix_s * 1'000'000'000; }
   Node& a;
   Node& b;
   Node& c;
@@ -156,7 +160,8 @@ TEST(SntpClientTest, AMinorityThatLiesIsOutvoted) {
 TEST(SntpClientTest, SilenceIsReportedOnceAndNamesAreResolved) {
   SntpLab lab;
   lab.sb->silent = true;
-  ASSERT_TRUE(lab.a.stack.resolver().AddStaticHost("time.example", IpAddress::V4(10, 0, 0, 2)).ok());
+  ASSERT_TRUE(
+      lab.a.stack.resolver().AddStaticHost("time.example", IpAddress::V4(10, 0, 0, 2)).ok());
   const std::string_view servers[] = {"time.example"};
   ASSERT_TRUE(lab.client->SetServers(servers).ok());
   lab.Run(Duration::Minutes(5));
