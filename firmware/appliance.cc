@@ -28,8 +28,8 @@ constexpr uint64_t kNetworkGroups =
     Bit(config::GroupId::kSystem) | Bit(config::GroupId::kNetworkPort) |
     Bit(config::GroupId::kNetwork) | Bit(config::GroupId::kNetworkRoute) |
     Bit(config::GroupId::kDnsServer);
-// Not DNS: those come by way of the stack, which says so. Naming them here would configure the stack
-// again each time it has said so, for ever.
+// Not DNS: those come by way of the stack, which says so. Naming them here would configure the
+// stack again each time it has said so, for ever.
 constexpr uint64_t kServerGroups = Bit(config::GroupId::kNtpServer);
 constexpr uint64_t kSipGroups =
     Bit(config::GroupId::kSipUdp) | Bit(config::GroupId::kSipTcp) |

@@ -1,6 +1,7 @@
 # The appliance. Each folder under firmware/ is a room of its own, firmware_<folder>; the
 # appliance in firmware/ itself puts them together.
-FIRMWARE_PARTS := $(sort $(foreach file,$(wildcard firmware/*/*.cc firmware/*/*.h firmware/*/*/*.cc),\
+FIRMWARE_PARTS := $(sort \
+  $(foreach file,$(wildcard firmware/*/*.cc firmware/*/*.h firmware/*/*/*.cc),\
   $(word 2,$(subst /, ,$(file)))))
 ROOMS += firmware $(FIRMWARE_PARTS:%=firmware_%)
 firmware_SRCS := $(wildcard firmware/*.cc)
@@ -28,7 +29,8 @@ firmware_store_USES := hal
 firmware_store_DEPS := sqlite
 firmware_admin_USES := firmware_config firmware_log firmware_alarm firmware_store
 
-out/gen/firmware/%.gen.h out/gen/firmware/%.gen.cc &: firmware/%.proto firmware/config/schema.proto \
+out/gen/firmware/%.gen.h out/gen/firmware/%.gen.cc &: firmware/%.proto \
+  firmware/config/schema.proto \
     firmware/config/descriptors.py out/host/deps/.nanopb
 	@echo "gen   $<"
 	@$(PYTHON) $(<D)/generate.py $< out/gen

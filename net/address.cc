@@ -53,8 +53,8 @@ int HexDigit(char c) {
 struct V6Parser {
   std::string_view text;
   size_t at = 0;
-  uint32_t count = 0;       // groups read
-  int gap = -1;             // group index of "::"
+  uint32_t count = 0;  // groups read
+  int gap = -1;        // group index of "::"
   uint8_t bytes[16] = {};
 
   bool AtGap() const { return text.substr(at, 2) == "::"; }
@@ -132,7 +132,9 @@ struct V6Parser {
 };
 
 void FormatV6(const std::array<uint8_t, 16>& b, ByteWriter& out) {
-  const auto group = [&b](uint32_t i) { return static_cast<uint32_t>(b[i * 2] << 8 | b[i * 2 + 1]); };
+  const auto group = [&b](uint32_t i) {
+    return static_cast<uint32_t>(b[i * 2] << 8 | b[i * 2 + 1]);
+  };
   if (std::all_of(b.begin(), b.begin() + 10, [](uint8_t v) { return v == 0; }) && b[10] == 0xff &&
       b[11] == 0xff) {  // RFC 5952 section 5
     out.Text("::ffff:");

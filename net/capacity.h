@@ -9,7 +9,7 @@ struct Capacity {
   uint32_t connection_count = 1000;  // open TCP connections, all listeners together
   uint32_t time_wait_count = 250;    // closed connections still remembered, on top of those
   uint32_t datagram_socket_count = 64;
-  uint32_t half_open_count = 256;    // beyond it, SYNs are answered with cookies
+  uint32_t half_open_count = 256;         // beyond it, SYNs are answered with cookies
   uint32_t source_connection_max = 1000;  // connections from one address (IPv6: one /64)
   // Segments queued for sending or held out of order, and the bytes behind what is queued.
   uint32_t segment_count = 4096;
@@ -24,7 +24,8 @@ struct Capacity {
     c.time_wait_count = connections / 4 < 64 ? 64 : connections / 4;
     c.half_open_count = connections / 8 < 64 ? 64 : connections / 8 > 4096 ? 4096 : connections / 8;
     c.segment_count = connections * 2 < 1024 ? 1024 : connections * 2;
-    c.buffer_bytes = uint64_t{connections} * 1536 < 2097152 ? 2097152 : uint64_t{connections} * 1536;
+    c.buffer_bytes =
+        uint64_t{connections} * 1536 < 2097152 ? 2097152 : uint64_t{connections} * 1536;
     c.source_connection_max = connections;
     return c;
   }

@@ -20,7 +20,7 @@ struct SocketId {
 struct DatagramInfo {
   SocketId socket;
   Endpoint remote;
-  Endpoint local;       // the destination address of the datagram, for symmetric replies
+  Endpoint local;          // the destination address of the datagram, for symmetric replies
   uint8_t port_index = 0;  // Ethernet port it arrived on
 };
 
@@ -41,8 +41,7 @@ class DatagramService {
   // Sends now or not at all: kExhausted (no buffer), kUnreachable (no route), kTooLarge. `from`
   // chooses the source address on multi-homed machines; unspecified: by route.
   virtual Result<void> SendDatagram(SocketId socket, const Endpoint& to,
-                                    std::span<const uint8_t> data,
-                                    const IpAddress& from = {}) = 0;
+                                    std::span<const uint8_t> data, const IpAddress& from = {}) = 0;
 
  protected:
   ~DatagramService() = default;

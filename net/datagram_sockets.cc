@@ -46,8 +46,8 @@ bool ChecksumIsGood(const hal::Frame& frame, const PacketView& view) {
   if (udp[6] == 0 && udp[7] == 0) {
     return !view.is_v6;  // "no checksum" exists in IPv4 only
   }
-  const auto addresses = view.is_v6 ? std::span(bytes + view.l3 + 8, 32)
-                                    : std::span(bytes + view.l3 + 12, 8);
+  const auto addresses =
+      view.is_v6 ? std::span(bytes + view.l3 + 8, 32) : std::span(bytes + view.l3 + 12, 8);
   const uint16_t start = PseudoHeaderSum(addresses, kProtocolUdp, view.l4_size);
   return ChecksumSum({udp, view.l4_size}, start) == 0xffff;
 }
@@ -175,9 +175,9 @@ void DatagramSockets::Input(Stack::Port& port, hal::Frame* frame, const PacketVi
   DatagramInfo info;
   info.local = {view.Destination(frame->data()), view.destination_port};
   Socket* socket = Find(view.destination_port, info.local.address);
-  if (socket == nullptr || (!socket->reply_only &&
-                            !stack_.firewall_.Allows(Transport::kUdp, view.destination_port,
-                                                     port.index))) {
+  if (socket == nullptr ||
+      (!socket->reply_only &&
+       !stack_.firewall_.Allows(Transport::kUdp, view.destination_port, port.index))) {
     stack_.Drop(frame, DropReason::kClosedPort, &view);
     return;
   }
@@ -193,8 +193,8 @@ void DatagramSockets::Input(Stack::Port& port, hal::Frame* frame, const PacketVi
   ++received_count_;
   info.socket = {static_cast<uint16_t>(socket - sockets_.data())};
   info.port_index = port.index;
-  socket->handler->OnDatagram(info, frame->bytes().subspan(view.l4 + kUdpHeaderSize,
-                                                           view.l4_size - kUdpHeaderSize));
+  socket->handler->OnDatagram(
+      info, frame->bytes().subspan(view.l4 + kUdpHeaderSize, view.l4_size - kUdpHeaderSize));
   stack_.frames_.Release(frame);
 }
 

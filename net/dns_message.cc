@@ -121,7 +121,8 @@ bool ReadString(std::span<const uint8_t> m, size_t& at, size_t end, std::string_
   return true;
 }
 
-bool ReadSrv(std::span<const uint8_t> m, const RawRecord& raw, DnsRecord& record, DnsAnswer& answer) {
+bool ReadSrv(std::span<const uint8_t> m, const RawRecord& raw, DnsRecord& record,
+             DnsAnswer& answer) {
   DnsName target;
   size_t at = raw.data + 6;
   if (raw.data_size < 7 || !ReadName(m, at, target) || at != raw.data + raw.data_size) {

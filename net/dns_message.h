@@ -1,8 +1,9 @@
 // DNS messages (RFC 1035, 2782, 3403, 6891): building a question, taking an answer apart.
 //
-// Pure functions over bytes. Names are followed through compression pointers that only go backwards,
-// so a loop cannot exist; every count is bounded. Names come out as text, lower-cased, without the
-// final dot; a label with a dot, a NUL or anything outside printable ASCII makes its record invalid.
+// Pure functions over bytes. Names are followed through compression pointers that only go
+// backwards, so a loop cannot exist; every count is bounded. Names come out as text, lower-cased,
+// without the final dot; a label with a dot, a NUL or anything outside printable ASCII makes its
+// record invalid.
 #pragma once
 
 #include <array>
@@ -60,7 +61,8 @@ struct DnsAnswer {
 size_t BuildDnsQuery(std::span<uint8_t> out, uint16_t id, std::string_view name, DnsType type,
                      std::span<const uint8_t, 32> case_bits, bool edns);
 
-// `query` is what BuildDnsQuery made. kUnauthentic: not an answer to it; kMalformed: does not parse.
+// `query` is what BuildDnsQuery made. kUnauthentic: not an answer to it; kMalformed: does not
+// parse.
 Result<void> ParseDnsResponse(std::span<const uint8_t> message, std::span<const uint8_t> query,
                               DnsType type, DnsAnswer& answer);
 

@@ -10,7 +10,7 @@ constexpr Duration kFirstTimeout = Duration::Milliseconds(1500);
 constexpr Duration kSecondTimeout = Duration::Milliseconds(3000);
 constexpr Duration kTcpTimeout = Duration::Milliseconds(4000);
 constexpr Duration kAvoidTime = Duration::Seconds(30);
-constexpr uint32_t kRoundMax = 2;           // times each server is asked
+constexpr uint32_t kRoundMax = 2;  // times each server is asked
 constexpr uint32_t kNegativeTtlMax_s = 900;
 constexpr uint32_t kNegativeTtlDefault_s = 30;  // a negative answer without SOA
 
@@ -116,11 +116,11 @@ bool DnsResolver::Store(const Pending& pending, const DnsAnswer& answer) {
     entry->records[i].flags = moved(answer.records[i].flags);
     entry->records[i].service = moved(answer.records[i].service);
   }
-  const uint32_t negative = answer.negative_ttl_s == 0 ? kNegativeTtlDefault_s
-                                                       : answer.negative_ttl_s;
-  const uint32_t ttl_s = std::min(
-      pending.chain_ttl_s,
-      answer.record_count > 0 ? answer.ttl_s : std::min(negative, kNegativeTtlMax_s));
+  const uint32_t negative =
+      answer.negative_ttl_s == 0 ? kNegativeTtlDefault_s : answer.negative_ttl_s;
+  const uint32_t ttl_s =
+      std::min(pending.chain_ttl_s,
+               answer.record_count > 0 ? answer.ttl_s : std::min(negative, kNegativeTtlMax_s));
   entry->stored = loop_.now();
   entry->expires = loop_.now() + Duration::Seconds(ttl_s);
   return true;
@@ -229,9 +229,9 @@ void DnsResolver::Ask(Pending& pending) {
   std::array<uint8_t, 34> dice;
   random_.Fill(dice);
   const auto id = static_cast<uint16_t>(dice[32] << 8 | dice[33]);
-  pending.query_size = static_cast<uint16_t>(
-      BuildDnsQuery(pending.query, id, pending.name.view(), pending.type,
-                    std::span(dice).first<32>(), pending.edns));
+  pending.query_size =
+      static_cast<uint16_t>(BuildDnsQuery(pending.query, id, pending.name.view(), pending.type,
+                                          std::span(dice).first<32>(), pending.edns));
   GH_ASSERT_GT(pending.query_size, 0);
   IpAddress any;
   any.family = server.family;
@@ -379,7 +379,7 @@ void DnsResolver::HandleResponse(Pending& pending, std::span<const uint8_t> mess
     return;
   }
   const bool stored = Store(pending, *answer_);
-  Complete(pending, !stored                      ? ErrorCode::kExhausted
+  Complete(pending, !stored                     ? ErrorCode::kExhausted
                     : answer_->record_count > 0 ? ErrorCode::kOk
                                                 : ErrorCode::kNotFound);
 }
@@ -446,9 +446,9 @@ void DnsResolver::Tell(Pending& pending) {
   std::array<char, kDnsTextMax>& text = answer_->text;
   text = entry->text;
   const auto moved = [&](std::string_view view) {
-    return view.empty() ? view
-                        : std::string_view(text.data() + (view.data() - entry->text.data()),
-                                           view.size());
+    return view.empty()
+               ? view
+               : std::string_view(text.data() + (view.data() - entry->text.data()), view.size());
   };
   const auto age_s = static_cast<uint32_t>((loop_.now() - entry->stored).seconds());
   for (uint32_t i = 0; i < entry->record_count; ++i) {

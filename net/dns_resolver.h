@@ -27,11 +27,11 @@ namespace gh::net {
 struct DnsStatus {
   uint32_t pending_count = 0;
   uint32_t cache_count = 0;
-  uint64_t question_count = 0;     // Resolve calls
+  uint64_t question_count = 0;  // Resolve calls
   uint64_t cache_hit_count = 0;
-  uint64_t sent_count = 0;         // to servers, over UDP and TCP
+  uint64_t sent_count = 0;  // to servers, over UDP and TCP
   uint64_t timeout_count = 0;
-  uint64_t rejected_count = 0;     // answers that did not fit their question
+  uint64_t rejected_count = 0;  // answers that did not fit their question
 };
 
 class DnsResolver final : public Resolver, private StreamHandler {
@@ -94,13 +94,13 @@ class DnsResolver final : public Resolver, private StreamHandler {
     void OnTimer();
 
     DnsResolver* resolver = nullptr;
-    DnsQuery* asker = nullptr;       // null: cancelled, finishes for its followers and the cache
-    DnsName asked;                   // the caller's name: the cache's key
-    DnsName name;                    // the name in the question now: end of a CNAME chain
+    DnsQuery* asker = nullptr;  // null: cancelled, finishes for its followers and the cache
+    DnsName asked;              // the caller's name: the cache's key
+    DnsName name;               // the name in the question now: end of a CNAME chain
     DnsType type = DnsType::kA;
     State state = State::kWaiting;
     ErrorCode error = ErrorCode::kOk;
-    DnsRecord literal;               // an answer that needs no cache
+    DnsRecord literal;  // an answer that needs no cache
     bool has_literal = false;
     Pending* leader = nullptr;
     uint8_t server = 0;
@@ -114,7 +114,7 @@ class DnsResolver final : public Resolver, private StreamHandler {
     std::array<uint8_t, kDnsQuerySizeMax> query = {};
     uint16_t query_size = 0;
     Timer timer;
-    ListNode node;                   // waiting or done
+    ListNode node;  // waiting or done
   };
 
   struct Server {

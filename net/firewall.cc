@@ -9,9 +9,9 @@ constexpr uint32_t kMapWords = 65536 / 64;
 
 const char* DropReasonName(DropReason reason) {
   constexpr const char* kNames[] = {
-      "malformed",   "not-for-us",   "bad-source",   "protocol",       "closed-port",
-      "no-connection", "not-a-reply", "fragment",    "icmp",           "rate-limited",
-      "source-limit", "listener-limit", "bad-checksum", "no-resource",
+      "malformed",     "not-for-us",     "bad-source",   "protocol",    "closed-port",
+      "no-connection", "not-a-reply",    "fragment",     "icmp",        "rate-limited",
+      "source-limit",  "listener-limit", "bad-checksum", "no-resource",
   };
   static_assert(std::size(kNames) == static_cast<size_t>(DropReason::kCount));
   return kNames[static_cast<size_t>(reason)];

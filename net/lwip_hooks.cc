@@ -45,8 +45,8 @@ struct StackHooks {
       return stack.streams_->replay_isn_;
     }
     const auto clock = static_cast<uint32_t>(stack.loop_.now().ns / 4000);
-    return clock + static_cast<uint32_t>(
-                       HashOf(stack.isn_key_, local, local_port, remote, remote_port));
+    return clock +
+           static_cast<uint32_t>(HashOf(stack.isn_key_, local, local_port, remote, remote_port));
   }
 
   static void ArmAckTimer() {

@@ -77,8 +77,8 @@ LwipMemory::LwipMemory(Arena& arena, const Capacity& capacity)
     pool.item_size = (shape.item_size + 15) & ~15u;
     pool.item_count = CountFor(shape.type, capacity);
     pool.free_count = pool.free_count_min = pool.item_count;
-    auto* memory = static_cast<uint8_t*>(
-        arena.Allocate(size_t{pool.item_size} * pool.item_count, 16));
+    auto* memory =
+        static_cast<uint8_t*>(arena.Allocate(size_t{pool.item_size} * pool.item_count, 16));
     for (uint32_t i = pool.item_count; i > 0; --i) {
       uint8_t* item = memory + size_t{i - 1} * pool.item_size;
       std::memcpy(item, &pool.free_list, sizeof(void*));
@@ -96,8 +96,8 @@ void* LwipMemory::Allocate(uint32_t type) {
   void* item = pool.free_list;
   std::memcpy(&pool.free_list, item, sizeof(void*));
   --pool.free_count;
-  pool.free_count_min = pool.free_count < pool.free_count_min ? pool.free_count
-                                                              : pool.free_count_min;
+  pool.free_count_min =
+      pool.free_count < pool.free_count_min ? pool.free_count : pool.free_count_min;
   return item;
 }
 

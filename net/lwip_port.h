@@ -58,7 +58,7 @@ class LwipInstance {
   LwipMemory& memory() { return memory_; }
   const LwipMemory& memory() const { return memory_; }
   Stack& owner() { return owner_; }
-  static uint64_t state_bytes();   // what a switch between instances copies out and in
+  static uint64_t state_bytes();  // what a switch between instances copies out and in
   static uint64_t switch_count();
 
  private:
@@ -89,8 +89,8 @@ class LwipScope {
   }
   ~LwipScope() {
     // The outermost scope leaves its instance in place: the next one is most often the same.
-    if (--internal::g_lwip_active.depth > 0 &&
-        internal::g_lwip_active.instance != previous_) [[unlikely]] {
+    if (--internal::g_lwip_active.depth > 0 && internal::g_lwip_active.instance != previous_)
+        [[unlikely]] {
       Switch(previous_);
     }
   }

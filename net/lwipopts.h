@@ -1,7 +1,7 @@
 /* lwIP's options for every board. NO_SYS: one thread, entered through net/lwip_port.h's guard only.
  *
- * functions); net/lwip_memory.cc gives every pool its run-time capacity from the arena. The MEMP_NUM_*
- * figures here are therefore unused; tables that lwIP holds in arrays are sized here. */
+ * functions); net/lwip_memory.cc gives every pool its run-time capacity from the arena. The
+ * MEMP_NUM_* figures here are therefore unused; tables that lwIP holds in arrays are sized here. */
 #ifndef GH_LWIPOPTS_H
 #define GH_LWIPOPTS_H
 

@@ -11,20 +11,20 @@ namespace gh::net {
 enum class AddressSource : uint8_t { kStatic, kDhcp, kSlaac, kLinkLocal };
 
 enum class DropReason : uint8_t {
-  kMalformed,       // does not parse
-  kNotForUs,        // destination is no address of this port
-  kBadSource,       // multicast, loopback, unspecified or own source
-  kProtocol,        // not ARP, IP, or a transport we speak
-  kClosedPort,      // no service configured there
-  kNoConnection,    // TCP segment of no known connection
-  kNotAReply,       // datagram from a peer a reply-only socket did not ask
-  kFragment,        // fragments of what must not be fragmented
-  kIcmp,            // ICMP type not needed, or quoting nothing of ours
-  kRateLimited,     // a token bucket was empty
-  kSourceLimit,     // too many connections from one source
-  kListenerLimit,   // too many connections on one listener
+  kMalformed,      // does not parse
+  kNotForUs,       // destination is no address of this port
+  kBadSource,      // multicast, loopback, unspecified or own source
+  kProtocol,       // not ARP, IP, or a transport we speak
+  kClosedPort,     // no service configured there
+  kNoConnection,   // TCP segment of no known connection
+  kNotAReply,      // datagram from a peer a reply-only socket did not ask
+  kFragment,       // fragments of what must not be fragmented
+  kIcmp,           // ICMP type not needed, or quoting nothing of ours
+  kRateLimited,    // a token bucket was empty
+  kSourceLimit,    // too many connections from one source
+  kListenerLimit,  // too many connections on one listener
   kBadChecksum,
-  kNoResource,      // a pool was empty
+  kNoResource,  // a pool was empty
   kCount
 };
 const char* DropReasonName(DropReason reason);

@@ -123,12 +123,14 @@ Result<void> ParseIpv6(std::span<const uint8_t> packet, bool whole, PacketView& 
 
 IpAddress PacketView::Source(const uint8_t* frame) const {
   const auto bytes = source_bytes(frame);
-  return is_v6 ? IpAddress::V6FromBytes(bytes.first<16>()) : IpAddress::V4FromBytes(bytes.first<4>());
+  return is_v6 ? IpAddress::V6FromBytes(bytes.first<16>())
+               : IpAddress::V4FromBytes(bytes.first<4>());
 }
 
 IpAddress PacketView::Destination(const uint8_t* frame) const {
   const auto bytes = destination_bytes(frame);
-  return is_v6 ? IpAddress::V6FromBytes(bytes.first<16>()) : IpAddress::V4FromBytes(bytes.first<4>());
+  return is_v6 ? IpAddress::V6FromBytes(bytes.first<16>())
+               : IpAddress::V4FromBytes(bytes.first<4>());
 }
 
 Result<void> ParsePacket(std::span<const uint8_t> frame, PacketView& view) {

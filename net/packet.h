@@ -33,14 +33,14 @@ enum TcpFlags : uint8_t {
 
 struct PacketView {
   uint16_t ether_type = 0;
-  uint8_t protocol = 0;     // transport, behind any extension headers
+  uint8_t protocol = 0;  // transport, behind any extension headers
   uint8_t hop_limit = 0;
   bool is_v6 = false;
   bool is_fragment = false;
   uint16_t l3 = kEtherHeaderSize;  // offset of the IP header
-  uint16_t l4 = 0;          // offset of the transport header
-  uint16_t l4_size = 0;     // transport header and payload, without padding
-  uint16_t source_port = 0;  // TCP and UDP, unless a fragment
+  uint16_t l4 = 0;                 // offset of the transport header
+  uint16_t l4_size = 0;            // transport header and payload, without padding
+  uint16_t source_port = 0;        // TCP and UDP, unless a fragment
   uint16_t destination_port = 0;
   uint8_t tcp_flags = 0;
   uint8_t tcp_header_size = 0;

@@ -18,13 +18,13 @@ inline constexpr size_t kDnsRecordMax = 16;  // records kept of one answer
 struct DnsRecord {
   DnsType type = DnsType::kA;
   uint32_t ttl_s = 0;
-  IpAddress address;          // A, AAAA
-  uint16_t priority = 0;      // SRV priority, NAPTR order
-  uint16_t weight = 0;        // SRV weight, NAPTR preference
-  uint16_t port = 0;          // SRV
-  std::string_view target;    // SRV target, NAPTR replacement
-  std::string_view flags;     // NAPTR
-  std::string_view service;   // NAPTR
+  IpAddress address;         // A, AAAA
+  uint16_t priority = 0;     // SRV priority, NAPTR order
+  uint16_t weight = 0;       // SRV weight, NAPTR preference
+  uint16_t port = 0;         // SRV
+  std::string_view target;   // SRV target, NAPTR replacement
+  std::string_view flags;    // NAPTR
+  std::string_view service;  // NAPTR
 };
 
 // A pending question; a member of whoever asks. Valid until done() or Cancel.

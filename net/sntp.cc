@@ -74,8 +74,8 @@ Result<NtpReply> ParseNtpReply(std::span<const uint8_t> packet, uint64_t nonce) 
   }
   reply.server_unix_ns = UnixNs(transmit);
   reply.server_time = Duration::Nanoseconds(reply.server_unix_ns - UnixNs(receive));
-  if (reply.server_unix_ns < kEarliestUnix_s * 1'000'000'000 ||
-      reply.server_time < Duration{} || reply.server_time > kServerTimeMax) {
+  if (reply.server_unix_ns < kEarliestUnix_s * 1'000'000'000 || reply.server_time < Duration{} ||
+      reply.server_time > kServerTimeMax) {
     return ErrorCode::kRefused;
   }
   return reply;
@@ -171,10 +171,10 @@ void SntpClient::Ask(Server& server) {
     Send(server);
     return;
   }
-  server.resolving = parts_.resolver
-                         .Resolve(server.name.view(),
-                                  server.tried_v6 ? DnsType::kAaaa : DnsType::kA, server.query)
-                         .ok();
+  server.resolving =
+      parts_.resolver
+          .Resolve(server.name.view(), server.tried_v6 ? DnsType::kAaaa : DnsType::kA, server.query)
+          .ok();
 }
 
 void SntpClient::Server::OnResolved(Result<std::span<const DnsRecord>> records) {

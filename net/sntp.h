@@ -50,7 +50,7 @@ struct SntpStatus {
   bool synchronised = false;
   IpAddress server;
   uint8_t stratum = 0;
-  Duration offset;       // found in the last round
+  Duration offset;  // found in the last round
   Duration round_trip;
   Instant last_success;
   uint64_t rejected_count = 0;
@@ -93,7 +93,7 @@ class SntpClient {
     Instant sent_at;
     Instant avoid_until;
     bool answered = false;
-    Duration offset;       // to add to the wall clock
+    Duration offset;  // to add to the wall clock
     Duration round_trip;
     uint8_t stratum = 0;
   };

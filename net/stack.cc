@@ -142,8 +142,7 @@ void Stack::Steer(Port& port, hal::Frame* frame, const PacketView& view, ErrorCo
     }
   }
   if (parsed != ErrorCode::kOk) {
-    Drop(frame,
-         parsed == ErrorCode::kMalformed ? DropReason::kMalformed : DropReason::kProtocol,
+    Drop(frame, parsed == ErrorCode::kMalformed ? DropReason::kMalformed : DropReason::kProtocol,
          nullptr);
     return;
   }
@@ -183,8 +182,8 @@ void Stack::HandleArp(Port& port, hal::Frame* frame) {
 }
 
 bool Stack::IsDhcpReply(const Port& port, const PacketView& view) const {
-  return config_.ports[port.index].ipv4_mode == Ipv4Mode::kDhcp &&
-         view.protocol == kProtocolUdp && view.destination_port == 68 && view.source_port == 67;
+  return config_.ports[port.index].ipv4_mode == Ipv4Mode::kDhcp && view.protocol == kProtocolUdp &&
+         view.destination_port == 68 && view.source_port == 67;
 }
 
 bool Stack::IsOwnAddress(const Port& port, const uint8_t* frame, const PacketView& view) const {
@@ -305,8 +304,7 @@ bool Stack::NeedsIcmpv6(Port& port, const hal::Frame& frame, const PacketView& v
 }
 
 // An ICMP error is believed when it quotes a packet of a connection or socket that exists.
-bool Stack::QuotesUs(Port& port, const hal::Frame& frame, const PacketView& view,
-                     uint32_t offset) {
+bool Stack::QuotesUs(Port& port, const hal::Frame& frame, const PacketView& view, uint32_t offset) {
   if (view.l4_size <= offset) {
     return false;
   }

@@ -8,7 +8,8 @@
 // dropped and counted, what exists goes on); links go up and down; addresses change under load
 // (connections from the old address are reset).
 //
-// lwIP is reached only through net/lwip_port.h. One Stack per appliance; several may share a process.
+// lwIP is reached only through net/lwip_port.h. One Stack per appliance; several may share a
+// process.
 #pragma once
 
 #include <array>
@@ -73,9 +74,9 @@ struct PortStatus {
 };
 
 struct StackStatus {
-  uint32_t connection_count = 0;   // open, ours to use
+  uint32_t connection_count = 0;  // open, ours to use
   uint32_t connection_max = 0;
-  uint32_t active_count = 0;       // with a running timer
+  uint32_t active_count = 0;  // with a running timer
   uint32_t idle_count = 0;
   uint32_t half_open_count = 0;
   uint32_t time_wait_count = 0;
@@ -86,7 +87,7 @@ struct StackStatus {
   uint64_t received_datagrams = 0;
   uint64_t sent_datagrams = 0;
   uint64_t buffer_bytes_used = 0;
-  uint64_t buffer_bytes_max = 0;   // high-water mark
+  uint64_t buffer_bytes_max = 0;  // high-water mark
   uint64_t buffer_bytes_capacity = 0;
 };
 
@@ -206,11 +207,11 @@ class Stack final : public Pollable {
   SipKey isn_key_;
 
   Timer second_timer_;
-  Timer tick_timer_;   // 100 ms: DHCP, MLD, duplicate address detection; armed while needed
-  Timer slow_timer_;   // TCP
+  Timer tick_timer_;  // 100 ms: DHCP, MLD, duplicate address detection; armed while needed
+  Timer slow_timer_;  // TCP
   Timer ack_timer_;
   Task flush_task_;
-  Instant slow_at_;    // time of the last slow tick
+  Instant slow_at_;  // time of the last slow tick
   Instant tick_until_;
   uint32_t minute_phase_ = 0;
   uint32_t tick_phase_ = 0;

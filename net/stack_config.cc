@@ -43,9 +43,7 @@ err_t InitNetif(netif* n) {
   return ERR_OK;
 }
 
-bool IsUsable(const netif* n) {
-  return n != nullptr && netif_is_up(n) && netif_is_link_up(n);
-}
+bool IsUsable(const netif* n) { return n != nullptr && netif_is_up(n) && netif_is_link_up(n); }
 
 ip4_addr_t MaskOf(uint8_t length) {
   ip4_addr_t mask;
@@ -53,9 +51,7 @@ ip4_addr_t MaskOf(uint8_t length) {
   return mask;
 }
 
-uint8_t LengthOf(const ip4_addr_t& mask) {
-  return static_cast<uint8_t>(std::popcount(mask.addr));
-}
+uint8_t LengthOf(const ip4_addr_t& mask) { return static_cast<uint8_t>(std::popcount(mask.addr)); }
 
 Result<void> CheckPort(const PortConfig& port, bool present) {
   const bool used = port.ipv4_mode != Ipv4Mode::kOff || port.ipv6_mode != Ipv6Mode::kOff;
@@ -105,8 +101,8 @@ Stack::Stack(const StackParts& parts, const Capacity& capacity)
       random_(parts.random),
       observer_(parts.observer),
       capacity_(capacity),
-      lwip_((parts.arena.OpenAccount("net/lwip", capacity.connection_count), parts.arena),
-            capacity, *this),
+      lwip_((parts.arena.OpenAccount("net/lwip", capacity.connection_count), parts.arena), capacity,
+            *this),
       firewall_((parts.arena.OpenAccount("net/firewall"), parts.arena)),
       hash_key_{parts.random.U64(), parts.random.U64()},
       isn_key_{parts.random.U64(), parts.random.U64()},
@@ -129,9 +125,9 @@ Stack::Stack(const StackParts& parts, const Capacity& capacity)
   arena_.OpenAccount("net/streams", capacity.connection_count);
   streams_ = arena_.New<Streams>(*this, arena_, capacity, random_);
   arena_.OpenAccount("net/dns", capacity.dns_cache_count);
-  resolver_ = arena_.New<DnsResolver>(
-      DnsResolver::Parts{arena_, loop_, random_, *datagrams_, *streams_},
-      capacity.dns_query_count, capacity.dns_cache_count);
+  resolver_ =
+      arena_.New<DnsResolver>(DnsResolver::Parts{arena_, loop_, random_, *datagrams_, *streams_},
+                              capacity.dns_query_count, capacity.dns_cache_count);
   arena_.OpenAccount("net/stack");
   second_timer_.Bind<&Stack::OnSecond>(this);
   tick_timer_.Bind<&Stack::OnTick>(this);
@@ -175,8 +171,8 @@ void Stack::AddPort(uint8_t index, hal::EthernetPort* device) {
     static_cast<Port*>(changed->state)->stack->addresses_changed_ = true;
   });
   if (port.fills_checksum) {
-    n->chksum_flags = static_cast<u16_t>(n->chksum_flags &
-                                         ~(NETIF_CHECKSUM_GEN_TCP | NETIF_CHECKSUM_GEN_UDP));
+    n->chksum_flags =
+        static_cast<u16_t>(n->chksum_flags & ~(NETIF_CHECKSUM_GEN_TCP | NETIF_CHECKSUM_GEN_UDP));
   }
 }
 

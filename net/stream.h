@@ -68,13 +68,14 @@ class StreamService {
   // The outcome comes as OnStreamOpen or OnStreamClosed.
   virtual Result<StreamId> Connect(const Endpoint& to, const StreamOptions& options,
                                    StreamHandler& handler) = 0;
-  // All of `data` is queued, or nothing: kWouldBlock (OnStreamWritable follows), kClosed, kTooLarge.
+  // All of `data` is queued, or nothing: kWouldBlock (OnStreamWritable follows), kClosed,
+  // kTooLarge.
   virtual Result<void> SendStream(StreamId id, std::span<const uint8_t> data) = 0;
   virtual size_t SendRoom(StreamId id) const = 0;
   // Offers again what OnStreamData did not consume: for handlers that hold a peer back.
   virtual void ResumeStream(StreamId /*id*/) {}
-  virtual void CloseStream(StreamId id) = 0;  // after queued bytes are sent
-  virtual void AbortStream(StreamId id) = 0;  // RST, queued bytes are dropped
+  virtual void CloseStream(StreamId id) = 0;                // after queued bytes are sent
+  virtual void AbortStream(StreamId id) = 0;                // RST, queued bytes are dropped
   virtual const StreamInfo* InfoOf(StreamId id) const = 0;  // null when gone
 
  protected:

@@ -16,15 +16,15 @@ extern "C" {
 namespace gh::net {
 namespace {
 
-constexpr uint32_t kDispatchMax = 512;       // connections told about per turn
-constexpr uint32_t kHeldFirst = 2048;        // first size of a buffer for what is not consumed
-constexpr uint32_t kPrefetchMin = 1000;      // connections from which on a batch is prefetched
+constexpr uint32_t kDispatchMax = 512;   // connections told about per turn
+constexpr uint32_t kHeldFirst = 2048;    // first size of a buffer for what is not consumed
+constexpr uint32_t kPrefetchMin = 1000;  // connections from which on a batch is prefetched
 constexpr size_t kCacheLine = 64;
 constexpr uint32_t kTcpHeaderSize = 20;
 constexpr uint16_t kSegmentSizeDefault = 536;
 constexpr uint8_t kOptionMss = 2;
 constexpr uint32_t kMssOptionSize = 4;
-constexpr uint8_t kSourceArg = 0;            // lwIP's ext arg that holds the Source
+constexpr uint8_t kSourceArg = 0;  // lwIP's ext arg that holds the Source
 
 ip_addr_t ZonedFor(netif* netif, const IpAddress& address) {
   ip_addr_t out = ToLwip(address);
@@ -73,8 +73,8 @@ void FinishTcpPacket(uint8_t* frame, const PacketView& view, uint32_t tcp_size) 
   }
   uint8_t* tcp = frame + view.l4;
   StoreBe16(tcp + 16, 0);
-  const auto addresses = view.is_v6 ? std::span<const uint8_t>(ip + 8, 32)
-                                    : std::span<const uint8_t>(ip + 12, 8);
+  const auto addresses =
+      view.is_v6 ? std::span<const uint8_t>(ip + 8, 32) : std::span<const uint8_t>(ip + 12, 8);
   const uint16_t start = PseudoHeaderSum(addresses, kProtocolTcp, tcp_size);
   const auto sum = static_cast<uint16_t>(~ChecksumSum({tcp, tcp_size}, start));
   std::memcpy(tcp + 16, &sum, 2);
@@ -168,8 +168,7 @@ struct StreamCallbacks {
     connection->info.accepted = true;
     connection->info.remote = {FromLwip(pcb->remote_ip), pcb->remote_port};
     connection->info.local = {FromLwip(pcb->local_ip), pcb->local_port};
-    connection->info.port_index =
-        static_cast<Stack::Port*>(ip_current_input_netif()->state)->index;
+    connection->info.port_index = static_cast<Stack::Port*>(ip_current_input_netif()->state)->index;
     if (listener.options.no_delay) {
       tcp_nagle_disable(pcb);
     }
@@ -205,8 +204,8 @@ const tcp_ext_arg_callbacks StreamCallbacks::kAcceptedArgs = {Destroyed, nullptr
 Streams::Streams(Stack& stack, Arena& arena, const Capacity& capacity, crypto::Random& random)
     : stack_(stack),
       connections_(arena, capacity.connection_count),
-      sources_(arena, capacity.connection_count + capacity.time_wait_count +
-                          capacity.half_open_count),
+      sources_(arena,
+               capacity.connection_count + capacity.time_wait_count + capacity.half_open_count),
       source_table_(arena, sources_.capacity(), SipKey{random.U64(), random.U64()}),
       cookies_(SipKey{random.U64(), random.U64()}),
       half_open_max_(capacity.half_open_count),
@@ -343,8 +342,8 @@ Result<StreamId> Streams::Connect(const Endpoint& to, const StreamOptions& optio
     return ErrorCode::kExhausted;
   }
   LwipScope scope(stack_.lwip_);
-  netif* out = to.address.is_v6() ? stack_.RouteIpv6({}, to.address)
-                                  : stack_.RouteIpv4({}, to.address);
+  netif* out =
+      to.address.is_v6() ? stack_.RouteIpv6({}, to.address) : stack_.RouteIpv4({}, to.address);
   if (out == nullptr) {
     connections_.Release(connection);
     return ErrorCode::kUnreachable;
@@ -413,8 +412,7 @@ size_t Streams::SendRoom(StreamId id) const {
   if (connection == nullptr || connection->pcb == nullptr || connection->state != State::kOpen) {
     return 0;
   }
-  return tcp_sndqueuelen(connection->pcb) + 4 >= TCP_SND_QUEUELEN ? 0
-                                                                  : tcp_sndbuf(connection->pcb);
+  return tcp_sndqueuelen(connection->pcb) + 4 >= TCP_SND_QUEUELEN ? 0 : tcp_sndbuf(connection->pcb);
 }
 
 // lwIP finishes the connection alone: sends what is queued and FIN, answers the peer, within the
@@ -696,8 +694,7 @@ bool Streams::IsConnected(Stack::Port& port, const Endpoint& local, const Endpoi
 
 // Three passes, each one touching what the one before has fetched: bucket, control block, ours.
 void Streams::Prefetch(Stack::Port& port, std::span<hal::Frame* const> frames,
-                       std::span<const PacketView> views,
-                       std::span<const ErrorCode> parsed) const {
+                       std::span<const PacketView> views, std::span<const ErrorCode> parsed) const {
   if (frames.size() < 2 || connection_count() < kPrefetchMin) {
     return;  // nothing to overlap with, or all of it is in the cache anyway
   }
@@ -746,8 +743,10 @@ void Streams::Input(Stack::Port& port, hal::Frame* frame, const PacketView& view
     return;
   }
   if (!stack_.firewall_.Allows(Transport::kTcp, view.destination_port, port.index)) {
-    stack_.Drop(frame, (view.tcp_flags & kTcpSyn) != 0 ? DropReason::kClosedPort
-                                                       : DropReason::kNoConnection, &view);
+    stack_.Drop(
+        frame,
+        (view.tcp_flags & kTcpSyn) != 0 ? DropReason::kClosedPort : DropReason::kNoConnection,
+        &view);
     return;
   }
   Listener* listener = ListenerFor(view.destination_port, local.address);

@@ -3,7 +3,8 @@
 // lwIP's callbacks only note what happened and put the connection on the ready list; Dispatch tells
 // the handlers, outside lwIP. So a handler may call anything. Received bytes that a handler does
 // not consume are moved out of their frames into a buffer of the connection's own, bounded by the
-// window it keeps closed. What is sent is copied into lwIP's heap and leaves at the end of the turn.
+// window it keeps closed. What is sent is copied into lwIP's heap and leaves at the end of the
+// turn.
 //
 // SYNs beyond Capacity::half_open_count are answered with cookies and cost nothing; the segment
 // that proves one is turned back into the SYN it stands for and given to lwIP with it.
@@ -80,10 +81,10 @@ class Streams final : public StreamService {
     StreamHandler* handler = nullptr;  // null: free
     Endpoint local;
     StreamOptions options;
-    tcp_pcb* pcb = nullptr;            // a tcp_pcb_listen
+    tcp_pcb* pcb = nullptr;  // a tcp_pcb_listen
     uint32_t connection_count = 0;
     uint32_t connection_max = UINT32_MAX;
-    uint32_t serial = 0;               // tells a re-used slot from the one a connection came by
+    uint32_t serial = 0;  // tells a re-used slot from the one a connection came by
   };
 
   enum class State : uint8_t { kConnecting, kOpening, kOpen, kGone };
@@ -98,7 +99,7 @@ class Streams final : public StreamService {
     uint32_t listener_serial = 0;
     uint16_t listener = UINT16_MAX;
     StreamClose why = StreamClose::kByUs;
-    bool is_known = false;  // the handler has the id
+    bool is_known = false;   // the handler has the id
     tcp_pcb* pcb = nullptr;  // null: lwIP has finished with it, or we have
     StreamHandler* handler = nullptr;
     ::pbuf* received = nullptr;  // chain not yet offered

@@ -17,8 +17,9 @@ class TokenBucket {
     if (now > filled_at_) {
       const int64_t fresh = (now - filled_at_).ns / period_ns;
       if (fresh > 0) {
-        tokens_ = fresh > burst_ || tokens_ + fresh > burst_ ? burst_
-                                                             : tokens_ + static_cast<uint32_t>(fresh);
+        tokens_ = fresh > burst_ || tokens_ + fresh > burst_
+                      ? burst_
+                      : tokens_ + static_cast<uint32_t>(fresh);
         filled_at_ = filled_at_ + Duration::Nanoseconds(fresh * period_ns);
       }
     }

@@ -19,8 +19,8 @@ class SqliteScope {
   ~SqliteScope();
 };
 
-// A simulated machine that loses its power inside a scope leaves the stack it stood on, and the scope
-// with it. Called by the simulation, when no scope can be alive.
+// A simulated machine that loses its power inside a scope leaves the stack it stood on, and the
+// scope with it. Called by the simulation, when no scope can be alive.
 void AbandonSqliteScope();
 
 // Configures SQLite and registers the file system; once a process, again is harmless. Inside a

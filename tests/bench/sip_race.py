@@ -226,7 +226,7 @@ def write_users(folder, count, distinct, digest):
 
 
 def measure(server, start, bystanders=()):
-    """Runs the load that `start` starts, watching CPU; `bystanders` are generators already running."""
+    """Runs the load that `start` starts, watching CPU; `bystanders` are loads already running."""
     pids = server.pids()
     standing = [pid for load in bystanders for pid in descendants(load.process.pid)]
     standing_before = cpu_seconds(standing)

@@ -20,11 +20,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
           .ok()) {
     GH_ASSERT_LE(answer->record_count, kDnsRecordMax);
     for (uint32_t i = 0; i < answer->record_count; ++i) {
-      for (std::string_view text : {answer->records[i].target, answer->records[i].flags,
-                                    answer->records[i].service}) {
-        GH_ASSERT(text.empty() || (text.data() >= answer->text.data() &&
-                                   text.data() + text.size() <=
-                                       answer->text.data() + answer->text_size));
+      for (std::string_view text :
+           {answer->records[i].target, answer->records[i].flags, answer->records[i].service}) {
+        GH_ASSERT(text.empty() ||
+                  (text.data() >= answer->text.data() &&
+                   text.data() + text.size() <= answer->text.data() + answer->text_size));
       }
     }
   }

@@ -9,7 +9,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::span<const uint8_t> packet(data, size);
   uint64_t nonce = 0;
   if (size >= 32) {
-    nonce = static_cast<uint64_t>(gh::net::LoadBe32(data + 24)) << 32 | gh::net::LoadBe32(data + 28);
+    nonce =
+        static_cast<uint64_t>(gh::net::LoadBe32(data + 24)) << 32 | gh::net::LoadBe32(data + 28);
   }
   const auto reply = gh::net::ParseNtpReply(packet, nonce);
   if (reply.ok() && !reply->kiss_of_death) {

@@ -3,7 +3,7 @@
     with netns.Network() as network:
         alice = network.host("alice", "10.77.0.11/24")
         tap = network.tap("tap0")                  # for a QEMU run with netns=network.switch
-        edge = network.host("edge")                # a veth without an address, for out/host/gatehouse
+        edge = network.host("edge")                # without an address, for our process
         alice.run("ping", "-c1", "10.77.0.2")
 
 Needs root, or a user namespace in which we are root (`unshare -rn`, what `tests/run` does when it

@@ -10,7 +10,7 @@ module(load="imudp")
 module(load="imtcp" maxSessions="20")
 template(name="asSent" type="string" string="%rawmsg%\\n")
 template(name="parsed" type="string"
-  string="%fromhost-ip%|%pri%|%timereported:::date-rfc3339%|%hostname%|%app-name%|%procid%|%msgid%|%structured-data%|%msg%\\n")
+  string="%fromhost-ip%|%pri%|%hostname%|%app-name%|%msgid%|%structured-data%|%msg%\\n")
 input(type="imudp" port="{udp}")
 input(type="imtcp" port="{tcp}")
 *.* action(type="omfile" file="{folder}/raw.log" template="asSent")

@@ -25,7 +25,9 @@ uint16_t gh_lwip_checksum(const void* data, int size);
 #endif
 
 #define LWIP_PLATFORM_ASSERT(message) gh_lwip_panic(message, __FILE__, __LINE__)
-#define LWIP_PLATFORM_DIAG(x) do { } while (0)
+#define LWIP_PLATFORM_DIAG(x) \
+  do {                        \
+  } while (0)
 #define LWIP_RAND() gh_lwip_random()
 #define lwip_htons(x) __builtin_bswap16(x)
 #define lwip_htonl(x) __builtin_bswap32(x)

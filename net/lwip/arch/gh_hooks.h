@@ -28,7 +28,8 @@ struct netif* gh_lwip_ip4_route(const ip4_addr_t* source, const ip4_addr_t* dest
 const ip4_addr_t* gh_lwip_ip4_gateway(struct netif* netif, const ip4_addr_t* destination);
 struct netif* gh_lwip_ip6_route(const ip6_addr_t* source, const ip6_addr_t* destination);
 const ip6_addr_t* gh_lwip_ip6_gateway(struct netif* netif, const ip6_addr_t* destination);
-/* Servers that DHCP (IPv4) and router advertisements (IPv6) give; lwIP's own DNS client is unused. */
+/* Servers that DHCP (IPv4) and router advertisements (IPv6) give; lwIP's own DNS client is unused.
+ */
 void dns_setserver(uint8_t index, const ip_addr_t* server);
 const ip_addr_t* dns_getserver(uint8_t index);
 void dhcp_set_ntp_servers(uint8_t count, const ip4_addr_t* servers);
@@ -50,7 +51,8 @@ extern struct gh_tcp_state gh_tcp;
 
 struct tcp_pcb* gh_tcp_find(const ip_addr_t* local, uint16_t local_port, const ip_addr_t* remote,
                             uint16_t remote_port);
-/* Runs the slow timer for `tick_count` new ticks, at most `budget` connections; 1 if some remain. */
+/* Runs the slow timer for `tick_count` new ticks, at most `budget` connections; 1 if some remain.
+ */
 int gh_tcp_slow_slice(uint32_t tick_count, uint32_t budget);
 void gh_tcp_flush_acks(void);
 /* The connection is ours no longer: lwIP finishes it, within gh_tcp.close_ticks. */

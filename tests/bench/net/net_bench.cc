@@ -105,7 +105,9 @@ struct Handler final : StreamHandler, DatagramHandler {
   void OnDatagram(const DatagramInfo& info, std::span<uint8_t> data) override {
     ++data_count;
     if (echo) {
-      (void)stack->datagrams().SendDatagram(info.socket, info.remote, data, info.local.address).ok();
+      (void)stack->datagrams()
+          .SendDatagram(info.socket, info.remote, data, info.local.address)
+          .ok();
     }
   }
   Stack*& stack;
@@ -190,8 +192,9 @@ struct Setup {
   void TeachOne(uint8_t host) {
     hal::Frame* frame = frames.Allocate();
     frame->size = 42;
-    const uint8_t arp[] = {255, 255, 255, 255, 255, 255, 2, 0, 0, 0, 0, 2, 8, 6, 0, 1, 8, 0, 6, 4,
-                           0, 1, 2, 0, 0, 0, 0, 2, 10, 0, 0, 2, 0, 0, 0, 0, 0, 0, 10, 0, 0, 1};
+    const uint8_t arp[] = {255, 255, 255, 255, 255, 255, 2, 0, 0, 0, 0,  2, 8, 6,
+                           0,   1,   8,   0,   6,   4,   0, 1, 2, 0, 0,  0, 0, 2,
+                           10,  0,   0,   2,   0,   0,   0, 0, 0, 0, 10, 0, 0, 1};
     std::memcpy(frame->data(), arp, sizeof(arp));
     frame->data()[31] = host;
     port.inbox.push_back(frame);
@@ -257,8 +260,9 @@ struct TcpBench : Setup {
     port.inbox.push_back(frame);
     peer.sequence += static_cast<uint32_t>(payload);
   }
-  // On `count` connections in a scattered order, in bursts: a request of 400 bytes in, its echo out, the
-  // peer's acknowledgement in. Three segments, built and checksummed here on the peer's side too.
+  // On `count` connections in a scattered order, in bursts: a request of 400 bytes in, its echo
+  // out, the peer's acknowledgement in. Three segments, built and checksummed here on the peer's
+  // side too.
   void Exchange(uint64_t count) {
     const uint64_t before = handler.data_count;
     std::array<Peer*, kBurst> burst;
@@ -352,7 +356,8 @@ int Main(int argc, char** argv) {
                  static_cast<double>(LwipInstance::state_bytes()), "bytes");
   }
   for (uint32_t connections : {100u, 10'000u, 100'000u}) {
-    const std::string name = "tcp exchange of 3 segments, " + std::to_string(connections) + " connections";
+    const std::string name =
+        "tcp exchange of 3 segments, " + std::to_string(connections) + " connections";
     if (!bench.Wants(name)) {
       continue;
     }
