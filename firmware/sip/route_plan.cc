@@ -5,39 +5,45 @@
 namespace gh::sip {
 
 bool PlanRoutes(const Core& core, const Message& request, RoutePlan& plan) {
-  std::array<NameAddr, kRouteCountMax> routes;
-  size_t count = 0;
-  AddressList list(request, HeaderId::kRoute);
-  NameAddr route;
-  while (list.NextItem(route) == Next::kItem) {
-    if (count == kRouteCountMax) {
-      return false;
-    }
-    routes[count++] = route;
-  }
-  plan.uri = request.uri();
   const auto token_of = [&](const Uri& uri) {
     return ReadDialogToken(core, uri.user, request.call_id());
   };
+  plan.uri = request.uri();
   // 16.4: the previous hop is a strict router when the Request-URI is what we put into
   // Record-Route; the real one is then the last Route.
-  if (count != 0 && IsOwnAddress(core.config, plan.uri)) {
+  if (request.Has(HeaderId::kRoute) && IsOwnAddress(core.config, plan.uri)) {
     plan.token = token_of(plan.uri);
-    if (plan.token) {
-      --count;
-      plan.drop_last = true;
-      plan.uri = routes[count].uri;
-    }
+    plan.drop_last = plan.token.has_value();
   }
-  while (plan.skip < count && DomainOf(core.config, routes[plan.skip].uri)) {
-    if (!plan.token) {
-      plan.token = token_of(routes[plan.skip].uri);
+  const auto take = [&](const NameAddr& route) {
+    if (plan.has_next) {
+      return;
     }
+    if (!DomainOf(core.config, route.uri)) {
+      plan.has_next = true;
+      plan.next = route;
+      return;
+    }
+    plan.token = plan.token ? plan.token : token_of(route.uri);
     ++plan.skip;
+  };
+  AddressList list(request, HeaderId::kRoute);
+  NameAddr route;
+  NameAddr before;
+  size_t count = 0;
+  while (list.NextItem(route) == Next::kItem) {
+    if (count != 0) {
+      take(before);
+    }
+    before = route;
+    if (++count > kRouteCountMax) {
+      return false;
+    }
   }
-  plan.has_next = plan.skip < count;
-  if (plan.has_next) {
-    plan.next = routes[plan.skip];
+  if (plan.drop_last) {
+    plan.uri = before.uri;
+  } else if (count != 0) {
+    take(before);
   }
   return true;
 }

@@ -371,6 +371,23 @@ TEST_F(ProxyTest, BindingsOutliveTheSocketTheyCameOn) {
   EXPECT_EQ(desk.Take().Method(), "MESSAGE");
 }
 
+TEST_F(ProxyTest, RoutesAtTheirEdge) {
+  std::string routes = "Route: <sip:198.51.100.1;lr>\n";
+  for (size_t i = 1; i < kRouteCountMax; ++i) {
+    routes += "Route: <sip:r" + std::to_string(i) + ".example;lr>\n";
+  }
+  Phone::Spec spec{.method = "MESSAGE", .uri = "sip:x@far.example"};
+  spec.headers = "Route: <sip:example.com;lr>, <sip:192.0.2.1;lr>\n" + routes;
+  alice.Send(spec);
+  EXPECT_EQ(alice.Take().Status(), 400);
+  spec.headers = "Route: <sip:192.0.2.1;lr>\n" + routes.substr(0, routes.rfind("Route:"));
+  spec.call_id = "two";
+  alice.Send(spec);
+  const Sent sent = world.TakeTo(At("198.51.100.1:5060"));
+  EXPECT_EQ(sent.Headers("Route").size(), kRouteCountMax - 1);
+  EXPECT_EQ(sent.Header("Route"), "<sip:198.51.100.1;lr>");
+}
+
 TEST_F(ProxyTest, CancelWhileTheNameIsSearched) {
   world.hold_network = true;
   Invite("sip:x@far.example");
