@@ -50,7 +50,9 @@ class FileBlockDevice final : public hal::BlockDevice, public PollSource {
   const char* name() const override { return name_; }
   Result<void> Submit(hal::BlockRequest& request) override;
   uint32_t Poll() override;
-  int poll_fd() const override { return event_fd_; }
+  // With nothing in flight there is nothing to wake for; a wake-up that came after its completion
+  // was seen stays for the next Poll() to take, and must not keep the machine from sleeping.
+  int poll_fd() const override { return in_flight_ > 0 ? event_fd_ : -1; }
   int16_t poll_events() const override;
   bool has_pending() const override { return !completed_.empty(); }
 
