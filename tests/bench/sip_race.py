@@ -79,9 +79,9 @@ def cpu_seconds(pids):
 
 
 def machine_busy_seconds():
-    fields = [int(x) for x in pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-    user, nice, system, _idle, _iowait, irq, softirq, _steal = fields
-    return (user + nice + system + irq + softirq) / TICKS_PER_SECOND
+    """All processors' time less their idle time, which the kernel keeps exactly, not by ticks."""
+    fields = [int(x) for x in pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+    return os.cpu_count() * time.monotonic() - (fields[3] + fields[4]) / TICKS_PER_SECOND
 
 
 def resident_bytes(pids):
