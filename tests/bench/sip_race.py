@@ -84,15 +84,6 @@ def machine_busy_seconds():
     return os.cpu_count() * time.monotonic() - (fields[3] + fields[4]) / TICKS_PER_SECOND
 
 
-def resident_bytes(pids):
-    """Proportional set size: pages shared between the peer's processes count once."""
-    total = 0
-    for pid in pids:
-        text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
-        total += int(re.search(r"^Pss:\s+(\d+)", text, re.M).group(1)) * 1024
-    return total
-
-
 def descendants(pid):
     found, queue = [], [pid]
     while queue:
