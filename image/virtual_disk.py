@@ -56,16 +56,20 @@ def make_disk(kind, raw, output):
 
 
 def settle_identity(raw, vmdk):
-    """qemu-img draws the content id by lot; here it is the content's."""
+    """qemu-img draws the content id by lot; here it is the content's.
+
+    The lot's id is written without leading zeros, so the description can be shorter by a few
+    characters: what follows moves up, into the zeros the description is padded with.
+    """
     content = int.from_bytes(bytes.fromhex(sha256(raw))[:4], "big") & 0x7FFFFFFE
     with open(vmdk, "r+b") as file:
         head = file.read(64 * 1024)
-        found = re.search(rb"\nCID=([0-9a-f]+)\n", head)
-        if not found:
+        found = re.search(rb"\nCID=[0-9a-f]{1,8}(\n[^\0]*)(\0+)", head)
+        if not found or len(found[2]) < 8:
             raise Failure("the VMDK has no content id where one was expected")
-        text = b"%0*x" % (len(found[1]), content & (1 << 4 * len(found[1])) - 1)
-        file.seek(found.start(1))
-        file.write(text)
+        text = b"\nCID=%08x" % content + found[1]
+        file.seek(found.start())
+        file.write(text.ljust(found.end() - found.start(), b"\0"))
 
 
 def sha256(path):

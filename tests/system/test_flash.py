@@ -13,6 +13,7 @@ import os
 import pty
 import struct
 import subprocess
+import sys
 import tarfile
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -34,6 +35,8 @@ def load_flash():
 
 
 flash = load_flash()
+sys.path.append(str(FLASH.parent))
+import virtual_disk  # noqa: E402
 
 
 def run(*words, **options):
@@ -484,6 +487,21 @@ def test_vmdk_is_the_image_and_the_same_every_time(tmp_path, image):
     assert disk.read_bytes() == before
     assert run("--format", "vmdk", image, disk, "--yes").returncode == 0
     assert disk.read_bytes() == before
+
+
+@pytest.mark.parametrize("lot", [b"1", b"abcdef1", b"fffffffe"])
+def test_vmdk_identity_does_not_hang_on_the_lot(tmp_path, lot):
+    """qemu-img writes its random id without leading zeros: one disk in sixteen is shorter."""
+    raw, disk = tmp_path / "raw", tmp_path / "disk"
+    raw.write_bytes(b"content")
+    tail = b"\nparentCID=ffffffff\n"
+    description = b"# Disk DescriptorFile\nversion=1\nCID=" + lot + tail
+    disk.write_bytes(b"KDMV".ljust(512, b"\0") + description.ljust(1024, b"\0") + b"grains")
+    virtual_disk.settle_identity(raw, disk)
+    identity = int(hashlib.sha256(b"content").hexdigest()[:8], 16) & 0x7FFFFFFE
+    wanted = b"# Disk DescriptorFile\nversion=1\nCID=%08x" % identity + tail
+    assert disk.read_bytes() == (b"KDMV".ljust(512, b"\0") + wanted.ljust(1024, b"\0") +
+                                 b"grains")
 
 
 OVF = "{http://schemas.dmtf.org/ovf/envelope/1}"
