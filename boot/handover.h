@@ -16,10 +16,11 @@
 namespace gh::boot {
 
 inline constexpr uint64_t kHandoverMagic = 0x3152564f484e4748;  // "HGNHOVR1", little endian
-inline constexpr uint32_t kHandoverVersion = 1;
+inline constexpr uint32_t kHandoverVersion = 2;
 inline constexpr uint32_t kMemoryRangeMax = 512;
 inline constexpr uint32_t kBootSeedSize = 64;
 inline constexpr uint32_t kHandoverPcrMax = 4;
+inline constexpr uint32_t kSlotFailureMax = 4;
 // RAM that survives a warm reset: the loader reserves it at this address when the firmware leaves
 // it free, and never writes to it. The image keeps the crash record and the reset reason there.
 inline constexpr uint64_t kPersistentAddress = 0x2000000;  // 32 MiB
@@ -57,6 +58,29 @@ struct PcrValue {
   uint8_t sha256[32];
 };
 
+// Why this slot was started.
+enum class StartReason : uint8_t {
+  kConfirmed = 0,  // the newest confirmed slot
+  kTrial = 1,      // a new image, not yet confirmed; `tries_left` more starts after this one
+  kFallback = 2,   // a better choice failed: see `failures`
+  kGolden = 3,     // neither slot could be started: see `failures`
+  kOperator = 4,   // chosen at the recovery console, for this start only
+};
+
+// Which counter the record's security version is held against.
+enum class CounterKind : uint8_t {
+  kRecord = 0,        // none but the boot state record
+  kTpm = 1,           // an NV counter of the TPM 2.0
+  kUefiVariable = 2,  // a variable that only boot services reach
+};
+
+// A slot that was not started, or whose trial ended in this boot, and why.
+struct SlotFailure {
+  char slot;  // 'a', 'b', 'g'
+  uint8_t reserved[7];
+  char text[56];  // as on the console, NUL-terminated
+};
+
 struct Handover {
   uint64_t magic;    // kHandoverMagic
   uint32_t version;  // kHandoverVersion
@@ -88,12 +112,25 @@ struct Handover {
   uint8_t seed[kBootSeedSize];
   uint32_t pcr_count;  // of `pcrs`; 0: no TPM
   uint32_t reserved2;
-  uint64_t reserved3[7];
+
+  StartReason start_reason;
+  uint8_t tries_left;      // of a trial, after this start
+  uint8_t reset_done;      // the image::ResetIntent of a factory reset that this boot completed
+  uint8_t is_button_held;  // the reset button, at power-on
+  CounterKind counter_kind;
+  uint8_t reserved3[3];
+  uint32_t watchdog_ms;    // of the watchdog armed before the jump, 0: none; Pet or Disarm it
+  uint32_t failure_count;  // of `failures`
+  uint64_t record_security_version;   // the least that is started, as the record says
+  uint64_t counter_security_version;  // as the counter says, 0: there is none
+  uint64_t record_sequence;           // of the record as it stood at the jump, 0: no record
+  SlotFailure failures[kSlotFailureMax];
   MemoryRange memory_ranges[kMemoryRangeMax];
   PcrValue pcrs[kHandoverPcrMax];
 };
 static_assert(offsetof(Handover, memory_ranges) % 8 == 0);
 static_assert(sizeof(MemoryRange) == 24);
 static_assert(sizeof(PcrValue) == 40);
+static_assert(sizeof(SlotFailure) == 64);
 
 }  // namespace gh::boot
