@@ -46,5 +46,28 @@ inline constexpr uint32_t kGptNameSizeMax = 36;
 inline constexpr uint32_t kBootStateCopyCount = 4;
 inline constexpr uint32_t kBootStateCopySize = 4096;
 inline constexpr uint32_t kBootStateCopyStride = 64 * 1024;
+inline constexpr uint32_t kSlotReasonSizeMax = 79;  // why a slot failed, in words
+inline constexpr uint32_t kTriesDefault = 3;
+inline constexpr uint32_t kTriesMax = 10;
+inline constexpr uint32_t kConfirmSecondsMin = 30;
+inline constexpr uint32_t kConfirmSecondsDefault = 300;
+inline constexpr uint32_t kConfirmSecondsMax = 3600;
+// A confirmed slot that was started so often without once being healthy ranks behind the others.
+inline constexpr uint32_t kUnhealthyStartsMax = 8;
+
+// The other areas of the boot state partition (image/bootstate.h says what they are for).
+inline constexpr uint32_t kStoreKeyOffset = 0x40000;
+inline constexpr uint32_t kStoreKeySize = 0x10000;
+inline constexpr uint32_t kKeyListAreaOffset = 0x50000;
+inline constexpr uint32_t kKeyListAreaStride = 0x10000;
+inline constexpr uint32_t kKeyListAreaCount = 2;
+inline constexpr uint32_t kKeptSettingsOffset = 0x70000;
+inline constexpr uint32_t kKeptSettingsSize = 0x10000;
+inline constexpr uint32_t kSnapshotsOffset = 0x80000;
+inline constexpr uint32_t kSnapshotsSize = 0x80000;
+static_assert(kBootStateCopyCount * kBootStateCopyStride <= kStoreKeyOffset);
+static_assert(kStoreKeyOffset + kStoreKeySize <= kKeyListAreaOffset);
+static_assert(kKeyListAreaOffset + kKeyListAreaCount * kKeyListAreaStride <= kKeptSettingsOffset);
+static_assert(kKeptSettingsOffset + kKeptSettingsSize <= kSnapshotsOffset);
 
 }  // namespace gh::image

@@ -58,6 +58,6 @@ static_assert(IsPartitionTableInOrder());
 static_assert(kSlotSizeMax <= SpecOf(PartitionRole::kSlotA).size);
 static_assert(kSlotSizeMax <= SpecOf(PartitionRole::kSlotB).size);
 static_assert(kSlotSizeMax <= SpecOf(PartitionRole::kFactory).size);
-static_assert(kBootStateCopyCount * kBootStateCopyStride <= SpecOf(PartitionRole::kBootState).size);
+static_assert(kSnapshotsOffset + kSnapshotsSize <= SpecOf(PartitionRole::kBootState).size);
 
 }  // namespace gh::image

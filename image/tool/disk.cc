@@ -47,7 +47,9 @@ void WriteBootState(RandomFile& disk, uint64_t offset, uint64_t security_version
   BootState state;
   state.sequence = 1;
   state.security_version = security_version;
-  state.slots[0] = {SlotState::kConfirmed, 0, security_version, 1};
+  state.slots[0].state = SlotState::kConfirmed;
+  state.slots[0].security_version = security_version;
+  state.slots[0].install_sequence = 1;
   for (uint32_t copy = 0; copy < kBootStateCopyCount; ++copy) {
     std::array<uint8_t, kBootStateCopySize> bytes;
     EncodeBootState(state, copy, bytes);
