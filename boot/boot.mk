@@ -9,5 +9,6 @@ manifest_fuzz_ROOMS := image
 slot_fuzz_ROOMS := image
 slot_stream_fuzz_ROOMS := image
 gpt_fuzz_ROOMS := image
+ymodem_fuzz_ROOMS := image
 elf_fuzz_ROOMS := boot
 tpm_fuzz_ROOMS := boot

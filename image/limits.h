@@ -70,4 +70,10 @@ static_assert(kStoreKeyOffset + kStoreKeySize <= kKeyListAreaOffset);
 static_assert(kKeyListAreaOffset + kKeyListAreaCount * kKeyListAreaStride <= kKeptSettingsOffset);
 static_assert(kKeptSettingsOffset + kKeptSettingsSize <= kSnapshotsOffset);
 
+// YMODEM.
+inline constexpr uint32_t kYmodemBlockSizeMax = 1024;
+inline constexpr uint32_t kYmodemNameSizeMax = 64;
+inline constexpr uint32_t kYmodemFaultMax = 10;  // in a row
+inline constexpr uint32_t kYmodemReplySizeMax = 16;
+
 }  // namespace gh::image
