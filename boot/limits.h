@@ -15,6 +15,13 @@ inline constexpr uint32_t kElfSegmentMax = 8;
 inline constexpr uint32_t kElfDynamicMax = 64;
 inline constexpr uint64_t kElfFileSizeMax = 64ull << 20;
 inline constexpr uint64_t kElfMemorySizeMax = 256ull << 20;
+// The image's place in memory: above the first megabytes, within what both page tables reach, and
+// of the largest range only the last 1/16, at least this much more than the image.
+inline constexpr uint64_t kPlaceStart = 1ull << 20;
+inline constexpr uint64_t kPlaceEnd = 1ull << 46;
+inline constexpr uint32_t kPlaceTailShift = 4;
+inline constexpr uint64_t kPlaceTailMin = 32ull << 20;
+inline constexpr uint32_t kPlaceAttemptMax = 8;
 inline constexpr uint32_t kSlotCount = 3;  // a, b, golden
 inline constexpr uint64_t kReadChunkSize = 2ull << 20;
 inline constexpr uint32_t kMemoryMapSizeMax = 128 * 1024;

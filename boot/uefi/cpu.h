@@ -21,5 +21,17 @@ inline uint64_t ReadTsc() {
   asm volatile("lfence; rdtsc" : "=a"(low), "=d"(high) : : "memory");
   return uint64_t{high} << 32 | low;
 }
+// 0 where the processor has no generator, or it has nothing now.
+inline uint64_t ReadRdrandIfAny() {
+  uint32_t eax = 1, ebx, ecx = 0, edx;
+  asm volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
+  if ((ecx & 1u << 30) == 0) {
+    return 0;
+  }
+  uint64_t value;
+  bool ok;
+  asm volatile("rdrand %0" : "=r"(value), "=@ccc"(ok));
+  return ok ? value : 0;
+}
 
 }  // namespace gh::boot

@@ -164,7 +164,8 @@ Result<void> Loader::PlaceFirmware() {
   const auto payload = slot_.subspan(verified_.layout.payload_offset);
   const auto file = payload.subspan(offset, verified_.manifest.segments[index].size);
   GH_TRY_ASSIGN(plan_, PlanElf(file));
-  GH_TRY_ASSIGN(memory_, services_.AllocatePages(plan_.memory_size, efi::kLoaderCode));
+  GH_TRY_ASSIGN(memory_,
+                services_.AllocateAnywhere(plan_.memory_size, efi::kLoaderCode, map_buffer_));
   return LoadElf(plan_, file, memory_, reinterpret_cast<uint64_t>(memory_.data()));
 }
 

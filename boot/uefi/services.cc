@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "boot/limits.h"
+#include "boot/place.h"
 #include "boot/uefi/cpu.h"
 
 namespace gh::boot {
@@ -15,6 +16,42 @@ Result<std::span<uint8_t>> Services::AllocatePages(uint64_t size, efi::MemoryTyp
     return Error(ErrorCode::kExhausted, "not enough memory");
   }
   return std::span<uint8_t>(reinterpret_cast<uint8_t*>(address), pages * kPageSize);
+}
+
+Result<std::span<uint8_t>> Services::AllocateAnywhere(uint64_t size, efi::MemoryType type,
+                                                      std::span<uint8_t> map_buffer) {
+  const uint64_t whole = (size + kPageSize - 1) / kPageSize * kPageSize;
+  uint64_t map_size = map_buffer.size();
+  uint64_t key = 0;
+  uint64_t step = 0;
+  uint32_t version = 0;
+  const bool has_map =
+      !efi::Failed(boot_.get_memory_map(&map_size, map_buffer.data(), &key, &step, &version));
+  for (uint32_t i = 0; has_map && i < kPlaceAttemptMax; ++i) {
+    const uint64_t place = ChoosePlace({map_buffer.first(map_size), step}, whole, Random64());
+    uint64_t address = place;
+    if (place != 0 &&
+        !efi::Failed(boot_.allocate_pages(efi::kAddress, type, whole / kPageSize, &address))) {
+      return std::span<uint8_t>(reinterpret_cast<uint8_t*>(place), whole);
+    }
+  }
+  return AllocatePages(size, type);
+}
+
+bool Services::FillRandom(std::span<uint8_t> out) {
+  void* rng = nullptr;
+  return !efi::Failed(boot_.locate_protocol(&efi::kRngProtocol, nullptr, &rng)) &&
+         !efi::Failed(static_cast<efi::Rng*>(rng)->get_rng(static_cast<efi::Rng*>(rng), nullptr,
+                                                           out.size(), out.data()));
+}
+
+// The firmware's generator and the processor's, whichever there are, over the time stamp counter.
+uint64_t Services::Random64() {
+  uint64_t random = 0;
+  if (!FillRandom({reinterpret_cast<uint8_t*>(&random), sizeof(random)})) {
+    random = 0;
+  }
+  return (random ^ ReadRdrandIfAny() ^ ReadTsc()) * 0x9e3779b97f4a7c15 >> 8;
 }
 
 void Services::FreePages(std::span<uint8_t> pages) {
@@ -68,12 +105,7 @@ void Services::DescribeFirmware(Handover& handover) {
     const bool is_plain = vendor[i] >= 0x20 && vendor[i] < 0x7f;
     handover.firmware_vendor[i] = is_plain ? static_cast<char>(vendor[i]) : '?';
   }
-  void* rng = nullptr;
-  if (!efi::Failed(boot_.locate_protocol(&efi::kRngProtocol, nullptr, &rng)) &&
-      !efi::Failed(static_cast<efi::Rng*>(rng)->get_rng(static_cast<efi::Rng*>(rng), nullptr,
-                                                        kBootSeedSize, handover.seed))) {
-    handover.seed_size = kBootSeedSize;
-  }
+  handover.seed_size = FillRandom(handover.seed) ? kBootSeedSize : 0;
 }
 
 Result<void> Services::Leave(std::span<uint8_t> map_buffer, std::span<const MemoryMark> marks,

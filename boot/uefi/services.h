@@ -20,6 +20,10 @@ class Services {
   efi::Handle image() const { return image_; }
   // At least `size` bytes in whole pages. kExhausted when the machine has no such memory.
   Result<std::span<uint8_t>> AllocatePages(uint64_t size, efi::MemoryType type);
+  // As AllocatePages, at an address drawn at random from free memory (boot/place.h); where UEFI
+  // puts it when the map cannot be read or every address drawn is refused.
+  Result<std::span<uint8_t>> AllocateAnywhere(uint64_t size, efi::MemoryType type,
+                                              std::span<uint8_t> map_buffer);
   void FreePages(std::span<uint8_t> pages);
   bool ReserveAt(uint64_t address, uint64_t size);
   // TSC ticks per millisecond, measured against the firmware's timer.
@@ -33,6 +37,8 @@ class Services {
                      Handover& handover);
 
  private:
+  uint64_t Random64();
+  bool FillRandom(std::span<uint8_t> out);
   uint64_t FindRsdp() const;
   bool IsSecureBoot() const;
 

@@ -1,4 +1,4 @@
-// What xCommand runs: rooms add commands.
+// What xCommand runs: rooms add commands. "xCommand <path>[: <value>] [Confirm: Yes]".
 #pragma once
 
 #include <array>
@@ -21,6 +21,17 @@ struct Command {
   // Says what it did on `out`. `by` is the administrator.
   Result<void> (*run)(void* context, std::string_view by, ByteWriter& out) = nullptr;
   void* context = nullptr;
+
+  // A command that takes a value ("CrashRecord Show: 3"): what is expected, for help and errors.
+  // run_value is called then instead of run; `value` is never empty.
+  const char* value_help = "";
+  Result<void> (*run_value)(void* context, std::string_view by, std::string_view value,
+                            ByteWriter& out) = nullptr;
+  // A command that lists: after it ran well, its lines are pulled as those of a status node, with
+  // a stop at --More--.
+  bool (*next)(void* context, uint64_t& cursor, ByteWriter& out) = nullptr;
+  // It only looks: any role may run it.
+  bool only_looks = false;
 };
 
 class CommandTable {

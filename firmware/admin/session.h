@@ -99,7 +99,7 @@ class Session final : public Pollable {
   void ExecuteSet();
   void ExecuteStatus(std::string_view rest);
   void ExecuteCommand(std::string_view rest);
-  void RunCommand(const Command& command);
+  void RunCommand(const Command& command, std::string_view value);
   void ShowHelp();
   bool MayChange() const;
   void Fail(std::string_view message);
@@ -108,6 +108,7 @@ class Session final : public Pollable {
   void ContinueListing();
   void EndListing();
   bool NextStatusLine(ByteWriter& out);
+  bool NextCommandLine(ByteWriter& out);
   bool NextSettingLine(ByteWriter& out);
   void FindWantedInstance();
   bool SettingMatches(config::Selector selector) const;
@@ -137,6 +138,8 @@ class Session final : public Pollable {
   Instant deferred_since_;
   Duration deferred_max_;
   const Command* asked_ = nullptr;
+  FixedString<kLineBytesMax> asked_value_;
+  const Command* listed_ = nullptr;
   bool prompted_ = false;
 
   // The listing in progress.

@@ -54,6 +54,19 @@ def test_page_tables_are_walked_and_nothing_is_writable_and_executable(tour):
         assert protection in line.group(4)
 
 
+def test_the_image_lies_elsewhere_at_each_boot(tmp_path):
+    """And works there: the boards of these boots come up and switch off by themselves."""
+    places = set()
+    for boot in range(3):
+        with machine(tmp_path / str(boot), "power-off") as m:
+            assert m.wait(qemu.patience(40)) == 0
+            line = found(r"^memory: \d+ MiB RAM, arena (\d+) MiB at \S+, image \d+ KiB at (\S+)",
+                         m.console)
+        assert int(line.group(1)) > 800  # of 1024: the memory stays in one piece
+        places.add(line.group(2))
+    assert len(places) == 3, places
+
+
 def test_devices_are_found(tour):
     found(r"^acpi: \d+ tables, 1 processors .*power-off yes", tour)
     found(r"^pci: \d+ functions by ecam", tour)

@@ -170,7 +170,7 @@ void Session::HandleLine() {
       const bool yes = EqualsIgnoreCase(Trim(command_.view()), "yes");
       state_ = State::kPrompt;
       if (yes) {
-        RunCommand(*asked_);
+        RunCommand(*asked_, asked_value_.view());
       } else {
         PutLine("Not done.");
       }
@@ -514,43 +514,69 @@ void Session::ExecuteStatus(std::string_view rest) {
   StartListing(&Session::NextStatusLine);
 }
 
+// "<path>", "<path>: <value>", each with or without " Confirm: Yes" behind it.
 void Session::ExecuteCommand(std::string_view rest) {
   const size_t confirm = rest.find("Confirm:");
-  const std::string_view path = Trim(rest.substr(0, confirm));
+  const std::string_view typed = Trim(rest.substr(0, confirm));
   const bool confirmed =
       confirm != rest.npos && EqualsIgnoreCase(Trim(rest.substr(confirm + 8)), "Yes");
+  const size_t colon = std::min(typed.find(':'), typed.size());
+  const std::string_view path = Trim(typed.substr(0, colon));
+  std::string_view value = Trim(typed.substr(std::min(colon + 1, typed.size())));
+  if (value.size() >= 2 && value.front() == '"' && value.back() == '"') {
+    value = value.substr(1, value.size() - 2);
+  }
   for (const Command& command : parts_.commands.commands()) {
     if (!EqualsIgnoreCase(command.path, path)) {
       continue;
     }
-    if (!MayChange()) {
+    if (!command.only_looks && !MayChange()) {
       Fail("your role may look but not run commands");
+      return;
+    }
+    if (value.empty() == (command.run_value != nullptr)) {
+      Put("ERROR: expected: xCommand ");
+      Put(command.path);
+      Put(command.run_value != nullptr ? ": " : "");
+      PutLine(command.value_help);
       return;
     }
     if (command.question[0] != '\0' && !confirmed) {
       PutLine(command.question);
       asked_ = &command;
+      asked_value_.Assign(value);
       state_ = State::kConfirm;
       return;
     }
-    RunCommand(command);
+    RunCommand(command, value);
     return;
   }
   Put("ERROR: expected one of:");
   for (const Command& command : parts_.commands.commands()) {
-    Put(" ");
+    Put(&command == parts_.commands.commands().data() ? " " : ", ");
     Put(command.path);
   }
   Put("\r\n");
 }
 
-void Session::RunCommand(const Command& command) {
+void Session::RunCommand(const Command& command, std::string_view value) {
   parts_.log.Emit(log::event::CommandRun{.command = command.path, .by = user_.view()});
   uint8_t bytes[kOutputLineMax];
   ByteWriter out(bytes);
-  const auto done = command.run(command.context, user_.view(), out);
+  const auto done = command.run_value != nullptr
+                        ? command.run_value(command.context, user_.view(), value, out)
+                        : command.run(command.context, user_.view(), out);
   if (!done.ok()) {
     Fail(done.error().what);
+    return;
+  }
+  if (command.next != nullptr) {
+    if (!out.text().empty()) {
+      output_.Print(out.text());
+    }
+    listed_ = &command;
+    cursor_ = 0;
+    StartListing(&Session::NextCommandLine);
     return;
   }
   output_.Print(out.text().empty() ? "OK" : out.text());
@@ -633,6 +659,10 @@ bool Session::NextStatusLine(ByteWriter& out) {
     }
   }
   return false;
+}
+
+bool Session::NextCommandLine(ByteWriter& out) {
+  return listed_->next(listed_->context, cursor_, out);
 }
 
 void Session::FindWantedInstance() {
