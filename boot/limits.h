@@ -23,6 +23,9 @@ inline constexpr uint32_t kPlaceTailShift = 4;
 inline constexpr uint64_t kPlaceTailMin = 32ull << 20;
 inline constexpr uint32_t kPlaceAttemptMax = 8;
 inline constexpr uint32_t kSlotCount = 3;  // a, b, golden
+// What a factory reset overwrites at a time.
+inline constexpr uint32_t kEraseChunkSize = 1 << 20;
+inline constexpr uint32_t kReportLineMax = 160;
 inline constexpr uint64_t kReadChunkSize = 2ull << 20;
 inline constexpr uint32_t kMemoryMapSizeMax = 128 * 1024;
 inline constexpr uint32_t kExitAttemptMax = 8;

@@ -92,10 +92,6 @@ Result<BootState> BootStateCopies::Load() {
   status_ = RecordStatus::kGood;
   if (pick->repair != 0) {
     const auto repaired = Write(pick->state, pick->repair);
-    if (!repaired.ok() && !pick->has_quorum()) {
-      status_ = RecordStatus::kDamaged;
-      return repaired.error();
-    }
     status_ = repaired.ok() ? RecordStatus::kRepaired : RecordStatus::kDamaged;
   }
   return pick->state;

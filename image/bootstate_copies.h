@@ -80,8 +80,8 @@ class BootStateCopies {
   BootStateCopies(const BootStateCopies&) = delete;
   BootStateCopies& operator=(const BootStateCopies&) = delete;
 
-  // Reads, picks and repairs. kNotFound: all copies are lost. An error of the repair is an error
-  // only when there was no quorum: else the record is used and status() says kDamaged.
+  // Reads, picks and repairs. kNotFound: all copies are lost. When the repair fails status() says
+  // kDamaged: the record may be read, but nothing that must be remembered can be.
   Result<BootState> Load();
   // Raises the sequence and writes all copies; durable when it returns ok. After an error the disk
   // holds the old record or the new one.
