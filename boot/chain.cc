@@ -169,6 +169,14 @@ void Chain::StartOver() {
   }
 }
 
+void Chain::StartOnlyGolden() {
+  ReleaseSlot();
+  is_tried_ = {};
+  for (uint32_t index = 0; index < image::kBootSlotCount; ++index) {
+    is_tried_[index] = true;
+  }
+}
+
 bool Chain::Outranks(uint32_t a, uint32_t b) const {
   const image::SlotRecord& first = state_.slots[a];
   const image::SlotRecord& second = state_.slots[b];

@@ -150,6 +150,8 @@ class Chain {
   void Refuse(const ChainStart& start, std::string_view reason);
   // After the recovery console changed something: every slot may be given again.
   void StartOver();
+  // Next() gives golden and nothing else: the operator's choice for this start.
+  void StartOnlyGolden();
 
   // For the recovery console. Changes: image/bootstate_changes.h, then SaveState().
   image::BootState& state() { return state_; }

@@ -36,4 +36,15 @@ inline constexpr uint32_t kTpmEventSizeMax = 18 + kTpmEventTextMax;
 inline constexpr uint32_t kTpmCommandSizeMax = 32;
 inline constexpr uint32_t kTpmResponseSizeMax = 512;
 
+// The watchdog that is armed before the jump: for a firmware that hangs before it arms its own.
+inline constexpr uint32_t kWatchdogSecondsDefault = 60;
+inline constexpr uint32_t kWatchdogSecondsMax = 1000;
+inline constexpr uint32_t kFwCfgFileMax = 1024;
+inline constexpr uint32_t kFwCfgTextMax = 16;
+// The recovery console.
+inline constexpr uint32_t kLogTextMax = 8 * 1024;
+inline constexpr uint32_t kCommandSizeMax = 64;
+inline constexpr uint32_t kBounceSize = 64 * 1024;
+inline constexpr uint32_t kPendingKeyMax = 16;
+
 }  // namespace gh::boot

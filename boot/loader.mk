@@ -28,7 +28,7 @@ LOADER_SODIUM := $(addprefix out/deps/src/libsodium/src/libsodium/crypto_, \
   hash/sha256/cp/hash_sha256_cp.c hash/sha512/cp/hash_sha512_cp.c verify/sodium/verify.c \
   core/ed25519/ref10/ed25519_ref10.c sign/ed25519/ref10/open.c sign/ed25519/ref10/sign.c)
 LOADER_SRCS := $(wildcard boot/*.cc boot/uefi/*.cc) image/gpt.cc image/slot.cc image/tree.cc image/bootstate.cc \
-  image/bootstate_changes.cc image/bootstate_copies.cc image/ymodem.cc \
+  image/bootstate_changes.cc image/bootstate_copies.cc image/slot_stream.cc image/ymodem.cc \
   crypto/digest.cc crypto/signature.cc hal/rt/result.cc
 LOADER_GEN := out/gen/boot/trusted_keys.cc out/gen/version.cc out/gen/image/manifest.pb.c
 LOADER_NANOPB := $(addprefix out/deps/src/nanopb/,pb_decode.c pb_common.c)

@@ -206,7 +206,8 @@ void YmodemReceiver::TakeHeader(Instant now) {
     name_.Append(c >= 0x20 && c < 0x7f ? c : '?');
   }
   size_.reset();
-  const std::string_view rest = block.substr(name_end + 1);
+  std::string_view rest = block;
+  rest.remove_prefix(name_end + 1);
   uint64_t value = 0;
   const auto parsed = std::from_chars(rest.data(), rest.data() + rest.size(), value);
   if (parsed.ec == std::errc::result_out_of_range) {

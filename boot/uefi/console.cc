@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "boot/limits.h"
 #include "boot/uefi/cpu.h"
 #include "hal/rt/bytes.h"
 
@@ -18,7 +19,10 @@ constexpr uint16_t kLineControl = kPort + 3;
 constexpr uint16_t kModemControl = kPort + 4;
 constexpr uint16_t kLineStatus = kPort + 5;
 constexpr uint16_t kScratch = kPort + 7;
+constexpr uint8_t kDataReady = 0x01;
+constexpr uint8_t kBreak = 0x10;
 constexpr uint8_t kTransmitEmpty = 0x20;
+constexpr uint8_t kEscape = 0x1b;
 // A byte takes 87 us at 115200 baud: far fewer polls than this.
 constexpr uint32_t kPollMax = 1 << 16;
 
@@ -44,7 +48,8 @@ void SetUpSerial() {
 
 }  // namespace
 
-Console::Console(efi::TextOutput* fallback) : fallback_(fallback), has_serial_(ProbeSerial()) {
+Console::Console(efi::TextInput* input, efi::TextOutput* output)
+    : input_(input), fallback_(output), has_serial_(ProbeSerial()) {
   if (has_serial_) {
     SetUpSerial();
   }
@@ -62,6 +67,39 @@ void Console::Put(char c) {
     const char16_t text[2] = {static_cast<char16_t>(c), 0};
     (void)fallback_->output_string(fallback_, text);
   }
+}
+
+bool Console::GetKey(efi::InputKey& key) {
+  return input_ != nullptr && !efi::Failed(input_->read_key_stroke(input_, &key));
+}
+
+bool Console::Get(uint8_t& byte) {
+  if (has_serial_) {
+    if ((In8(kLineStatus) & kDataReady) == 0) {
+      return false;
+    }
+    byte = In8(kData);
+    return true;
+  }
+  efi::InputKey key = {};
+  if (!GetKey(key) || key.unicode == 0 || key.unicode > 0x7f) {
+    return false;
+  }
+  byte = static_cast<uint8_t>(key.unicode);
+  return true;
+}
+
+bool Console::IsCalled() {
+  bool is_called = has_serial_ && (In8(kLineStatus) & kBreak) != 0;
+  uint8_t byte = 0;
+  for (uint32_t i = 0; has_serial_ && i < kPendingKeyMax && Get(byte); ++i) {
+    is_called = is_called || byte == kEscape;
+  }
+  efi::InputKey key = {};
+  for (uint32_t i = 0; i < kPendingKeyMax && GetKey(key); ++i) {
+    is_called = is_called || key.scan_code == efi::kScanEscape || key.unicode == u'r';
+  }
+  return is_called;
 }
 
 void Console::Text(std::string_view text) {

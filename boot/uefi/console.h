@@ -12,7 +12,7 @@ namespace gh::boot {
 
 class Console {
  public:
-  explicit Console(efi::TextOutput* fallback);
+  Console(efi::TextInput* input, efi::TextOutput* output);
   Console(const Console&) = delete;
   Console& operator=(const Console&) = delete;
 
@@ -23,11 +23,22 @@ class Console {
     Text(text);
     Text("\n");
   }
+  void Put(char c);
+  // A byte that was typed, if there is one. On COM1 only reliable while the firmware's own terminal
+  // does not run (efi::kTplNotify).
+  bool Get(uint8_t& byte);
+  bool has_serial() const { return has_serial_; }
+  // Somebody holds the line in BREAK, or pressed Escape or r while the firmware started.
+  bool IsCalled();
   // UEFI's output is gone after ExitBootServices.
-  void DropFallback() { fallback_ = nullptr; }
+  void DropFallback() {
+    input_ = nullptr;
+    fallback_ = nullptr;
+  }
 
  private:
-  void Put(char c);
+  bool GetKey(efi::InputKey& key);
+  efi::TextInput* input_;
   efi::TextOutput* fallback_;
   bool has_serial_;
 };

@@ -13,6 +13,22 @@ inline uint8_t In8(uint16_t port) {
   asm volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
   return value;
 }
+inline void Out16(uint16_t port, uint16_t value) {
+  asm volatile("outw %0, %1" : : "a"(value), "Nd"(port));
+}
+inline void Out32(uint16_t port, uint32_t value) {
+  asm volatile("outl %0, %1" : : "a"(value), "Nd"(port));
+}
+inline uint32_t In32(uint16_t port) {
+  uint32_t value;
+  asm volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
+  return value;
+}
+inline bool IsUnderHypervisor() {
+  uint32_t eax = 1, ebx, ecx = 0, edx;
+  asm volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
+  return (ecx & 1u << 31) != 0;
+}
 inline void Pause() { asm volatile("pause"); }
 inline void DisableInterrupts() { asm volatile("cli" : : : "memory"); }
 inline void Halt() { asm volatile("hlt"); }

@@ -70,21 +70,67 @@ Result<void> UefiDisk::Open(efi::BootServices& boot, efi::Handle image) {
   return Ok();
 }
 
-Result<void> UefiDisk::Read(uint64_t block, std::span<uint8_t> out) {
+Result<void> UefiDisk::CheckRange(uint64_t block, uint64_t size, const char* what) const {
   GH_ASSERT(io_ != nullptr);
-  GH_ASSERT_EQ(out.size() % block_size(), 0u);
-  const uint64_t blocks = out.size() / block_size();
+  GH_ASSERT_EQ(size % block_size(), 0u);
+  const uint64_t blocks = size / block_size();
   if (block >= block_count() || blocks > block_count() - block) {
-    return Error(ErrorCode::kOutOfRange, "read beyond the end of the disk");
+    return Error(ErrorCode::kOutOfRange, what);
   }
+  return Ok();
+}
+
+bool UefiDisk::IsAligned(const void* buffer) const {
+  const uint32_t align = io_->media->io_align;
+  return align <= 1 || reinterpret_cast<uintptr_t>(buffer) % align == 0 || bounce_.empty();
+}
+
+Result<void> UefiDisk::Read(uint64_t block, std::span<uint8_t> out) {
+  GH_TRY(CheckRange(block, out.size(), "read beyond the end of the disk"));
   while (!out.empty()) {
-    const auto chunk = out.first(std::min<uint64_t>(out.size(), kReadChunkSize));
-    if (efi::Failed(
-            io_->read_blocks(io_, io_->media->media_id, block, chunk.size(), chunk.data()))) {
+    const bool is_direct = IsAligned(out.data());
+    const uint64_t most = is_direct ? kReadChunkSize : bounce_.size();
+    const auto chunk = out.first(std::min<uint64_t>(out.size(), most));
+    uint8_t* const target = is_direct ? chunk.data() : bounce_.data();
+    if (efi::Failed(io_->read_blocks(io_, io_->media->media_id, block, chunk.size(), target))) {
       return Error(ErrorCode::kIoError, "disk read failed");
+    }
+    if (!is_direct) {
+      std::memcpy(chunk.data(), target, chunk.size());
     }
     block += chunk.size() / block_size();
     out = out.subspan(chunk.size());
+  }
+  return Ok();
+}
+
+Result<void> UefiDisk::Write(uint64_t block, std::span<const uint8_t> data) {
+  GH_TRY(CheckRange(block, data.size(), "write beyond the end of the disk"));
+  if (io_->media->read_only) {
+    return Error(ErrorCode::kIoError, "the disk is read-only");
+  }
+  while (!data.empty()) {
+    const bool is_direct = IsAligned(data.data());
+    const uint64_t most = is_direct ? kReadChunkSize : bounce_.size();
+    const auto chunk = data.first(std::min<uint64_t>(data.size(), most));
+    const uint8_t* source = chunk.data();
+    if (!is_direct) {
+      std::memcpy(bounce_.data(), chunk.data(), chunk.size());
+      source = bounce_.data();
+    }
+    if (efi::Failed(io_->write_blocks(io_, io_->media->media_id, block, chunk.size(), source))) {
+      return Error(ErrorCode::kIoError, "disk write failed");
+    }
+    block += chunk.size() / block_size();
+    data = data.subspan(chunk.size());
+  }
+  return Ok();
+}
+
+Result<void> UefiDisk::Flush() {
+  GH_ASSERT(io_ != nullptr);
+  if (efi::Failed(io_->flush_blocks(io_))) {
+    return Error(ErrorCode::kIoError, "disk flush failed");
   }
   return Ok();
 }

@@ -50,6 +50,17 @@ struct TableHeader {
   uint32_t reserved;
 };
 
+struct InputKey {
+  uint16_t scan_code;
+  char16_t unicode;
+};
+inline constexpr uint16_t kScanEscape = 0x17;
+
+struct TextInput {
+  void* reset;
+  Status (*read_key_stroke)(TextInput* self, InputKey* key);
+};
+
 struct TextOutput {
   void* reset;
   Status (*output_string)(TextOutput* self, const char16_t* text);
@@ -66,8 +77,8 @@ inline constexpr uint8_t kPathEnd = 0x7f;
 
 struct BootServices {
   TableHeader header;
-  void* raise_tpl;
-  void* restore_tpl;
+  uint64_t (*raise_tpl)(uint64_t level);
+  void (*restore_tpl)(uint64_t level);
   Status (*allocate_pages)(uint32_t type, uint32_t memory_type, uint64_t pages, uint64_t* address);
   Status (*free_pages)(uint64_t address, uint64_t pages);
   Status (*get_memory_map)(uint64_t* size, void* map, uint64_t* key, uint64_t* descriptor_size,
@@ -105,14 +116,25 @@ static_assert(offsetof(BootServices, exit_boot_services) == 232);
 static_assert(offsetof(BootServices, stall) == 248);
 static_assert(offsetof(BootServices, locate_protocol) == 320);
 
+// Above it no timer of the firmware runs: its terminal driver does not take our serial input.
+inline constexpr uint64_t kTplNotify = 16;
+
+enum ResetType : uint32_t { kResetCold = 0, kResetWarm = 1, kResetShutdown = 2 };
+
 struct RuntimeServices {
   TableHeader header;
   void* time[4];
   void* virtual_map[2];
   Status (*get_variable)(const char16_t* name, const Guid* vendor, uint32_t* attributes,
                          uint64_t* size, void* data);
+  void* get_next_variable_name;
+  Status (*set_variable)(const char16_t* name, const Guid* vendor, uint32_t attributes,
+                         uint64_t size, const void* data);
+  void* get_next_high_monotonic_count;
+  void (*reset_system)(uint32_t type, Status status, uint64_t size, const void* data);
 };
 static_assert(offsetof(RuntimeServices, get_variable) == 72);
+static_assert(offsetof(RuntimeServices, reset_system) == 104);
 
 struct ConfigurationTable {
   Guid vendor;
@@ -125,7 +147,7 @@ struct SystemTable {
   uint32_t firmware_revision;
   uint32_t padding;
   Handle console_in_handle;
-  void* console_in;
+  TextInput* console_in;
   Handle console_out_handle;
   TextOutput* console_out;
   Handle standard_error_handle;
@@ -161,6 +183,9 @@ struct BlockIo {
   void* reset;
   Status (*read_blocks)(BlockIo* self, uint32_t media_id, uint64_t block, uint64_t size,
                         void* buffer);
+  Status (*write_blocks)(BlockIo* self, uint32_t media_id, uint64_t block, uint64_t size,
+                         const void* buffer);
+  Status (*flush_blocks)(BlockIo* self);
 };
 
 struct Rng {

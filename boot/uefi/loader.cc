@@ -1,14 +1,15 @@
-// The UEFI loader: finds the slots of its disk, verifies one in memory, and jumps into it.
+// The UEFI loader: finds its disk, lets the boot chain (boot/chain.h) choose and verify an image in
+// memory, and jumps into it.
 //
-// The order is the trust: header, signatures, manifest, hash tree, every payload block; only then
-// is a byte of the payload looked at. A slot is read once and verified where it lies; what is
-// verified is what is used. A slot that fails says why and the next is tried; when none is left the
-// machine stops here, never in the firmware's shell.
+// A slot is read once and verified where it lies; what is verified is what is used. What has to be
+// remembered of a start is durable before the jump, and a watchdog runs from then on. When no image
+// may be started the machine stays here, in the recovery console, never in the firmware's shell.
 #include <array>
 #include <cstring>
+#include <optional>
 #include <string_view>
 
-#include "boot/choose.h"
+#include "boot/chain.h"
 #include "boot/elf.h"
 #include "boot/handover.h"
 #include "boot/limits.h"
@@ -16,9 +17,14 @@
 #include "boot/uefi/console.h"
 #include "boot/uefi/cpu.h"
 #include "boot/uefi/disk.h"
+#include "boot/uefi/fw_cfg.h"
 #include "boot/uefi/measure.h"
 #include "boot/uefi/panic.h"
+#include "boot/uefi/partitions.h"
+#include "boot/uefi/recovery.h"
+#include "boot/uefi/report.h"
 #include "boot/uefi/services.h"
+#include "boot/uefi/watchdog.h"
 #include "image/gpt.h"
 #include "image/slot.h"
 #include "version.h"
@@ -29,40 +35,49 @@ namespace {
 class Loader {
  public:
   Loader(efi::SystemTable& system, efi::Handle image, uint64_t tsc_entry)
-      : services_(system, image), console_(system.console_out), tsc_entry_(tsc_entry) {}
+      : services_(system, image),
+        console_(system.console_in, system.console_out),
+        report_(console_),
+        tsc_entry_(tsc_entry),
+        partitions_(disk_, table_),
+        slot_memory_(services_) {}
 
-  // Returns only when no slot could be started.
+  // Returns only when there is no disk to work with.
   void Run();
 
  private:
   Result<void> Prepare();
-  Result<void> TrySlot(const SlotChoice& choice);
-  Result<void> ReadSlot(const image::GptPartition& partition);
-  Result<void> VerifySlot(const SlotChoice& choice);
+  void PrepareChain();
+  void TryImages(bool is_operators_choice);
+  Result<void> StartImage(bool is_operators_choice);
   Result<void> PlaceFirmware();
-  Result<void> Jump(const SlotChoice& choice);
-  void ReleaseSlot();
-  void Announce(std::string_view slot_name);
-  void FillHandover(const SlotChoice& choice);
+  Result<void> Jump(bool is_operators_choice);
+  void FreeImage();
+  void Announce(uint64_t verify_ms, uint64_t read_ms);
+  void FillHandover();
+  void FillStart(bool is_operators_choice);
   void MeasureSlot();
   uint64_t MillisecondsSince(uint64_t tsc) const { return (ReadTsc() - tsc) / tsc_per_ms_; }
 
   Services services_;
   Console console_;
+  ConsoleReport report_;
   uint64_t tsc_entry_;
   uint64_t tsc_per_ms_ = 1;
   UefiDisk disk_;
   image::GptTable table_;
+  PartitionDisk partitions_;
+  SlotMemory slot_memory_;
+  MachineSettings settings_;
+  CounterStatus counter_status_;
+  std::optional<Chain> chain_;
   bool has_persistent_ = false;
   std::span<uint8_t> gpt_scratch_;
   std::span<uint8_t> map_buffer_;
   Handover* handover_ = nullptr;
 
-  // Of the slot being tried.
-  std::span<uint8_t> slot_;
-  uint64_t read_ms_ = 0;
-  uint64_t verify_ms_ = 0;
-  image::VerifiedSlot verified_;
+  // Of the image being started.
+  ChainStart start_;
   ElfPlan plan_;
   std::span<uint8_t> memory_;
 };
@@ -84,92 +99,93 @@ Result<void> Loader::Prepare() {
   return Ok();
 }
 
-Result<void> Loader::ReadSlot(const image::GptPartition& partition) {
-  const uint64_t start = ReadTsc();
-  const uint64_t capacity = partition.block_count() * disk_.block_size();
-  if (capacity < image::kSlotHeaderSize) {
-    return Error(ErrorCode::kTruncated, "slot is smaller than its header");
-  }
-  // A first look at the header, for the size to read; it is parsed again where it is verified.
-  const auto first = gpt_scratch_.first<image::kSlotHeaderSize>();
-  GH_TRY(disk_.Read(partition.first_block, first));
-  GH_TRY_ASSIGN(const image::SlotLayout layout, image::ParseSlotHeader(first, capacity));
-  GH_TRY_ASSIGN(slot_, services_.AllocatePages(layout.total_size, efi::kLoaderData));
-  GH_TRY(disk_.Read(partition.first_block, slot_.first(layout.total_size)));
-  slot_ = slot_.first(layout.total_size);
-  read_ms_ = MillisecondsSince(start);
-  return Ok();
-}
-
-Result<void> Loader::VerifySlot(const SlotChoice& choice) {
-  const uint64_t start = ReadTsc();
-  image::TrustPolicy policy;
+void Loader::PrepareChain() {
+  settings_ = ReadMachineSettings();
+  ChainPolicy policy;
   policy.keys = TrustedKeys();
-  policy.board = "pc";
-  policy.loader_version = kLoaderVersion;
-  policy.security_version_min = kSecurityVersionMin;
-  GH_TRY_ASSIGN(const image::SlotLayout layout, image::ParseSlotHeader(slot_, slot_.size()));
-  if (layout.total_size != slot_.size()) {
-    return Error(ErrorCode::kCorrupt, "slot header changed between two reads");
-  }
-  GH_TRY(image::VerifyMetadata(layout, slot_.first(layout.payload_offset), policy, verified_));
-  uint32_t bad_block = 0;
-  const auto payload = image::VerifyPayload(
-      verified_, slot_.subspan(layout.payload_offset, layout.payload_size), bad_block);
-  if (!payload.ok()) {
-    const uint32_t segment = image::SegmentOfBlock(verified_.manifest, bad_block);
-    console_.Text("loader: ");
-    console_.Text(image::SpecOf(choice.role).name);
-    console_.Text(": bad block ");
-    console_.Decimal(bad_block);
-    console_.Text(" of ");
-    console_.Decimal(verified_.block_count());
-    console_.Text(", in segment ");
-    console_.Line(verified_.manifest.segments[segment].name);
-    return payload.error();
-  }
-  verify_ms_ = MillisecondsSince(start);
-  return Ok();
+  policy.is_reset_button_down = settings_.is_reset_button_down;
+  chain_.emplace(partitions_, slot_memory_, nullptr, report_, policy);
+  chain_->Begin();
 }
 
-void Loader::Announce(std::string_view slot_name) {
+void Loader::Announce(uint64_t verify_ms, uint64_t read_ms) {
+  const image::Manifest& manifest = start_.verified.manifest;
   console_.Text("loader: ");
-  console_.Text(slot_name);
+  console_.Text(image::SpecOf(start_.role).name);
   console_.Text(": verified ");
-  console_.Text(verified_.manifest.product);
+  console_.Text(manifest.product);
   console_.Text(" ");
-  console_.Text(verified_.manifest.version);
+  console_.Text(manifest.version);
   console_.Text(" (build ");
-  console_.Text(verified_.manifest.build_id);
+  console_.Text(manifest.build_id);
   console_.Text(", security version ");
-  console_.Decimal(verified_.manifest.security_version);
+  console_.Decimal(manifest.security_version);
   console_.Text("), key id ");
-  console_.Hex(verified_.key_id);
+  console_.Hex(start_.verified.key_id);
   console_.Text(", ");
-  console_.Decimal(slot_.size() / 1024);
+  console_.Decimal(start_.slot.size() / 1024);
   console_.Text(" KiB in ");
-  console_.Decimal(verify_ms_);
-  console_.Text(" ms (read in ");
-  console_.Decimal(read_ms_);
+  console_.Decimal(verify_ms);
+  console_.Text(" ms (disk ");
+  console_.Decimal(read_ms);
   console_.Line(" ms)");
-  if (verified_.is_development) {
+  if (start_.kind == StartKind::kTrial) {
+    console_.Text("loader: ");
+    console_.Text(image::SpecOf(start_.role).name);
+    console_.Text(": on trial, tries left after this one: ");
+    console_.Decimal(start_.tries_left);
+    console_.Text("\n");
+  }
+  if (start_.verified.is_development) {
     console_.Line("loader: *** DEVELOPMENT IMAGE: not for production ***");
   }
 }
 
 Result<void> Loader::PlaceFirmware() {
-  const uint32_t index = image::FirmwareSegment(verified_.manifest);
-  const uint64_t offset =
-      uint64_t{image::SegmentFirstBlock(verified_.manifest, index)} * verified_.manifest.block_size;
-  const auto payload = slot_.subspan(verified_.layout.payload_offset);
-  const auto file = payload.subspan(offset, verified_.manifest.segments[index].size);
+  const image::Manifest& manifest = start_.verified.manifest;
+  const uint32_t index = image::FirmwareSegment(manifest);
+  const uint64_t offset = uint64_t{image::SegmentFirstBlock(manifest, index)} * manifest.block_size;
+  const auto file = start_.payload().subspan(offset, manifest.segments[index].size);
   GH_TRY_ASSIGN(plan_, PlanElf(file));
   GH_TRY_ASSIGN(memory_,
                 services_.AllocateAnywhere(plan_.memory_size, efi::kLoaderCode, map_buffer_));
   return LoadElf(plan_, file, memory_, reinterpret_cast<uint64_t>(memory_.data()));
 }
 
-void Loader::FillHandover(const SlotChoice& choice) {
+// Why this image, and what failed before it.
+void Loader::FillStart(bool is_operators_choice) {
+  Handover& handover = *handover_;
+  handover.failure_count = 0;
+  for (uint32_t index = 0; index < kSlotCount; ++index) {
+    const std::string_view text = chain_->history().failures[index].view();
+    if (text.empty()) {
+      continue;
+    }
+    SlotFailure& failure = handover.failures[handover.failure_count++];
+    failure = SlotFailure();
+    failure.slot = "abg"[index];
+    std::memcpy(failure.text, text.data(), std::min(text.size(), sizeof(failure.text) - 1));
+  }
+  handover.tries_left = start_.tries_left;
+  if (is_operators_choice) {
+    handover.start_reason = StartReason::kOperator;
+  } else if (start_.kind == StartKind::kGolden) {
+    handover.start_reason = StartReason::kGolden;
+  } else if (start_.kind == StartKind::kTrial) {
+    handover.start_reason = StartReason::kTrial;
+  } else {
+    handover.start_reason =
+        handover.failure_count == 0 ? StartReason::kConfirmed : StartReason::kFallback;
+  }
+  const image::BootState& state = chain_->state();
+  handover.reset_done = state.was_reset ? 1 : 0;
+  handover.is_button_held = settings_.is_reset_button_down ? 1 : 0;
+  handover.record_security_version = state.security_version;
+  handover.record_sequence = state.sequence;
+  handover.counter_security_version = counter_status_.value;
+}
+
+void Loader::FillHandover() {
   Handover& handover = *handover_;
   handover.magic = kHandoverMagic;
   handover.version = kHandoverVersion;
@@ -179,15 +195,15 @@ void Loader::FillHandover(const SlotChoice& choice) {
   handover.persistent_start = has_persistent_ ? kPersistentAddress : 0;
   handover.persistent_size = has_persistent_ ? kPersistentSize : 0;
   handover.tsc_entry = tsc_entry_;
-  handover.flags = verified_.is_development ? uint32_t{kHandoverDevelopment} : 0;
-  handover.slot = choice.letter;
-  handover.security_version = verified_.manifest.security_version;
-  static_assert(sizeof(handover.image_version) >= sizeof(verified_.manifest.version));
-  std::memcpy(handover.image_version, verified_.manifest.version,
-              sizeof(verified_.manifest.version));
-  for (size_t i = 0; i < verified_.key_id.size(); ++i) {
-    handover.key_id[2 * i] = "0123456789abcdef"[verified_.key_id[i] >> 4];
-    handover.key_id[2 * i + 1] = "0123456789abcdef"[verified_.key_id[i] & 15];
+  handover.flags = start_.verified.is_development ? uint32_t{kHandoverDevelopment} : 0;
+  handover.slot = start_.letter;
+  handover.security_version = start_.verified.manifest.security_version;
+  static_assert(sizeof(handover.image_version) >= sizeof(start_.verified.manifest.version));
+  std::memcpy(handover.image_version, start_.verified.manifest.version,
+              sizeof(start_.verified.manifest.version));
+  for (size_t i = 0; i < start_.verified.key_id.size(); ++i) {
+    handover.key_id[2 * i] = "0123456789abcdef"[start_.verified.key_id[i] >> 4];
+    handover.key_id[2 * i + 1] = "0123456789abcdef"[start_.verified.key_id[i] & 15];
   }
   handover.loader_version = kLoaderVersion;
   std::memcpy(handover.disk_guid, table_.disk.data(), table_.disk.size());
@@ -201,7 +217,7 @@ void Loader::MeasureSlot() {
   if (!tpm.Open(services_.boot())) {
     return;
   }
-  const auto measured = tpm.Measure(verified_, slot_.first(verified_.layout.payload_offset));
+  const auto measured = tpm.Measure(start_.verified, start_.metadata());
   handover_->flags |= measured.ok() ? uint32_t{kHandoverMeasured} : 0;
   const auto shown = tpm.Show(*handover_);
   console_.Text("loader: ");
@@ -213,11 +229,12 @@ void Loader::MeasureSlot() {
   console_.Line("manifest and payload measured by the TPM, registers 8 and 9");
 }
 
-Result<void> Loader::Jump(const SlotChoice& choice) {
-  FillHandover(choice);
+Result<void> Loader::Jump(bool is_operators_choice) {
+  FillHandover();
+  FillStart(is_operators_choice);
   MeasureSlot();
   console_.Text("loader: starting ");
-  console_.Text(image::SpecOf(choice.role).name);
+  console_.Text(image::SpecOf(start_.role).name);
   console_.Text(" after ");
   console_.Decimal(MillisecondsSince(tsc_entry_));
   console_.Line(" ms in the loader");
@@ -228,6 +245,8 @@ Result<void> Loader::Jump(const SlotChoice& choice) {
   GH_TRY(services_.Leave(map_buffer_, std::span(marks).first(has_persistent_ ? 2 : 1), *handover_));
   console_.DropFallback();
   DisableInterrupts();
+  handover_->watchdog_ms =
+      ArmWatchdog(settings_.watchdog_seconds) ? settings_.watchdog_seconds * 1000 : 0;
   using Entry = __attribute__((sysv_abi)) void (*)(Handover*);
   const auto entry = reinterpret_cast<Entry>(handover_->image_start + plan_.entry);
   handover_->tsc_jump = ReadTsc();
@@ -236,22 +255,32 @@ Result<void> Loader::Jump(const SlotChoice& choice) {
   StopForGood();
 }
 
-void Loader::ReleaseSlot() {
-  for (std::span<uint8_t>* pages : {&slot_, &memory_}) {
-    if (!pages->empty()) {
-      const uint64_t whole = (pages->size() + kPageSize - 1) / kPageSize * kPageSize;
-      services_.FreePages({pages->data(), whole});
-      *pages = {};
-    }
+void Loader::FreeImage() {
+  if (!memory_.empty()) {
+    const uint64_t whole = (memory_.size() + kPageSize - 1) / kPageSize * kPageSize;
+    services_.FreePages({memory_.data(), whole});
+    memory_ = {};
   }
 }
 
-Result<void> Loader::TrySlot(const SlotChoice& choice) {
-  GH_TRY(ReadSlot(*table_.FindType(image::SpecOf(choice.role).type)));
-  GH_TRY(VerifySlot(choice));
-  Announce(image::SpecOf(choice.role).name);
+Result<void> Loader::StartImage(bool is_operators_choice) {
   GH_TRY(PlaceFirmware());
-  return Jump(choice);
+  return Jump(is_operators_choice);
+}
+
+void Loader::TryImages(bool is_operators_choice) {
+  for (;;) {
+    const uint64_t start = ReadTsc();
+    const uint64_t disk_before = partitions_.tsc_spent();
+    if (!chain_->Next(start_)) {
+      return;
+    }
+    const uint64_t disk_tsc = partitions_.tsc_spent() - disk_before;
+    Announce((ReadTsc() - start - disk_tsc) / tsc_per_ms_, disk_tsc / tsc_per_ms_);
+    const auto result = StartImage(is_operators_choice);
+    FreeImage();
+    chain_->Refuse(start_, result.error().what);
+  }
 }
 
 void Loader::Run() {
@@ -268,17 +297,22 @@ void Loader::Run() {
     console_.Line(prepared.error().what);
     return;
   }
-  const SlotOrder order = ChooseSlots(table_);
-  for (const SlotChoice& choice : order.all()) {
-    const auto result = TrySlot(choice);
-    console_.Text("loader: ");
-    console_.Text(image::SpecOf(choice.role).name);
-    console_.Text(": refused: ");
-    console_.Line(result.error().what);
-    ReleaseSlot();
-  }
-  if (order.count == 0) {
-    console_.Line("loader: the disk has no slots");
+  PrepareChain();
+  Recovery recovery(services_, console_, partitions_, *chain_, report_, counter_status_,
+                    tsc_per_ms_);
+  bool is_recovery_wanted = settings_.is_recovery_wanted || console_.IsCalled();
+  for (;;) {
+    bool is_golden_chosen = false;
+    if (is_recovery_wanted) {
+      is_golden_chosen = recovery.Run();
+      chain_->StartOver();
+      if (is_golden_chosen) {
+        chain_->StartOnlyGolden();
+      }
+    }
+    TryImages(is_golden_chosen);
+    console_.Line("loader: STOPPED: nothing on this disk may be started");
+    is_recovery_wanted = true;
   }
 }
 
@@ -288,9 +322,15 @@ void Loader::Run() {
 extern "C" gh::boot::efi::Status EfiMain(gh::boot::efi::Handle image,
                                          gh::boot::efi::SystemTable* system) {
   const uint64_t tsc_entry = gh::boot::ReadTsc();
-  gh::boot::Loader loader(*system, image, tsc_entry);
-  loader.Run();
-  gh::boot::Console console(system->console_out);
+  // Too large for the stack that UEFI promises.
+  constexpr uint64_t kPages =
+      (sizeof(gh::boot::Loader) + gh::boot::kPageSize - 1) / gh::boot::kPageSize;
+  uint64_t address = 0;
+  if (!gh::boot::efi::Failed(system->boot->allocate_pages(
+          gh::boot::efi::kAnyPages, gh::boot::efi::kLoaderData, kPages, &address))) {
+    (new (reinterpret_cast<void*>(address)) gh::boot::Loader(*system, image, tsc_entry))->Run();
+  }
+  gh::boot::Console console(system->console_in, system->console_out);
   console.Line("loader: STOPPED: nothing on this disk may be started. Reset or switch off.");
   gh::boot::StopForGood();
 }

@@ -6,6 +6,7 @@
 #include "boot/limits.h"
 #include "boot/place.h"
 #include "boot/uefi/cpu.h"
+#include "boot/uefi/panic.h"
 
 namespace gh::boot {
 
@@ -72,6 +73,11 @@ uint64_t Services::MeasureTscPerMs() {
 }
 
 void Services::DisableWatchdog() { (void)boot_.set_watchdog_timer(0, 0, 0, nullptr); }
+
+void Services::ResetMachine(efi::ResetType type) {
+  system_.runtime->reset_system(type, efi::kSuccess, 0, nullptr);
+  StopForGood();
+}
 
 uint64_t Services::FindRsdp() const {
   uint64_t rsdp = 0;

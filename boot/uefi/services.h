@@ -29,6 +29,7 @@ class Services {
   // TSC ticks per millisecond, measured against the firmware's timer.
   uint64_t MeasureTscPerMs();
   void DisableWatchdog();
+  [[noreturn]] void ResetMachine(efi::ResetType type);
 
   // The parts of the hand-over that only the firmware knows.
   void DescribeFirmware(Handover& handover);

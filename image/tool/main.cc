@@ -11,6 +11,7 @@
 #include "image/tool/disk.h"
 #include "image/tool/key.h"
 #include "image/tool/package.h"
+#include "image/tool/state_file.h"
 
 namespace gh::image::tool {
 namespace {
@@ -36,6 +37,10 @@ constexpr char kHelp[] =
   tamper   --part header|manifest|signatures|tree|payload --offset BYTE [--xor 1]
            [--slot slot-a|slot-b|factory|all] FILE
            flips bits of one byte, for tests
+  bootstate [--slot a|b [--state empty|trial|confirmed|bad] [--tries N] [--newest yes]
+           [--slot-security-version N]] [--security-version N] [--lose all]
+           [--reset none|keep-network|everything] FILE
+           shows a disk's boot state record; changes it first when told to, for tests and repair
 )";
 
 struct Arguments {
@@ -416,12 +421,31 @@ int Tamper(const Arguments& arguments) {
   return 0;
 }
 
+int State(const Arguments& arguments) {
+  const auto number = [&](const char* name) {
+    return arguments.All(name).empty() ? std::optional<uint64_t>()
+                                       : std::optional(arguments.Number(name, ""));
+  };
+  StateEdit edit;
+  edit.slot = arguments.Get("slot", "");
+  edit.state = arguments.Get("state", "");
+  edit.tries = number("tries");
+  edit.slot_security_version = number("slot-security-version");
+  edit.is_newest = arguments.Get("newest", "no") == "yes";
+  edit.floor = number("security-version");
+  edit.reset = arguments.Get("reset", "");
+  edit.is_lost = arguments.Get("lose", "") == "all";
+  EditState(NeedFile(arguments), edit);
+  return 0;
+}
+
 int Main(int count, char** values) {
   crypto::Initialise();
   const Arguments arguments = ParseArguments(count, values);
   const std::map<std::string, int (*)(const Arguments&)> verbs = {
-      {"keygen", Keygen}, {"embed", Embed}, {"update", Update}, {"sign", SignFile},
-      {"verify", Verify}, {"show", Show},   {"disk", Disk},     {"tamper", Tamper},
+      {"keygen", Keygen}, {"embed", Embed},   {"update", Update},
+      {"sign", SignFile}, {"verify", Verify}, {"show", Show},
+      {"disk", Disk},     {"tamper", Tamper}, {"bootstate", State},
   };
   const auto verb = verbs.find(arguments.verb);
   if (verb == verbs.end()) {

@@ -56,6 +56,22 @@ extern "C" [[gnu::used]] void _start(const gh::boot::Handover* handover) {
   Number(", seed ", handover->seed_size);
   Number(", persistent ", handover->persistent_start);
   Text("\r\n");
+  Number("payload: start reason ", static_cast<uint64_t>(handover->start_reason));
+  Number(", tries left ", handover->tries_left);
+  Number(", watchdog ms ", handover->watchdog_ms);
+  Number(", floor ", handover->record_security_version);
+  Number(", counter ", handover->counter_security_version);
+  Number(" of kind ", static_cast<uint64_t>(handover->counter_kind));
+  Number(", button ", handover->is_button_held);
+  Number(", reset ", handover->reset_done);
+  Text("\r\n");
+  for (uint32_t i = 0; i < handover->failure_count; ++i) {
+    Text("payload: failed ");
+    Put(handover->failures[i].slot);
+    Text(": ");
+    Text(handover->failures[i].text);
+    Text("\r\n");
+  }
   for (uint32_t i = 0; i < handover->pcr_count; ++i) {
     Number("payload: pcr ", handover->pcrs[i].index);
     Text(" ");

@@ -122,6 +122,7 @@ class Machine:
         self.position = 0  # expect() goes on from here
         self._lock = threading.Condition()
         self._qmp = None
+        self._sink = None  # of a program that pipe() runs
 
     # --- Life ------------------------------------------------------------------------------------
     def __enter__(self):
@@ -269,6 +270,10 @@ class Machine:
                     if not data:
                         self._lock.notify_all()
                         return
+                    if self._sink is not None:
+                        with contextlib.suppress(OSError, ValueError):
+                            self._sink.write(data)
+                        continue
                     log.write(data)
                     log.flush()
                     self.console += data.decode("utf-8", "replace").replace("\0", "")
@@ -278,6 +283,33 @@ class Machine:
         """Types `text`; a line ends with "\\r"."""
         self.process.stdin.write(text.encode())
         self.process.stdin.flush()
+
+    def pipe(self, command, seconds=300):
+        """Runs a program whose input and output are the machine's serial line, as a terminal's file
+        transfer does; ends it after `seconds`. What it reads is not in `console`."""
+        program = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, bufsize=0)
+        self._sink = program.stdin
+
+        def to_machine():
+            while data := program.stdout.read(4096):
+                self.process.stdin.write(data)
+                self.process.stdin.flush()
+        carrier = threading.Thread(target=to_machine, daemon=True)
+        carrier.start()
+        try:
+            program.wait(seconds)
+        except subprocess.TimeoutExpired:
+            program.kill()
+            program.wait()
+        finally:
+            self._sink = None
+            carrier.join(5)
+        errors = program.stderr.read().decode("utf-8", "replace")
+        for stream in (program.stdin, program.stdout, program.stderr):
+            with contextlib.suppress(OSError):
+                stream.close()
+        return program.returncode, errors
 
     def expect(self, pattern, timeout=30, scale=True):
         """Waits for a regular expression in new console output and returns the match."""
