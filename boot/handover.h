@@ -21,6 +21,7 @@ inline constexpr uint32_t kMemoryRangeMax = 512;
 inline constexpr uint32_t kBootSeedSize = 64;
 inline constexpr uint32_t kHandoverPcrMax = 4;
 inline constexpr uint32_t kSlotFailureMax = 4;
+inline constexpr uint32_t kHandoverKeyMax = 16;
 // RAM that survives a warm reset: the loader reserves it at this address when the firmware leaves
 // it free, and never writes to it. The image keeps the crash record and the reset reason there.
 inline constexpr uint64_t kPersistentAddress = 0x2000000;  // 32 MiB
@@ -81,6 +82,13 @@ struct SlotFailure {
   char text[56];  // as on the console, NUL-terminated
 };
 
+// A key this loader was built to trust; `role` as in image/manifest.proto.
+struct HandoverKey {
+  uint8_t key[32];
+  uint32_t role;
+  uint32_t is_development;
+};
+
 struct Handover {
   uint64_t magic;    // kHandoverMagic
   uint32_t version;  // kHandoverVersion
@@ -110,8 +118,8 @@ struct Handover {
   uint32_t seed_size;  // bytes of `seed` from EFI_RNG_PROTOCOL, 0: none
   uint32_t memory_range_count;
   uint8_t seed[kBootSeedSize];
-  uint32_t pcr_count;  // of `pcrs`; 0: no TPM
-  uint32_t reserved2;
+  uint32_t pcr_count;          // of `pcrs`; 0: no TPM
+  uint32_t trusted_key_count;  // of `trusted_keys`
 
   StartReason start_reason;
   uint8_t tries_left;      // of a trial, after this start
@@ -127,10 +135,12 @@ struct Handover {
   SlotFailure failures[kSlotFailureMax];
   MemoryRange memory_ranges[kMemoryRangeMax];
   PcrValue pcrs[kHandoverPcrMax];
+  HandoverKey trusted_keys[kHandoverKeyMax];
 };
 static_assert(offsetof(Handover, memory_ranges) % 8 == 0);
 static_assert(sizeof(MemoryRange) == 24);
 static_assert(sizeof(PcrValue) == 40);
+static_assert(sizeof(HandoverKey) == 40);
 static_assert(sizeof(SlotFailure) == 64);
 
 }  // namespace gh::boot

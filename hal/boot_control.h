@@ -2,6 +2,7 @@
 // with the boot chain.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -13,6 +14,24 @@ namespace gh::hal {
 
 enum class ResetCause : uint8_t { kPowerOn, kRestart, kWatchdog, kPanic, kUnknown };
 
+// Why the loader chose this slot.
+enum class StartReason : uint8_t {
+  kUnknown,    // no loader, or none that says
+  kConfirmed,  // the newest confirmed slot
+  kTrial,      // an update, not confirmed yet
+  kFallback,   // a better choice failed
+  kGolden,     // neither slot could be started
+  kOperator,   // chosen at the recovery console, for this start only
+};
+
+// A key whose signature on an image, or on a list of keys, counts on this machine.
+struct TrustedKey {
+  uint8_t key[32] = {};
+  uint32_t role = 0;  // as in image/manifest.proto
+  bool is_development = false;
+};
+inline constexpr uint32_t kTrustedKeyMax = 16;
+
 // What the loader measured and chose; all zero on boards without a loader.
 struct BootReport {
   char slot = '-';             // 'a', 'b', 'g'olden, '-' none
@@ -23,6 +42,15 @@ struct BootReport {
   Duration loader_time;   // loader entry to jump
   Instant loader_entry;   // on this machine's Clock; boot time is counted from here
   ResetCause cause = ResetCause::kUnknown;
+  StartReason start_reason = StartReason::kUnknown;
+  uint8_t tries_left = 0;  // of a trial, after this start
+  uint8_t reset_done = 0;  // image::ResetIntent of a factory reset that the loader completed
+  char failed[160] = {};   // what the loader could not start before this, and why; "" if nothing
+  uint32_t loader_version = 0;
+  uint64_t security_floor = 0;  // images of a lower security version are not started
+  // The loader's, for checking an update the way the loader will.
+  uint32_t trusted_key_count = 0;
+  std::array<TrustedKey, kTrustedKeyMax> trusted_keys = {};
 };
 
 class BootControl {

@@ -36,7 +36,12 @@ struct Machine {
   std::array<EthernetPort*, kEthernetPortMax> ports = {};  // null: no such port
   BlockDevice* store = nullptr;  // the `store` partition; null: nothing persists
   BlockDevice* log = nullptr;    // the `log` partition
-  TokenLink* token = nullptr;    // a local HSM
+  // What the loader starts and decides by; null where a board has none. The slot that runs is never
+  // written, nor is `factory`.
+  BlockDevice* boot_state = nullptr;
+  std::array<BlockDevice*, 2> slots = {};  // a, b
+  BlockDevice* factory = nullptr;
+  TokenLink* token = nullptr;  // a local HSM
 };
 
 }  // namespace gh::hal

@@ -4,8 +4,10 @@
 #include <cstring>
 
 #include "board/pc/power.h"
+#include "hal/rt/bytes.h"
 
 namespace gh::pc {
+static_assert(hal::kTrustedKeyMax == boot::kHandoverKeyMax);
 namespace {
 
 // NUL-terminated text of a fixed field, whatever is in it.
@@ -43,8 +45,38 @@ void PcBootControl::Load(const boot::Handover& handover, const PreviousRun& prev
   CopyText(report_.key_id, handover.key_id);
   report_.loader_entry = clock_.AtTsc(handover.tsc_entry);
   report_.loader_time = clock_.AtTsc(handover.tsc_jump) - report_.loader_entry;
+  report_.loader_version = handover.loader_version;
+  LoadChoice(handover);
+  report_.trusted_key_count = std::min(handover.trusted_key_count, hal::kTrustedKeyMax);
+  for (uint32_t i = 0; i < report_.trusted_key_count; ++i) {
+    const boot::HandoverKey& row = handover.trusted_keys[i];
+    std::memcpy(report_.trusted_keys[i].key, row.key, sizeof(row.key));
+    report_.trusted_keys[i].role = row.role;
+    report_.trusted_keys[i].is_development = row.is_development != 0;
+  }
   report_.cause = watchdog_fired ? hal::ResetCause::kWatchdog : previous.cause;
   crash_ = previous.crash;
+}
+
+void PcBootControl::LoadChoice(const boot::Handover& handover) {
+  using hal::StartReason;
+  static constexpr StartReason kReasons[] = {StartReason::kConfirmed, StartReason::kTrial,
+                                             StartReason::kFallback, StartReason::kGolden,
+                                             StartReason::kOperator};
+  const auto reason = static_cast<size_t>(handover.start_reason);
+  report_.start_reason = reason < std::size(kReasons) ? kReasons[reason] : StartReason::kUnknown;
+  report_.tries_left = handover.tries_left;
+  report_.reset_done = handover.reset_done;
+  report_.security_floor =
+      std::max(handover.record_security_version, handover.counter_security_version);
+  ByteWriter failed({reinterpret_cast<uint8_t*>(report_.failed), sizeof(report_.failed) - 1});
+  const uint32_t count = std::min(handover.failure_count, boot::kSlotFailureMax);
+  for (const boot::SlotFailure& failure : std::span(handover.failures).first(count)) {
+    failed.Text(failed.size() == 0 ? "slot " : "; slot ");
+    failed.Char(failure.slot);
+    failed.Text(": ");
+    failed.Text({failure.text, strnlen(failure.text, sizeof(failure.text))});
+  }
 }
 
 void PcBootControl::SetProvision(std::string_view text, const char* source) {

@@ -38,6 +38,7 @@ class PcBootControl final : public hal::BootControl, public hal::ResetButton {
   bool held_at_power_on() const override { return button_held_; }
 
  private:
+  void LoadChoice(const boot::Handover& handover);
   void DrainConsole();
 
   PcClock& clock_;

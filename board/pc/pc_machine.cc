@@ -242,6 +242,10 @@ void PcMachine::BindPartitions() {
     };
     machine_.store = bind(image::PartitionRole::kStore, store_);
     machine_.log = bind(image::PartitionRole::kLog, log_);
+    machine_.boot_state = bind(image::PartitionRole::kBootState, boot_state_);
+    machine_.slots[0] = bind(image::PartitionRole::kSlotA, slots_[0]);
+    machine_.slots[1] = bind(image::PartitionRole::kSlotB, slots_[1]);
+    machine_.factory = bind(image::PartitionRole::kFactory, factory_);
     boot_disk_ = has_guid || machine_.store != nullptr ? i : UINT32_MAX;
   }
 }

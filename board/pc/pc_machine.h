@@ -90,6 +90,9 @@ class PcMachine {
   uint8_t vector_count_ = 0;
   BlockView store_;
   BlockView log_;
+  BlockView boot_state_;
+  std::array<BlockView, 2> slots_;
+  BlockView factory_;
   std::span<uint8_t> gpt_scratch_;
   char description_[128] = {};
   std::string_view self_test_;

@@ -19,6 +19,7 @@ constexpr Instant kBootTime = {1'000'000};
 // The wall clock at the start of every world: 2026-01-01 00:00:00 UTC.
 constexpr int64_t kWallStartNs = 1'767'225'600'000'000'000;
 
+constexpr uint64_t kBootStateBytes = 256 * 1024;  // four copies, as far apart as on a disk
 constexpr uint16_t kEtherIpv4 = 0x0800;
 
 uint32_t Sum(std::span<const uint8_t> bytes) {
@@ -197,14 +198,22 @@ SimMachine::SimMachine(World& world, const MachineOptions& options, ProgramFacto
   for (uint32_t i = 0; i < options.port_count; ++i) {
     ports_.push_back(std::make_unique<SimPort>(*this, static_cast<uint8_t>(i)));
   }
-  const auto make_disk = [&](const char* name, uint64_t bytes) {
+  const auto make_disk = [&](const char* name, uint64_t bytes) -> std::unique_ptr<SimDisk> {
+    if (bytes == 0) {
+      return nullptr;
+    }
     auto disk = std::make_unique<SimDisk>(name, world.StreamFor(options.name + " " + name), bytes,
                                           options.block_size);
     disk->SetHost(this, &world);
+    disks_.push_back(disk.get());
     return disk;
   };
-  store_ = options.store_bytes > 0 ? make_disk("store", options.store_bytes) : nullptr;
-  log_ = options.log_bytes > 0 ? make_disk("log", options.log_bytes) : nullptr;
+  store_ = make_disk("store", options.store_bytes);
+  log_ = make_disk("log", options.log_bytes);
+  boot_state_ = make_disk("bootstate", options.slot_bytes > 0 ? kBootStateBytes : 0);
+  slots_[0] = make_disk("slot-a", options.slot_bytes);
+  slots_[1] = make_disk("slot-b", options.slot_bytes);
+  factory_ = make_disk("factory", options.slot_bytes);
 }
 
 SimMachine::~SimMachine() {
@@ -249,10 +258,8 @@ void SimMachine::PowerOn() {
   powered_off_ = false;
   ++power_generation_;
   const uint64_t generation = power_generation_;
-  for (SimDisk* disk : {store_.get(), log_.get()}) {
-    if (disk != nullptr) {
-      disk->PowerOn();
-    }
+  for (SimDisk* disk : disks_) {
+    disk->PowerOn();
   }
   world_.After(options_.boot_time, "boot", [this, generation] {
     if (generation == power_generation_) {
@@ -284,6 +291,9 @@ void SimMachine::BuildHardware() {
   }
   hardware_->store = store_.get();
   hardware_->log = log_.get();
+  hardware_->boot_state = boot_state_.get();
+  hardware_->slots = {slots_[0].get(), slots_[1].get()};
+  hardware_->factory = factory_.get();
 }
 
 void SimMachine::DropHardware() {
@@ -304,7 +314,7 @@ void SimMachine::Boot() {
   lead_ = {};
   busy_until_ = world_.now();
   entropy_ = Random(Mix(world_.seed(), boot_count_), options_.name);
-  report_ = {};
+  report_ = next_report_;
   report_.loader_entry = kBootTime - Duration::Microseconds(500);
   report_.cause = next_cause_;
   next_cause_ = hal::ResetCause::kUnknown;
@@ -432,10 +442,8 @@ void SimMachine::AfterEnd(End end) {
     return;
   }
   // The disks keep their power: what they have accepted they will write.
-  for (SimDisk* disk : {store_.get(), log_.get()}) {
-    if (disk != nullptr) {
-      disk->SaveAll();
-    }
+  for (SimDisk* disk : disks_) {
+    disk->SaveAll();
   }
   Stop();
   powered_off_ = end == End::kPowerOff;
@@ -451,10 +459,8 @@ void SimMachine::AfterEnd(End end) {
 void SimMachine::CutPower(const CutDamage& damage) {
   GH_ASSERT(in_turn_ == nullptr);
   world_.Trace("power cut", boot_count_, 0);
-  for (SimDisk* disk : {store_.get(), log_.get()}) {
-    if (disk != nullptr) {
-      disk->CutPower(damage);
-    }
+  for (SimDisk* disk : disks_) {
+    disk->CutPower(damage);
   }
   Stop();
   next_cause_ = hal::ResetCause::kPowerOn;

@@ -41,6 +41,7 @@ struct MachineOptions {
   uint32_t port_count = 1;
   uint64_t store_bytes = uint64_t{8} << 20;  // 0: no such disk
   uint64_t log_bytes = uint64_t{1} << 20;
+  uint64_t slot_bytes = 0;  // of each slot and of `factory`; 0: none of them, and no boot state
   uint32_t block_size = 512;
   std::string provision = "";
   bool fill_checksum = true;  // the ports do checksum offload
@@ -146,6 +147,11 @@ class SimMachine final : private hal::Clock,
   SimConsole& console() { return console_; }
   SimDisk* store() { return store_.get(); }
   SimDisk* log() { return log_.get(); }
+  SimDisk* boot_state() { return boot_state_.get(); }
+  SimDisk* slot(uint32_t index) { return slots_[index].get(); }
+  SimDisk* factory() { return factory_.get(); }
+  // What a loader in front of the program would report from the next boot on.
+  void SetBootReport(const hal::BootReport& report) { next_report_ = report; }
 
   bool powered() const { return powered_; }
   bool running() const { return program_ != nullptr; }  // started, and not ended since
@@ -229,6 +235,10 @@ class SimMachine final : private hal::Clock,
   std::vector<std::unique_ptr<SimPort>> ports_;
   std::unique_ptr<SimDisk> store_;
   std::unique_ptr<SimDisk> log_;
+  std::unique_ptr<SimDisk> boot_state_;
+  std::array<std::unique_ptr<SimDisk>, 2> slots_;
+  std::unique_ptr<SimDisk> factory_;
+  std::vector<SimDisk*> disks_;  // those there are
 
   // Lives for one boot.
   std::unique_ptr<uint8_t, Unmap> memory_;
@@ -247,6 +257,7 @@ class SimMachine final : private hal::Clock,
 
   // Lives on.
   hal::BootReport report_;
+  hal::BootReport next_report_;
   hal::ResetCause next_cause_ = hal::ResetCause::kPowerOn;
   std::string crash_record_;
   int64_t wall_offset_ns_ = 0;

@@ -206,6 +206,14 @@ void Loader::FillHandover() {
     handover.key_id[2 * i + 1] = "0123456789abcdef"[start_.verified.key_id[i] & 15];
   }
   handover.loader_version = kLoaderVersion;
+  for (const image::TrustedKey& trusted : TrustedKeys()) {
+    if (handover.trusted_key_count < kHandoverKeyMax) {
+      HandoverKey& row = handover.trusted_keys[handover.trusted_key_count++];
+      std::memcpy(row.key, trusted.key.data(), sizeof(row.key));
+      row.role = static_cast<uint32_t>(trusted.role);
+      row.is_development = trusted.is_development ? 1 : 0;
+    }
+  }
   std::memcpy(handover.disk_guid, table_.disk.data(), table_.disk.size());
   services_.DescribeFirmware(handover);
 }
