@@ -132,6 +132,7 @@ Result<void> Appliance::Start() {
   Rooms& rooms = *rooms_;
   rooms.used_before = used_before;
   rooms.PrintGreeting();
+  rooms.maintenance.ReadBootState();
   Result<void> outcome = rooms.OpenStore();
   outcome = outcome.ok() ? rooms.ChooseCapacity() : outcome;
   outcome = outcome.ok() ? rooms.LoadConfiguration() : outcome;
@@ -144,6 +145,7 @@ Result<void> Appliance::Start() {
   rooms.BuildNetwork();
   rooms.BuildSip();
   rooms.BuildSyslog();
+  rooms.maintenance.Build();
   rooms.BuildConsole();
   rooms.ReportMemory();
   machine_.arena.Seal();
@@ -151,6 +153,7 @@ Result<void> Appliance::Start() {
   rooms.ApplySettings(UINT64_MAX);
   (void)rooms.loop.RunOnce();  // links are looked at before they are reported
   rooms.ReportReadiness();
+  rooms.maintenance.ReportBoot();
   rooms.StartWatchdog();
   rooms.session->Start();
   rooms.console.Pump();
@@ -172,7 +175,7 @@ Instant Appliance::RunOnce() {
   rooms.ShowNotices();
   if (rooms.RunDeferred(next)) {
     next = rooms.loop.now();
-  } else if (rooms.session->has_deferred()) {
+  } else if (rooms.session->has_deferred() || rooms.session->has_guest()) {
     next = std::min(next, rooms.loop.now() + kConsoleRetry);
   }
   if (rooms.Healthy(rooms.loop.now())) {
@@ -394,6 +397,7 @@ void Appliance::Rooms::BuildSyslog() {
 void Appliance::Rooms::BuildConsole() {
   machine.arena.OpenAccount("firmware/admin");
   pages.AddTo(status, this);
+  maintenance.AddTo(status, commands);
   AddCommands();
   session = machine.arena.New<admin::Session>(
       admin::SessionParts{console, *configuration, log, status, commands, *hasher, guard, actor});
@@ -498,6 +502,9 @@ void Appliance::Rooms::ApplySettings(uint64_t groups) {
   }
   if ((groups & kSyslogGroups) != 0) {
     ApplySyslog();
+  }
+  if ((groups & Bit(config::GroupId::kUpgrade)) != 0) {
+    maintenance.ApplySettings();
   }
   UpdateAlarms();
 }
@@ -645,6 +652,7 @@ void Appliance::Rooms::OnHousekeeping() {
   alarms.Set(AlarmId::kClockNotSet,
              !machine.clock.Wall().is_set && loop.now() - started_at > Duration::Minutes(1), "");
   WatchSyslog();
+  maintenance.Watch(loop.now());
 }
 
 void Appliance::Rooms::OnTimeStep(Duration offset, bool was_set, const net::IpAddress& server) {
@@ -671,6 +679,9 @@ void Appliance::Rooms::WatchSyslog() {
 
 // Events grave enough for the console.
 void Appliance::Rooms::ShowNotices() {
+  if (session->has_guest()) {
+    return;  // later
+  }
   next_notice = std::max(next_notice, log.first_sequence());
   const auto severity = configuration->active().console().severity;
   for (; next_notice < log.next_sequence(); ++next_notice) {
@@ -730,7 +741,14 @@ void Appliance::Rooms::EndIfDue() {
   machine.boot.PowerOff();
 }
 
-Result<void> Appliance::Rooms::ResetToFactory(std::string_view by) {
+// By the loader, where there is one that can: it erases what the running image cannot. Else here.
+Result<void> Appliance::Rooms::ResetToFactory(bool keep_network, std::string_view by) {
+  if (maintenance.has_chain()) {
+    return maintenance.ResetToFactory(keep_network, by);
+  }
+  if (keep_network) {
+    return Error{ErrorCode::kUnsupported, "this machine cannot keep its network settings"};
+  }
   log.Emit(FactoryReset{.by = by});
   if (store_damaged && sqlite_store != nullptr) {
     return sqlite_store->Reformat();
@@ -758,7 +776,7 @@ void Appliance::Rooms::AddCommands() {
                 "Remove ALL configuration, users and passwords, and restart?",
                 [](void* context, std::string_view by, ByteWriter& out) -> Result<void> {
                   auto& rooms = *static_cast<Rooms*>(context);
-                  GH_TRY(rooms.ResetToFactory(by));
+                  GH_TRY(rooms.ResetToFactory(false, by));
                   rooms.End(Ending::kRestart, "factory reset", by);
                   out.Text("All configuration is removed. Restarting.");
                   return Ok();

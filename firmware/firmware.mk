@@ -27,6 +27,7 @@ firmware_log_GEN := $(FIRMWARE_GEN)
 firmware_alarm_USES := firmware_log
 firmware_store_USES := hal
 firmware_store_DEPS := sqlite
+firmware_upgrade_USES := image firmware_admin
 firmware_admin_USES := firmware_config firmware_log firmware_alarm firmware_store
 
 out/gen/firmware/%.gen.h out/gen/firmware/%.gen.cc &: firmware/%.proto \

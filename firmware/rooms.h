@@ -16,6 +16,7 @@
 #include "firmware/events.h"
 #include "firmware/log/log.h"
 #include "firmware/log/syslog.h"
+#include "firmware/maintenance.h"
 #include "firmware/sip/engine.h"
 #include "firmware/status.h"
 #include "firmware/store/sqlite_store.h"
@@ -64,7 +65,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   void EndIfDue();
   bool Healthy(Instant now) const;
   uint32_t SipAddresses(std::span<net::IpAddress> out) const;
-  Result<void> ResetToFactory(std::string_view by);
+  Result<void> ResetToFactory(bool keep_network, std::string_view by);
 
   // --- Seams ---
   void OnSettingChanged(config::Selector selector, std::string_view before,
@@ -84,6 +85,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   admin::SerialTerminal serial;
   admin::OutputQueue console;
 
+  Maintenance maintenance{*this};
   store::VolatileStore volatile_store;
   store::SqliteStore* sqlite_store = nullptr;
   store::Store* store = nullptr;

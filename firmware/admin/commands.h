@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "firmware/admin/limits.h"
+#include "firmware/admin/terminal.h"
 #include "hal/rt/assert.h"
 #include "hal/rt/bytes.h"
 #include "hal/rt/result.h"
@@ -30,6 +31,8 @@ struct Command {
   // A command that lists: after it ran well, its lines are pulled as those of a status node, with
   // a stop at --More--.
   bool (*next)(void* context, uint64_t& cursor, ByteWriter& out) = nullptr;
+  // After the command ran well, this has the terminal until it is done.
+  TerminalGuest* guest = nullptr;
   // It only looks: any role may run it.
   bool only_looks = false;
 };

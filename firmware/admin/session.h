@@ -58,6 +58,9 @@ class Session final : public Pollable {
   Duration deferred_max() const { return deferred_max_; }
   void NoteDeferred(Duration took) { deferred_max_ = took > deferred_max_ ? took : deferred_max_; }
 
+  // A file transfer has the terminal.
+  bool has_guest() const { return state_ == State::kGuest; }
+
   std::string_view user() const { return user_.view(); }
 
  private:
@@ -69,7 +72,8 @@ class Session final : public Pollable {
     kPrompt,
     kListing,
     kMore,
-    kConfirm
+    kConfirm,
+    kGuest
   };
   enum class Deferred : uint8_t { kNone, kLogin, kSet, kSetup };
   using NextLine = bool (Session::*)(ByteWriter& out);
@@ -106,6 +110,7 @@ class Session final : public Pollable {
 
   void StartListing(NextLine next);
   void ContinueListing();
+  void ServeGuest();
   void EndListing();
   bool NextStatusLine(ByteWriter& out);
   bool NextCommandLine(ByteWriter& out);
@@ -137,6 +142,7 @@ class Session final : public Pollable {
   Deferred deferred_ = Deferred::kNone;
   Instant deferred_since_;
   Duration deferred_max_;
+  TerminalGuest* guest_ = nullptr;
   const Command* asked_ = nullptr;
   FixedString<kLineBytesMax> asked_value_;
   const Command* listed_ = nullptr;

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <span>
 
+#include "hal/rt/bytes.h"
+#include "hal/rt/time.h"
 #include "hal/serial_port.h"
 
 namespace gh::admin {
@@ -17,6 +19,19 @@ class Terminal {
 
  protected:
   ~Terminal() = default;
+};
+
+// Takes a session's terminal for a while: a file transfer. Nothing else is printed meanwhile.
+class TerminalGuest {
+ public:
+  virtual void Enter(Instant now) = 0;
+  // At each turn. False: it is done.
+  virtual bool Serve(Terminal& terminal, Instant now) = 0;
+  // Lines for the operator, about how it went.
+  virtual void Leave(ByteWriter& out) = 0;
+
+ protected:
+  ~TerminalGuest() = default;
 };
 
 class SerialTerminal final : public Terminal {

@@ -63,8 +63,8 @@ void FormatProgress(const Status& status, ByteWriter& out) {
 Upgrade::Upgrade(const Parts& parts)
     : parts_(parts),
       metadata_(parts.arena.NewArray<uint8_t>(image::kMetadataSizeMax)),
-      stream_memory_(static_cast<uint8_t*>(
-          parts.arena.Allocate(sizeof(SlotStream), alignof(SlotStream)))) {
+      stream_memory_(
+          static_cast<uint8_t*>(parts.arena.Allocate(sizeof(SlotStream), alignof(SlotStream)))) {
   for (auto& block : blocks_) {
     block = parts.arena.NewArray<uint8_t>(image::kBlockSizeMax);
   }
@@ -198,7 +198,8 @@ Status Upgrade::status(Instant now) const {
   return status;
 }
 
-// --- Failing --------------------------------------------------------------------------------------
+// --- Failing
+// --------------------------------------------------------------------------------------
 
 void Upgrade::Fail(UpdateFault fault, std::string_view reason) {
   GH_ASSERT(active());
@@ -216,7 +217,8 @@ void Upgrade::FailByStream() {
   Fail(stream().fault(), out.text());
 }
 
-// --- The disk -------------------------------------------------------------------------------------
+// --- The disk
+// -------------------------------------------------------------------------------------
 
 void Upgrade::Start(Work work, const Io& io) {
   GH_ASSERT(work_ == Work::kNone && !in_flight_);
@@ -336,7 +338,8 @@ bool Upgrade::Poll(Instant now) {
   return more;
 }
 
-// --- One after the other ----------------------------------------------------------------------------
+// --- One after the other
+// ----------------------------------------------------------------------------
 
 void Upgrade::OnWorkDone() {
   const Work done = work_;
@@ -380,8 +383,7 @@ void Upgrade::OnWorkDone() {
 
 void Upgrade::OnOldManifest() {
   const uint32_t size = stream().layout().manifest_size;
-  const bool is_same =
-      std::memcmp(blocks_[0].data(), stream().Metadata().data(), size) == 0;
+  const bool is_same = std::memcmp(blocks_[0].data(), stream().Metadata().data(), size) == 0;
   scan_next_ = is_same ? 0 : stream().slot().block_count();
   if (auto forgotten = parts_.ledger.ForgetSlot(slot_); !forgotten.ok()) {
     Fail(UpdateFault::kNone, forgotten.error().what);

@@ -69,7 +69,7 @@ struct Status {
   Phase phase = Phase::kIdle;
   char slot = '-';
   FixedString<32> source;
-  FixedString<32> version;   // from the manifest, once it is known
+  FixedString<32> version;  // from the manifest, once it is known
   FixedString<65> build_id;
   uint64_t received = 0;
   uint64_t total = 0;  // 0: not known yet
@@ -167,9 +167,9 @@ class Upgrade final : public Pollable {
   Instant ended_at_;
   Instant last_data_;
   Instant now_;
-  uint32_t filling_ = 0;        // the block buffer that the stream fills
-  bool block_waits_ = false;    // a block is checked, the disk is busy with the one before it
-  bool all_checked_ = false;    // kComplete was seen
+  uint32_t filling_ = 0;      // the block buffer that the stream fills
+  bool block_waits_ = false;  // a block is checked, the disk is busy with the one before it
+  bool all_checked_ = false;  // kComplete was seen
   uint32_t scan_next_ = 0;
   uint32_t blocks_written_ = 0;
   uint32_t blocks_kept_ = 0;

@@ -49,6 +49,9 @@ Session::Session(const SessionParts& parts)
 }
 
 void Session::Notice(std::string_view text) {
+  if (has_guest()) {
+    return;  // the terminal is not ours
+  }
   const bool typing = started_ && state_ != State::kListing && !has_deferred();
   if (started_) {
     editor_.Hide();
@@ -69,6 +72,10 @@ bool Session::Poll(Instant now) {
   if (state_ == State::kListing) {
     ContinueListing();
     more = state_ == State::kListing && HasRoom();
+  }
+  if (state_ == State::kGuest) {
+    ServeGuest();
+    return false;  // the board asks for the next turn soon
   }
   const int64_t minutes = parts_.configuration.active().administration_session().time_out;
   if (!user_.empty() && minutes > 0 && now - last_input_ > Duration::Minutes(minutes)) {
@@ -180,7 +187,8 @@ void Session::HandleLine() {
       Execute(Trim(command_.view()));
       break;
   }
-  const bool listing = state_ == State::kListing || state_ == State::kMore;
+  const bool listing =
+      state_ == State::kListing || state_ == State::kMore || state_ == State::kGuest;
   if (!prompted_ && !listing && !has_deferred()) {
     ShowPrompt();
   }
@@ -570,6 +578,13 @@ void Session::RunCommand(const Command& command, std::string_view value) {
     Fail(done.error().what);
     return;
   }
+  if (command.guest != nullptr) {
+    output_.Print(out.text());
+    guest_ = command.guest;
+    guest_->Enter(now_);
+    state_ = State::kGuest;
+    return;
+  }
   if (command.next != nullptr) {
     if (!out.text().empty()) {
       output_.Print(out.text());
@@ -580,6 +595,20 @@ void Session::RunCommand(const Command& command, std::string_view value) {
     return;
   }
   output_.Print(out.text().empty() ? "OK" : out.text());
+}
+
+void Session::ServeGuest() {
+  last_input_ = now_;
+  if (output_.Pump() || guest_->Serve(terminal_, now_)) {
+    return;
+  }
+  uint8_t bytes[kOutputLineMax];
+  ByteWriter out(bytes);
+  guest_->Leave(out);
+  guest_ = nullptr;
+  state_ = State::kPrompt;
+  output_.Print(out.text());
+  ShowPrompt();
 }
 
 // --- Listings -----------------------------------------------------------------------------------

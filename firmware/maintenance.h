@@ -1,0 +1,82 @@
+// Upgrade, boot and factory reset as the operator meets them: commands, status, events and alarms
+// around firmware/upgrade, and the health check that confirms an image after a start.
+#pragma once
+
+#include "firmware/appliance.h"
+#include "firmware/upgrade/boot_record.h"
+#include "firmware/upgrade/console_source.h"
+#include "firmware/upgrade/trial.h"
+#include "firmware/upgrade/upgrade.h"
+
+namespace gh {
+
+namespace admin {
+class StatusTree;
+class CommandTable;
+}  // namespace admin
+
+class Maintenance final : public upgrade::Observer, public upgrade::Intake {
+ public:
+  // `rooms` outlives this; most of it is not built yet.
+  explicit Maintenance(Appliance::Rooms& rooms);
+  Maintenance(const Maintenance&) = delete;
+  Maintenance& operator=(const Maintenance&) = delete;
+
+  // Early in the start, before the store is used: what the loader left to be told.
+  void ReadBootState();
+  // Later: buffers from the arena.
+  void Build();
+  void AddTo(admin::StatusTree& status, admin::CommandTable& commands);
+  // Tells what this start was. Once, when the log and alarms are there to be seen.
+  void ReportBoot();
+  void ApplySettings();
+  // Once a second.
+  void Watch(Instant now);
+  upgrade::BootRecord& record() { return *record_; }
+  // The running slot: 0 or 1, or nothing (golden, no loader).
+  bool runs_from_slot() const;
+  uint32_t running_slot() const;
+  // The loader in front of this image executes what the boot state asks for.
+  bool has_chain() const;
+  Result<void> ResetToFactory(bool keep_network, std::string_view by);
+
+ private:
+  void OnUpgradeStarted(std::string_view source, char slot) override;
+  void OnUpgradeInstalled(const image::Manifest& manifest, char slot, uint64_t bytes, Duration took,
+                          uint32_t blocks_kept) override;
+  void OnUpgradeFailed(std::string_view source, image::UpdateFault fault,
+                       std::string_view reason) override;
+  Result<void> BeginUpgrade(std::string_view source, uint64_t announced, Instant now) override;
+
+  upgrade::Health CheckHealth();
+  bool CheckStorage();
+  void ConfirmRunning(std::string_view by);
+  void GiveUpRunning();
+  uint32_t TargetSlot() const;
+  void ReadVersion(uint32_t slot);
+  void SetVersion(uint32_t slot, const image::Manifest& manifest);
+
+  Result<void> ConfirmByOperator(std::string_view by);
+  Result<void> RevertByOperator(std::string_view by);
+  Result<void> ChooseSlot(std::string_view value, std::string_view by);
+  Result<void> Acknowledge();
+  bool NextUpgrade(uint64_t& cursor, ByteWriter& out);
+  bool NextBoot(uint64_t& cursor, ByteWriter& out);
+  bool NextSlot(uint32_t slot, uint64_t field, ByteWriter& out);
+  void AddBootCommands(admin::CommandTable& commands);
+  void AddUpgradeCommands(admin::CommandTable& commands);
+
+  Appliance::Rooms& rooms_;
+  upgrade::BootRecord* record_ = nullptr;
+  upgrade::Upgrade* upgrade_ = nullptr;
+  upgrade::ConsoleSource* console_ = nullptr;
+  upgrade::Trial trial_;
+  std::array<image::TrustedKey, hal::kTrustedKeyMax> keys_ = {};
+  uint32_t key_count_ = 0;
+  std::span<uint8_t> scratch_;  // a slot's header and manifest
+  std::array<FixedString<100>, image::kBootSlotCount> versions_;
+  bool storage_checked_ = false;
+  bool storage_good_ = false;
+};
+
+}  // namespace gh
