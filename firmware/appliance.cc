@@ -113,6 +113,9 @@ Appliance::Appliance(hal::Machine& machine, const ApplianceOptions& options)
     : machine_(machine), options_(options) {}
 
 Appliance::~Appliance() {
+  if (rooms_ != nullptr && rooms_->crashes != nullptr) {
+    rooms_->crashes->~Crashes();
+  }
   if (rooms_ != nullptr && rooms_->sqlite_store != nullptr) {
     rooms_->sqlite_store->~SqliteStore();
   }
@@ -132,6 +135,7 @@ Result<void> Appliance::Start() {
   Rooms& rooms = *rooms_;
   rooms.used_before = used_before;
   rooms.PrintGreeting();
+  rooms.TakeOverCrash();
   rooms.maintenance.ReadBootState();
   Result<void> outcome = rooms.OpenStore();
   outcome = outcome.ok() ? rooms.ChooseCapacity() : outcome;
@@ -162,6 +166,7 @@ Result<void> Appliance::Start() {
 
 Instant Appliance::RunOnce() {
   Rooms& rooms = *rooms_;
+  rooms.crashes->TraceTurn(rooms.loop.now());
   Instant next = rooms.loop.RunOnce();
   const bool addresses_changed = rooms.net_events.TakeAddressesChanged();
   const bool servers_changed = rooms.net_events.TakeServersChanged();
@@ -216,7 +221,8 @@ Appliance::Rooms::Rooms(hal::Machine& the_machine, const ApplianceOptions& the_o
       serial(the_machine.console),
       console(the_machine.arena, serial),
       net_events(log, alarms),
-      sip_events(log) {
+      sip_events(log),
+      trust(the_machine.boot) {
   started_at = machine.clock.Now();
   housekeeping.Bind<&Rooms::OnHousekeeping>(this);
 }
@@ -231,12 +237,16 @@ void Appliance::Rooms::PrintGreeting() {
     PrintLine(console, "DEVELOPMENT IMAGE: signed by a development key, not for production");
   }
   PrintLine(console, "Entropy: ", random.source(), ". Watchdog: ", machine.watchdog.name());
-  const std::string_view crash = machine.boot.crash_record();
+}
+
+// Before the store: a crash that the store brings about is to be told all the same.
+void Appliance::Rooms::TakeOverCrash() {
+  machine.arena.OpenAccount("firmware/crash");
+  crashes = machine.arena.New<Crashes>(machine, log, alarms);
+  const std::string_view crash = crashes->TakeOver();
   if (!crash.empty()) {
-    log.Emit(CrashReported{.record = crash});
     PrintLine(console, "The previous run ended in a crash:");
-    console.Print(crash.substr(0, 4096));
-    machine.boot.ClearCrashRecord();
+    console.Print(crash);
   }
 }
 
@@ -397,6 +407,8 @@ void Appliance::Rooms::BuildSyslog() {
 void Appliance::Rooms::BuildConsole() {
   machine.arena.OpenAccount("firmware/admin");
   pages.AddTo(status, this);
+  trust.AddTo(status);
+  trust.AddTo(commands);
   maintenance.AddTo(status, commands);
   AddCommands();
   session = machine.arena.New<admin::Session>(
@@ -491,6 +503,7 @@ void Appliance::Rooms::OnSettingChanged(config::Selector selector, std::string_v
 void Appliance::Rooms::OnCommitted(uint64_t groups, bool) { pending_groups |= groups; }
 
 void Appliance::Rooms::ApplySettings(uint64_t groups) {
+  crashes->Trace(ApplianceTrace::kSettings, groups);
   if ((groups & kNetworkGroups) != 0) {
     ApplyNetwork();
   }
@@ -645,6 +658,7 @@ void Appliance::Rooms::UpdateAlarms() {
 }
 
 void Appliance::Rooms::OnHousekeeping() {
+  crashes->Trace(ApplianceTrace::kHousekeeping);
   last_housekeeping = loop.now();
   loop.timers().Arm(housekeeping, kHousekeepingPeriod);
   log.ReportSuppressed(loop.now());
@@ -715,6 +729,7 @@ bool Appliance::Rooms::RunDeferred(Instant next) {
     return false;
   }
   const Instant start = machine.clock.Now();
+  crashes->Trace(ApplianceTrace::kDeferred);
   session->RunDeferred();
   session->NoteDeferred(machine.clock.Now() - start);
   return true;
@@ -726,6 +741,7 @@ bool Appliance::Rooms::Healthy(Instant now) const {
 
 void Appliance::Rooms::End(Ending how, const char* why, std::string_view by) {
   log.Emit(SystemStopping{.reason = why, .by = by});
+  crashes->Trace(ApplianceTrace::kEnding, static_cast<uint64_t>(how));
   ending = how;
   end_at = loop.now() + kEndDelay;
 }
@@ -757,6 +773,7 @@ Result<void> Appliance::Rooms::ResetToFactory(bool keep_network, std::string_vie
 }
 
 void Appliance::Rooms::AddCommands() {
+  crashes->AddTo(commands);
   commands.Add({"Restart", "Restarts the system", "Restart now? Calls in progress will end.",
                 [](void* context, std::string_view by, ByteWriter& out) -> Result<void> {
                   static_cast<Rooms*>(context)->End(Ending::kRestart, "restart", by);

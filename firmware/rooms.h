@@ -13,6 +13,7 @@
 #include "firmware/appliance.h"
 #include "firmware/capacity.h"
 #include "firmware/config/configuration.h"
+#include "firmware/crashes.h"
 #include "firmware/events.h"
 #include "firmware/log/log.h"
 #include "firmware/log/syslog.h"
@@ -21,6 +22,7 @@
 #include "firmware/status.h"
 #include "firmware/store/sqlite_store.h"
 #include "firmware/store/store.h"
+#include "firmware/trust_status.h"
 #include "hal/machine.h"
 #include "hal/rt/event_loop.h"
 #include "net/dns_resolver.h"
@@ -37,6 +39,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
 
   // --- Steps of Start, in order (appliance.cc) ---
   void PrintGreeting();
+  void TakeOverCrash();
   Result<void> OpenStore();
   Result<void> ChooseCapacity();
   Result<void> LoadConfiguration();
@@ -82,6 +85,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   crypto::Random random;
   log::Log log;
   alarm::Alarms alarms;
+  Crashes* crashes = nullptr;
   admin::SerialTerminal serial;
   admin::OutputQueue console;
 
@@ -113,6 +117,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   admin::Actor actor;
   admin::Session* session = nullptr;
   StatusPages pages;
+  TrustStatus trust;
 
   Timer housekeeping;
   Instant last_housekeeping;

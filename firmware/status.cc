@@ -50,6 +50,7 @@ void StatusPages::AddTo(admin::StatusTree& tree, const void* rooms) {
   tree.AddMember<&StatusPages::NextLoop>("Loop", "The control plane's turns", this);
   tree.AddMember<&StatusPages::NextStore>("Store", "Where configuration is kept", this);
   tree.AddMember<&StatusPages::NextAlarm>("Alarm", "Raised alarms", this);
+  tree.AddMember<&StatusPages::NextCrashRecord>("CrashRecord", "What crashes left", this);
   tree.AddMember<&StatusPages::NextPort>("Network Port", "LAN ports and addresses", this);
   tree.AddMember<&StatusPages::NextNetwork>("Network Stack", "Connections and buffers", this);
   tree.AddMember<&StatusPages::NextFirewall>("Network Firewall", "Open services, drops", this);
@@ -250,6 +251,10 @@ bool StatusPages::NextAlarm(uint64_t& cursor, ByteWriter& out) {
     return true;
   }
   return false;
+}
+
+bool StatusPages::NextCrashRecord(uint64_t& cursor, ByteWriter& out) {
+  return RoomsOf(rooms_).crashes->NextStatus(cursor, out);
 }
 
 // Lines 0..kPerPort-1 are port 0's, and so on; what a port does not have is passed over.

@@ -24,6 +24,7 @@ class StatusPages {
   bool NextLoop(uint64_t& cursor, ByteWriter& out);
   bool NextStore(uint64_t& cursor, ByteWriter& out);
   bool NextAlarm(uint64_t& cursor, ByteWriter& out);
+  bool NextCrashRecord(uint64_t& cursor, ByteWriter& out);
   bool NextPort(uint64_t& cursor, ByteWriter& out);
   bool NextNetwork(uint64_t& cursor, ByteWriter& out);
   bool NextFirewall(uint64_t& cursor, ByteWriter& out);

@@ -7,6 +7,7 @@
 #include <span>
 #include <string_view>
 
+#include "hal/rt/crash_record.h"
 #include "hal/rt/result.h"
 #include "hal/rt/time.h"
 
@@ -32,6 +33,16 @@ struct TrustedKey {
 };
 inline constexpr uint32_t kTrustedKeyMax = 16;
 
+// Whether the machine's own firmware checked the loader's signature.
+enum class SecureBoot : uint8_t { kUnknown, kOff, kOn };
+
+// A register of the TPM as the loader left it, SHA-256 bank.
+struct PcrReport {
+  uint32_t index = 0;
+  std::array<uint8_t, 32> sha256 = {};
+};
+inline constexpr uint32_t kPcrReportMax = 4;
+
 // What the loader measured and chose; all zero on boards without a loader.
 struct BootReport {
   char slot = '-';             // 'a', 'b', 'g'olden, '-' none
@@ -42,6 +53,10 @@ struct BootReport {
   Duration loader_time;   // loader entry to jump
   Instant loader_entry;   // on this machine's Clock; boot time is counted from here
   ResetCause cause = ResetCause::kUnknown;
+  SecureBoot secure_boot = SecureBoot::kUnknown;
+  bool is_measured = false;  // a TPM took the loader's measurements of manifest and payload
+  uint32_t pcr_count = 0;
+  std::array<PcrReport, kPcrReportMax> pcrs = {};
   StartReason start_reason = StartReason::kUnknown;
   uint8_t tries_left = 0;  // of a trial, after this start
   uint8_t reset_done = 0;  // image::ResetIntent of a factory reset that the loader completed
@@ -51,6 +66,17 @@ struct BootReport {
   // The loader's, for checking an update the way the loader will.
   uint32_t trusted_key_count = 0;
   std::array<TrustedKey, kTrustedKeyMax> trusted_keys = {};
+};
+
+// Adds what only the firmware knows to a crash record: the last events and trace points. Called
+// from the panic path, wherever it struck: no allocation, no waiting, nothing that may be half
+// made.
+class CrashWitness {
+ public:
+  virtual void Describe(CrashRecord& record) = 0;
+
+ protected:
+  ~CrashWitness() = default;
 };
 
 class BootControl {
@@ -65,9 +91,12 @@ class BootControl {
   // How this machine's services are reached from outside it, one a line, when whoever started it
   // said so (fw_cfg opt/gatehouse/reach); shown at the end of the boot report.
   virtual std::string_view reach_text() const { return {}; }
-  // The crash record of the previous run, empty when there is none; Clear after it was reported.
-  virtual std::string_view crash_record() const = 0;
+  // The crash record of the previous run (hal/rt/crash_record.h, encoded), empty when there is
+  // none. It stays, over restarts as well, until it was kept elsewhere and is cleared here.
+  virtual std::span<const uint8_t> crash_record() const = 0;
   virtual void ClearCrashRecord() = 0;
+  // Null: none. The witness outlives the machine or is taken away before.
+  virtual void SetCrashWitness(CrashWitness* witness) = 0;
 
  protected:
   ~BootControl() = default;

@@ -12,17 +12,17 @@ namespace gh::board {
 HostBootControl::HostBootControl(Instant process_start, hal::ResetCause cause, int crash_fd)
     : crash_fd_(crash_fd) {
   const PreviousCrash previous = ReadCrashRecord(crash_fd, crash_buffer_);
-  crash_text_ = previous.text;
+  crash_ = previous.record;
   report_.loader_entry = process_start;
   // Unsupervised, or the first run after a crash: the record knows what the parent does not.
-  const bool parent_knows = cause != hal::ResetCause::kPowerOn || previous.text.empty();
+  const bool parent_knows = cause != hal::ResetCause::kPowerOn || previous.record.empty();
   report_.cause = parent_knows ? cause : previous.cause;
   CopyText(report_.version, kVersion);
 }
 
 void HostBootControl::ClearCrashRecord() {
   board::ClearCrashRecord(crash_fd_);
-  crash_text_ = {};
+  crash_ = {};
 }
 
 void HostBootControl::Restart() { End(kExitRestart); }

@@ -29,16 +29,17 @@ class HostBootControl final : public hal::BootControl {
   [[noreturn]] void PowerOff() override;
   std::string_view provision_text() const override { return provision_text_; }
   const char* provision_source() const override { return provision_source_; }
-  std::string_view crash_record() const override { return crash_text_; }
+  std::span<const uint8_t> crash_record() const override { return crash_; }
   void ClearCrashRecord() override;
+  void SetCrashWitness(hal::CrashWitness* witness) override { board::SetCrashWitness(witness); }
 
  private:
   [[noreturn]] void End(int exit_code);
 
   hal::BootReport report_;
   int crash_fd_;
-  std::array<char, kCrashRecordBytesMax> crash_buffer_ = {};
-  std::string_view crash_text_;
+  std::array<uint8_t, kCrashRecordBytesMax> crash_buffer_ = {};
+  std::span<const uint8_t> crash_;
   std::string_view provision_text_;
   const char* provision_source_ = "";
   void (*before_end_)(void* context) = nullptr;

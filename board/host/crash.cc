@@ -12,6 +12,7 @@
 #include "board/host/limits.h"
 #include "hal/rt/assert.h"
 #include "hal/rt/bytes.h"
+#include "hal/rt/crash_record.h"
 #include "version.h"
 
 extern "C" const char __executable_start;
@@ -19,19 +20,25 @@ extern "C" const char __executable_start;
 namespace gh::board {
 namespace {
 
-constexpr std::string_view kHead = "gatehouse crash record 1\n";
-constexpr std::string_view kTail = "end of crash record\n";
-constexpr std::string_view kWatchdogReason = "reason: watchdog";
-
 // One a process, as the panic handler itself: a crash ends the machine.
 struct CrashState {
   int fd = -1;
   void (*cleanup)() = nullptr;
+  hal::CrashWitness* witness = nullptr;
+  int64_t start_ns = 0;
   volatile sig_atomic_t entered = 0;
-  uint8_t text[kCrashRecordBytesMax];
+  CrashRecord record;
+  uint8_t encoded[kCrashRecordBytesMax];
+  uint8_t text[kCrashTextMax];
   alignas(16) uint8_t signal_stack[kSignalStackBytes];
 };
 CrashState state;
+
+int64_t ReadClock(clockid_t clock) {
+  timespec now = {};
+  (void)clock_gettime(clock, &now);
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
 
 void WriteAll(int fd, std::span<const uint8_t> bytes) {
   size_t done = 0;
@@ -44,79 +51,62 @@ void WriteAll(int fd, std::span<const uint8_t> bytes) {
   }
 }
 
-void WriteRegisters(ByteWriter& out, const ucontext_t& context) {
+// In the order of CrashArchitecture::kX86_64; the control registers are not a process's to see, but
+// the address of a page fault is.
+void AddRegisters(const ucontext_t& context) {
 #if defined(__x86_64__)
-  static constexpr struct {
-    const char* name;
-    int index;
-  } kRegisters[] = {{"rip", REG_RIP}, {"rsp", REG_RSP}, {"rbp", REG_RBP}, {"rax", REG_RAX},
-                    {"rbx", REG_RBX}, {"rcx", REG_RCX}, {"rdx", REG_RDX}, {"rsi", REG_RSI},
-                    {"rdi", REG_RDI}, {"r8", REG_R8},   {"r9", REG_R9},   {"r10", REG_R10},
-                    {"r11", REG_R11}, {"r12", REG_R12}, {"r13", REG_R13}, {"r14", REG_R14},
-                    {"r15", REG_R15}, {"err", REG_ERR}};
-  uint32_t count = 0;
-  for (const auto& entry : kRegisters) {
-    out.Text(count % 4 == 0 ? "\n " : " ");
-    out.Text(entry.name);
-    out.Char('=');
-    out.Hex(static_cast<uint64_t>(context.uc_mcontext.gregs[entry.index]), 16);
-    ++count;
+  static constexpr int kRegisters[] = {
+      REG_RAX, REG_RBX, REG_RCX, REG_RDX, REG_RSI, REG_RDI, REG_RBP, REG_RSP, REG_R8, REG_R9,
+      REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP, REG_EFL, REG_CR2};
+  static_assert(sizeof(kRegisters) / sizeof(kRegisters[0]) < kCrashX86RegisterCount);
+  state.record.architecture = CrashArchitecture::kX86_64;
+  for (int index : kRegisters) {
+    state.record.AddRegister(static_cast<uint64_t>(context.uc_mcontext.gregs[index]));
   }
-  out.Char('\n');
 #else
-  (void)out;
   (void)context;
 #endif
 }
 
-// Addresses relative to the program, which `addr2line -e out/host/gatehouse` turns into lines.
-void WriteBacktrace(ByteWriter& out) {
-  void* frames[kBacktraceFramesMax];
-  const int count = backtrace(frames, kBacktraceFramesMax);
-  const auto base = reinterpret_cast<uintptr_t>(&__executable_start);
-  out.Text("backtrace:");
+void AddBacktrace() {
+  void* frames[kCrashBacktraceMax];
+  const int count = backtrace(frames, kCrashBacktraceMax);
   for (int i = 0; i < count; ++i) {
-    const auto address = reinterpret_cast<uintptr_t>(frames[i]);
-    out.Text(i % 4 == 0 ? "\n  " : " ");
-    out.Text(address >= base ? "+0x" : "0x");
-    out.Hex(address >= base ? address - base : address, 6);
+    state.record.AddBacktrace(reinterpret_cast<uintptr_t>(frames[i]));
   }
-  out.Char('\n');
 }
 
-void WriteHead(ByteWriter& out, std::string_view reason) {
-  timespec now = {};
-  (void)clock_gettime(CLOCK_REALTIME, &now);
-  out.Text(kHead);
-  out.Text("version: ");
-  out.Text(kVersion);
-  out.Text(" commit ");
-  out.Text(kCommit);
-  out.Text(" build ");
-  out.Text(kBuildId);
-  out.Text("\ntime: ");
-  out.Decimal(static_cast<uint64_t>(now.tv_sec));
-  out.Text(" s UTC since 1970\nreason: ");
-  out.Text(reason);
-  out.Char('\n');
+void KeepRecord() {
+  const Result<uint32_t> size = EncodeCrashRecord(state.record, state.encoded);
+  if (state.fd < 0 || !size.ok()) {
+    return;
+  }
+  [[maybe_unused]] const int cut = ftruncate(state.fd, 0);  // in a crash: on it goes
+  (void)lseek(state.fd, 0, SEEK_SET);
+  WriteAll(state.fd, std::span(state.encoded).first(*size));
+  (void)fsync(state.fd);
 }
 
-void Finish(ByteWriter& out, const void* context) {
+void Finish(const void* context) {
   if (context != nullptr) {
-    out.Text("registers:");
-    WriteRegisters(out, *static_cast<const ucontext_t*>(context));
+    AddRegisters(*static_cast<const ucontext_t*>(context));
+  } else {
+    static ucontext_t own;
+    if (getcontext(&own) == 0) {
+      AddRegisters(own);
+    }
   }
-  WriteBacktrace(out);
-  out.Text(kTail);
-  if (state.fd >= 0) {
-    [[maybe_unused]] const int cut = ftruncate(state.fd, 0);  // in a crash: on it goes
-    (void)lseek(state.fd, 0, SEEK_SET);
-    WriteAll(state.fd, out.written());
-    (void)fsync(state.fd);
+  AddBacktrace();
+  KeepRecord();
+  if (state.witness != nullptr) {
+    state.witness->Describe(state.record);
+    KeepRecord();
   }
   if (state.cleanup != nullptr) {
     state.cleanup();
   }
+  ByteWriter out(state.text);
+  FormatCrashRecord(state.record, out);
   WriteAll(STDERR_FILENO, out.written());
 }
 
@@ -136,25 +126,16 @@ void EnterOnce() {
     EndBySignal(SIGABRT);
   }
   state.entered = 1;
+  state.record.build_id.Assign(kBuildId);
+  state.record.image_base = reinterpret_cast<uintptr_t>(&__executable_start);
+  state.record.uptime_ns = ReadClock(CLOCK_MONOTONIC) - state.start_ns;
+  state.record.unix_ns = ReadClock(CLOCK_REALTIME);
 }
 
 void OnPanic(const PanicInfo& info) {
   EnterOnce();
-  ByteWriter out(state.text);
-  WriteHead(out, info.message);
-  out.Text("place: ");
-  out.Text(info.file);
-  out.Char(':');
-  out.Decimal(info.line);
-  out.Char('\n');
-  if (info.has_values) {
-    out.Text("values: ");
-    out.SignedDecimal(info.left);
-    out.Text(" and ");
-    out.SignedDecimal(info.right);
-    out.Char('\n');
-  }
-  Finish(out, nullptr);
+  state.record.SetPanic(info);
+  Finish(nullptr);
   EndBySignal(SIGABRT);
 }
 
@@ -177,21 +158,17 @@ const char* SignalReason(int number) {
   }
 }
 
+// `left` is the signal's code; `right` the address, or the number of the forbidden system call.
 void OnFatalSignal(int number, siginfo_t* info, void* context) {
   EnterOnce();
-  ByteWriter out(state.text);
-  WriteHead(out, SignalReason(number));
-  out.Text("detail: code ");
-  out.SignedDecimal(info->si_code);
-  if (number == SIGSYS) {
-    out.Text(", system call ");
-    out.SignedDecimal(info->si_syscall);
-  } else {
-    out.Text(", address 0x");
-    out.Hex(reinterpret_cast<uintptr_t>(info->si_addr));
-  }
-  out.Char('\n');
-  Finish(out, context);
+  state.record.cause = CrashCause::kException;
+  state.record.message.Assign(SignalReason(number));
+  state.record.has_values = true;
+  state.record.left = info->si_code;
+  state.record.right = number == SIGSYS
+                           ? info->si_syscall
+                           : static_cast<int64_t>(reinterpret_cast<uintptr_t>(info->si_addr));
+  Finish(context);
   EndBySignal(number == SIGSYS ? SIGABRT : number);
 }
 
@@ -199,6 +176,7 @@ void OnFatalSignal(int number, siginfo_t* info, void* context) {
 
 void InstallCrashHandlers(int fd) {
   state.fd = fd;
+  state.start_ns = ReadClock(CLOCK_MONOTONIC);
   void* first[4];
   (void)backtrace(first, 4);
   const stack_t stack = {.ss_sp = state.signal_stack, .ss_flags = 0, .ss_size = kSignalStackBytes};
@@ -214,31 +192,28 @@ void InstallCrashHandlers(int fd) {
 }
 
 void SetCrashCleanup(void (*cleanup)()) { state.cleanup = cleanup; }
+void SetCrashWitness(hal::CrashWitness* witness) { state.witness = witness; }
 
 void EndWithRecord(const char* reason, void* context, int exit_code) {
   EnterOnce();
-  ByteWriter out(state.text);
-  WriteHead(out, reason);
-  Finish(out, context);
+  state.record.cause = CrashCause::kWatchdog;
+  state.record.message.Assign(reason);
+  Finish(context);
   _exit(exit_code);
 }
 
-PreviousCrash ReadCrashRecord(int fd, std::span<char> buffer) {
+PreviousCrash ReadCrashRecord(int fd, std::span<uint8_t> buffer) {
   if (fd < 0) {
     return {};
   }
   const ssize_t got = pread(fd, buffer.data(), buffer.size(), 0);
-  const std::string_view text(buffer.data(), got > 0 ? static_cast<size_t>(got) : 0);
-  if (!text.starts_with(kHead) || !text.ends_with(kTail)) {
+  const std::span<const uint8_t> bytes = buffer.first(got > 0 ? static_cast<size_t>(got) : 0);
+  static CrashRecord record;
+  if (!DecodeCrashRecord(bytes, record).ok()) {
     return {};
   }
-  for (char& c : buffer.first(text.size())) {
-    if (c != '\n' && (c < 0x20 || c > 0x7e)) {
-      c = '?';
-    }
-  }
-  const bool by_watchdog = text.find(kWatchdogReason) != text.npos;
-  return {text, by_watchdog ? hal::ResetCause::kWatchdog : hal::ResetCause::kPanic};
+  const bool by_watchdog = record.cause == CrashCause::kWatchdog;
+  return {bytes, by_watchdog ? hal::ResetCause::kWatchdog : hal::ResetCause::kPanic};
 }
 
 void ClearCrashRecord(int fd) {

@@ -26,7 +26,7 @@ int64_t NowNs() {
 void OnAlarm(int /*number*/, siginfo_t* /*info*/, void* context) {
   const int64_t timeout = timeout_ns.load();
   if (timeout > 0 && NowNs() - petted_ns.load() > timeout) {
-    EndWithRecord("watchdog: the appliance has stopped turning", context, kExitWatchdog);
+    EndWithRecord("the loop has not turned", context, kExitWatchdog);
   }
 }
 

@@ -43,6 +43,15 @@ void PcBootControl::Load(const boot::Handover& handover, const PreviousRun& prev
   report_.security_version = handover.security_version;
   CopyText(report_.version, handover.image_version);
   CopyText(report_.key_id, handover.key_id);
+  report_.secure_boot = (handover.flags & boot::kHandoverSecureBoot) != 0 ? hal::SecureBoot::kOn
+                                                                          : hal::SecureBoot::kOff;
+  report_.is_measured = (handover.flags & boot::kHandoverMeasured) != 0;
+  static_assert(hal::kPcrReportMax == boot::kHandoverPcrMax);
+  report_.pcr_count = std::min(handover.pcr_count, hal::kPcrReportMax);
+  for (uint32_t i = 0; i < report_.pcr_count; ++i) {
+    report_.pcrs[i].index = handover.pcrs[i].index;
+    std::ranges::copy(handover.pcrs[i].sha256, report_.pcrs[i].sha256.begin());
+  }
   report_.loader_entry = clock_.AtTsc(handover.tsc_entry);
   report_.loader_time = clock_.AtTsc(handover.tsc_jump) - report_.loader_entry;
   report_.loader_version = handover.loader_version;
@@ -55,7 +64,7 @@ void PcBootControl::Load(const boot::Handover& handover, const PreviousRun& prev
     report_.trusted_keys[i].is_development = row.is_development != 0;
   }
   report_.cause = watchdog_fired ? hal::ResetCause::kWatchdog : previous.cause;
-  crash_ = previous.crash;
+  crash_ = watchdog_fired ? RecordSilentReset() : previous.crash;
 }
 
 void PcBootControl::LoadChoice(const boot::Handover& handover) {

@@ -33,8 +33,9 @@ class PcBootControl final : public hal::BootControl, public hal::ResetButton {
   std::string_view provision_text() const override { return provision_; }
   const char* provision_source() const override { return provision_source_; }
   std::string_view reach_text() const override { return reach_; }
-  std::string_view crash_record() const override { return crash_; }
+  std::span<const uint8_t> crash_record() const override { return crash_; }
   void ClearCrashRecord() override;
+  void SetCrashWitness(hal::CrashWitness* witness) override { pc::SetCrashWitness(witness); }
   bool held_at_power_on() const override { return button_held_; }
 
  private:
@@ -46,7 +47,7 @@ class PcBootControl final : public hal::BootControl, public hal::ResetButton {
   std::string_view provision_;
   const char* provision_source_ = "";
   std::string_view reach_;
-  std::string_view crash_;
+  std::span<const uint8_t> crash_;
   bool button_held_ = false;
 };
 

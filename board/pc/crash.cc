@@ -34,12 +34,14 @@ static_assert(sizeof(PersistentRecord) <= boot::kPersistentSize);
 constinit PersistentRecord* persistent = nullptr;
 constinit bool is_crashing = false;
 constinit hal::Clock* crash_clock = nullptr;
+constinit hal::CrashWitness* crash_witness = nullptr;
 // Static: a panic has no stack to spare.
 CrashRecord record;
 constinit uint8_t encoded[kCrashRecordBytesMax] = {};
 constinit uint8_t text[kCrashTextMax] = {};
 constinit uint8_t previous_encoded[kCrashRecordBytesMax] = {};
 constinit uint32_t previous_size = 0;
+constinit uint64_t own_registers[15] = {};
 
 uint32_t ChecksumOf(const PersistentRecord& kept) {
   const auto* bytes = reinterpret_cast<const uint8_t*>(&kept);
@@ -141,10 +143,19 @@ void EnterCrash() {
   }
 }
 
-[[noreturn]] void Finish() {
+void KeepRecord() {
   const Result<uint32_t> size = EncodeCrashRecord(record, encoded);
   if (size.ok()) {
     WriteRecord(PersistentRecord::State::kCrashed, std::span(encoded).first(*size));
+  }
+}
+
+[[noreturn]] void Finish() {
+  // Kept before the firmware is asked: should that crash in its turn, this much remains.
+  KeepRecord();
+  if (crash_witness != nullptr) {
+    crash_witness->Describe(record);
+    KeepRecord();
   }
   ByteWriter out(text);
   FormatCrashRecord(record, out);
@@ -159,11 +170,35 @@ void EnterCrash() {
   ResetMachine();
 }
 
+// The registers as they are here, a few calls after the mistake: what a caller must preserve is
+// still its own; rip is where the failed check returns to.
+[[gnu::noinline]] void AddOwnRegisters() {
+  TrapFrame f = {};
+  asm volatile(
+      "movq %%rax, 0(%0)\n movq %%rbx, 8(%0)\n movq %%rcx, 16(%0)\n movq %%rsi, 24(%0)\n"
+      "movq %%r8, 32(%0)\n movq %%r9, 40(%0)\n movq %%r10, 48(%0)\n movq %%r11, 56(%0)\n"
+      "movq %%r12, 64(%0)\n movq %%r13, 72(%0)\n movq %%r14, 80(%0)\n movq %%r15, 88(%0)\n"
+      "movq %%rdi, 96(%0)\n movq %%rsp, 104(%0)\n pushfq\n popq 112(%0)\n"
+      :
+      : "d"(own_registers)
+      : "memory");
+  const uint64_t* own = own_registers;
+  f.rax = own[0], f.rbx = own[1], f.rcx = own[2], f.rsi = own[3];
+  f.r8 = own[4], f.r9 = own[5], f.r10 = own[6], f.r11 = own[7];
+  f.r12 = own[8], f.r13 = own[9], f.r14 = own[10], f.r15 = own[11];
+  f.rdi = own[12], f.rsp = own[13], f.rflags = own[14];
+  const auto* frame = static_cast<const uint64_t*>(__builtin_frame_address(0));
+  f.rbp = frame[0];
+  f.rip = record.backtrace_count != 0 ? record.backtrace[0] : frame[1];
+  AddRegisters(f);
+}
+
 [[noreturn]] void OnPanic(const PanicInfo& info) {
   EnterCrash();
   record.SetPanic(info);
   const auto* frame = static_cast<const uint64_t*>(__builtin_frame_address(0));
   AddBacktrace(frame[1], frame[0]);
+  AddOwnRegisters();
   Finish();
 }
 
@@ -177,6 +212,7 @@ void InitialiseCrash(uint64_t persistent_start, uint64_t persistent_size) {
 }
 
 void SetCrashClock(hal::Clock& clock) { crash_clock = &clock; }
+void SetCrashWitness(hal::CrashWitness* witness) { crash_witness = witness; }
 
 PreviousRun TakePreviousRun() {
   PreviousRun run;
@@ -202,16 +238,26 @@ PreviousRun TakePreviousRun() {
   std::memcpy(previous_encoded, persistent->crash, previous_size);
   const std::span<const uint8_t> previous(previous_encoded, previous_size);
   if (previous_size != 0 && DecodeCrashRecord(previous, record).ok()) {
-    ByteWriter out(text);
-    FormatCrashRecord(record, out);
-    run.crash = out.text();
-    record = CrashRecord();
+    run.crash = previous;
   } else {
     previous_size = 0;
   }
+  record = CrashRecord();
   // The record stays until ClearCrash(): a reset before it was reported must not lose it.
   WriteRecord(PersistentRecord::State::kRunning, previous.first(previous_size));
   return run;
+}
+
+std::span<const uint8_t> RecordSilentReset() {
+  if (previous_size != 0) {
+    return {previous_encoded, previous_size};
+  }
+  record.cause = CrashCause::kWatchdog;
+  record.message.Assign("the hardware's watchdog reset the machine; no record was left");
+  previous_size = EncodeCrashRecord(record, previous_encoded).value_or(0);
+  record = CrashRecord();
+  WriteRecord(PersistentRecord::State::kRunning, {previous_encoded, previous_size});
+  return {previous_encoded, previous_size};
 }
 
 void ClearCrash() {
@@ -238,16 +284,22 @@ void CrashOnTrap(const TrapFrame& frame) {
   Finish();
 }
 
-void CrashOnHang(uint64_t rip, uint64_t rsp, uint64_t rbp) {
+void CrashOnHang(const TrapFrame& frame) {
   EnterCrash();
   record.cause = CrashCause::kWatchdog;
   record.message.Assign("the loop has not turned");
-  TrapFrame frame = {};
-  frame.rip = rip;
-  frame.rsp = rsp;
-  frame.rbp = rbp;
   AddRegisters(frame);
-  AddBacktrace(rip, rbp);
+  AddBacktrace(frame.rip, frame.rbp);
+  Finish();
+}
+
+void CrashOnNeglect() {
+  EnterCrash();
+  record.cause = CrashCause::kWatchdog;
+  record.message.Assign("the loop turns, but its work does not");
+  const auto* frame = static_cast<const uint64_t*>(__builtin_frame_address(0));
+  AddBacktrace(frame[1], frame[0]);
+  AddOwnRegisters();
   Finish();
 }
 

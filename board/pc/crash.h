@@ -6,7 +6,7 @@
 #pragma once
 
 #include <cstdint>
-#include <string_view>
+#include <span>
 
 #include "board/pc/interrupts.h"
 #include "boot/handover.h"
@@ -20,20 +20,28 @@ void InitialiseCrash(uint64_t persistent_start, uint64_t persistent_size);
 
 // For the time in the record.
 void SetCrashClock(hal::Clock& clock);
+// For the last events and trace points in it; null: none.
+void SetCrashWitness(hal::CrashWitness* witness);
 
 // Reads what the previous run left and marks this run as running. The watchdog knows better than
 // RAM whether it fired: its driver says so with `watchdog_fired`.
 struct PreviousRun {
   hal::ResetCause cause = hal::ResetCause::kUnknown;
-  std::string_view crash;  // text of the record, "" if none; stays valid
+  std::span<const uint8_t> crash;  // the record, encoded; empty if none; stays valid
 };
 PreviousRun TakePreviousRun();
 void ClearCrash();
+// The hardware's watchdog reset the machine and the interrupted run left no record (interrupts were
+// off, or it lost control altogether): makes one that says so.
+std::span<const uint8_t> RecordSilentReset();
 // Before a wanted restart, so that the next boot can tell it from a crash.
 void MarkRestart();
 
 [[noreturn]] void CrashOnTrap(const TrapFrame& frame);
-// From the timer interrupt: the loop has not turned for too long at `rip`.
-[[noreturn]] void CrashOnHang(uint64_t rip, uint64_t rsp, uint64_t rbp);
+// From the timer interrupt: the watchdog has not been petted for most of its time; `frame` is where
+// the loop was.
+[[noreturn]] void CrashOnHang(const TrapFrame& frame);
+// From the loop itself: it turns, but does not pet the watchdog.
+[[noreturn]] void CrashOnNeglect();
 
 }  // namespace gh::pc

@@ -12,8 +12,8 @@ namespace gh::pc {
 namespace {
 
 // Shared with the timer interrupt, in units of TSC.
-constinit std::atomic<uint64_t> turn_limit_ticks = 0;
-constinit std::atomic<uint64_t> turn_start = 0;
+constinit std::atomic<uint64_t> pet_limit_ticks = 0;
+constinit std::atomic<uint64_t> petted = 0;
 constinit std::atomic<bool> is_halted = false;
 constinit std::atomic<uint64_t> wake_ticks = 0;
 
@@ -26,33 +26,38 @@ void PcIdle::Add(InterruptSource& source) {
 
 void PcIdle::Start() {
   wake_ticks = clock_.TscAt(Instant{} + kWakeMax);
-  turn_start = ReadTsc();
+  petted = ReadTsc();
   SetTimerHook(OnTimer);
   LocalApic::ArmTimer(ReadTsc() + wake_ticks);
   EnableInterrupts();
 }
 
-void PcIdle::SetTurnLimit(Duration limit) {
-  turn_start = ReadTsc();
-  turn_limit_ticks = limit.ns <= 0 ? 0 : clock_.TscAt(Instant{} + limit);
+void PcIdle::NotePet() { petted = ReadTsc(); }
+
+void PcIdle::SetPetLimit(Duration limit) {
+  petted = ReadTsc();
+  pet_limit_ticks = limit.ns <= 0 ? 0 : clock_.TscAt(Instant{} + limit);
 }
 
 // Interrupt context. While the loop sleeps there is nothing to do: it arms the timer itself.
-void PcIdle::OnTimer(uint64_t rip, uint64_t rsp, uint64_t rbp) {
+void PcIdle::OnTimer(const TrapFrame& frame) {
   if (is_halted) {
     return;
   }
   const uint64_t now = ReadTsc();
-  const uint64_t limit = turn_limit_ticks;
-  if (limit != 0 && now - turn_start > limit) {
-    CrashOnHang(rip, rsp, rbp);
+  const uint64_t limit = pet_limit_ticks;
+  if (limit != 0 && now - petted > limit) {
+    CrashOnHang(frame);
   }
   LocalApic::ArmTimer(now + wake_ticks);
 }
 
 void PcIdle::WaitUntil(Instant deadline) {
   const uint64_t now = ReadTsc();
-  turn_start = now;
+  const uint64_t limit = pet_limit_ticks;
+  if (limit != 0 && now - petted > limit) {
+    CrashOnNeglect();
+  }
   const uint64_t deadline_tsc = clock_.TscAt(deadline);
   if (deadline_tsc <= now) {
     return;
@@ -79,10 +84,10 @@ void PcIdle::WaitUntil(Instant deadline) {
   ++halt_count_;
   EnableInterruptsAndHalt();
   is_halted = false;
-  turn_start = ReadTsc();
+  const uint64_t woken = ReadTsc();
   // If the one-shot was the wake-up, it is spent: keep the hang check's clock running.
-  if (turn_start >= armed) {
-    LocalApic::ArmTimer(turn_start + wake_ticks);
+  if (woken >= armed) {
+    LocalApic::ArmTimer(woken + wake_ticks);
   }
 }
 

@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "board/pc/clock.h"
+#include "board/pc/interrupts.h"
 #include "hal/idle.h"
 
 namespace gh::pc {
@@ -37,14 +38,15 @@ class PcIdle final : public hal::Idle {
   void Start();
   void WaitUntil(Instant deadline) override;
 
-  // A loop that does not come back to WaitUntil() within `limit` is a hang: a crash record with the
-  // place it hangs at, then the reset. Zero: no limit.
-  void SetTurnLimit(Duration limit);
+  // A loop that does not call NotePet() within `limit` hangs, or turns without doing its work: a
+  // crash record with the place it is at, then the reset. Zero: no limit.
+  void SetPetLimit(Duration limit);
+  void NotePet();
 
   uint64_t halt_count() const { return halt_count_; }
 
  private:
-  static void OnTimer(uint64_t rip, uint64_t rsp, uint64_t rbp);
+  static void OnTimer(const TrapFrame& frame);
 
   PcClock& clock_;
   std::array<InterruptSource*, kSourceMax> sources_ = {};

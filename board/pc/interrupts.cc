@@ -37,6 +37,50 @@ gh_trap_stubs:
 .endr
 .noaltmacro
 
+# The timer's frame is the same, on the interrupted stack, and it returns.
+.balign 16
+.globl gh_timer_stub
+.hidden gh_timer_stub
+gh_timer_stub:
+  endbr64
+  pushq $0
+  pushq $0x40
+  pushq %rax
+  pushq %rbx
+  pushq %rcx
+  pushq %rdx
+  pushq %rbp
+  pushq %rsi
+  pushq %rdi
+  pushq %r8
+  pushq %r9
+  pushq %r10
+  pushq %r11
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  cld
+  movq %rsp, %rdi
+  call gh_on_timer
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %r11
+  popq %r10
+  popq %r9
+  popq %r8
+  popq %rdi
+  popq %rsi
+  popq %rbp
+  popq %rdx
+  popq %rcx
+  popq %rbx
+  popq %rax
+  addq $16, %rsp
+  iretq
+
 gh_trap_common:
   pushq %rax
   pushq %rbx
@@ -63,7 +107,9 @@ gh_trap_common:
 )");
 
 extern "C" const char gh_trap_stubs[];
+extern "C" const char gh_timer_stub[];
 constexpr uint32_t kTrapStubSize = 16;
+static_assert(gh::pc::kVectorTimer == 0x40);
 
 extern "C" [[noreturn, gnu::used]] void gh_on_trap(const gh::pc::TrapFrame* frame) {
   gh::pc::CrashOnTrap(*frame);
@@ -119,15 +165,6 @@ constinit TimerHook timer_hook = nullptr;
 struct InterruptFrame {
   uint64_t rip, cs, rflags, rsp, ss;
 };
-
-[[gnu::interrupt]] void OnTimer(InterruptFrame* frame) {
-  ++counts.timer;
-  LocalApic::EndOfInterrupt();
-  if (timer_hook != nullptr) {
-    const auto rbp = *static_cast<uint64_t*>(__builtin_frame_address(0));
-    timer_hook(frame->rip, frame->rsp, rbp);
-  }
-}
 
 [[gnu::interrupt]] void OnUart(InterruptFrame*) {
   ++counts.uart;
@@ -228,6 +265,14 @@ void MaskLegacyControllers() {
 
 }  // namespace
 
+extern "C" [[gnu::used]] void gh_on_timer(const TrapFrame* frame) {
+  ++counts.timer;
+  LocalApic::EndOfInterrupt();
+  if (timer_hook != nullptr) {
+    timer_hook(*frame);
+  }
+}
+
 void InitialiseInterrupts() {
   LoadSegments();
   for (uint32_t vector = 0; vector < 32; ++vector) {
@@ -239,7 +284,7 @@ void InitialiseInterrupts() {
   for (uint32_t vector = 48; vector < 256; ++vector) {
     SetGate(vector, &OnUnexpected);
   }
-  SetGate(kVectorTimer, &OnTimer);
+  SetGate(kVectorTimer, AddressOf(gh_timer_stub), 0);
   SetGate(kVectorUart, &OnUart);
   SetDeviceGates(std::make_integer_sequence<uint32_t, kDeviceVectorMax>());
   SetGate(kVectorSpurious, &OnSpurious);

@@ -35,8 +35,8 @@ struct InterruptCounts {
 };
 const InterruptCounts& interrupt_counts();
 
-// Called by the timer interrupt with the interrupted instruction's frame, in interrupt context.
-using TimerHook = void (*)(uint64_t rip, uint64_t rsp, uint64_t rbp);
+// Called by the timer interrupt with the interrupted code's registers, in interrupt context.
+using TimerHook = void (*)(const TrapFrame& frame);
 void SetTimerHook(TimerHook hook);
 
 }  // namespace gh::pc

@@ -3,7 +3,7 @@ pc_LINKER_SCRIPT := board/pc/pc.ld
 $(eval $(call program,out/pc/gatehouse.elf,pc,$(wildcard board/pc/*.cc),firmware))
 out/pc/gatehouse.elf: out/pc/obj/gen/version.o $(pc_LINKER_SCRIPT)
 # Interrupt handlers, and what they call, must not touch the vector registers they interrupt.
-$(patsubst %,out/pc/obj/board/pc/%.o,interrupts apic uart): FILE_FLAGS := -mgeneral-regs-only
+$(patsubst %,out/pc/obj/board/pc/%.o,interrupts apic uart idle): FILE_FLAGS := -mgeneral-regs-only
 
 # The parts that parse what firmware, devices and volumes say, as a room: hosts test and fuzz them.
 board_pc_SRCS := $(patsubst %,board/pc/%.cc,acpi fat memory_map provision rtc virtqueue)

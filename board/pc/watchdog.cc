@@ -57,7 +57,7 @@ void PcWatchdog::Unlock() const {
 
 void PcWatchdog::Arm(Duration timeout) {
   // The loop's own limit: three quarters of it, so that the record is written before the reset.
-  idle_.SetTurnLimit(timeout / 4 * 3);
+  idle_.SetPetLimit(timeout / 4 * 3);
   if (!present()) {
     return;
   }
@@ -73,6 +73,7 @@ void PcWatchdog::Arm(Duration timeout) {
 }
 
 void PcWatchdog::Pet() {
+  idle_.NotePet();
   if (!present()) {
     return;
   }
@@ -81,7 +82,7 @@ void PcWatchdog::Pet() {
 }
 
 void PcWatchdog::Disarm() {
-  idle_.SetTurnLimit(Duration{});
+  idle_.SetPetLimit(Duration{});
   if (!present()) {
     return;
   }

@@ -432,6 +432,7 @@ void SimMachine::Stop() {
 }
 
 void SimMachine::AfterEnd(End end) {
+  crash_witness_ = nullptr;  // it ends with its appliance
   world_.Trace("end", static_cast<uint64_t>(end), boot_count_);
   if (end == End::kPowerCut) {
     const Duration off = planned_off_;
@@ -492,12 +493,23 @@ void SimMachine::PanicHook(const PanicInfo& info) {
   in_turn_->OnPanic(info);
 }
 
+void SimMachine::KeepCrash(CrashRecord& record) {
+  record.uptime_ns = world_.now().ns;
+  if (crash_witness_ != nullptr) {
+    crash_witness_->Describe(record);
+  }
+  crash_record_.resize(kCrashRecordBytesMax);
+  crash_record_.resize(EncodeCrashRecord(record, crash_record_).value_or(0));
+}
+
 void SimMachine::OnPanic(const PanicInfo& info) {
   char text[512];
   std::snprintf(text, sizeof(text), "panic: %s at %s:%u, values %" PRId64 " and %" PRId64 "\n",
                 info.message, info.file, info.line, info.left, info.right);
   ++panic_count_;
-  crash_record_ = text;
+  CrashRecord record;
+  record.SetPanic(info);
+  KeepCrash(record);
   if (!options_.expect_panic) {
     world_.Fail(options_.name + " " + text);
   }
@@ -528,7 +540,10 @@ void SimMachine::CheckWatchdog(uint64_t generation) {
     return;
   }
   world_.Fail(options_.name + " was reset by its watchdog");
-  crash_record_ = "watchdog\n";
+  CrashRecord record;
+  record.cause = CrashCause::kWatchdog;
+  record.message.Assign("the loop has not turned");
+  KeepCrash(record);
   AfterEnd(End::kWatchdog);
 }
 

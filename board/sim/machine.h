@@ -201,8 +201,9 @@ class SimMachine final : private hal::Clock,
   [[noreturn]] void PowerOff() override;
   std::string_view provision_text() const override { return options_.provision; }
   const char* provision_source() const override { return "sim"; }
-  std::string_view crash_record() const override { return crash_record_; }
+  std::span<const uint8_t> crash_record() const override { return crash_record_; }
   void ClearCrashRecord() override { crash_record_.clear(); }
+  void SetCrashWitness(hal::CrashWitness* witness) override { crash_witness_ = witness; }
   // hal::ResetButton
   bool held_at_power_on() const override { return button_held_; }
   // DiskHost
@@ -259,7 +260,9 @@ class SimMachine final : private hal::Clock,
   hal::BootReport report_;
   hal::BootReport next_report_;
   hal::ResetCause next_cause_ = hal::ResetCause::kPowerOn;
-  std::string crash_record_;
+  void KeepCrash(CrashRecord& record);
+  std::vector<uint8_t> crash_record_;
+  hal::CrashWitness* crash_witness_ = nullptr;
   int64_t wall_offset_ns_ = 0;
   bool wall_is_set_ = true;
   bool powered_ = false;

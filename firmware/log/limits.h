@@ -16,5 +16,10 @@ inline constexpr int64_t kReconnectMinSeconds = 1;
 inline constexpr int64_t kReconnectMaxSeconds = 60;
 inline constexpr int64_t kConnectTimeoutSeconds = 10;
 inline constexpr int64_t kSuppressedReportSeconds = 10;
+// Crash records on the log partition: two marks and a ring of records, from its first block.
+inline constexpr uint32_t kCrashSlotCount = 16;
+inline constexpr uint32_t kCrashMarkBytes = 4096;
+inline constexpr uint32_t kCrashSlotBytes = 8192;
+inline constexpr uint64_t kCrashAreaBytes = 2 * kCrashMarkBytes + kCrashSlotCount * kCrashSlotBytes;
 
 }  // namespace gh::log

@@ -305,8 +305,7 @@ Result<void> DecodeCrashRecord(std::span<const uint8_t> bytes, CrashRecord& reco
   return {};
 }
 
-void FormatCrashRecord(const CrashRecord& record, ByteWriter& out) {
-  out.Text("crash: ");
+void FormatCrashSummary(const CrashRecord& record, ByteWriter& out) {
   out.Text(CrashCauseName(record.cause));
   out.Text(": ");
   WritePrintable(out, record.message);
@@ -323,6 +322,11 @@ void FormatCrashRecord(const CrashRecord& record, ByteWriter& out) {
     out.SignedDecimal(record.right);
     out.Char(')');
   }
+}
+
+void FormatCrashRecord(const CrashRecord& record, ByteWriter& out) {
+  out.Text("crash: ");
+  FormatCrashSummary(record, out);
   out.Text("\n  build ");
   WritePrintable(out, record.build_id);
   out.Text(", up ");

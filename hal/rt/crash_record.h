@@ -73,6 +73,8 @@ struct CrashRecord {
   void SetEventText(std::string_view text);  // keeps the end of it
 };
 
+// One line: "assertion: a < b at net/steering.cc:42 (left -7, right 9)"; printable characters only.
+void FormatCrashSummary(const CrashRecord& record, ByteWriter& out);
 // Bytes written; kTooLarge when `out` cannot hold the record even without trace and event text.
 Result<uint32_t> EncodeCrashRecord(const CrashRecord& record, std::span<uint8_t> out);
 // kNotFound: no record begins here. kIncompatible: another version. kTruncated, kMalformed,

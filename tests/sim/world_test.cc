@@ -290,7 +290,9 @@ TEST(Machine, RestartPowerOffAndPanicEndATurnAnywhere) {
   scene.world.RunFor(Duration::Seconds(3));
   EXPECT_EQ(scene.machine.boot_count(), 3u);
   EXPECT_EQ(scene.machine.last_cause(), hal::ResetCause::kPanic);
-  EXPECT_NE(scene.machine.hardware()->boot.crash_record().find("key == 0"), std::string_view::npos);
+  CrashRecord record;
+  ASSERT_TRUE(DecodeCrashRecord(scene.machine.hardware()->boot.crash_record(), record).ok());
+  EXPECT_NE(record.message.view().find("key == 0"), std::string_view::npos);
 
   scene.machine.console().Type("q");
   scene.world.RunFor(Duration::Seconds(3));

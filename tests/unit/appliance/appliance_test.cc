@@ -4,11 +4,13 @@
 #include <gtest/gtest.h>
 
 #include "firmware/capacity.h"
+#include "hal/rt/crash_record.h"
 #include "tests/unit/appliance/fake_machine.h"
 
 namespace gh {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -255,16 +257,90 @@ TEST(Appliance, WithoutAStoreNothingIsKeptAndThatIsSaid) {
   EXPECT_THAT(machine.Line("xStatus Alarm"), HasSubstr("Nothing is stored"));
 }
 
-TEST(Appliance, CrashRecordIsReportedOnce) {
+std::vector<uint8_t> ACrash(const char* message) {
+  CrashRecord record;
+  record.SetPanic({message, "net/here.cc", 7, true, 1, 2});
+  record.build_id.Assign("0123abcd");
+  record.uptime_ns = 5'000'000'000;
+  std::vector<uint8_t> bytes(kCrashRecordBytesMax);
+  bytes.resize(EncodeCrashRecord(record, bytes).value_or(0));
+  return bytes;
+}
+
+TEST(Appliance, ACrashIsKeptToldAndAnAlarmUntilAcknowledged) {
+  auto disk = NewDisk();
+  store::FakeDisk log_disk(512, 2048);
+  {
+    FakeMachine machine(&disk);
+    machine.machine.log = &log_disk;
+    machine.boot.provision = kProvision;
+    machine.boot.crash = ACrash("something < broken");
+    ASSERT_TRUE(machine.Start().ok());
+    EXPECT_THAT(machine.serial.shown,
+                HasSubstr("crash: assertion: something < broken at net/here.cc:7"));
+    EXPECT_TRUE(machine.boot.crash.empty());  // it is in the log partition now
+    LogIn(machine);
+    EXPECT_THAT(machine.Line("xStatus Log"), HasSubstr("crash-reported"));
+    EXPECT_THAT(machine.Line("xStatus Alarm"), HasSubstr("The system has crashed"));
+  }
+  FakeMachine machine(&disk);
+  machine.machine.log = &log_disk;
+  ASSERT_TRUE(machine.Start().ok());
+  EXPECT_THAT(machine.serial.shown, Not(HasSubstr("ended in a crash")));
+  LogIn(machine);
+  EXPECT_THAT(machine.Line("xStatus Alarm"), HasSubstr("assertion: something < broken"));
+  EXPECT_THAT(machine.Line("xStatus CrashRecord"),
+              HasSubstr("CrashRecord Count: 1 of 16, not acknowledged 1"));
+  EXPECT_THAT(
+      machine.Line("xCommand CrashRecord List"),
+      AllOf(HasSubstr("1: assertion: something < broken at net/here.cc:7 (left 1, right 2)"),
+            HasSubstr("NEW, up 5 s"), HasSubstr("build 0123abcd")));
+  EXPECT_THAT(machine.Line("xCommand CrashRecord Show: 1"), HasSubstr("build 0123abcd, up 5.0"));
+  EXPECT_THAT(machine.Line("xCommand CrashRecord Show: 2"), HasSubstr("ERROR: no crash record"));
+  EXPECT_THAT(machine.Line("xCommand CrashRecord Show: x"), HasSubstr("ERROR: expected the num"));
+  EXPECT_THAT(machine.Line("xCommand CrashRecord Show"),
+              HasSubstr("expected: xCommand CrashRecord Show: <number>"));
+  EXPECT_THAT(machine.Line("xCommand CrashRecord List: 1"), HasSubstr("ERROR: expected"));
+  EXPECT_THAT(machine.Line("xCommand CrashRecord Acknowledge"),
+              HasSubstr("1 crash record acknowledged."));
+  EXPECT_THAT(machine.Line("xStatus Alarm"), Not(HasSubstr("crashed")));
+  EXPECT_THAT(machine.Line("xCommand CrashRecord List"), HasSubstr("acknowledged"));
+  EXPECT_THAT(machine.Line("xCommand CrashRecord Clear Confirm: Yes"), HasSubstr("1 crash record"));
+  EXPECT_THAT(machine.Line("xCommand CrashRecord List"), HasSubstr("There are no crash records"));
+}
+
+TEST(Appliance, WithoutALogPartitionTheBoardKeepsTheRecordUntilAcknowledged) {
   auto disk = NewDisk();
   FakeMachine machine(&disk);
   machine.boot.provision = kProvision;
-  machine.boot.crash = "reason: something broke\nplace: here.cc:1\n";
+  machine.boot.crash = ACrash("no place");
   ASSERT_TRUE(machine.Start().ok());
-  EXPECT_THAT(machine.serial.shown, HasSubstr("reason: something broke"));
-  EXPECT_TRUE(machine.boot.crash.empty());
+  EXPECT_FALSE(machine.boot.crash.empty());
   LogIn(machine);
-  EXPECT_THAT(machine.Line("xStatus Log"), HasSubstr("crash-reported"));
+  EXPECT_THAT(machine.Line("xStatus Alarm"), HasSubstr("assertion: no place"));
+  EXPECT_THAT(machine.Line("xCommand CrashRecord List"), HasSubstr("no log partition"));
+  machine.Line("xCommand CrashRecord Acknowledge");
+  EXPECT_TRUE(machine.boot.crash.empty());
+  EXPECT_THAT(machine.Line("xStatus Alarm"), Not(HasSubstr("crashed")));
+}
+
+TEST(Appliance, ARecordBeingMadeGetsTheLastEventsAndTracePoints) {
+  auto disk = NewDisk();
+  {
+    FakeMachine machine(&disk);
+    machine.boot.provision = kProvision;
+    ASSERT_TRUE(machine.Start().ok());
+    machine.Run(3);
+    ASSERT_NE(machine.boot.witness, nullptr);
+    CrashRecord record;
+    machine.boot.witness->Describe(record);
+    EXPECT_THAT(std::string(record.event_text.view()), HasSubstr("[notice] Gatehouse"));
+    EXPECT_EQ(record.event_text.view().back(), '\n');
+    EXPECT_EQ(record.trace_count, kCrashTraceMax);
+    EXPECT_EQ(record.trace[0].id >> 16, static_cast<uint32_t>(TraceRoom::kAppliance));
+    machine.appliance.reset();
+    EXPECT_EQ(machine.boot.witness, nullptr);
+  }
 }
 
 TEST(Appliance, WatchdogIsPettedWhileItTurns) {

@@ -72,11 +72,13 @@ class FakeBoot final : public hal::BootControl {
   [[noreturn]] void PowerOff() override { std::longjmp(end, 2); }
   std::string_view provision_text() const override { return provision; }
   const char* provision_source() const override { return "a test"; }
-  std::string_view crash_record() const override { return crash; }
+  std::span<const uint8_t> crash_record() const override { return crash; }
   void ClearCrashRecord() override { crash.clear(); }
+  void SetCrashWitness(hal::CrashWitness* the_witness) override { witness = the_witness; }
   hal::BootReport boot_report;
   std::string provision;
-  std::string crash;
+  std::vector<uint8_t> crash;
+  hal::CrashWitness* witness = nullptr;
   std::jmp_buf end;
 };
 
