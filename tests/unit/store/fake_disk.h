@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "hal/block_device.h"
+#include "hal/clock.h"
 
 namespace gh::store {
 
