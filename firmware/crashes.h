@@ -47,7 +47,7 @@ class Crashes final : public hal::CrashWitness {
   void Describe(CrashRecord& record) override;
 
  private:
-  static constexpr Duration kTurnTracePeriod = Duration::Milliseconds(100);
+  static constexpr Duration kTurnTracePeriod = Duration::Milliseconds(500);
 
   Result<uint64_t> Keep(std::span<const uint8_t> encoded);
   void Report(uint64_t number);

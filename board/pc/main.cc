@@ -100,7 +100,7 @@ Arena& TakeMemory(const MemoryMap& map, PageTables*& pages) {
   return *new (arena_storage) Arena({start + table_bytes, largest.size - table_bytes});
 }
 
-[[noreturn]] void RunAppliance(PcMachine& board) {
+[[noreturn]] void RunAppliance(PcMachine& board, PageTables& pages) {
   hal::Machine& machine = board.machine();
   machine.arena.OpenAccount("appliance");
   auto* appliance = machine.arena.New<Appliance>(machine);
@@ -112,8 +112,13 @@ Arena& TakeMemory(const MemoryMap& map, PageTables*& pages) {
       board.idle().WaitUntil(Instant::Max());
     }
   }
+  const Instant started_at = board.clock().Now();
   for (;;) {
-    board.idle().WaitUntil(appliance->RunOnce());
+    const Instant next = appliance->RunOnce();
+    if (!board.self_test().empty()) {
+      RunLateFault(board, pages, started_at);
+    }
+    board.idle().WaitUntil(next);
   }
 }
 
@@ -137,11 +142,11 @@ void PcMain(const boot::Handover* handover) {
   arena.OpenAccount("board/pc");
   auto* board = arena.New<PcMachine>(arena, *pages, *map, *handover, previous);
   Print("reset: ", ResetCauseName(board->machine().boot.report().cause),
-        previous.crash.empty() ? "" : ", with a crash record");
+        board->machine().boot.crash_record().empty() ? "" : ", with a crash record");
   if (!board->self_test().empty()) {
     RunSelfTest(*board, *pages, board->self_test());
   }
-  RunAppliance(*board);
+  RunAppliance(*board, *pages);
 }
 
 }  // namespace gh::pc

@@ -8,6 +8,7 @@
 #include "board/pc/image_layout.h"
 #include "board/pc/interrupts.h"
 #include "board/pc/print.h"
+#include "board/pc/stacks.h"
 
 namespace gh::pc {
 namespace {
@@ -83,6 +84,42 @@ void HardHang(Context& context) {
   DisableInterrupts();
   for (;;) {
     Pause();
+  }
+}
+
+// Turns, but never pets.
+void Neglect(Context& context) {
+  context.board.watchdog().Arm(Duration::Seconds(4));
+  for (;;) {
+    context.board.idle().WaitUntil(context.board.clock().Now() + Duration::Milliseconds(100));
+  }
+}
+
+// Runs over the end of each stack there is besides the main one.
+[[gnu::used]] void OverflowHere() { Print("selftest overflow: ", Recurse(0)); }
+template <uint32_t Index>
+void OverflowTrapStack(Context&) {
+  static_assert(Index < kTrapStackCount);
+  asm volatile("movq %0, %%rsp\n xorl %%ebp, %%ebp\n call *%1\n ud2\n"
+               :
+               : "r"(trap_stacks[Index].top()), "r"(&OverflowHere)
+               : "memory");
+}
+
+// While the appliance runs, so that the record has its last events; in the first run only.
+constexpr Duration kLateFaultAfter = Duration::Seconds(3);
+using FaultCommand = void (*)(Context&);
+constinit FaultCommand late_fault = nullptr;
+
+void HangLate(Context&) {
+  for (;;) {
+    Pause();
+  }
+}
+template <auto Fault>
+void Later(Context& context) {
+  if (context.board.machine().boot.report().cause == hal::ResetCause::kPowerOn) {
+    late_fault = Fault;
   }
 }
 
@@ -353,6 +390,14 @@ constexpr Command kCommands[] = {
     {"write-text", WriteText},
     {"hang", Hang},
     {"hard-hang", HardHang},
+    {"neglect", Neglect},
+    {"panic-later", Later<Panic>},
+    {"null-later", Later<NullRead>},
+    {"hang-later", Later<HangLate>},
+    {"overflow-fault-stack", OverflowTrapStack<0>},
+    {"overflow-double-fault-stack", OverflowTrapStack<1>},
+    {"overflow-nmi-stack", OverflowTrapStack<2>},
+    {"overflow-machine-check-stack", OverflowTrapStack<3>},
     {"execute-data", ExecuteData},
     {"canary", Canary},
     {"overflow", Overflow},
@@ -397,6 +442,14 @@ void RunSelfTest(PcMachine& board, PageTables& pages, std::string_view commands)
       Print("selftest ", name, ": no such command");
     }
   }
+}
+
+void RunLateFault(PcMachine& board, PageTables& pages, Instant started) {
+  if (late_fault == nullptr || board.clock().Now() - started < kLateFaultAfter) {
+    return;
+  }
+  Context context{board, pages};
+  late_fault(context);
 }
 
 }  // namespace gh::pc

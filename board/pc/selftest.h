@@ -10,5 +10,7 @@ namespace gh::pc {
 
 // Runs the commands one after the other, printing "selftest NAME: ..."; returns after the last.
 void RunSelfTest(PcMachine& board, PageTables& pages, std::string_view commands);
+// In the appliance's loop: a fault that a command asked for, some seconds after `started`.
+void RunLateFault(PcMachine& board, PageTables& pages, Instant started);
 
 }  // namespace gh::pc

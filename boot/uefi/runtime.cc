@@ -84,6 +84,11 @@ void sodium_misuse(void) { GH_PANIC("libsodium was misused"); }
 
 }  // extern "C"
 
+// What libstdc++'s headers call where a position is out of range.
+namespace std {
+void __throw_out_of_range_fmt(const char* format, ...) { GH_PANIC(format); }  // NOLINT
+}  // namespace std
+
 namespace gh {
 
 [[noreturn]] void PanicAt(const char* message, const char* file, uint32_t line) {

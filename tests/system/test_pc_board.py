@@ -123,12 +123,18 @@ def test_a_watchdog_that_is_petted_stays_quiet(tour):
     ("canary", r"assertion: stack smashed"),
     ("malloc", r"assertion: malloc on a machine without a heap"),
     ("hang", r"watchdog: the loop has not turned"),
+    ("neglect", r"watchdog: the loop turns, but its work does not"),
+    ("overflow-fault-stack", r"stack overflow: page fault"),
+    ("overflow-double-fault-stack", r"stack overflow: page fault"),
+    ("overflow-nmi-stack", r"stack overflow: page fault"),
+    ("overflow-machine-check-stack", r"stack overflow: page fault"),
 ])
 def test_faults_end_in_a_crash_record(tmp_path, command, says):
     with machine(tmp_path, command, reboot=False) as m:
         m.expect(rf"^selftest {command}", timeout=30)
         m.expect(r"\*\*\* CRASH RECORD, Gatehouse \S+ commit \S+", timeout=15)
         m.expect(r"^crash: " + says, timeout=5)
+        m.expect(r"^  rax=[0-9a-f]{16} .*\r?\n(.*\r?\n){3}  rip=[0-9a-f]{16} rflags=", timeout=5)
         m.expect(r"backtrace \(offsets in the image\):\r?\n +[0-9a-f]{8}", timeout=5)
         m.expect(r"\*\*\* resetting \*\*\*", timeout=5)
         m.wait(qemu.patience(10))  # -no-reboot: the reset ends QEMU
@@ -146,7 +152,7 @@ def test_the_hardware_watchdog_ends_a_hang_with_interrupts_off(tmp_path):
     with machine(tmp_path, "hard-hang") as m:
         m.expect(r"^selftest hard-hang", timeout=30)
         m.expect(r"^watchdog: i6300esb, it reset the machine", timeout=30)
-        m.expect(r"^reset: watchdog", timeout=5)
+        m.expect(r"^reset: watchdog, with a crash record", timeout=5)
 
 
 def test_restart_restarts_and_says_so(tmp_path):
