@@ -80,7 +80,7 @@ def test_a_fault_of_the_running_appliance_is_told_at_the_next_boot(tmp_path, com
             machine.expect(rf"^crash: {summary}", timeout=5)
 
             log_in(machine)
-            found(rf"Alarm 20120: The system has crashed \(error\): 1 record, {summary}",
+            found(rf"Alarm 20111: The system has crashed \(error\): 1 record, {summary}",
                   ask(machine, "xStatus Alarm"))
             found(rf"CrashRecord 1: {summary}.*NEW", ask(machine, "xStatus CrashRecord"))
             shown = ask(machine, "xCommand CrashRecord Show: 1")
@@ -93,7 +93,7 @@ def test_a_fault_of_the_running_appliance_is_told_at_the_next_boot(tmp_path, com
             machine.reset()
             log_in(machine)
             assert machine.console.count("The previous run ended in a crash") == 1
-            found(r"Alarm 20120", ask(machine, "xStatus Alarm"))
+            found(r"Alarm 20111", ask(machine, "xStatus Alarm"))
             found(r"1 crash record acknowledged", ask(machine, "xCommand CrashRecord Acknowledge"))
-            assert "20120" not in ask(machine, "xStatus Alarm").replace("xStatus Alarm", "")
+            assert "20111" not in ask(machine, "xStatus Alarm").replace("xStatus Alarm", "")
             found(r"^1: .*acknowledged", ask(machine, "xCommand CrashRecord List"))
