@@ -5,47 +5,23 @@ is up, in the first run only. rsyslog and the machine stand in network namespace
 """
 
 import re
-import time
 
 import pytest
 
 import netns
+import operator_console
 import qemu
 import syslogd
+from operator_console import ask, log_in
 
 SELFTEST = "opt/gatehouse/selftest"
-PASSWORD = "Gate-house-42"
-PROVISION = f"""\
-xConfiguration System Name: edge1
+PROVISION = operator_console.PROVISION + """\
 xConfiguration Network Port 1 IPv4 Mode: Static
 xConfiguration Network Port 1 IPv4 Address: 10.77.0.2
 xConfiguration Network Port 1 IPv4 PrefixLength: 24
-xConfiguration Administrator 1 Name: admin
-xConfiguration Administrator 1 Password: {PASSWORD}
 xConfiguration Syslog Server 1 Address: 10.77.0.21
 xConfiguration Syslog Server 1 Transport: UDP
 """
-PROMPT = r"edge1> "
-
-
-def log_in(machine):
-    machine.expect(r"edge1 login: ", timeout=60)
-    machine.send("admin\r")
-    machine.expect(r"password: ")
-    machine.send(PASSWORD + "\r")
-    machine.expect(PROMPT)
-    time.sleep(1)  # notices of the boot, which draw the prompt again
-
-
-def ask(machine, line):
-    """What the line prints; a listing is paged through."""
-    begin = len(machine.console)
-    machine.position = begin
-    machine.send(line + "\r")
-    machine.expect(r"\n")
-    while machine.expect(rf"--More--|{PROMPT}").group(0) == "--More--":
-        machine.send(" ")
-    return re.sub(r"\x1b\[[0-9;]*[A-Za-z]|--More--|\r", "", machine.console[begin:])
 
 
 def found(pattern, text):

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+import operator_console
 import qemu
 
 SCRIPT = qemu.ROOT / "boot/secure_boot.py"
@@ -45,11 +46,11 @@ class Lab:
     def tool(*words):
         subprocess.run([str(TOOL), *map(str, words)], check=True, stdout=subprocess.DEVNULL)
 
-    def machine(self, folder, loader, variables=None):
+    def machine(self, folder, loader, variables=None, update=None, **options):
         disk = folder / "disk.img"
-        self.tool("disk", "--loader", loader, "--update", self.update, "--out", disk)
+        self.tool("disk", "--loader", loader, "--update", update or self.update, "--out", disk)
         return qemu.Machine(folder / "vm", disk, ovmf_code=CODE, extra=SMM,
-                            ovmf_vars=variables or self.variables)
+                            ovmf_vars=variables or self.variables, **options)
 
     def altered(self, folder, offset, mask=1):
         data = bytearray(self.signed.read_bytes())
@@ -76,6 +77,15 @@ def test_signed_loader_starts_and_knows_that_it_is_guarded(tmp_path, lab):
         machine.expect(r"loader: slot-a: verified gatehouse", 40)
         # Bit 1 of the hand-over's flags: Secure Boot was on; bit 0: a development image.
         machine.expect(r"payload: handover good, .* flags 0000000000000003", 5)
+
+
+def test_the_operator_sees_that_secure_boot_is_on(tmp_path, lab):
+    with lab.machine(tmp_path, lab.signed, update=qemu.ROOT / "out/pc/gatehouse.update",
+                     provision=operator_console.PROVISION) as machine:
+        operator_console.log_in(machine)
+        shown = operator_console.ask(machine, "xStatus SecureBoot")
+    assert "SecureBoot State: On" in shown, shown
+    assert "verified by the loader, DEVELOPMENT key " in shown
 
 
 def test_the_flag_is_clear_where_secure_boot_is_off(tmp_path, lab):

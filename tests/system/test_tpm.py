@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import re
 import shutil
 import struct
@@ -10,6 +11,7 @@ import time
 
 import pytest
 
+import operator_console
 import qemu
 
 TOOL = qemu.ROOT / "out/tools/gatehouse-image"
@@ -68,9 +70,9 @@ def short_path(tmp_path_factory):
 class Disk:
     """A disk of an update with its own build id, and what a TPM should say after starting it."""
 
-    def __init__(self, folder, build_id, golden_only=False):
+    def __init__(self, folder, build_id, golden_only=False, firmware="payload.elf"):
         self.update, self.path = folder / "update", folder / "disk.img"
-        tool("update", "--firmware", qemu.ROOT / "out/pc/payload.elf", "--key",
+        tool("update", "--firmware", qemu.ROOT / "out/pc" / firmware, "--key",
              KEYS / "release.key", "--build-id", build_id, "--out", self.update)
         tool("disk", "--loader", LOADER, "--update", self.update, "--out", self.path)
         if golden_only:
@@ -140,6 +142,37 @@ def test_another_image_gives_another_manifest_register(short_path):
         assert found[index] == value, f"PCR {index}"
     other = Disk(two, "measured").expected()
     assert other[8] != found[8] and other[9] == found[9] and other[4] == found[4]
+
+
+def test_the_operator_sees_the_registers(short_path):
+    """The appliance itself: xStatus TPM tells what the test computes from the files."""
+    disk = Disk(short_path, "appliance", firmware="gatehouse.stripped")
+    with tpm(short_path / "tpm") as socket, \
+            qemu.Machine(short_path / "vm", disk.path, tpm=socket,
+                         provision=operator_console.PROVISION) as machine:
+        operator_console.log_in(machine)
+        shown = operator_console.ask(machine, "xStatus TPM")
+        assert "TPM State: Measured" in shown
+        found = dict(re.findall(r"TPM PCR (\d+): sha256=([0-9a-f]{64})", shown))
+        for index, value in disk.expected().items():
+            assert found[str(index)] == value, f"PCR {index}\n{shown}"
+        assert "SecureBoot State: Off" in operator_console.ask(machine, "xStatus SecureBoot")
+
+
+def test_the_operator_sees_that_nothing_was_measured_and_what_the_image_holds(tmp_path):
+    """The bill of materials on the device is the very file of the build."""
+    disk = Disk(tmp_path, "appliance", firmware="gatehouse.stripped")
+    with qemu.Machine(tmp_path / "vm", disk.path,
+                      provision=operator_console.PROVISION) as machine:
+        operator_console.log_in(machine)
+        shown = operator_console.ask(machine, "xStatus TPM")
+        assert "TPM State: None" in shown and "PCR" not in shown
+        printed = operator_console.ask(machine, "xCommand SBOM")
+        software = operator_console.ask(machine, "xStatus Software")
+    built = json.loads((qemu.ROOT / "out/pc/sbom.cdx.json").read_text(encoding="ascii"))
+    assert json.loads(printed[printed.index("{"):printed.rindex("}") + 1]) == built
+    for component in built["components"]:
+        assert f"Software {component['name']}: " in software
 
 
 def test_machine_without_a_tpm_starts_and_claims_nothing(tmp_path):

@@ -336,7 +336,7 @@ TEST(Appliance, ARecordBeingMadeGetsTheLastEventsAndTracePoints) {
     machine.boot.witness->Describe(record);
     EXPECT_THAT(std::string(record.event_text.view()), HasSubstr("[notice] Gatehouse"));
     EXPECT_EQ(record.event_text.view().back(), '\n');
-    EXPECT_EQ(record.trace_count, kCrashTraceMax);
+    EXPECT_GE(record.trace_count, 8u);  // a turn every half second, housekeeping every second
     EXPECT_EQ(record.trace[0].id >> 16, static_cast<uint32_t>(TraceRoom::kAppliance));
     machine.appliance.reset();
     EXPECT_EQ(machine.boot.witness, nullptr);

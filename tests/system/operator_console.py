@@ -1,0 +1,33 @@
+"""An administrator at the serial console: logs in, asks, pages through what is printed."""
+
+import re
+import time
+
+PASSWORD = "Gate-house-42"
+# Provisioning that makes this administrator; the prompt is "edge1> ".
+PROVISION = f"""\
+xConfiguration System Name: edge1
+xConfiguration Administrator 1 Name: admin
+xConfiguration Administrator 1 Password: {PASSWORD}
+"""
+PROMPT = r"edge1> "
+
+
+def log_in(machine):
+    machine.expect(r"edge1 login: ", timeout=60)
+    machine.send("admin\r")
+    machine.expect(r"password: ")
+    machine.send(PASSWORD + "\r")
+    machine.expect(PROMPT)
+    time.sleep(1)  # notices of the boot, which draw the prompt again
+
+
+def ask(machine, line):
+    """What the line prints, without the terminal's controls; a listing is paged through."""
+    begin = len(machine.console)
+    machine.position = begin
+    machine.send(line + "\r")
+    machine.expect(r"\n")
+    while machine.expect(rf"--More--|{PROMPT}").group(0) == "--More--":
+        machine.send(" ")
+    return re.sub(r"\x1b\[[0-9;]*[A-Za-z]|--More--|\r", "", machine.console[begin:])
