@@ -30,4 +30,4 @@ def ask(machine, line):
     machine.expect(r"\n")
     while machine.expect(rf"--More--|{PROMPT}").group(0) == "--More--":
         machine.send(" ")
-    return re.sub(r"\x1b\[[0-9;]*[A-Za-z]|--More--|\r", "", machine.console[begin:])
+    return re.sub(r"\x1b\[[0-9;]*[A-Za-z]|--More--( \(.*?\) ?)?|\r", "", machine.console[begin:])
