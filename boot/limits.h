@@ -33,8 +33,10 @@ inline constexpr uint32_t kDevicePathSizeMax = 1024;
 // The TPM: an event's name and the event with it, the one command we send and its answer.
 inline constexpr uint32_t kTpmEventTextMax = 64;
 inline constexpr uint32_t kTpmEventSizeMax = 18 + kTpmEventTextMax;
-inline constexpr uint32_t kTpmCommandSizeMax = 32;
+inline constexpr uint32_t kTpmCommandSizeMax = 128;
 inline constexpr uint32_t kTpmResponseSizeMax = 512;
+// A security version that is further ahead of the TPM's counter is not counted up to in one start.
+inline constexpr uint64_t kTpmCounterStepMax = 64;
 
 // The watchdog that is armed before the jump: for a firmware that hangs before it arms its own.
 inline constexpr uint32_t kWatchdogSecondsDefault = 60;

@@ -39,6 +39,12 @@ inline constexpr Guid kAcpi10Table = {
 inline constexpr Guid kGlobalVariable = {
     0x8be4df61, 0x93ca, 0x11d2, {0xaa, 0x0d, 0x00, 0xe0, 0x98, 0x03, 0x2b, 0x8c}};
 
+inline constexpr Guid kGatehouseVariable = {
+    0x47617465, 0x686f, 0x7573, {0x65, 0x2d, 0x76, 0x61, 0x72, 0x73, 0x2d, 0x31}};
+inline constexpr Status kNotFound = kErrorBit | 14;
+inline constexpr uint32_t kVariableNonVolatile = 1;
+inline constexpr uint32_t kVariableBootService = 2;
+
 enum AllocateType : uint32_t { kAnyPages = 0, kMaxAddress = 1, kAddress = 2 };
 enum MemoryType : uint32_t { kReservedMemory = 0, kLoaderCode = 1, kLoaderData = 2 };
 

@@ -15,6 +15,7 @@
 #include "boot/limits.h"
 #include "boot/trusted_keys.h"
 #include "boot/uefi/console.h"
+#include "boot/uefi/counter.h"
 #include "boot/uefi/cpu.h"
 #include "boot/uefi/disk.h"
 #include "boot/uefi/fw_cfg.h"
@@ -40,7 +41,8 @@ class Loader {
         report_(console_),
         tsc_entry_(tsc_entry),
         partitions_(disk_, table_),
-        slot_memory_(services_) {}
+        slot_memory_(services_),
+        variable_counter_(*system.runtime) {}
 
   // Returns only when there is no disk to work with.
   void Run();
@@ -69,6 +71,9 @@ class Loader {
   PartitionDisk partitions_;
   SlotMemory slot_memory_;
   MachineSettings settings_;
+  TpmCounter tpm_counter_;
+  VariableCounter variable_counter_;
+  HardwareCounter* counter_ = nullptr;
   CounterStatus counter_status_;
   std::optional<Chain> chain_;
   bool has_persistent_ = false;
@@ -104,8 +109,12 @@ void Loader::PrepareChain() {
   ChainPolicy policy;
   policy.keys = TrustedKeys();
   policy.is_reset_button_down = settings_.is_reset_button_down;
-  chain_.emplace(partitions_, slot_memory_, nullptr, report_, policy);
+  const bool has_tpm = tpm_counter_.Open(services_.boot());
+  counter_ = has_tpm ? static_cast<HardwareCounter*>(&tpm_counter_) : &variable_counter_;
+  counter_status_.name = has_tpm ? "TPM" : "UEFI variable";
+  chain_.emplace(partitions_, slot_memory_, counter_, report_, policy);
   chain_->Begin();
+  counter_status_.value = counter_->value();
 }
 
 void Loader::Announce(uint64_t verify_ms, uint64_t read_ms) {
@@ -182,6 +191,7 @@ void Loader::FillStart(bool is_operators_choice) {
   handover.is_button_held = settings_.is_reset_button_down ? 1 : 0;
   handover.record_security_version = state.security_version;
   handover.record_sequence = state.sequence;
+  handover.counter_kind = counter_->kind();
   handover.counter_security_version = counter_status_.value;
 }
 

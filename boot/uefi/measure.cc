@@ -61,4 +61,13 @@ Result<void> Tpm::Show(Handover& handover) {
   return Ok();
 }
 
+Result<void> Tpm::Submit(std::span<const uint8_t> command, std::span<uint8_t> response) {
+  if (command.empty() || efi::Failed(tcg2_->submit_command(
+                             tcg2_, static_cast<uint32_t>(command.size()), command.data(),
+                             static_cast<uint32_t>(response.size()), response.data()))) {
+    return Error(ErrorCode::kIoError, "the TPM takes no command");
+  }
+  return Ok();
+}
+
 }  // namespace gh::boot

@@ -20,6 +20,8 @@ class Tpm {
   Result<void> Measure(const image::VerifiedSlot& slot, std::span<const uint8_t> metadata);
   // Reads kShownPcrs back from the TPM into the hand-over.
   Result<void> Show(Handover& handover);
+  // Sends a command (boot/tpm.h) and gives what the TPM answered, in `response`.
+  Result<void> Submit(std::span<const uint8_t> command, std::span<uint8_t> response);
 
  private:
   Result<void> Extend(uint32_t pcr, std::string_view text, std::span<const uint8_t> data);

@@ -218,6 +218,8 @@ void Recovery::ShowState() {
   console_.Decimal(state.security_version);
   console_.Text(", counter ");
   console_.Text(counter_.name);
+  console_.Text(" ");
+  console_.Decimal(counter_.value);
   console_.Text(")\n");
   for (uint32_t index = 0; index < kSlotCount; ++index) {
     console_.Text(image::SpecOf(kRoles[index]).name);

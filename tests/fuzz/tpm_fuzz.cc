@@ -7,6 +7,12 @@
 #include "boot/tpm.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const std::span<const uint8_t> response(data, size);
+  const auto counter = gh::boot::DecodeNvRead(response);
+  const auto base = gh::boot::DecodeNvPublic(response, gh::boot::kNvCounterIndex);
+  if ((counter.ok() && size < 24) || (base.ok() && size < 58) || (counter.ok() && base.ok())) {
+    std::abort();
+  }
   std::array<gh::boot::PcrValue, gh::boot::kHandoverPcrMax> pcrs;
   const auto count = gh::boot::DecodePcrRead({data, size}, pcrs);
   if (!count.ok()) {

@@ -17,6 +17,7 @@ import time
 import pytest
 
 import qemu
+import test_tpm
 from test_boot_tamper import KEYS, LOADER, STARTED, STOPPED, TEST_FIRMWARE, tool
 
 POWER_CUTS = int(os.environ.get("GATEHOUSE_POWER_CUTS", "12"))
@@ -138,6 +139,53 @@ def test_older_security_version_is_refused_although_signed(tmp_path):
         assert started(vm, "a", "1.0.0") == (REASON_FALLBACK, 0)
         assert ("loader: slot-b: refused: image's security version is older than this machine's"
                 in vm.console)
+
+
+def rolled_back_disk_is_refused(folder, kind, tpm=None):
+    """The whole disk is put back to an older state: record, slots and golden agree, and only the
+    hardware counter knows better."""
+    old = make_disk(folder)
+    new = qemu.copy_image(old, folder / "new.img")
+    newer = update(folder, "newer", "5.0.0", "--security-version", "3")
+    offset = partitions(new)["slot-a"][0]
+    with open(new, "r+b") as file:
+        file.seek(offset)
+        file.write(newer.read_bytes())
+    tool("bootstate", "--security-version", 3, new)
+    vm = machine(folder, new, tpm=tpm).start()
+    try:
+        started(vm, "a", "5.0.0")
+        assert re.search(rf"floor 0*3, counter 0*3 of kind 0*{kind},", vm.console), vm.tail()
+    finally:
+        vm.stop()
+    return old
+
+
+def old_disk_ends_in_recovery(vm, name):
+    recovery(vm)
+    for slot in ("slot-a", "factory"):
+        assert (f"loader: {slot}: refused: image's security version is older than this machine's"
+                in vm.console)
+    assert f"nothing below 3 is started (record 3, counter {name} 3)" in ask(vm, "state")
+
+
+def test_disk_put_back_is_refused_by_the_tpms_counter(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("c")
+    with test_tpm.tpm(folder / "tpm") as socket:
+        old = rolled_back_disk_is_refused(folder, 1, socket)
+    (folder / "vm/vars.fd").unlink()  # only the TPM remembers
+    with test_tpm.tpm(folder / "tpm") as socket, machine(folder, old, tpm=socket) as vm:
+        old_disk_ends_in_recovery(vm, "TPM")
+    # Another TPM knows nothing: so it was this one that refused.
+    with test_tpm.tpm(folder / "fresh") as socket:
+        with machine(folder, make_disk(folder), tpm=socket) as vm:
+            started(vm, "a", "1.0.0")
+
+
+def test_disk_put_back_is_refused_by_the_firmwares_variable(tmp_path):
+    old = rolled_back_disk_is_refused(tmp_path, 2)
+    with machine(tmp_path, old) as vm:
+        old_disk_ends_in_recovery(vm, "UEFI variable")
 
 
 # --- Golden and the recovery console -------------------------------------------------------------
@@ -374,6 +422,7 @@ def test_power_cuts_during_a_factory_reset(tmp_path, disk):
     print(f"seed {seed}, {POWER_CUTS} cuts")
     plant(disk)
     tool("bootstate", "--reset", "everything", disk)
+    moments = [r"erasing", r"store \d+ %", r"store 100 %", r"log \d+ %", r"log 100 %"]
     cut_steps, rounds = [], 0
     for cut in range(POWER_CUTS):
         vm = machine(tmp_path, disk).start()
@@ -387,7 +436,9 @@ def test_power_cuts_during_a_factory_reset(tmp_path, disk):
                 tool("bootstate", "--reset", "everything", disk)
                 vm.start()
                 vm.expect(r"loader: factory reset: erasing", 30)
-            time.sleep(chance.uniform(0, 1.2))
+            vm.position = 0
+            vm.expect(f"loader: factory reset: ({chance.choice(moments)}|done)", 60)
+            time.sleep(chance.uniform(0, 0.4))
         finally:
             vm.kill()
         state = tool("bootstate", disk)

@@ -38,10 +38,12 @@ def extended(*measured):
 
 @contextlib.contextmanager
 def tpm(folder):
-    """A TPM of its own, in the state of the factory; yields its control socket."""
-    folder.mkdir()
+    """A TPM of its own, in the state of the factory or as this folder's was left; yields its control
+    socket."""
+    folder.mkdir(exist_ok=True)
     # A socket's path is short; the test's folder may not be.
     socket = folder / "tpm.sock"
+    socket.unlink(missing_ok=True)
     command = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={folder}", "--ctrl",
                f"type=unixio,path={socket}", "--terminate"]
     with open(folder / "swtpm.log", "wb") as log:

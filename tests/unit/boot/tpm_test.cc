@@ -144,5 +144,113 @@ TEST(Tpm, NoiseIsRefusedWithoutHarm) {
   }
 }
 
+// --- The counter ---------------------------------------------------------------------------------
+
+constexpr uint32_t kIndex = kNvCounterIndex;
+
+TEST(TpmCounterTest, DefinesACounterWithItsBaseInThePolicy) {
+  std::array<uint8_t, kTpmCommandSizeMax> buffer;
+  const auto command = EncodeNvDefineCounter(kIndex, 0x1122, buffer);
+  const Bytes expected = {0x80, 2, 0, 0,    0,    0x5d, 0,    0,    1,    0x2a,  // header
+                          0x40, 0, 0, 1,    0,    0,    0,    9,    0x40, 0,
+                          0,    9, 0, 0,    0,    0,    0,  // owner, empty password
+                          0,    0, 0, 0x2e, 0x01, 0xa7, 0x48, 0x53, 0,    0x0b,
+                          2,    6, 0, 0x16, 0,    32};
+  ASSERT_GT(command.size(), expected.size());
+  EXPECT_EQ(Bytes(command.begin(), command.begin() + static_cast<ptrdiff_t>(expected.size())),
+            expected);
+  EXPECT_EQ(command.size(), 0x4du);
+  EXPECT_EQ(Bytes(command.end() - 10, command.end()), (Bytes{0, 0, 0, 0, 0, 0, 0x11, 0x22, 0, 8}));
+}
+
+TEST(TpmCounterTest, CommandsSayTheirOwnSizeAndNeedTheirRoom) {
+  std::array<uint8_t, kTpmCommandSizeMax> buffer;
+  const auto check = [&](auto encode) {
+    const size_t size = encode(std::span<uint8_t>(buffer)).size();
+    ASSERT_GT(size, 10u);
+    ByteReader reader(buffer);
+    reader.Skip(2);
+    EXPECT_EQ(reader.U32Be(), size);
+    EXPECT_TRUE(encode(std::span(buffer).first(size - 1)).empty());
+  };
+  check([](std::span<uint8_t> out) { return EncodeNvDefineCounter(kIndex, 1, out); });
+  check([](std::span<uint8_t> out) { return EncodeNvUndefine(kIndex, out); });
+  check([](std::span<uint8_t> out) { return EncodeNvIncrement(kIndex, out); });
+  check([](std::span<uint8_t> out) { return EncodeNvRead(kIndex, out); });
+  check([](std::span<uint8_t> out) { return EncodeNvReadPublic(kIndex, out); });
+}
+
+Bytes Status(uint32_t code) {
+  Bytes bytes(10);
+  ByteWriter out{std::span(bytes)};
+  out.U16Be(0x8001);
+  out.U32Be(10);
+  out.U32Be(code);
+  return bytes;
+}
+
+TEST(TpmCounterTest, RefusalsAreToldApart) {
+  EXPECT_TRUE(DecodeTpmStatus(Status(0)).ok());
+  EXPECT_EQ(DecodeTpmStatus(Status(0x18b)).code(), ErrorCode::kNotFound);
+  EXPECT_EQ(DecodeTpmStatus(Status(0x28b)).code(), ErrorCode::kNotFound);
+  EXPECT_EQ(DecodeTpmStatus(Status(0x14a)).code(), ErrorCode::kWrongState);
+  EXPECT_EQ(DecodeTpmStatus(Status(0x921)).code(), ErrorCode::kRefused);
+  EXPECT_EQ(DecodeTpmStatus(Bytes(9)).code(), ErrorCode::kMalformed);
+}
+
+Bytes CountAnswer(uint64_t value) {
+  Bytes bytes(10 + 4 + 2 + 8 + 5);
+  ByteWriter out{std::span(bytes)};
+  out.U16Be(0x8002);
+  out.U32Be(static_cast<uint32_t>(bytes.size()));
+  out.U32Be(0);
+  out.U32Be(10);
+  out.U16Be(8);
+  out.U64Be(value);
+  return bytes;
+}
+
+TEST(TpmCounterTest, ReadsTheCountAndNothingFromACutAnswer) {
+  const Bytes answer = CountAnswer(0x123456789abc);
+  EXPECT_EQ(DecodeNvRead(answer).value(), 0x123456789abcu);
+  for (size_t size = 0; size < answer.size(); ++size) {
+    EXPECT_FALSE(DecodeNvRead(std::span(answer).first(size)).ok()) << size;
+  }
+}
+
+// What a TPM answers to ReadPublic for what `define` defined: the same area, and a name.
+Bytes PublicAnswer(std::span<const uint8_t> define, bool is_written) {
+  const Bytes area(define.begin() + 10 + 17 + 2, define.end());
+  Bytes bytes(10 + area.size() + 36);
+  ByteWriter out{std::span(bytes)};
+  out.U16Be(0x8001);
+  out.U32Be(static_cast<uint32_t>(bytes.size()));
+  out.U32Be(0);
+  out.Bytes(area);
+  if (is_written) {
+    bytes[10 + 2 + 6] |= 0x20;
+  }
+  return bytes;
+}
+
+TEST(TpmCounterTest, FindsItsBaseAgainAndRefusesAnIndexOfAnother) {
+  std::array<uint8_t, kTpmCommandSizeMax> buffer;
+  const auto define = EncodeNvDefineCounter(kIndex, 77, buffer);
+  for (const bool is_written : {false, true}) {
+    EXPECT_EQ(DecodeNvPublic(PublicAnswer(define, is_written), kIndex).value(), 77u);
+  }
+  EXPECT_EQ(DecodeNvPublic(PublicAnswer(define, true), kIndex + 1).code(),
+            ErrorCode::kIncompatible);
+  const Bytes good = PublicAnswer(define, true);
+  for (size_t i = 10; i < 10 + 2 + 14 - 2 + 24; ++i) {
+    Bytes bad = good;
+    bad[i] ^= 1;
+    EXPECT_FALSE(DecodeNvPublic(bad, kIndex).ok()) << i;
+  }
+  for (size_t size = 0; size < 10 + 2 + 46; ++size) {
+    EXPECT_FALSE(DecodeNvPublic(std::span(good).first(size), kIndex).ok()) << size;
+  }
+}
+
 }  // namespace
 }  // namespace gh::boot
