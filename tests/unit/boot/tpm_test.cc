@@ -151,7 +151,7 @@ constexpr uint32_t kIndex = kNvCounterIndex;
 TEST(TpmCounterTest, DefinesACounterWithItsBaseInThePolicy) {
   std::array<uint8_t, kTpmCommandSizeMax> buffer;
   const auto command = EncodeNvDefineCounter(kIndex, 0x1122, buffer);
-  const Bytes expected = {0x80, 2, 0, 0,    0,    0x5d, 0,    0,    1,    0x2a,  // header
+  const Bytes expected = {0x80, 2, 0, 0,    0,    0x4d, 0,    0,    1,    0x2a,  // header
                           0x40, 0, 0, 1,    0,    0,    0,    9,    0x40, 0,
                           0,    9, 0, 0,    0,    0,    0,  // owner, empty password
                           0,    0, 0, 0x2e, 0x01, 0xa7, 0x48, 0x53, 0,    0x0b,
