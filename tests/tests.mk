@@ -12,6 +12,7 @@ sip_conformance_test_ROOMS := firmware_sip
 config_test_ROOMS := firmware_config
 log_test_ROOMS := firmware_log firmware_alarm
 store_test_ROOMS := firmware_store
+upgrade_test_ROOMS := firmware_upgrade image_tool sim
 admin_test_ROOMS := firmware_admin
 sim_test_ROOMS := sim
 sip_message_fuzz_ROOMS := firmware_sip

@@ -213,7 +213,7 @@ SimMachine::SimMachine(World& world, const MachineOptions& options, ProgramFacto
   boot_state_ = make_disk("bootstate", options.slot_bytes > 0 ? kBootStateBytes : 0);
   slots_[0] = make_disk("slot-a", options.slot_bytes);
   slots_[1] = make_disk("slot-b", options.slot_bytes);
-  factory_ = make_disk("factory", options.slot_bytes);
+  golden_ = make_disk("factory", options.slot_bytes);
 }
 
 SimMachine::~SimMachine() {
@@ -293,7 +293,7 @@ void SimMachine::BuildHardware() {
   hardware_->log = log_.get();
   hardware_->boot_state = boot_state_.get();
   hardware_->slots = {slots_[0].get(), slots_[1].get()};
-  hardware_->factory = factory_.get();
+  hardware_->factory = golden_.get();
 }
 
 void SimMachine::DropHardware() {

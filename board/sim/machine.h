@@ -149,7 +149,7 @@ class SimMachine final : private hal::Clock,
   SimDisk* log() { return log_.get(); }
   SimDisk* boot_state() { return boot_state_.get(); }
   SimDisk* slot(uint32_t index) { return slots_[index].get(); }
-  SimDisk* factory() { return factory_.get(); }
+  SimDisk* factory() { return golden_.get(); }
   // What a loader in front of the program would report from the next boot on.
   void SetBootReport(const hal::BootReport& report) { next_report_ = report; }
 
@@ -238,7 +238,7 @@ class SimMachine final : private hal::Clock,
   std::unique_ptr<SimDisk> log_;
   std::unique_ptr<SimDisk> boot_state_;
   std::array<std::unique_ptr<SimDisk>, 2> slots_;
-  std::unique_ptr<SimDisk> factory_;
+  std::unique_ptr<SimDisk> golden_;
   std::vector<SimDisk*> disks_;  // those there are
 
   // Lives for one boot.

@@ -124,6 +124,7 @@ void ConsoleSource::HandleData(Instant now) {
 void ConsoleSource::Refuse() { receiver_.Cancel(ErrorCode::kRefused, "the update was refused"); }
 
 void ConsoleSource::Leave(ByteWriter& out) {
+  out.Text("\n");  // behind what the protocol has left on the line
   if (!had_file_) {
     out.Text("No update was received");
     out.Text(failure_[0] == '\0' ? "" : ": ");
