@@ -278,6 +278,7 @@ Result<void> Appliance::Rooms::OpenStore() {
     return Ok();
   }
   store = sqlite_store;
+  maintenance.SwitchConfiguration(*store);
   return Ok();
 }
 

@@ -110,14 +110,35 @@ void Maintenance::ReadBootState() {
     rooms_.log.Emit(BootStateFailed{.reason = "copies are damaged and cannot be written"});
     rooms_.alarms.Raise(AlarmId::kBootStateFailed, "copies cannot be written");
   }
+  scratch_ = machine.arena.NewArray<uint8_t>(image::kSlotHeaderSize + image::kManifestSizeMax);
+  snapshots_ = machine.arena.New<upgrade::Snapshots>(machine.arena, *record_, *this);
+  ReadVersion(0);
+  ReadVersion(1);
+}
+
+void Maintenance::SwitchConfiguration(store::Store& store) {
+  if (snapshots_ != nullptr && runs_from_slot() && !builds_[running_slot()].empty()) {
+    snapshots_->AtStart(store, running_slot(), builds_[running_slot()].view());
+  }
+}
+
+void Maintenance::OnSnapshotTaken(char slot, uint32_t rows) {
+  rooms_.log.Emit(SnapshotTaken{.slot = std::string_view(&slot, 1), .settings = rows});
+}
+
+void Maintenance::OnSnapshotRestored(char slot, uint32_t rows) {
+  rooms_.log.Emit(SnapshotRestored{.slot = std::string_view(&slot, 1), .settings = rows});
+}
+
+void Maintenance::OnSnapshotFailed(char slot, std::string_view reason) {
+  rooms_.log.Emit(SnapshotFailed{.slot = std::string_view(&slot, 1), .reason = reason});
 }
 
 void Maintenance::Build() {
   hal::Machine& machine = rooms_.machine;
   machine.arena.OpenAccount("firmware/upgrade");
-  scratch_ = machine.arena.NewArray<uint8_t>(image::kSlotHeaderSize + image::kManifestSizeMax);
   upgrade_ =
-      machine.arena.New<upgrade::Upgrade>(upgrade::Upgrade::Parts{machine.arena, *record_, *this});
+      machine.arena.New<upgrade::Upgrade>(upgrade::Upgrade::Parts{machine.arena, *this, *this});
   console_ = machine.arena.New<upgrade::ConsoleSource>(*upgrade_, *this);
   rooms_.loop.Add(*upgrade_);
   const hal::BootReport& report = machine.boot.report();
@@ -128,8 +149,6 @@ void Maintenance::Build() {
     trusted.role = static_cast<gatehouse_image_KeyRole>(key.role);
     trusted.is_development = key.is_development;
   }
-  ReadVersion(0);
-  ReadVersion(1);
 }
 
 // What a slot says of itself, for status: nobody has verified it here.
@@ -154,6 +173,7 @@ void Maintenance::SetVersion(uint32_t slot, const image::Manifest& manifest) {
   versions_[slot].Assign(manifest.version);
   versions_[slot].Append(" build=");
   versions_[slot].Append(manifest.build_id);
+  builds_[slot].Assign(manifest.build_id);
 }
 
 // What the loader did, as events and alarms. The record keeps the reason of a revert until it was
@@ -325,11 +345,23 @@ Result<void> Maintenance::BeginUpgrade(std::string_view source, uint64_t announc
   policy.loader_version = report.loader_version;
   policy.security_version_min = std::max(report.security_floor, record_->state().security_version);
   const uint32_t slot = TargetSlot();
+  // A configuration that is new since the start is noted as this image's.
+  SwitchConfiguration(*rooms_.store);
   return upgrade_->Begin(source, announced, policy, rooms_.machine.slots[slot], slot, now);
 }
 
+Result<void> Maintenance::ForgetSlot(uint32_t slot) {
+  GH_TRY(record_->ForgetSlot(slot));
+  versions_[slot].Clear();
+  builds_[slot].Clear();
+  return snapshots_->Forget(slot);
+}
+
+Result<void> Maintenance::OfferTrial(uint32_t slot, uint64_t security_version) {
+  return record_->OfferTrial(slot, security_version);
+}
+
 void Maintenance::OnUpgradeStarted(std::string_view source, char slot) {
-  versions_[slot == 'A' ? 0 : 1].Clear();
   rooms_.log.Emit(UpgradeStarted{.source = source, .slot = std::string_view(&slot, 1)});
 }
 

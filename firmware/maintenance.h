@@ -5,6 +5,7 @@
 #include "firmware/appliance.h"
 #include "firmware/upgrade/boot_record.h"
 #include "firmware/upgrade/console_source.h"
+#include "firmware/upgrade/snapshots.h"
 #include "firmware/upgrade/trial.h"
 #include "firmware/upgrade/upgrade.h"
 
@@ -15,7 +16,10 @@ class StatusTree;
 class CommandTable;
 }  // namespace admin
 
-class Maintenance final : public upgrade::Observer, public upgrade::Intake {
+class Maintenance final : public upgrade::Observer,
+                          public upgrade::Intake,
+                          public upgrade::SlotLedger,
+                          public upgrade::SnapshotObserver {
  public:
   // `rooms` outlives this; most of it is not built yet.
   explicit Maintenance(Appliance::Rooms& rooms);
@@ -24,6 +28,8 @@ class Maintenance final : public upgrade::Observer, public upgrade::Intake {
 
   // Early in the start, before the store is used: what the loader left to be told.
   void ReadBootState();
+  // The store's rows become those of the image that runs. Before anything reads them.
+  void SwitchConfiguration(store::Store& store);
   // Later: buffers from the arena.
   void Build();
   void AddTo(admin::StatusTree& status, admin::CommandTable& commands);
@@ -48,6 +54,12 @@ class Maintenance final : public upgrade::Observer, public upgrade::Intake {
                        std::string_view reason) override;
   Result<void> BeginUpgrade(std::string_view source, uint64_t announced, Instant now) override;
 
+  Result<void> ForgetSlot(uint32_t slot) override;
+  Result<void> OfferTrial(uint32_t slot, uint64_t security_version) override;
+  void OnSnapshotTaken(char slot, uint32_t rows) override;
+  void OnSnapshotRestored(char slot, uint32_t rows) override;
+  void OnSnapshotFailed(char slot, std::string_view reason) override;
+
   upgrade::Health CheckHealth();
   bool CheckStorage();
   void ConfirmRunning(std::string_view by);
@@ -68,6 +80,7 @@ class Maintenance final : public upgrade::Observer, public upgrade::Intake {
 
   Appliance::Rooms& rooms_;
   upgrade::BootRecord* record_ = nullptr;
+  upgrade::Snapshots* snapshots_ = nullptr;
   upgrade::Upgrade* upgrade_ = nullptr;
   upgrade::ConsoleSource* console_ = nullptr;
   upgrade::Trial trial_;
@@ -75,6 +88,7 @@ class Maintenance final : public upgrade::Observer, public upgrade::Intake {
   uint32_t key_count_ = 0;
   std::span<uint8_t> scratch_;  // a slot's header and manifest
   std::array<FixedString<100>, image::kBootSlotCount> versions_;
+  std::array<FixedString<65>, image::kBootSlotCount> builds_;
   bool storage_checked_ = false;
   bool storage_good_ = false;
 };

@@ -30,8 +30,8 @@ class Configuration::Loader final : public store::EntryVisitor {
   explicit Loader(Settings& settings) : settings_(settings) {}
   void OnEntry(std::string_view key, std::span<const uint8_t> value) override {
     any = true;
-    if (key == kMarkerKey) {
-      return;
+    if (key.starts_with('@')) {
+      return;  // a note about the rows, not a setting
     }
     Message expected;
     const auto line = ParsePath(key, expected);

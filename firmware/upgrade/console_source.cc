@@ -7,7 +7,7 @@ constexpr uint8_t kCtrlC = 0x03;
 }
 
 void ConsoleSource::Enter(Instant now) {
-  receiver_.Start(now);
+  engine_.emplace().Start(now);
   input_begin_ = input_end_ = replied_ = 0;
   offered_ = 0;
   had_file_ = is_over_ = false;
@@ -16,14 +16,14 @@ void ConsoleSource::Enter(Instant now) {
 }
 
 bool ConsoleSource::FlushReply(admin::Terminal& terminal) {
-  const auto reply = receiver_.reply();
+  const auto reply = engine_->reply();
   if (replied_ < reply.size()) {
     replied_ += terminal.Write(reply.subspan(replied_));
   }
   if (replied_ < reply.size()) {
     return false;
   }
-  receiver_.ClearReply();
+  engine_->ClearReply();
   replied_ = 0;
   return true;
 }
@@ -33,7 +33,7 @@ bool ConsoleSource::Serve(admin::Terminal& terminal, Instant now) {
   for (uint32_t i = 0; i < kStepsPerTurn && Step(terminal, now); ++i) {
   }
   if (!is_over_) {
-    receiver_.Tick(now);
+    engine_->Tick(now);
     (void)FlushReply(terminal);
     return true;
   }
@@ -49,10 +49,10 @@ bool ConsoleSource::Step(admin::Terminal& terminal, Instant now) {
   if (is_over_ || !FlushReply(terminal)) {
     return false;
   }
-  if (receiver_.event() != image::YmodemEvent::kNone) {
-    const auto before = receiver_.event();
+  if (engine_->event() != image::YmodemEvent::kNone) {
+    const auto before = engine_->event();
     HandleEvent(now);
-    return receiver_.event() != before;
+    return engine_->event() != before;
   }
   if (input_begin_ == input_end_) {
     input_begin_ = 0;
@@ -61,29 +61,29 @@ bool ConsoleSource::Step(admin::Terminal& terminal, Instant now) {
       return false;
     }
     if (!had_file_ && input_[0] == kCtrlC) {
-      receiver_.Cancel(ErrorCode::kCancelled, "cancelled at the console");
+      engine_->Cancel(ErrorCode::kCancelled, "cancelled at the console");
       return true;
     }
   }
   input_begin_ += static_cast<uint32_t>(
-      receiver_.Receive(std::span(input_).subspan(input_begin_, input_end_ - input_begin_), now));
+      engine_->Receive(std::span(input_).subspan(input_begin_, input_end_ - input_begin_), now));
   return true;
 }
 
 void ConsoleSource::HandleEvent(Instant now) {
-  switch (receiver_.event()) {
+  switch (engine_->event()) {
     case image::YmodemEvent::kNone:
       return;
     case image::YmodemEvent::kFile: {
       const auto begun = had_file_
                              ? Result<void>(Error(ErrorCode::kUnsupported, "one update at a time"))
-                             : intake_.BeginUpgrade("console", receiver_.size().value_or(0), now);
+                             : intake_.BeginUpgrade("console", engine_->size().value_or(0), now);
       if (!begun.ok()) {
-        receiver_.Cancel(begun.code(), begun.error().what);
+        engine_->Cancel(begun.code(), begun.error().what);
         return;
       }
       had_file_ = true;
-      receiver_.Continue(now);
+      engine_->Continue(now);
       return;
     }
     case image::YmodemEvent::kData:
@@ -92,13 +92,13 @@ void ConsoleSource::HandleEvent(Instant now) {
     case image::YmodemEvent::kFileEnd:
       upgrade_.End(now);
       if (upgrade_.phase() == Phase::kInstalled) {
-        receiver_.Continue(now);
+        engine_->Continue(now);
       } else if (!upgrade_.active()) {
         Refuse();
       }
       return;
     case image::YmodemEvent::kFailed:
-      failure_ = receiver_.failure().ok() ? "" : receiver_.failure().error().what;
+      failure_ = engine_->failure().ok() ? "" : engine_->failure().error().what;
       upgrade_.Cancel(failure_, now);
       [[fallthrough]];
     case image::YmodemEvent::kDone:
@@ -109,7 +109,7 @@ void ConsoleSource::HandleEvent(Instant now) {
 }
 
 void ConsoleSource::HandleData(Instant now) {
-  const auto data = receiver_.data();
+  const auto data = engine_->data();
   offered_ += upgrade_.Offer(data.subspan(offered_), now);
   if (upgrade_.phase() == Phase::kFailed) {
     Refuse();
@@ -117,11 +117,11 @@ void ConsoleSource::HandleData(Instant now) {
   }
   if (offered_ == data.size()) {
     offered_ = 0;
-    receiver_.Continue(now);
+    engine_->Continue(now);
   }
 }
 
-void ConsoleSource::Refuse() { receiver_.Cancel(ErrorCode::kRefused, "the update was refused"); }
+void ConsoleSource::Refuse() { engine_->Cancel(ErrorCode::kRefused, "the update was refused"); }
 
 void ConsoleSource::Leave(ByteWriter& out) {
   out.Text("\n");  // behind what the protocol has left on the line

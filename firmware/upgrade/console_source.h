@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <optional>
 
 #include "firmware/admin/terminal.h"
 #include "firmware/upgrade/upgrade.h"
@@ -42,7 +43,7 @@ class ConsoleSource final : public admin::TerminalGuest {
 
   Upgrade& upgrade_;
   Intake& intake_;
-  image::YmodemReceiver receiver_;
+  std::optional<image::YmodemReceiver> engine_;  // anew for each transfer
   std::array<uint8_t, kInputBytes> input_ = {};
   uint32_t input_begin_ = 0;
   uint32_t input_end_ = 0;

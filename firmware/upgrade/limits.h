@@ -17,8 +17,9 @@ inline constexpr Duration kSourceSilenceMax = Duration::Seconds(60);
 // How long a machine on trial must be healthy without a break before it is confirmed.
 inline constexpr Duration kHealthySpan = Duration::Seconds(5);
 
-// Everything the room takes from the arena: metadata, two blocks.
-inline constexpr uint64_t kBufferBytes =
-    uint64_t{image::kMetadataSizeMax} + 2 * uint64_t{image::kBlockSizeMax} + 16 * 1024;
+// Everything the room takes from the arena: metadata, two blocks, a snapshot.
+inline constexpr uint64_t kBufferBytes = uint64_t{image::kMetadataSizeMax} +
+                                         2 * uint64_t{image::kBlockSizeMax} +
+                                         image::kSnapshotsSize / 2 + 64 * 1024;
 
 }  // namespace gh::upgrade

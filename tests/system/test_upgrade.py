@@ -2,12 +2,12 @@
 operator does: at the console, with lrzsz's sb on the other end of the serial line.
 """
 
-import contextlib
+import hashlib
+import mmap
 import os
 import random
 import re
 import subprocess
-import threading
 import time
 
 import pytest
@@ -18,7 +18,10 @@ TOOL = qemu.ROOT / "out/tools/gatehouse-image"
 FIRMWARE = qemu.ROOT / "out/pc/gatehouse.stripped"
 KEYS = qemu.ROOT / "out/keys"
 PASSWORD = "a-Long-enough-1"
-SECRETS = ("planted-Secret-4711", "planted-Domain-0815.example")
+# A name, a host, and what the store keeps of a SIP password (HA1).
+DOMAIN = "planted-0815.example"
+SECRETS = (DOMAIN.encode(), b"planted-4711.example",
+           hashlib.md5(f"alice:{DOMAIN}:planted".encode()).digest())
 PROVISION = f"""
 xConfiguration System Name: edge1
 xConfiguration Administrator 1 Name: admin
@@ -26,10 +29,12 @@ xConfiguration Administrator 1 Password: "{PASSWORD}"
 xConfiguration Network Port 1 IPv4 Mode: Static
 xConfiguration Network Port 1 IPv4 Address: 10.0.2.15
 xConfiguration Network Port 1 IPv4 PrefixLength: 24
-xConfiguration SIP Domain 1 Name: {SECRETS[1]}
+xConfiguration SIP Domain 1 Name: {DOMAIN}
+xConfiguration Authentication User 1 Name: alice
+xConfiguration Authentication User 1 Password: planted
 xConfiguration Console Severity: Emergency
 xConfiguration Syslog Server 1 Mode: Off
-xConfiguration Syslog Server 1 Address: {SECRETS[0]}.example
+xConfiguration Syslog Server 1 Address: planted-4711.example
 """
 # Kills of a machine during an upgrade in the ordinary run; more by the environment.
 KILLS = int(os.environ.get("GATEHOUSE_UPGRADE_KILLS", "10"))
@@ -68,55 +73,35 @@ def ask(machine, line):
     return machine.console[begin:]
 
 
-class Sender:
-    """lrzsz's sb, its standard streams tied to the machine's console."""
-
-    def __init__(self, machine, path):
-        self.machine = machine
-        self.process = subprocess.Popen(["sb", "-k", str(path)], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
-        machine.tap = self._to_sb
-        self.copier = threading.Thread(target=self._from_sb, daemon=True)
-        self.copier.start()
-
-    def _to_sb(self, data):
-        with contextlib.suppress(OSError, ValueError):
-            self.process.stdin.write(data)
-
-    def _from_sb(self):
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            while data := self.process.stdout.read(4096):
-                self.machine.process.stdin.write(data)
-
-    def end(self, timeout=60):
-        try:
-            return self.process.wait(qemu.patience(timeout))
-        finally:
-            self.stop()
-
-    def stop(self):
-        self.machine.tap = None
-        self.process.kill()
-        self.process.wait()
-        self.copier.join(5)
-        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
-            with contextlib.suppress(OSError):
-                stream.close()
-
-
-def start_transfer(machine, path):
+def start_transfer(machine):
     machine.position = len(machine.console)
     machine.send("xCommand Upgrade Receive\r")
     machine.expect("Send the update file with YMODEM now")
-    return Sender(machine, path)
 
 
 def upload(machine, path):
-    """Sends a file; what the console says of it afterwards."""
-    sender = start_transfer(machine, path)
-    sender.end()
-    return machine.expect(r"(Installed in slot|ERROR: upgrade refused:|No update was)[^\r\n]*",
+    """Sends a file with sb; what the console says of it afterwards."""
+    start_transfer(machine)
+    machine.pipe(["sb", "-k", str(path)], qemu.patience(60))
+    said = machine.expect(r"(Installed in slot|ERROR: upgrade refused:|No update was)[^\r\n]*",
                           30).group(0)
+    machine.expect(PROMPT)
+    return said
+
+
+def restart(machine):
+    machine.position = len(machine.console)
+    machine.send("xCommand Restart Confirm: Yes\r")
+    machine.expect(r"loader: starting ", 30)
+    log_in(machine)
+
+
+def wait_for(machine, line, pattern, seconds):
+    deadline = time.monotonic() + qemu.patience(seconds)
+    while not re.search(pattern, answer := ask(machine, line)):
+        assert time.monotonic() < deadline, answer + machine.tail()
+        time.sleep(1)
+    return answer
 
 
 @pytest.fixture(scope="module")
@@ -162,9 +147,113 @@ def test_refusals_each_in_its_own_words(machine, folder):
     for path, reason in cases:
         said = upload(machine, path)
         assert reason in said and "The running image is untouched" in said, (path.name, said)
-        machine.expect(PROMPT)
     boot = ask(machine, "xStatus Boot")
     assert "Boot Slot A State: Confirmed" in boot and "Boot Slot B State: Empty" in boot
     log = ask(machine, "xStatus Log")
     assert "rollback-refused" in log and "upgrade-failed" in log
     assert "Upgrade failed" in ask(machine, "xStatus Alarm")
+
+
+def test_upgrade_trial_confirm_and_factory_reset(machine, second, tmp_path):
+    said = upload(machine, second)
+    assert said.startswith("Installed in slot B: version 9.9.9, build second-build"), said
+    boot = ask(machine, "xStatus Boot")
+    assert "Boot Running: A" in boot and "Boot Slot B State: Trial" in boot, boot
+    assert "Boot Slot B Version: 9.9.9 build=second-build" in boot, boot
+    progress = ask(machine, "xStatus Upgrade")
+    assert "State: installed" in progress and "] 100 %, " in progress, progress
+    print(re.search(r"Progress: .*", progress).group(0))
+    # A change between upload and restart is kept.
+    assert "OK" in ask(machine, "xConfiguration Administration Session TimeOut: 77")
+    restart(machine)
+    assert "loader: starting slot-b" in machine.console
+    assert "Boot Running: B" in ask(machine, "xStatus Boot")
+    assert "TimeOut: 77" in ask(machine, "xConfiguration Administration Session")
+    boot = wait_for(machine, "xStatus Boot", r"Boot Slot B State: Confirmed", 40)
+    assert "Boot Trial: No" in boot and "Boot Slot A State: Confirmed" in boot, boot
+    assert "image-confirmed" in ask(machine, "xStatus Log")
+    machine.stop()
+    factory_reset(tmp_path)
+
+
+def on_the_disk(folder):
+    """Which of the planted secrets the raw disk holds."""
+    raw = folder / "disk.raw"
+    subprocess.run(["qemu-img", "convert", "-O", "raw", str(folder / "vm/disk.qcow2"), str(raw)],
+                   check=True)
+    with open(raw, "rb") as disk, mmap.mmap(disk.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        found = [secret for secret in SECRETS if data.find(secret) >= 0]
+    raw.unlink()
+    return found
+
+
+def factory_reset(folder):
+    """Everything that was stored is erased, and what was delivered first runs again."""
+    assert on_the_disk(folder) == list(SECRETS)  # the search finds what it looks for
+    with qemu.Machine(folder / "vm") as machine:  # nothing to provision it anew
+        log_in(machine)
+        machine.position = len(machine.console)
+        machine.send("xCommand FactoryReset\r")
+        machine.expect(r"yes or no: ")
+        machine.send("yes\r")
+        machine.expect(r"loader: starting slot-a", 90)
+        machine.expect(r"First set-up: there is no configuration yet", 60)
+        assert "Factory reset: done" in machine.console, machine.tail()
+    assert on_the_disk(folder) == []
+
+
+def test_unconfirmed_trial_goes_back_with_an_alarm_and_rollback_is_refused(machine, second,
+                                                                           folder):
+    for line in ("Upgrade Confirm Mode: Manual", "Upgrade Confirm TimeOut: 30"):
+        assert "OK" in ask(machine, f"xConfiguration {line}")
+    newer = make_update(folder, "newer", "--security-version", "2")
+    assert upload(machine, newer).startswith("Installed in slot B")
+    restart(machine)
+    assert "Boot Trial: Yes" in ask(machine, "xStatus Boot")
+    # Nobody confirms it: the box goes back by itself and says why.
+    machine.expect(r"loader: starting slot-a", 60)
+    log_in(machine)
+    boot = ask(machine, "xStatus Boot")
+    assert "Boot Running: A" in boot and "Boot Slot B State: Bad" in boot, boot
+    assert "Boot SecurityFloor: 1" in boot, boot
+    assert re.search(r"An update was given up.*not confirmed in time: nobody confirmed it",
+                     ask(machine, "xStatus Alarm"))
+    # By the operator's word it is tried again, confirmed, and the way back is closed.
+    assert "OK" in ask(machine, "xCommand Boot Acknowledge")
+    assert "OK" in ask(machine, "xCommand Boot Slot: B")
+    restart(machine)
+    assert "OK" in ask(machine, "xCommand Boot Confirm")
+    boot = ask(machine, "xStatus Boot")
+    assert "Boot Slot B State: Confirmed" in boot and "Boot SecurityFloor: 2" in boot, boot
+    assert "too old to go back to" in ask(machine, "xCommand Boot Revert Confirm: Yes")
+    assert "security version is older" in ask(machine, "xCommand Boot Slot: A")
+    said = upload(machine, second)
+    assert "security version is older than this machine's (1 < 2)" in said, said
+    assert "Boot Slot A State: Confirmed" in ask(machine, "xStatus Boot")
+
+
+def test_killed_during_upgrade_it_always_comes_back(tmp_path, second):
+    """SIGKILL at random times of an upgrade: old or new, never neither; the last one succeeds."""
+    seed = int(os.environ.get("GATEHOUSE_SEED", random.randrange(1 << 32)))
+    print(f"seed {seed}")
+    lots = random.Random(seed)
+    # How long an upgrade takes here, for the choice of moments.
+    with qemu.Machine(tmp_path / "vm", provision=PROVISION) as machine:
+        log_in(machine)
+        begin = time.monotonic()
+        assert upload(machine, second).startswith("Installed")
+        whole = time.monotonic() - begin
+    booted = {"a": 0, "b": 0}
+    for kill in range(KILLS):
+        after = lots.uniform(0, whole)
+        with qemu.Machine(tmp_path / "vm", provision=PROVISION) as machine:
+            slot = machine.expect(r"loader: starting slot-([ab])", 40).group(1)
+            booted[slot] += 1
+            log_in(machine)
+            start_transfer(machine)
+            machine.pipe(["sb", "-k", str(second)], after)
+            machine.kill()
+    with qemu.Machine(tmp_path / "vm", provision=PROVISION) as machine:
+        log_in(machine)
+        assert upload(machine, second).startswith("Installed")
+    print(f"{KILLS} kills within {whole:.1f} s of an upgrade; started: {booted}")
