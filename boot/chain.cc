@@ -6,6 +6,7 @@
 #include "hal/rt/assert.h"
 #include "hal/rt/bytes.h"
 #include "image/bootstate_changes.h"
+#include "image/key_list.h"
 
 namespace gh::boot {
 
@@ -62,6 +63,9 @@ uint64_t Chain::security_floor() const {
 image::TrustPolicy Chain::TrustNow() const {
   image::TrustPolicy trust;
   trust.keys = policy_.keys;
+  trust.ring = &ring_;
+  trust.key_list_sequence_min = state_.key_list_sequence;
+  trust.root_signature_count_min = policy_.root_signature_count_min;
   trust.board = policy_.board;
   trust.loader_version = policy_.loader_version;
   trust.security_version_min = security_floor();
@@ -106,10 +110,12 @@ void Chain::LoadRecord() {
   history_.record = copies_.status();
   if (!loaded.ok()) {
     report_.Warning("all four copies of the boot state are lost: going by what the slots hold");
+    LoadKeyList();
     RebuildRecord();
     return;
   }
   state_ = *loaded;
+  LoadKeyList();
   if (history_.record == image::RecordStatus::kRepaired) {
     report_.Warning("boot state: damaged or unfinished copies were written again");
   } else if (history_.record == image::RecordStatus::kDamaged) {
@@ -139,6 +145,46 @@ void Chain::RebuildRecord() {
   state_.slots[1].install_sequence = is_b_first ? 2 : 1;
   state_.security_version = highest;
   is_changed_ = true;
+}
+
+// The list in force. With a lost record it is the newest there is, and the record takes its number.
+void Chain::LoadKeyList() {
+  auto scratch = memory_.Allocate(image::kKeyListSizeMax);
+  if (!scratch.ok()) {
+    report_.Warning("no memory for the key list");
+    return;
+  }
+  const bool is_lost = history_.record == image::RecordStatus::kLost;
+  image::KeyListArea area(partition_, *scratch);
+  area.Load(policy_.keys, policy_.root_signature_count_min,
+            is_lost ? UINT64_MAX : state_.key_list_sequence, ring_);
+  if (ring_.sequence != 0 && !area.Mirror().ok()) {
+    report_.Warning("the second copy of the key list cannot be written");
+  }
+  memory_.Release(*scratch);
+  if (is_lost) {
+    state_.key_list_sequence = ring_.sequence;
+  } else if (ring_.sequence < state_.key_list_sequence) {
+    report_.Warning("the key list is lost: only an image that brings it can be started");
+  }
+}
+
+// A list that the image to be started brings: in its place before the jump, in force once the image
+// is confirmed. An image that is started without is started with its own list the next time too.
+void Chain::StoreKeyList(std::span<const uint8_t> list) {
+  auto scratch = memory_.Allocate(image::kKeyListSizeMax);
+  if (!scratch.ok()) {
+    report_.Warning("no memory for the key list");
+    return;
+  }
+  image::KeyListArea area(partition_, *scratch);
+  image::KeyRing ring;
+  area.Load(policy_.keys, policy_.root_signature_count_min, state_.key_list_sequence, ring);
+  const auto stored = area.Store(list);
+  memory_.Release(*scratch);
+  if (!stored.ok()) {
+    report_.Warning("the image's key list cannot be written");
+  }
 }
 
 void Chain::JoinCounter() {
@@ -234,6 +280,7 @@ bool Chain::Remember(uint32_t index, ChainStart& start) {
   state_.is_started_on_trial = false;
   if (index != kGolden) {
     image::SlotRecord& slot = state_.slots[index];
+    slot.key_list_sequence = start.verified.key_list_sequence;
     state_.is_started_on_trial = slot.state == SlotState::kTrial;
     if (state_.is_started_on_trial) {
       GH_ASSERT_GT(slot.tries_left, 0);
@@ -244,6 +291,9 @@ bool Chain::Remember(uint32_t index, ChainStart& start) {
           std::min<uint32_t>(slot.unhealthy_starts + 1u, image::kUnhealthyStartsMax));
       start.kind = StartKind::kConfirmed;
     }
+  }
+  if (!start.verified.key_list.empty()) {
+    StoreKeyList(start.verified.key_list);
   }
   const auto saved = SaveState();
   if (saved.ok()) {

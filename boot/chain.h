@@ -106,6 +106,7 @@ struct ChainPolicy {
   std::string_view board = "pc";
   uint32_t loader_version = kLoaderVersion;
   uint64_t security_version_min = kSecurityVersionMin;
+  uint32_t root_signature_count_min = 1;
   bool is_reset_button_down = false;
 };
 
@@ -155,6 +156,7 @@ class Chain {
 
   // For the recovery console. Changes: image/bootstate_changes.h, then SaveState().
   image::BootState& state() { return state_; }
+  const image::BootState& state() const { return state_; }
   Result<void> SaveState();
   // Executes state().reset_intent. Also resumes one.
   Result<void> RunReset();
@@ -179,6 +181,8 @@ class Chain {
   void LoadRecord();
   void RebuildRecord();
   void JoinCounter();
+  void LoadKeyList();
+  void StoreKeyList(std::span<const uint8_t> list);
   void CheckResetMarker();
   bool Pick(uint32_t& index) const;
   bool Outranks(uint32_t a, uint32_t b) const;
@@ -204,6 +208,7 @@ class Chain {
   StatePartition partition_;
   image::BootStateCopies copies_;
   image::BootState state_;
+  image::KeyRing ring_;  // the key list in force
   uint64_t counter_value_ = 0;
   bool is_changed_ = false;  // state_ holds what the disk does not
   std::array<bool, kSlotCount> is_tried_ = {};

@@ -7,9 +7,12 @@ IMAGE_TOOL := out/tools/gatehouse-image
 KEYS := out/keys
 $(KEYS)/release.key $(KEYS)/release.pub &: | $(IMAGE_TOOL)
 	@$(IMAGE_TOOL) keygen --folder $(KEYS) --name release
-out/gen/boot/trusted_keys.cc: $(KEYS)/release.pub $(IMAGE_TOOL)
+# The root key signs key lists only (image/README.md).
+$(KEYS)/root.key $(KEYS)/root.pub &: | $(IMAGE_TOOL)
+	@$(IMAGE_TOOL) keygen --folder $(KEYS) --name root --role root
+out/gen/boot/trusted_keys.cc: $(KEYS)/release.pub $(KEYS)/root.pub $(IMAGE_TOOL)
 	@mkdir -p $(@D)
-	@$(IMAGE_TOOL) embed --trust $< --out $@
+	@$(IMAGE_TOOL) embed --trust $(KEYS)/release.pub --trust $(KEYS)/root.pub --out $@
 
 # --- The loader: a PE/COFF made by clang, without a C library of its own -------------------------
 LOADER_TARGET := --target=x86_64-unknown-windows-gnu -ffreestanding -mno-red-zone -O2 \
@@ -27,8 +30,9 @@ LOADER_SODIUM := $(addprefix out/deps/src/libsodium/src/libsodium/crypto_, \
   $(addprefix generichash/blake2b/ref/,blake2b-compress-ref.c blake2b-ref.c generichash_blake2b.c) \
   hash/sha256/cp/hash_sha256_cp.c hash/sha512/cp/hash_sha512_cp.c verify/sodium/verify.c \
   core/ed25519/ref10/ed25519_ref10.c sign/ed25519/ref10/open.c sign/ed25519/ref10/sign.c)
-LOADER_SRCS := $(wildcard boot/*.cc boot/uefi/*.cc) image/gpt.cc image/slot.cc image/tree.cc image/bootstate.cc \
-  image/bootstate_changes.cc image/bootstate_copies.cc image/slot_stream.cc image/ymodem.cc \
+LOADER_SRCS := $(wildcard boot/*.cc boot/uefi/*.cc) image/gpt.cc image/slot.cc image/tree.cc \
+  image/bootstate.cc image/bootstate_changes.cc image/bootstate_copies.cc image/key_list.cc \
+  image/slot_stream.cc image/ymodem.cc \
   crypto/digest.cc crypto/signature.cc hal/rt/result.cc
 LOADER_GEN := out/gen/boot/trusted_keys.cc out/gen/version.cc out/gen/image/manifest.pb.c
 LOADER_NANOPB := $(addprefix out/deps/src/nanopb/,pb_decode.c pb_common.c)

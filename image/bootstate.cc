@@ -44,6 +44,7 @@ void WriteSlot(ByteWriter& writer, const SlotRecord& slot) {
   writer.U8(slot.unhealthy_starts);
   writer.U64Le(slot.security_version);
   writer.U64Le(slot.install_sequence);
+  writer.U64Le(slot.key_list_sequence);
   WriteReason(writer, slot.reason);
 }
 
@@ -55,6 +56,7 @@ Result<SlotRecord> ReadSlot(ByteReader& reader) {
   slot.unhealthy_starts = reader.U8();
   slot.security_version = reader.U64Le();
   slot.install_sequence = reader.U64Le();
+  slot.key_list_sequence = reader.U64Le();
   if (state > static_cast<uint8_t>(SlotState::kBad) || slot.tries_left > kTriesMax ||
       slot.unhealthy_starts > kUnhealthyStartsMax || !ReadReason(reader, slot.reason)) {
     return Error(ErrorCode::kMalformed, "boot state: a slot's record is out of range");

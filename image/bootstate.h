@@ -42,9 +42,10 @@ struct SlotRecord {
   SlotState state = SlotState::kEmpty;
   uint8_t tries_left = 0;  // of a trial
   uint64_t security_version = 0;
-  uint64_t install_sequence = 0;  // the newest install (or choice by the operator) wins
-  uint8_t unhealthy_starts = 0;   // of a confirmed slot since it was last healthy
-  SlotReason reason;              // why it is bad
+  uint64_t install_sequence = 0;   // the newest install (or choice by the operator) wins
+  uint64_t key_list_sequence = 0;  // of the list it was last verified by; 0: built-in keys
+  uint8_t unhealthy_starts = 0;    // of a confirmed slot since it was last healthy
+  SlotReason reason;               // why it is bad
   friend bool operator==(const SlotRecord&, const SlotRecord&) = default;
 };
 

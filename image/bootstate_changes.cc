@@ -53,8 +53,7 @@ Result<void> InstallTrial(BootState& state, uint32_t slot, uint64_t security_ver
   return Ok();
 }
 
-bool Confirm(BootState& state, uint32_t slot, uint64_t security_version,
-             uint64_t key_list_sequence) {
+bool Confirm(BootState& state, uint32_t slot, uint64_t security_version) {
   GH_ASSERT_LT(slot, kBootSlotCount);
   const BootState before = state;
   SlotRecord& record = state.slots[slot];
@@ -64,7 +63,7 @@ bool Confirm(BootState& state, uint32_t slot, uint64_t security_version,
   record.reason.Clear();
   record.security_version = security_version;
   state.security_version = std::max(state.security_version, security_version);
-  state.key_list_sequence = std::max(state.key_list_sequence, key_list_sequence);
+  state.key_list_sequence = std::max(state.key_list_sequence, record.key_list_sequence);
   return !(state == before);
 }
 

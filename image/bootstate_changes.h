@@ -20,10 +20,9 @@ Result<void> BeginInstall(BootState& state, uint32_t slot);
 Result<void> InstallTrial(BootState& state, uint32_t slot, uint64_t security_version);
 // The firmware's health check passed: the started slot is good, and only now does the security
 // version rise to its. Also for a confirmed slot, after each start: false when nothing changed and
-// nothing needs saving. From golden: nothing to confirm. `key_list_sequence`: of the key list the
-// slot was verified by (0: the built-in keys); it never falls.
-bool Confirm(BootState& state, uint32_t slot, uint64_t security_version,
-             uint64_t key_list_sequence = 0);
+// nothing needs saving. From golden: nothing to confirm. The key list that the loader verified the
+// slot by comes into force with it.
+bool Confirm(BootState& state, uint32_t slot, uint64_t security_version);
 // Gives the started slot up (operator's word, or the health check's): the other slot or golden is
 // next. A confirmed slot is only given up for a confirmed other one, and stays confirmed.
 Result<void> Revert(BootState& state, uint32_t slot, std::string_view reason);

@@ -9,6 +9,7 @@
 #include "hal/rt/assert.h"
 #include "hal/rt/bytes.h"
 #include "hal/rt/crc32.h"
+#include "image/key_list.h"
 
 namespace gh::image {
 
@@ -91,8 +92,8 @@ const TrustedKey* FindKey(std::span<const TrustedKey> keys, const crypto::KeyId&
 // Every signature must be well formed; every one by a key we know must be valid; and enough of
 // them.
 Result<void> VerifySignatures(const SlotLayout& layout, std::span<const uint8_t> metadata,
-                              const TrustPolicy& policy, VerifiedSlot& out) {
-  GH_ASSERT_GE(policy.signature_count_min, 1u);
+                              const KeyRing& ring, uint32_t count_min, VerifiedSlot& out) {
+  GH_ASSERT_GE(count_min, 1u);
   const auto manifest = metadata.subspan(layout.manifest_offset, layout.manifest_size);
   const auto rows = metadata.subspan(layout.signatures_offset, layout.signatures_size);
   const uint32_t count = layout.signatures_size / kSignatureRecordSize;
@@ -103,7 +104,7 @@ Result<void> VerifySignatures(const SlotLayout& layout, std::span<const uint8_t>
     if (record.algorithm != kSignatureEd25519 || record.reserved != 0) {
       return Error(ErrorCode::kUnsupported, "signature is of an unknown kind");
     }
-    const TrustedKey* key = FindKey(policy.keys, record.key_id);
+    const TrustedKey* key = FindKey(ring.all(), record.key_id);
     if (key == nullptr) {
       continue;  // by a key of another time or place: neither here nor there
     }
@@ -122,8 +123,40 @@ Result<void> VerifySignatures(const SlotLayout& layout, std::span<const uint8_t>
   if (out.signature_count == 0) {
     return Error(ErrorCode::kUnauthentic, "manifest is not signed by a key this machine trusts");
   }
-  if (out.signature_count < policy.signature_count_min) {
+  if (out.signature_count < count_min) {
     return Error(ErrorCode::kUnauthentic, "manifest is signed by too few trusted keys");
+  }
+  return Ok();
+}
+
+// The release keys that this slot is held against: those of the newest of the list in force and the
+// one it brings; without any list the built-in ones.
+Result<void> ChooseRing(const SlotLayout& layout, std::span<const uint8_t> metadata,
+                        const TrustPolicy& policy, VerifiedSlot& out, KeyRing& ring) {
+  if (policy.ring != nullptr) {
+    ring = *policy.ring;
+  }
+  if (layout.key_list_size != 0) {
+    const auto bytes = metadata.subspan(layout.key_list_offset, layout.key_list_size);
+    GH_TRY_ASSIGN(const KeyListParts parts, ParseKeyList(bytes));
+    KeyRing brought;
+    GH_TRY(VerifyKeyList(parts, policy.keys, policy.root_signature_count_min, brought));
+    if (brought.sequence > ring.sequence) {
+      ring = brought;
+      out.key_list = bytes;
+    }
+  }
+  if (ring.sequence < policy.key_list_sequence_min) {
+    return Error(ErrorCode::kRollback, "no key list as new as the one this machine has seen");
+  }
+  out.key_list_sequence = ring.sequence;
+  if (ring.sequence != 0) {
+    return Ok();
+  }
+  for (const TrustedKey& key : policy.keys) {
+    if (key.role == gatehouse_image_KeyRole_KEY_RELEASE && ring.count < ring.keys.size()) {
+      ring.keys[ring.count++] = key;
+    }
   }
   return Ok();
 }
@@ -302,11 +335,11 @@ Result<void> VerifyMetadata(const SlotLayout& layout, std::span<const uint8_t> m
   GH_ASSERT_EQ(metadata.size(), layout.payload_offset);
   out = VerifiedSlot();
   out.layout = layout;
-  if (layout.key_list_size != 0) {
-    return Error(ErrorCode::kUnsupported, "slot carries a key list, which is not supported yet");
-  }
   GH_TRY(CheckPadding(layout, metadata));
-  GH_TRY(VerifySignatures(layout, metadata, policy, out));
+  KeyRing ring;
+  GH_TRY(ChooseRing(layout, metadata, policy, out, ring));
+  GH_TRY(VerifySignatures(layout, metadata, ring,
+                          std::max(policy.signature_count_min, ring.signature_count_min), out));
   GH_TRY_ASSIGN(out.manifest,
                 DecodeManifest(metadata.subspan(layout.manifest_offset, layout.manifest_size)));
   GH_TRY(CheckPolicy(out.manifest, policy, out.is_development));

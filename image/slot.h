@@ -6,7 +6,8 @@
 // The order of use is the order of trust, and nothing is used earlier:
 //   1. ParseSlotHeader: lengths, each capped before arithmetic. Not signed; a lie makes 2 or 3
 //   fail.
-//   2. VerifyMetadata: Ed25519 signatures over the exact manifest bytes by trusted release keys,
+//   2. VerifyMetadata: the key list the slot may bring, signed by root keys; Ed25519 signatures
+//   over the exact manifest bytes by trusted release keys,
 //      then the manifest is decoded and held against the policy, then the leaf table must give each
 //      segment's signed root.
 //   3. VerifyBlock for every block before its bytes are used.
@@ -72,9 +73,22 @@ struct TrustedKey {
   bool is_development;
 };
 
+// The release keys that a key list says count (image/key_list.h). sequence 0: there is no list, the
+// built-in release keys count.
+struct KeyRing {
+  uint64_t sequence = 0;
+  uint32_t signature_count_min = 1;
+  uint32_t count = 0;
+  std::array<TrustedKey, kTrustedKeyCountMax> keys = {};
+  std::span<const TrustedKey> all() const { return {keys.data(), count}; }
+};
+
 // What a machine accepts.
 struct TrustPolicy {
-  std::span<const TrustedKey> keys;
+  std::span<const TrustedKey> keys;  // built in: root keys sign key lists, release keys manifests
+  const KeyRing* ring = nullptr;     // the key list in force; null: none
+  uint64_t key_list_sequence_min = 0;
+  uint32_t root_signature_count_min = 1;
   uint32_t signature_count_min = 1;
   std::string_view product = kProduct;
   std::string_view board;
@@ -87,9 +101,11 @@ struct VerifiedSlot {
   SlotLayout layout;
   Manifest manifest = gatehouse_image_Manifest_init_zero;
   std::span<const uint8_t> leaves;
-  crypto::KeyId key_id = {};     // of the first valid signature
-  uint32_t signature_count = 0;  // valid ones by trusted release keys
-  bool is_development = false;   // marked so, or signed by a development key
+  crypto::KeyId key_id = {};          // of the first valid signature
+  uint32_t signature_count = 0;       // valid ones by trusted release keys
+  bool is_development = false;        // marked so, or signed by a development key
+  uint64_t key_list_sequence = 0;     // of the list it was held against; 0: built-in keys
+  std::span<const uint8_t> key_list;  // the list it brings, if newer than the one in force
   uint32_t block_count() const { return static_cast<uint32_t>(leaves.size() / kHashSize); }
 };
 

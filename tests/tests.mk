@@ -15,6 +15,7 @@ store_test_ROOMS := firmware_store
 upgrade_test_ROOMS := firmware_upgrade image_tool sim
 admin_test_ROOMS := firmware_admin
 sim_test_ROOMS := sim
+powercut_test_ROOMS := sim boot image_tool
 sip_message_fuzz_ROOMS := firmware_sip
 sip_uri_fuzz_ROOMS := firmware_sip
 sip_engine_fuzz_ROOMS := firmware_sip
@@ -48,6 +49,8 @@ $(foreach test,$(UNIT_TESTS),\
 $(foreach test,$(CONFORMANCE_TESTS),\
   $(eval $(call test_program,$(test),tests/conformance/$(test:_conformance_test=))))
 $(foreach test,$(SIM_TESTS),$(eval $(call test_program,$(test),tests/sim)))
+# Runs as the host variant: it counts hundred thousands of power cuts, not bytes.
+$(eval $(call test_program,powercut_test,tests/powercut))
 $(foreach fuzz,$(FUZZ_TARGETS),$(eval $(call program,out/fuzz/bin/$(fuzz),fuzz,\
   tests/fuzz/$(fuzz).cc,$(or $($(fuzz)_ROOMS),firmware))))
 $(foreach bench,$(BENCHES),$(eval $(call program,out/host/bench/$(bench),host,\
@@ -58,11 +61,13 @@ unit_NEEDS := $(UNIT_TESTS:%=out/asan/tests/%)
 conformance_NEEDS := $(CONFORMANCE_TESTS:%=out/asan/tests/%)
 sim_NEEDS := $(SIM_TESTS:%=out/asan/tests/%)
 system_NEEDS := out/host/gatehouse out/pc/gatehouse.img out/pc/gatehouse.update $(SYSTEM_TEST_NEEDS)
-boot-chain_NEEDS := $(system_NEEDS)
+powercut_NEEDS := out/host/tests/powercut_test
+boot-chain_NEEDS := $(system_NEEDS) $(powercut_NEEDS) \
+  $(patsubst %,out/asan/tests/%_test,boot image)
 fuzz_NEEDS := $(FUZZ_TARGETS:%=out/fuzz/bin/%)
 tidy_NEEDS := out/sources
 all_NEEDS := $(unit_NEEDS) $(conformance_NEEDS) $(sim_NEEDS) $(system_NEEDS) $(fuzz_NEEDS) \
-  $(tidy_NEEDS)
+  $(powercut_NEEDS) $(tidy_NEEDS)
 first-light_NEEDS := $(all_NEEDS)
 named_needs = $(filter $(1:%=out/asan/tests/%_test) $(1:%=out/asan/tests/%_conformance_test) \
   $(1:%=out/fuzz/bin/%_fuzz),$(all_NEEDS))

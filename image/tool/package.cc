@@ -67,10 +67,12 @@ void Place(Bytes& slot, uint64_t offset, std::span<const uint8_t> bytes) {
 }
 
 Bytes Assemble(std::span<const uint8_t> manifest, std::span<const SignatureRecord> signatures,
-               std::span<const uint8_t> leaves, std::span<const uint8_t> payload) {
+               std::span<const uint8_t> key_list, std::span<const uint8_t> leaves,
+               std::span<const uint8_t> payload) {
   SlotLayout sizes;
   sizes.manifest_size = static_cast<uint32_t>(manifest.size());
   sizes.signatures_size = static_cast<uint32_t>(signatures.size() * kSignatureRecordSize);
+  sizes.key_list_size = static_cast<uint32_t>(key_list.size());
   sizes.tree_size = static_cast<uint32_t>(leaves.size());
   sizes.payload_size = payload.size();
   const auto layout = MakeSlotLayout(sizes);
@@ -85,14 +87,43 @@ Bytes Assemble(std::span<const uint8_t> manifest, std::span<const SignatureRecor
     EncodeSignature(signatures[i], record);
     Place(slot, layout->signatures_offset + i * kSignatureRecordSize, record);
   }
+  Place(slot, layout->key_list_offset, key_list);
   Place(slot, layout->tree_offset, leaves);
   Place(slot, layout->payload_offset, payload);
   return slot;
 }
 
-SignatureRecord SignManifest(std::span<const uint8_t> manifest, const SigningKey& key) {
+SignatureRecord SignBytes(std::span<const uint8_t> bytes, const SigningKey& key) {
   return {crypto::KeyIdOf(key.trusted.key), kSignatureEd25519, 0,
-          crypto::Sign(key.secret.Expose(), manifest)};
+          crypto::Sign(key.secret.Expose(), bytes)};
+}
+
+// The signatures there are, with the one by `key` made anew.
+std::vector<SignatureRecord> Renewed(std::span<const uint8_t> text,
+                                     std::span<const uint8_t> records, const SigningKey& key) {
+  std::vector<SignatureRecord> signatures;
+  const SignatureRecord added = SignBytes(text, key);
+  for (size_t at = 0; at < records.size(); at += kSignatureRecordSize) {
+    const auto old = DecodeSignature(records.subspan(at).first<kSignatureRecordSize>());
+    if (old.key_id != added.key_id) {
+      signatures.push_back(old);
+    }
+  }
+  signatures.push_back(added);
+  return signatures;
+}
+
+Bytes AssembleKeyList(std::span<const uint8_t> list, std::span<const SignatureRecord> signatures) {
+  Bytes out(kKeyListHeaderSize + list.size() + signatures.size() * kSignatureRecordSize);
+  EncodeKeyListHeader(static_cast<uint32_t>(list.size()), static_cast<uint32_t>(signatures.size()),
+                      std::span(out).first<kKeyListHeaderSize>());
+  Place(out, kKeyListHeaderSize, list);
+  for (size_t i = 0; i < signatures.size(); ++i) {
+    std::array<uint8_t, kSignatureRecordSize> record;
+    EncodeSignature(signatures[i], record);
+    Place(out, kKeyListHeaderSize + list.size() + i * kSignatureRecordSize, record);
+  }
+  return out;
 }
 
 }  // namespace
@@ -111,29 +142,55 @@ Bytes BuildSlot(const Package& package, std::span<const SigningKey* const> keys)
   encoded.resize(stream.bytes_written);
   std::vector<SignatureRecord> signatures;
   for (const SigningKey* key : keys) {
-    signatures.push_back(SignManifest(encoded, *key));
+    signatures.push_back(SignBytes(encoded, *key));
   }
-  return Assemble(encoded, signatures, leaves, payload);
+  return Assemble(encoded, signatures, package.key_list, leaves, payload);
 }
 
-Bytes AddSignature(const Bytes& slot, const SigningKey& key) {
-  const auto layout = ParseSlotHeader(slot, slot.size());
+Bytes BuildKeyList(uint64_t sequence, uint32_t signature_count_min,
+                   std::span<const KeyListEntry> entries,
+                   std::span<const SigningKey* const> roots) {
+  KeyListMessage list = gatehouse_image_KeyList_init_zero;
+  std::strncpy(list.purpose, kKeyListPurpose.data(), sizeof(list.purpose) - 1);
+  list.sequence = sequence;
+  list.signature_count_min = signature_count_min;
+  if (entries.size() > std::size(list.keys)) {
+    Die("key list: too many keys");
+  }
+  for (const KeyListEntry& entry : entries) {
+    gatehouse_image_Key& key = list.keys[list.keys_count++];
+    key.role = entry.key.role;
+    std::copy(entry.key.key.begin(), entry.key.key.end(), key.public_key);
+    key.development = entry.key.is_development;
+    key.revoked = entry.is_revoked;
+  }
+  Bytes encoded(kKeyListSizeMax);
+  pb_ostream_t stream = pb_ostream_from_buffer(encoded.data(), encoded.size());
+  if (!pb_encode(&stream, gatehouse_image_KeyList_fields, &list)) {
+    Die("key list cannot be encoded");
+  }
+  encoded.resize(stream.bytes_written);
+  std::vector<SignatureRecord> signatures;
+  for (const SigningKey* root : roots) {
+    signatures.push_back(SignBytes(encoded, *root));
+  }
+  return AssembleKeyList(encoded, signatures);
+}
+
+Bytes AddSignature(const Bytes& file, const SigningKey& key) {
+  const std::span<const uint8_t> bytes(file);
+  if (const auto parts = ParseKeyList(bytes); parts.ok()) {
+    return AssembleKeyList(parts->list, Renewed(parts->list, parts->signatures, key));
+  }
+  const auto layout = ParseSlotHeader(file, file.size());
   if (!layout.ok()) {
     Die(layout.error().what);
   }
-  const std::span<const uint8_t> bytes(slot);
   const auto manifest = bytes.subspan(layout->manifest_offset, layout->manifest_size);
-  std::vector<SignatureRecord> signatures;
-  const SignatureRecord added = SignManifest(manifest, key);
-  for (uint32_t at = 0; at < layout->signatures_size; at += kSignatureRecordSize) {
-    const auto old = DecodeSignature(
-        bytes.subspan(layout->signatures_offset + at).first<kSignatureRecordSize>());
-    if (old.key_id != added.key_id) {
-      signatures.push_back(old);
-    }
-  }
-  signatures.push_back(added);
-  return Assemble(manifest, signatures, bytes.subspan(layout->tree_offset, layout->tree_size),
+  const auto old = bytes.subspan(layout->signatures_offset, layout->signatures_size);
+  return Assemble(manifest, Renewed(manifest, old, key),
+                  bytes.subspan(layout->key_list_offset, layout->key_list_size),
+                  bytes.subspan(layout->tree_offset, layout->tree_size),
                   bytes.subspan(layout->payload_offset, layout->payload_size));
 }
 

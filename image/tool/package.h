@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "image/key_list.h"
 #include "image/slot.h"
 #include "image/tool/file.h"
 #include "image/tool/key.h"
@@ -30,10 +31,18 @@ struct Package {
   bool development = true;
   std::string purpose = std::string(kManifestPurpose);
   std::vector<PackageSegment> segments;
+  Bytes key_list;  // travels with the image (image/key_list.h); may be empty
 };
 
 Bytes BuildSlot(const Package& package, std::span<const SigningKey* const> keys);
-// Adds a signature, or renews the one that this key made before.
-Bytes AddSignature(const Bytes& slot, const SigningKey& key);
+// Adds a signature, or renews the one that this key made before. To an update file or a key list.
+Bytes AddSignature(const Bytes& file, const SigningKey& key);
+
+struct KeyListEntry {
+  TrustedKey key;
+  bool is_revoked = false;
+};
+Bytes BuildKeyList(uint64_t sequence, uint32_t signature_count_min,
+                   std::span<const KeyListEntry> entries, std::span<const SigningKey* const> roots);
 
 }  // namespace gh::image::tool

@@ -11,8 +11,8 @@ BootState Sample() {
   state.sequence = 0x1122334455667788;
   state.security_version = 9;
   state.key_list_sequence = 3;
-  state.slots[0] = {SlotState::kConfirmed, 0, 9, 12, 1, SlotReason("")};
-  state.slots[1] = {SlotState::kBad, 3, 10, 13, 0, SlotReason("because")};
+  state.slots[0] = {SlotState::kConfirmed, 0, 9, 12, 2, 1, SlotReason("")};
+  state.slots[1] = {SlotState::kBad, 3, 10, 13, 3, 0, SlotReason("because")};
   state.reset_intent = ResetIntent::kKeepNetwork;
   return state;
 }

@@ -307,13 +307,13 @@ TEST_F(SlotTest, SignedNonsenseIsRefusedToo) {
   }
 }
 
-TEST_F(SlotTest, KeyListsAreRefusedUntilTheyAreUnderstood) {
+TEST_F(SlotTest, AKeyListThatIsNoneIsRefused) {
   const SlotLayout layout = Layout();
   Bytes bad = slot_;
   bad.insert(bad.begin() + layout.tree_offset, kSectionAlignment, 0);
   ByteWriter{std::span(bad).subspan(20, 4)}.U32Le(100);
   FixHeaderCrc(bad);
-  EXPECT_EQ(Refusal(bad), "slot carries a key list, which is not supported yet");
+  EXPECT_EQ(Refusal(bad), "no key list here");
 }
 
 TEST_F(SlotTest, LargestBlocksAndManySegments) {
