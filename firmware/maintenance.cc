@@ -341,6 +341,10 @@ Result<void> Maintenance::BeginUpgrade(std::string_view source, uint64_t announc
   }
   image::TrustPolicy policy;
   policy.keys = std::span(keys_).first(key_count_);
+  static_assert(image::kKeyListSizeMax <= image::kSlotHeaderSize + image::kManifestSizeMax);
+  record_->LoadKeyRing(policy.keys, scratch_, ring_);
+  policy.ring = &ring_;
+  policy.key_list_sequence_min = record_->state().key_list_sequence;
   policy.board = rooms_.machine.board;
   policy.loader_version = report.loader_version;
   policy.security_version_min = std::max(report.security_floor, record_->state().security_version);

@@ -86,6 +86,7 @@ class Maintenance final : public upgrade::Observer,
   upgrade::Trial trial_;
   std::array<image::TrustedKey, hal::kTrustedKeyMax> keys_ = {};
   uint32_t key_count_ = 0;
+  image::KeyRing ring_;         // the key list in force
   std::span<uint8_t> scratch_;  // a slot's header and manifest
   std::array<FixedString<100>, image::kBootSlotCount> versions_;
   std::array<FixedString<65>, image::kBootSlotCount> builds_;

@@ -1,5 +1,7 @@
 #include "firmware/upgrade/boot_record.h"
 
+#include "image/key_list.h"
+
 namespace gh::upgrade {
 
 Result<void> BootRecord::Disk::Read(uint64_t offset, std::span<uint8_t> out) {
@@ -19,6 +21,14 @@ Result<void> BootRecord::Load() {
   GH_TRY_ASSIGN(state_, copies_.Load());
   is_loaded_ = true;
   return Ok();
+}
+
+void BootRecord::LoadKeyRing(std::span<const image::TrustedKey> keys, std::span<uint8_t> scratch,
+                             image::KeyRing& out) {
+  out = image::KeyRing();
+  if (is_loaded_ && state_.key_list_sequence != 0) {
+    image::KeyListArea(disk_, scratch).Load(keys, 1, state_.key_list_sequence, out);
+  }
 }
 
 // `change` alters a copy of the record and says whether it may be; only then is it written.

@@ -15,6 +15,7 @@
 #include "image/bootstate.h"
 #include "image/bootstate_changes.h"
 #include "image/bootstate_copies.h"
+#include "image/slot.h"
 
 namespace gh::upgrade {
 
@@ -45,6 +46,11 @@ class BootRecord final : public SlotLedger {
   // The areas beside the record (image/limits.h). `data` is DMA-able, whole blocks.
   Result<void> ReadArea(uint64_t offset, std::span<uint8_t> data);
   Result<void> WriteArea(uint64_t offset, std::span<const uint8_t> data);
+
+  // The key list in force (image/key_list.h); sequence 0 in `out`: none. `scratch` holds
+  // image::kKeyListSizeMax bytes of arena memory.
+  void LoadKeyRing(std::span<const image::TrustedKey> keys, std::span<uint8_t> scratch,
+                   image::KeyRing& out);
 
  private:
   class Disk final : public image::StateDisk {

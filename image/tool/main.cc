@@ -27,14 +27,19 @@ constexpr char kHelp[] =
            [--security-version N] [--board pc]... [--loader-version-min N] [--block-size BYTES]
            [--kind development|production] [--product NAME] [--sbom FILE]
            packs and signs an update file: the bytes of a slot
-  sign     --key KEY.key FILE      adds a signature to an update file
+           [--key-list FILE]
+  sign     --key KEY.key... FILE   adds signatures to an update file (release keys) or to a key
+           list (root keys)
+  keylist  --release KEY.pub... --key ROOT.key... --sequence N --out FILE [--revoked KEY.pub...]
+           [--signatures 1]
+           makes a list of the release keys that count, signed by root keys; `show` prints one
   verify   --trust KEY.pub... [--board pc] [--signatures N] FILE
            checks an update file, or every slot of a disk image; exit code 0 if all are good
   show     FILE                    prints a disk's partitions and boot state, and the manifests
   disk     --loader EFI --update FILE --out IMAGE [--slot-b FILE] [--factory FILE]
            assembles a raw GPT disk: the update goes to slot-a, and to factory unless told
            otherwise
-  tamper   --part header|manifest|signatures|tree|payload --offset BYTE [--xor 1]
+  tamper   --part header|manifest|signatures|keylist|tree|payload --offset BYTE [--xor 1]
            [--slot slot-a|slot-b|factory|all] FILE
            flips bits of one byte, for tests
   bootstate [--slot a|b [--state empty|trial|confirmed|bad] [--tries N] [--newest yes]
@@ -160,6 +165,14 @@ std::vector<std::unique_ptr<SigningKey>> LoadKeys(const Arguments& arguments) {
   return keys;
 }
 
+// A root key signs key lists, a release key updates; neither the other's.
+void NeedRole(const SigningKey& key, gatehouse_image_KeyRole role) {
+  if (key.trusted.role != role) {
+    Die(role == gatehouse_image_KeyRole_KEY_ROOT ? "a key list is signed by root keys"
+                                                 : "an update is signed by release keys");
+  }
+}
+
 int Update(const Arguments& arguments) {
   Package package;
   package.product = arguments.Get("product", package.product);
@@ -179,9 +192,16 @@ int Update(const Arguments& arguments) {
   if (const std::string sbom = arguments.Get("sbom", ""); !sbom.empty()) {
     package.segments.push_back({gatehouse_image_SegmentKind_SEGMENT_SBOM, "sbom", ReadFile(sbom)});
   }
+  if (const std::string list = arguments.Get("key-list", ""); !list.empty()) {
+    package.key_list = ReadFile(list);
+    if (const auto parts = ParseKeyList(package.key_list); !parts.ok()) {
+      Die(list + ": " + parts.error().what);
+    }
+  }
   const auto keys = LoadKeys(arguments);
   std::vector<const SigningKey*> pointers;
   for (const auto& key : keys) {
+    NeedRole(*key, gatehouse_image_KeyRole_KEY_RELEASE);
     pointers.push_back(key.get());
   }
   const Bytes slot = BuildSlot(package, pointers);
@@ -191,12 +211,64 @@ int Update(const Arguments& arguments) {
 
 int SignFile(const Arguments& arguments) {
   const std::string path = NeedFile(arguments);
-  Bytes slot = ReadFile(path);
+  Bytes file = ReadFile(path);
+  const auto role = ParseKeyList(file).ok() ? gatehouse_image_KeyRole_KEY_ROOT
+                                            : gatehouse_image_KeyRole_KEY_RELEASE;
   for (const auto& key : LoadKeys(arguments)) {
-    slot = AddSignature(slot, *key);
+    NeedRole(*key, role);
+    file = AddSignature(file, *key);
   }
-  WriteFile(path, slot);
+  WriteFile(path, file);
   return 0;
+}
+
+int KeyList(const Arguments& arguments) {
+  std::vector<KeyListEntry> entries;
+  for (const std::string& path : arguments.All("release")) {
+    entries.push_back({LoadPublicKey(path), false});
+  }
+  for (const std::string& path : arguments.All("revoked")) {
+    entries.push_back({LoadPublicKey(path), true});
+  }
+  const auto keys = LoadKeys(arguments);
+  std::vector<const SigningKey*> roots;
+  for (const auto& key : keys) {
+    NeedRole(*key, gatehouse_image_KeyRole_KEY_ROOT);
+    roots.push_back(key.get());
+  }
+  const Bytes list =
+      BuildKeyList(arguments.Number("sequence", arguments.Need("sequence")),
+                   static_cast<uint32_t>(arguments.Number("signatures", "1")), entries, roots);
+  const auto parts = ParseKeyList(list);
+  if (const auto decoded = DecodeKeyList(parts->list); !decoded.ok()) {
+    Die(decoded.error().what);
+  }
+  WriteFile(arguments.Need("out"), list);
+  return 0;
+}
+
+void ShowKeyList(const KeyListParts& parts) {
+  const auto list = DecodeKeyList(parts.list);
+  if (!list.ok()) {
+    std::printf("  %s\n", list.error().what);
+    return;
+  }
+  std::printf("  key list %llu: an update needs %u signature%s\n",
+              static_cast<unsigned long long>(list->sequence), list->signature_count_min,
+              list->signature_count_min == 1 ? "" : "s");
+  for (unsigned i = 0; i < list->keys_count; ++i) {
+    crypto::PublicKey key;
+    std::copy(std::begin(list->keys[i].public_key), std::end(list->keys[i].public_key),
+              key.begin());
+    std::printf("  release key id %s%s%s\n", HexText(crypto::KeyIdOf(key)).c_str(),
+                list->keys[i].development ? ", development" : "",
+                list->keys[i].revoked ? ", REVOKED" : "");
+  }
+  for (size_t at = 0; at < parts.signatures.size(); at += kSignatureRecordSize) {
+    const auto record = DecodeSignature(parts.signatures.subspan(at).first<kSignatureRecordSize>());
+    std::printf("  signature by root key id %s (not checked here)\n",
+                HexText(record.key_id).c_str());
+  }
 }
 
 Bytes ReadSlot(const RandomFile& file, const SlotPlace& place) {
@@ -311,8 +383,19 @@ void ShowBootState(const RandomFile& file, const GptPartition& partition) {
   }
 }
 
+Bytes ReadHead(const std::string& path) {
+  const RandomFile file(path, RandomFile::Mode::kRead);
+  Bytes head(std::min<uint64_t>(file.size(), kKeyListSizeMax));
+  file.Read(0, head);
+  return head;
+}
+
 int Show(const Arguments& arguments) {
   const std::string path = NeedFile(arguments);
+  if (const Bytes head = ReadHead(path); ParseKeyList(head, false).ok()) {
+    ShowKeyList(*ParseKeyList(head, false));
+    return 0;
+  }
   const RandomFile file(path, RandomFile::Mode::kRead);
   if (const auto table = ReadDiskTable(file)) {
     for (const GptPartition& partition : table->all()) {
@@ -336,6 +419,11 @@ int Show(const Arguments& arguments) {
     std::printf("%s: %llu bytes\n", Label(path, place).c_str(),
                 static_cast<unsigned long long>(layout->total_size));
     ShowManifest(*layout, bytes);
+    const auto list =
+        ParseKeyList(std::span(bytes).subspan(layout->key_list_offset, layout->key_list_size));
+    if (list.ok()) {
+      ShowKeyList(*list);
+    }
   }
   return 0;
 }
@@ -383,6 +471,9 @@ std::pair<uint64_t, uint64_t> PartOf(const SlotLayout& layout, const std::string
   }
   if (part == "signatures") {
     return {layout.signatures_offset, layout.signatures_size};
+  }
+  if (part == "keylist") {
+    return {layout.key_list_offset, layout.key_list_size};
   }
   if (part == "tree") {
     return {layout.tree_offset, layout.tree_size};
@@ -443,9 +534,9 @@ int Main(int count, char** values) {
   crypto::Initialise();
   const Arguments arguments = ParseArguments(count, values);
   const std::map<std::string, int (*)(const Arguments&)> verbs = {
-      {"keygen", Keygen}, {"embed", Embed},   {"update", Update},
-      {"sign", SignFile}, {"verify", Verify}, {"show", Show},
-      {"disk", Disk},     {"tamper", Tamper}, {"bootstate", State},
+      {"keygen", Keygen},   {"embed", Embed},     {"update", Update}, {"sign", SignFile},
+      {"verify", Verify},   {"show", Show},       {"disk", Disk},     {"tamper", Tamper},
+      {"keylist", KeyList}, {"bootstate", State},
   };
   const auto verb = verbs.find(arguments.verb);
   if (verb == verbs.end()) {
