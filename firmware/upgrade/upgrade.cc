@@ -128,6 +128,8 @@ void Upgrade::Handle(SlotStreamStep step) {
     case SlotStreamStep::kHeader:
       if (announced_ > stream().total_size()) {
         Fail(UpdateFault::kTooLong, "there are bytes behind the end of the update");
+      } else if (announced_ != 0 && announced_ < stream().total_size()) {
+        FailShort();  // now, not after all of it came over a slow line
       }
       return;
     case SlotStreamStep::kManifest:
@@ -208,6 +210,17 @@ void Upgrade::Fail(UpdateFault fault, std::string_view reason) {
   fault_ = fault;
   reason_.Assign(reason);
   parts_.observer.OnUpgradeFailed(source_.view(), fault, reason_.view());
+}
+
+void Upgrade::FailShort() {
+  uint8_t bytes[kReasonMax];
+  ByteWriter out(bytes);
+  out.Text("the update ended too early: the file has ");
+  out.Decimal(announced_);
+  out.Text(" of ");
+  out.Decimal(stream().total_size());
+  out.Text(" bytes");
+  Fail(UpdateFault::kTruncated, out.text());
 }
 
 void Upgrade::FailByStream() {

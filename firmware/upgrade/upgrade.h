@@ -151,6 +151,7 @@ class Upgrade final : public Pollable {
   void Finish();
   void Fail(image::UpdateFault fault, std::string_view reason);
   void FailByStream();
+  void FailShort();
 
   Parts parts_;
   std::span<uint8_t> metadata_;

@@ -159,7 +159,7 @@ TEST_F(UpgradeTest, AnUpdateThatIsRefusedTouchesNothing) {
   EXPECT_EQ(Send(Bytes(9000, 'x')),
             "started test B\nfailed not-an-update: this is not an update\n");
   EXPECT_EQ(Send(Bytes(update_.begin(), update_.begin() + 9000)),
-            "started test B\nfailed truncated: the update ended too early: 9000 of " +
+            "started test B\nfailed truncated: the update ended too early: the file has 9000 of " +
                 std::to_string(update_.size()) + " bytes\n");
   Bytes longer = update_;
   longer.resize(longer.size() + 5);
