@@ -7,6 +7,7 @@ boot_BOARDS := host asan fuzz
 boot_test_ROOMS := boot image_tool
 manifest_fuzz_ROOMS := image
 slot_fuzz_ROOMS := image
+key_list_fuzz_ROOMS := image
 slot_stream_fuzz_ROOMS := image
 gpt_fuzz_ROOMS := image
 ymodem_fuzz_ROOMS := image

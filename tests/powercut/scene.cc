@@ -89,12 +89,13 @@ void KeyOf(uint8_t seed, image::tool::SigningKey& out) {
 }
 
 Image MakeImage(const image::tool::SigningKey& key, const char* version, uint64_t security_version,
-                uint8_t fill, bool is_healthy) {
+                uint8_t fill, bool is_healthy, const Bytes& key_list = {}) {
   image::tool::Package package;
   package.version = version;
   package.build_id = std::string("build-") + version;
   package.security_version = security_version;
   package.block_size = 4096;
+  package.key_list = key_list;
   package.segments.push_back(
       {gatehouse_image_SegmentKind_SEGMENT_FIRMWARE, "firmware", Bytes(5000, fill)});
   const std::array<const image::tool::SigningKey*, 1> keys = {&key};
@@ -164,10 +165,18 @@ image::BootState FactoryState() {
 }  // namespace
 
 Library::Library() {
-  image::tool::SigningKey trusted, other;
+  image::tool::SigningKey trusted, other, root, next;
   KeyOf(1, trusted);
   KeyOf(2, other);
-  keys.push_back(trusted.trusted);
+  KeyOf(3, root);
+  KeyOf(4, next);
+  root.trusted.role = gatehouse_image_KeyRole_KEY_ROOT;
+  keys = {root.trusted, trusted.trusted};
+  const std::array<image::tool::KeyListEntry, 2> entries = {
+      {{next.trusted, false}, {trusted.trusted, true}}};
+  const std::array<const image::tool::SigningKey*, 1> roots = {&root};
+  const Bytes list = image::tool::BuildKeyList(1, 1, entries, roots);
+  rotated = MakeImage(next, "3.0", 1, 0x44, true, list);
   golden = MakeImage(trusted, "1.0", 1, 0x11, true);
   update = MakeImage(trusted, "2.0", 2, 0x22, true);
   broken = MakeImage(trusted, "2.1", 2, 0x33, false);
@@ -175,7 +184,7 @@ Library::Library() {
 }
 
 const Image* Library::Find(std::span<const uint8_t> slot) const {
-  for (const Image* image : {&golden, &update, &broken}) {
+  for (const Image* image : {&golden, &update, &broken, &rotated}) {
     if (slot.size() >= image->bytes.size() &&
         std::equal(image->bytes.begin(), image->bytes.end(), slot.begin())) {
       return image;
@@ -206,8 +215,9 @@ uint64_t SceneDisk::Size(PartitionRole role) {
 
 Result<void> SceneDisk::Read(PartitionRole role, uint64_t offset, std::span<uint8_t> out) {
   const auto place = Place(role, offset, out.size());
-  GH_ASSERT(place && place->size == out.size());
-  return hal::ReadBlocks(sim, place->offset / 512, out);
+  GH_ASSERT(place);
+  std::fill(out.begin() + static_cast<ptrdiff_t>(place->size), out.end(), uint8_t{0});
+  return hal::ReadBlocks(sim, place->offset / 512, out.first(place->size));
 }
 
 Result<void> SceneDisk::Write(PartitionRole role, uint64_t offset, std::span<const uint8_t> data) {
@@ -247,6 +257,9 @@ void Scene::CheckStart(const boot::Chain& chain, const boot::ChainStart& start) 
   if (image->security_version < witness.floor) {
     Fail("image " + image->version + " is below the confirmed security version");
   }
+  if (witness.is_key_revoked && image->version != Images().rotated.version) {
+    Fail("image " + image->version + " is started though its key is revoked");
+  }
   if (chain.state().security_version < witness.floor) {
     Fail("the security counter fell");
   }
@@ -265,7 +278,8 @@ void Scene::CheckStart(const boot::Chain& chain, const boot::ChainStart& start) 
 // know of a confirmation that was not acknowledged: the witness's floor can be lower.)
 void Scene::CheckStranded(const boot::Chain& chain) {
   const Image* image = Images().Find(disk.Durable(PartitionRole::kFactory));
-  if (image != nullptr && image->security_version >= chain.security_floor()) {
+  if (image != nullptr && image->security_version >= chain.security_floor() &&
+      chain.state().key_list_sequence == 0) {  // else its key is revoked
     Fail("nothing is started though the golden image is whole");
   }
 }
@@ -297,7 +311,8 @@ std::optional<Started> Scene::Boot(bool is_button_down) {
 
 void Scene::RunFirmware(const Started& started) {
   const Image* image = nullptr;
-  for (const Image* one : {&Images().golden, &Images().update, &Images().broken}) {
+  for (const Image* one :
+       {&Images().golden, &Images().update, &Images().broken, &Images().rotated}) {
     image = one->version == started.version ? one : image;
   }
   if (image == nullptr || !image->is_healthy || started.letter == 'g') {
@@ -311,6 +326,7 @@ void Scene::RunFirmware(const Started& started) {
   if (is_saved || (!is_changed && is_powered())) {
     witness.floor = std::max(witness.floor, image->security_version);
     witness.is_confirm_acknowledged = true;
+    witness.is_key_revoked = witness.is_key_revoked || image == &Images().rotated;
   }
 }
 

@@ -40,6 +40,7 @@ struct Library {
   Image golden;   // 1.0, security version 1
   Image update;   // 2.0, security version 2
   Image broken;   // 2.1, security version 2, never healthy
+  Image rotated;  // 3.0, by a new key; brings the list that names it and revokes the others' key
   Image foreign;  // 6.6, security version 9, signed by a key nobody trusts
   const Image* Find(std::span<const uint8_t> slot) const;  // of those that are trusted
 };
@@ -49,6 +50,7 @@ const Library& Images();
 struct Witness {
   uint64_t floor = 1;                                              // security version confirmed
   std::array<uint32_t, image::kBootSlotCount> tries = {255, 255};  // fewer than this are left
+  bool is_key_revoked = false;                                     // the key list was confirmed
   bool is_install_acknowledged = false;
   bool is_confirm_acknowledged = false;
   bool is_reset_acknowledged = false;
