@@ -204,6 +204,9 @@ void Maintenance::ReportBoot() {
     if (state.was_reset) {
       rooms_.log.Emit(FactoryResetDone{.by = ResetSourceName(state.reset_source)});
       rooms_.console.PutLine("Factory reset: done; everything that was set or stored is erased");
+      if (auto told = record_->AcknowledgeReset(); !told.ok()) {
+        rooms_.log.Emit(BootStateFailed{.reason = told.error().what});
+      }
     }
   }
   if (on_trial && runs_from_slot()) {
@@ -428,7 +431,7 @@ Result<void> Maintenance::ChooseSlot(std::string_view value, std::string_view by
 }
 
 Result<void> Maintenance::Acknowledge() {
-  GH_TRY(record_->Acknowledge());
+  GH_TRY(record_->AcknowledgeRevert());
   rooms_.alarms.Lower(AlarmId::kImageReverted);
   return Ok();
 }

@@ -85,9 +85,15 @@ Result<void> BootRecord::SetTrial(uint32_t tries, uint32_t confirm_seconds) {
       [&](image::BootState& state) { return image::SetTrial(state, tries, confirm_seconds); });
 }
 
-Result<void> BootRecord::Acknowledge() {
+Result<void> BootRecord::AcknowledgeRevert() {
   return Apply([&](image::BootState& state) -> Result<void> {
     image::AcknowledgeRevert(state);
+    return Ok();
+  });
+}
+
+Result<void> BootRecord::AcknowledgeReset() {
+  return Apply([&](image::BootState& state) -> Result<void> {
     image::AcknowledgeReset(state);
     return Ok();
   });

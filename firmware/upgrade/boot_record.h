@@ -41,7 +41,9 @@ class BootRecord final : public SlotLedger {
   Result<void> RequestReset(bool keep_network, image::ResetSource source);
   // Writes only when one of them differs.
   Result<void> SetTrial(uint32_t tries, uint32_t confirm_seconds);
-  Result<void> Acknowledge();
+  // The operator knows of the revert; the log knows of the reset.
+  Result<void> AcknowledgeRevert();
+  Result<void> AcknowledgeReset();
 
   // The areas beside the record (image/limits.h). `data` is DMA-able, whole blocks.
   Result<void> ReadArea(uint64_t offset, std::span<uint8_t> data);
