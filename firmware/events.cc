@@ -56,7 +56,8 @@ void NetEvents::SetWanted(uint8_t port_index, bool wanted) { wanted_[port_index]
 
 void NetEvents::UpdateAlarm() {
   FixedString<alarm::kDetailMax> down;
-  for (uint8_t i = 0; i < wanted_.size(); ++i) {
+  const auto count = static_cast<uint8_t>(wanted_.size());
+  for (uint8_t i = 0; i < count; ++i) {
     if (wanted_[i] && !up_[i]) {
       down.Append(down.empty() ? "" : " ");
       down.Append(PortName(i));

@@ -643,7 +643,9 @@ bool Streams::Hold(Connection& connection, std::span<const uint8_t> bytes) {
     connection.held = static_cast<uint8_t*>(grown);
     connection.held_capacity = capacity;
   }
-  std::memcpy(connection.held + connection.held_size, bytes.data(), bytes.size());
+  if (!bytes.empty()) {
+    std::memcpy(connection.held + connection.held_size, bytes.data(), bytes.size());
+  }
   connection.held_size = needed;
   return true;
 }

@@ -53,7 +53,9 @@ Result<void> OpenPorts(const Options& options, Hardware& hardware) {
     LinkState link;
     HostClock clock;
     auto raised = link.Open(port.interface, clock);
-    raised = raised.ok() ? link.Raise(port.host_address) : std::move(raised);
+    if (raised.ok()) {
+      raised = link.Raise(port.host_address);
+    }
     if (!raised.ok()) {
       return Explain("interface", port.interface, raised.error());
     }

@@ -35,7 +35,7 @@ Result<void> SetAddress(int socket, const char* name, std::string_view text) {
   const size_t slash = text.find('/');
   char address[16] = {};
   uint32_t length = 99;
-  if (slash != text.npos && slash < sizeof(address)) {
+  if (slash < sizeof(address)) {  // npos is larger
     std::memcpy(address, text.data(), slash);
     std::from_chars(text.data() + slash + 1, text.data() + text.size(), length);
   }

@@ -48,7 +48,7 @@ Result<void> LockMemory(uint64_t arena_bytes, MemoryReport& report) {
                "are needed.\n  Raise it (`ulimit -l unlimited`, LimitMEMLOCK=infinity), give "
                "CAP_IPC_LOCK, or for development go on with --no-mlock.\n",
                std::strerror(errno), static_cast<unsigned long long>(limit.rlim_cur >> 10),
-               static_cast<unsigned long long>((arena_bytes >> 10) + 16384));
+               (static_cast<unsigned long long>(arena_bytes) >> 10) + 16384);
   return Error(ErrorCode::kPermissionDenied, "memory cannot be locked");
 }
 

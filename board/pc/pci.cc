@@ -130,7 +130,8 @@ void Pci::ScanBus(uint8_t bus) {
       continue;
     }
     const bool is_multi = (Read8(first, kHeaderType) & 0x80) != 0;
-    for (uint8_t function = 0; function < (is_multi ? 8 : 1); ++function) {
+    const uint8_t count = is_multi ? 8 : 1;
+    for (uint8_t function = 0; function < count; ++function) {
       AddFunction({bus, device, function});
     }
   }

@@ -103,7 +103,7 @@ class SimConsole final : public hal::SerialPort {
   void Type(std::string_view text);
   const std::string& output() const { return output_; }
   // Printed since the last Mark().
-  std::string_view fresh() const { return std::string_view(output_).substr(mark_); }
+  std::string_view fresh() const { return {output_.data() + mark_, output_.size() - mark_}; }
   void Mark() { mark_ = output_.size(); }
   void Clear() { input_.clear(); }
 

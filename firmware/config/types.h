@@ -23,7 +23,7 @@ struct Text {
 
   constexpr Text() = default;
   constexpr Text(const char* text) {
-    while (text[size] != '\0' && size < N) {
+    while (size < N && text[size] != '\0') {
       data[size] = text[size];
       ++size;
     }

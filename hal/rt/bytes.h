@@ -150,7 +150,9 @@ class ByteWriter {
 
  private:
   void Big(uint64_t v, size_t count) {
+    // Reserve() gives `count` bytes or none.
     for (uint8_t& byte : Reserve(count)) {
+      // NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult)
       byte = static_cast<uint8_t>(v >> (--count * 8));
     }
   }

@@ -46,7 +46,7 @@ struct Script {
 
 class Play {
  public:
-  explicit Play(Script script)
+  explicit Play(const Script& script)
       : script_(script), world_(MakeConfig(script_.Byte()), MakeCapacity(), 8u << 20) {
     world_.AddAddress("far.example", "198.51.100.1");
     world_.AddSrv("_sip._tcp.p.example", 1, 1, 5070, "far.example");

@@ -138,7 +138,7 @@ std::string SipPhone::Credentials(const SipText& request, const SipText& challen
 // --- Client side ---------------------------------------------------------------------------------
 
 std::string SipPhone::SendRequest(SipText request, OnFinal on_final, int challenge_count) {
-  const std::string branch = Token("z9hG4bK");
+  std::string branch = Token("z9hG4bK");
   request.fields.insert(request.fields.begin(), {"Via", "SIP/2.0/UDP " + ToText(address()) +
                                                             ":5060;branch=" + branch + ";rport"});
   Client client;

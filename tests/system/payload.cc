@@ -8,7 +8,7 @@ namespace {
 
 void Put(char c) {
   uint8_t status = 0;
-  do {
+  do {  // NOLINT(bugprone-infinite-loop): the port changes it
     asm volatile("inb %1, %0" : "=a"(status) : "Nd"(uint16_t{0x3fd}));
   } while ((status & 0x20) == 0);
   asm volatile("outb %0, %1" : : "a"(c), "Nd"(uint16_t{0x3f8}));

@@ -88,7 +88,7 @@ TEST_F(MemoryMapTest, MemoryBelowOneMebibyteIsNotForUs) {
 
 TEST_F(MemoryMapTest, RefusesRangesThatMakeNoSense) {
   const auto good = ranges_;
-  const auto code_with = [&](size_t index, MemoryRange range) {
+  const auto code_with = [&](size_t index, const MemoryRange& range) {
     ranges_ = good;
     ranges_[index] = range;
     return Load().code();

@@ -140,7 +140,7 @@ TEST(Elf, HostileHeaders) {
 }
 
 TEST(Elf, HostileDynamicSections) {
-  const auto with = [](std::vector<std::pair<uint64_t, uint64_t>> dynamic) {
+  const auto with = [](const std::vector<std::pair<uint64_t, uint64_t>>& dynamic) {
     return LoadChanged([&](SampleElf& elf) { elf.dynamic = dynamic; });
   };
   EXPECT_EQ(with({{7, 0x300}, {8, 47}, {9, 24}, {0, 0}}), "ELF: relocation table has a wrong size");

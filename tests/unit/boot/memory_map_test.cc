@@ -35,7 +35,7 @@ std::vector<uint8_t> Encode(const std::vector<Descriptor>& descriptors, size_t s
 class MemoryMapTest : public testing::Test {
  protected:
   std::string Convert(const std::vector<Descriptor>& descriptors,
-                      std::vector<MemoryMark> marks = {}, size_t step = 48) {
+                      const std::vector<MemoryMark>& marks = {}, size_t step = 48) {
     const auto bytes = Encode(descriptors, step);
     const auto result = ConvertMemoryMap({bytes, step}, marks, *handover_);
     if (!result.ok()) {

@@ -115,7 +115,7 @@ TEST(HeapTest, FailedReallocateLeavesTheBlock) {
   TestArena arena;
   Heap heap(arena, 1024);
   auto* a = static_cast<char*>(heap.Allocate(200));
-  std::strcpy(a, "kept");
+  std::memcpy(a, "kept", sizeof("kept"));
   void* wall = heap.Allocate(600);
   ASSERT_NE(wall, nullptr);
   EXPECT_EQ(heap.Reallocate(a, 400), nullptr);

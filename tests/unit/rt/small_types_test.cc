@@ -77,7 +77,7 @@ static_assert(!std::is_convertible_v<Key, std::string_view>);
 static_assert(!std::is_convertible_v<Key, std::span<const uint8_t>>);
 
 TEST(SecretTest, ZeroesItselfWhenItEnds) {
-  alignas(Key) uint8_t memory[sizeof(Key)];
+  alignas(Key) uint8_t memory[sizeof(Key)] = {};
   auto* key = new (memory) Key;
   std::array<uint8_t, 32> bytes;
   bytes.fill(0x5a);

@@ -50,7 +50,7 @@ class Phone {
   }
   // Sends and returns the request's text.
   std::string Send(const Spec& spec) {
-    const std::string text = Build(spec);
+    std::string text = Build(spec);
     Deliver(text);
     return text;
   }
@@ -84,7 +84,7 @@ class Phone {
     spec.call_id = "reg-" + user_;
     spec.cseq = cseq;
     Send(spec);
-    const Sent challenge = Take();
+    Sent challenge = Take();
     if (challenge.Status() != 401) {
       return challenge;
     }

@@ -151,7 +151,8 @@ class World final : public net::DatagramService,
   void Deliver(const net::Endpoint& from, std::string_view text,
                const net::Endpoint& to = At(kServer)) {
     std::vector<uint8_t> bytes(text.begin(), text.end());
-    for (uint16_t i = 0; i < sockets_.size(); ++i) {
+    const auto count = static_cast<uint16_t>(sockets_.size());
+    for (uint16_t i = 0; i < count; ++i) {
       if (sockets_[i].open && sockets_[i].local == to) {
         net::DatagramInfo info;
         info.socket = {i};
