@@ -11,7 +11,7 @@ HostMachine::HostMachine(Arena& arena, const Options& options, Hardware& hardwar
                          hal::ResetCause cause, Instant process_start)
     : arena_(arena),
       hardware_(hardware),
-      idle_(clock_, options.busy_poll_us),
+      idle_(clock_, options.busy_poll_us, options.moderation_us),
       console_(hardware.console),
       watchdog_(options.watchdog),
       boot_(process_start, cause, hardware.crash_fd),

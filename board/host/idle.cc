@@ -1,6 +1,7 @@
 #include "board/host/idle.h"
 
 #include <poll.h>
+#include <sys/prctl.h>
 
 #include <cerrno>
 #include <ctime>
@@ -8,6 +9,17 @@
 #include "hal/rt/assert.h"
 
 namespace gh::board {
+
+namespace {
+constexpr unsigned long kTimerSlackNs = 1000;  // the kernel's 50 us would be half the moderation
+}  // namespace
+
+HostIdle::HostIdle(hal::Clock& clock, uint32_t busy_poll_us, uint32_t moderation_us)
+    : clock_(clock),
+      busy_poll_us_(busy_poll_us),
+      moderation_(Duration::Microseconds(moderation_us)) {
+  (void)prctl(PR_SET_TIMERSLACK, kTimerSlackNs, 0, 0, 0);
+}
 
 void HostIdle::Add(PollSource& source) {
   GH_ASSERT_LT(source_count_, kPollFdsMax);
@@ -34,14 +46,29 @@ bool HostIdle::Poll(Duration timeout) {
   return ready != 0;
 }
 
+bool HostIdle::Moderate(Instant now, Instant deadline) {
+  if (moderation_.ns == 0 || now - last_work_ > moderation_ * 2 || deadline - now < moderation_) {
+    return false;
+  }
+  ++sleep_count_;
+  const timespec wait = {.tv_sec = 0, .tv_nsec = moderation_.ns};
+  clock_nanosleep(CLOCK_MONOTONIC, 0, &wait, nullptr);
+  return Poll({});
+}
+
 void HostIdle::WaitUntil(Instant deadline) {
   const Instant start = clock_.Now();
   if (deadline <= start) {
     return;
   }
+  if (Moderate(start, deadline)) {
+    last_work_ = clock_.Now();
+    return;
+  }
   const Instant spin_end = start + Duration::Microseconds(busy_poll_us_);
   for (Instant now = start; now < spin_end && now < deadline; now = clock_.Now()) {
     if (Poll({})) {
+      last_work_ = now;
       return;
     }
   }
@@ -49,7 +76,9 @@ void HostIdle::WaitUntil(Instant deadline) {
   if (left.ns > 0) {
     ++sleep_count_;
     // A day at most, so that the far future is a valid timespec; waking early is allowed.
-    (void)Poll(left < Duration::Hours(24) ? left : Duration::Hours(24));
+    if (Poll(left < Duration::Hours(24) ? left : Duration::Hours(24))) {
+      last_work_ = clock_.Now();
+    }
   }
 }
 

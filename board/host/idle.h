@@ -1,5 +1,9 @@
 // Waiting: ppoll over the devices' descriptors with a nanosecond deadline, level-triggered, so that
 // nothing that was ready before the call is lost. Optionally spins for a while first.
+//
+// Wake-ups are moderated as a network card moderates interrupts: while work comes in faster than
+// one wake-up costs, a short sleep that no arrival ends lets frames gather into one batch. A wait
+// after a quiet while is never delayed.
 #pragma once
 
 #include <array>
@@ -25,7 +29,7 @@ class PollSource {
 
 class HostIdle final : public hal::Idle {
  public:
-  HostIdle(hal::Clock& clock, uint32_t busy_poll_us) : clock_(clock), busy_poll_us_(busy_poll_us) {}
+  HostIdle(hal::Clock& clock, uint32_t busy_poll_us, uint32_t moderation_us);
 
   void Add(PollSource& source);
   void WaitUntil(Instant deadline) override;
@@ -34,9 +38,13 @@ class HostIdle final : public hal::Idle {
  private:
   // Polls for `timeout`; true when something may have work (or a signal came).
   bool Poll(Duration timeout);
+  // Sleeps without looking while the machine is busy; true when there is work then.
+  bool Moderate(Instant now, Instant deadline);
 
   hal::Clock& clock_;
   uint32_t busy_poll_us_;
+  Duration moderation_;
+  Instant last_work_;  // when a wait last ended with work
   std::array<PollSource*, kPollFdsMax> sources_ = {};
   uint32_t source_count_ = 0;
   uint64_t sleep_count_ = 0;

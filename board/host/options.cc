@@ -43,6 +43,8 @@ Memory and processor
   --frames N             Ethernet frames of 2 KiB in the pool (part of --memory), default 8192
   --no-mlock             development: go on without locking memory
   --busy-poll USEC       spin this long before sleeping, default 0
+  --moderation USEC      under load let frames gather this long before the next wake-up, as a
+                         network card moderates interrupts; 0: never. Default 100
 
 Ends and guards
   --no-supervisor        one process: a restart is exit code 42, a panic aborts. Normally a small
@@ -209,6 +211,8 @@ constexpr Flag kFlags[] = {
      return SetNumber(o.frame_count, v, 64, 1u << 22, "expected 64 to 4194304 frames"); }, nullptr},
   {"--busy-poll", [](Options& o, const char* v) {
      return SetNumber(o.busy_poll_us, v, 0, 1'000'000, "expected 0 to 1000000 us"); }, nullptr},
+  {"--moderation", [](Options& o, const char* v) {
+     return SetNumber(o.moderation_us, v, 0, 1000, "expected 0 to 1000 us"); }, nullptr},
   {"--inject", SetFault, nullptr},
   {"--reset-button", nullptr, [](Options& o) { o.reset_button = true; }},
   {"--no-mlock", nullptr, [](Options& o) { o.lock_memory = false; }},

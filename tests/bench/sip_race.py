@@ -123,7 +123,12 @@ class Kamailio:
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(30)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:  # seen once: its children waited for each other
+            for pid in self.pids():
+                os.kill(pid, signal.SIGKILL)
+            self.process.wait(30)
         run("ip", "-n", self.wire.edge, "address", "flush", "dev", "veth0")
 
 

@@ -132,7 +132,7 @@ TEST_F(Disk, ADescriptorSaysWhenThereAreCompletionsAndGoesQuiet) {
   FileBlockDevice disk("store", fd, 512);
   ASSERT_TRUE(disk.Start().ok());
   HostClock clock;
-  HostIdle idle(clock, 0);
+  HostIdle idle(clock, 0, 100);
   idle.Add(disk);
   for (int round = 0; round < 200; ++round) {
     Note note;

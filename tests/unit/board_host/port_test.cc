@@ -91,7 +91,7 @@ void EchoOnce(hal::EthernetPort& port, hal::FramePool& pool, std::vector<hal::Fr
 // Sends each size from a socket of the namespace and waits for the echo.
 int EchoAll(hal::EthernetPort& port, PollSource& source, Bench& bench, const char* peer,
             std::vector<hal::Frame>& seen) {
-  HostIdle idle(bench.clock, 0);
+  HostIdle idle(bench.clock, 0, 100);
   idle.Add(source);
   const int udp = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
   sockaddr_in to = {};
