@@ -1,0 +1,78 @@
+// One TLS 1.3 or 1.2 client session: a protocol engine without I/O. Bytes from the peer and plain
+// text go in; bytes for the peer and plain text come out.
+//
+//   client.Start("updates.example", fingerprint);
+//   loop: send output(), ConsumeOutput(); Read(bytes from the peer, plain text out); Write(...)
+//
+// Whom it trusts: exactly the certificate whose SHA-256 fingerprint it is given. Nothing of ours is
+// sent, and nothing of the peer's handed out, before that was compared. Ciphers: AEAD with forward
+// secrecy only (RFC 9325). The session's memory comes from the environment's heap, within
+// kTlsClientHeap.
+#pragma once
+
+#include <mbedtls/ssl.h>
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "crypto/digest.h"
+#include "crypto/tls/environment.h"
+#include "crypto/tls/limits.h"
+#include "hal/rt/result.h"
+
+namespace gh::crypto {
+
+using CertificateFingerprint = std::array<uint8_t, 32>;  // SHA-256 of the certificate's DER
+
+class TlsClient {
+ public:
+  explicit TlsClient(TlsEnvironment& environment) : environment_(environment) {}
+  TlsClient(const TlsClient&) = delete;
+  TlsClient& operator=(const TlsClient&) = delete;
+  ~TlsClient() { Reset(); }
+
+  // `server_name` is sent as SNI (RFC 6066) unless it is an address.
+  Result<void> Start(std::string_view server_name, const CertificateFingerprint& fingerprint);
+  // Takes bytes off the front of `in` and returns how much plain text was put into `out`; 0: more
+  // bytes are needed. Call again until 0 with `in` empty. kClosed: the peer said close_notify.
+  // kUnauthentic: not the certificate we wait for (peer_fingerprint() says which it was).
+  Result<size_t> Read(std::span<const uint8_t>& in, std::span<uint8_t> out);
+  // All or nothing. kWouldBlock: output() must go first, or the handshake is not over.
+  Result<void> Write(std::span<const uint8_t> plain);
+  void Close();  // close_notify joins output()
+
+  bool is_open() const { return state_ == State::kOpen; }
+  std::span<const uint8_t> output() const { return {output_.data(), output_size_}; }
+  void ConsumeOutput(size_t count);
+  const std::optional<CertificateFingerprint>& peer_fingerprint() const { return peer_; }
+  const char* version() const;  // "TLSv1.3"
+  const char* cipher() const;
+
+  // Gives all memory back.
+  void Reset();
+
+ private:
+  enum class State : uint8_t { kIdle, kHandshake, kOpen, kOver };
+
+  Result<void> Configure(std::string_view server_name);
+  Result<void> Handshake();
+  Result<void> CheckPeer();
+  Error Fail(int status);
+  static int OnSend(void* self, const unsigned char* bytes, size_t size);
+  static int OnReceive(void* self, unsigned char* out, size_t size);
+
+  TlsEnvironment& environment_;
+  State state_ = State::kIdle;
+  mbedtls_ssl_context ssl_;
+  mbedtls_ssl_config config_;
+  CertificateFingerprint wanted_ = {};
+  std::optional<CertificateFingerprint> peer_;
+  std::span<const uint8_t> input_;
+  std::array<uint8_t, kTlsOutputMax> output_;
+  size_t output_size_ = 0;
+};
+
+}  // namespace gh::crypto
