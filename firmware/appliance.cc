@@ -150,6 +150,7 @@ Result<void> Appliance::Start() {
   rooms.BuildSip();
   rooms.BuildSyslog();
   rooms.maintenance.Build();
+  rooms.maintenance.BuildHttps();
   rooms.BuildConsole();
   rooms.ReportMemory();
   machine_.arena.Seal();

@@ -134,6 +134,18 @@ void Maintenance::OnSnapshotFailed(char slot, std::string_view reason) {
   rooms_.log.Emit(SnapshotFailed{.slot = std::string_view(&slot, 1), .reason = reason});
 }
 
+void Maintenance::BuildHttps() {
+  Arena& arena = rooms_.machine.arena;
+  arena.OpenAccount("crypto/tls");
+  auto* heap = arena.New<Heap>(arena, crypto::kTlsClientHeap);
+  auto* environment = arena.New<crypto::TlsEnvironment>(*heap, rooms_.random, rooms_.machine.clock);
+  auto* download = arena.New<net::HttpsDownload>(rooms_.stack->streams(), *rooms_.resolver,
+                                                 rooms_.loop.timers(), *environment);
+  https_ = arena.New<upgrade::HttpsSource>(
+      upgrade::HttpsSource::Parts{*upgrade_, *this, *this, *download, rooms_.loop});
+  rooms_.loop.Add(*https_);
+}
+
 void Maintenance::Build() {
   hal::Machine& machine = rooms_.machine;
   machine.arena.OpenAccount("firmware/upgrade");
@@ -499,6 +511,13 @@ void Maintenance::AddUpgradeCommands(admin::CommandTable& commands) {
     return Ok();
   };
   commands.Add(receive);
+  admin::Command fetch = {"Upgrade Fetch", "Fetches an update from an HTTPS server"};
+  fetch.value_help = "https://HOST[:PORT]/PATH [SHA-256 of the server's certificate]";
+  fetch.context = this;
+  fetch.run_value = [](void* self, std::string_view, std::string_view value, ByteWriter& out) {
+    return static_cast<Maintenance*>(self)->Fetch(value, out);
+  };
+  commands.Add(fetch);
   admin::Command status = {"Upgrade Status", "How far the update is"};
   status.context = this;
   status.only_looks = true;
@@ -510,6 +529,10 @@ void Maintenance::AddUpgradeCommands(admin::CommandTable& commands) {
   commands.Add({"Upgrade Cancel", "Ends the update on its way", "",
                 [](void* self, std::string_view, ByteWriter&) -> Result<void> {
                   auto& maintenance = *static_cast<Maintenance*>(self);
+                  if (maintenance.https_ != nullptr && maintenance.https_->active()) {
+                    maintenance.https_->Cancel();
+                    return Ok();
+                  }
                   if (!maintenance.upgrade_->active()) {
                     return Error(ErrorCode::kWrongState, "no upgrade is on its way");
                   }
@@ -520,10 +543,58 @@ void Maintenance::AddUpgradeCommands(admin::CommandTable& commands) {
                 this});
 }
 
+Result<void> Maintenance::Fetch(std::string_view value, ByteWriter& out) {
+  if (!record_->is_loaded()) {
+    return Error(ErrorCode::kNoDevice, "this machine has no boot state: it cannot be upgraded");
+  }
+  if (https_ == nullptr) {
+    return Error(ErrorCode::kNoDevice, "this machine has no network");
+  }
+  const size_t space = value.find(' ');
+  const std::string_view url = value.substr(0, space);
+  std::string_view pin = rooms_.configuration->active().upgrade().server_fingerprint.view();
+  if (space != value.npos) {
+    pin = value.substr(value.find_first_not_of(' ', space));
+  }
+  if (pin.empty()) {
+    return Error(ErrorCode::kInvalidArgument,
+                 "whose certificate? Give its SHA-256 behind the URL, or set "
+                 "xConfiguration Upgrade Server Fingerprint");
+  }
+  if (auto started = https_->Start(url, pin); !started.ok()) {
+    return started;
+  }
+  out.Text("Fetching; xCommand Upgrade Status shows how far it is.\n");
+  return Ok();
+}
+
 // --- Status
 // -----------------------------------------------------------------------------------------
 
+bool Maintenance::NextConnecting(uint64_t& cursor, ByteWriter& out) {
+  switch (cursor++) {
+    case 0:
+      out.Text("Upgrade State: connecting");
+      return true;
+    case 1:
+      out.Text("Upgrade Source: https ");
+      out.Text(https_->host());
+      return true;
+    case 2:
+      out.Text("Upgrade Attempt: ");
+      out.Decimal(https_->attempt());
+      out.Text(" of ");
+      out.Decimal(upgrade::kHttpsAttemptsMax);
+      return true;
+    default:
+      return false;
+  }
+}
+
 bool Maintenance::NextUpgrade(uint64_t& cursor, ByteWriter& out) {
+  if (https_ != nullptr && https_->is_connecting()) {
+    return NextConnecting(cursor, out);
+  }
   const upgrade::Status status = upgrade_->status(rooms_.loop.now());
   const uint64_t line_count = status.phase == Phase::kIdle ? 1 : status.reason.empty() ? 7 : 8;
   if (cursor >= line_count) {

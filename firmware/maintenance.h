@@ -5,6 +5,7 @@
 #include "firmware/appliance.h"
 #include "firmware/upgrade/boot_record.h"
 #include "firmware/upgrade/console_source.h"
+#include "firmware/upgrade/https_source.h"
 #include "firmware/upgrade/snapshots.h"
 #include "firmware/upgrade/trial.h"
 #include "firmware/upgrade/upgrade.h"
@@ -32,6 +33,8 @@ class Maintenance final : public upgrade::Observer,
   void SwitchConfiguration(store::Store& store);
   // Later: buffers from the arena.
   void Build();
+  // When there are streams and names.
+  void BuildHttps();
   void AddTo(admin::StatusTree& status, admin::CommandTable& commands);
   // Tells what this start was. Once, when the log and alarms are there to be seen.
   void ReportBoot();
@@ -73,16 +76,20 @@ class Maintenance final : public upgrade::Observer,
   Result<void> ChooseSlot(std::string_view value, std::string_view by);
   Result<void> Acknowledge();
   bool NextUpgrade(uint64_t& cursor, ByteWriter& out);
+  bool NextConnecting(uint64_t& cursor, ByteWriter& out);
   bool NextBoot(uint64_t& cursor, ByteWriter& out);
   bool NextSlot(uint32_t slot, uint64_t field, ByteWriter& out);
   void AddBootCommands(admin::CommandTable& commands);
   void AddUpgradeCommands(admin::CommandTable& commands);
+  // `value`: URL, and the server's fingerprint unless the setting has it.
+  Result<void> Fetch(std::string_view value, ByteWriter& out);
 
   Appliance::Rooms& rooms_;
   upgrade::BootRecord* record_ = nullptr;
   upgrade::Snapshots* snapshots_ = nullptr;
   upgrade::Upgrade* upgrade_ = nullptr;
   upgrade::ConsoleSource* console_ = nullptr;
+  upgrade::HttpsSource* https_ = nullptr;  // null until the network is built
   upgrade::Trial trial_;
   std::array<image::TrustedKey, hal::kTrustedKeyMax> keys_ = {};
   uint32_t key_count_ = 0;

@@ -95,8 +95,7 @@ void HttpsSource::OnDownloadSize(std::optional<uint64_t> size) {
   if (begun_) {
     return;
   }
-  const auto begun =
-      parts_.intake.BeginUpgrade(kSourceName, size.value_or(0), parts_.loop.now());
+  const auto begun = parts_.intake.BeginUpgrade(kSourceName, size.value_or(0), parts_.loop.now());
   begun_ = begun.ok();
   if (!begun.ok()) {
     Fail(begun.error());
@@ -145,8 +144,8 @@ void HttpsSource::OnDownloadEnd(Result<void> outcome) {
 }
 
 void HttpsSource::Fail(const Error& error) {
-  std::array<char, kReasonMax> buffer;
-  ByteWriter reason(AsBytes(std::span(buffer)));
+  std::array<uint8_t, kReasonMax> buffer;
+  ByteWriter reason(buffer);
   reason.Text(error.what);
   if (error.code == ErrorCode::kUnauthentic && parts_.download.peer_fingerprint()) {
     reason.Text("; its fingerprint is ");

@@ -32,6 +32,8 @@ class HttpsSource final : public Pollable, net::DownloadSink {
   Result<void> Start(std::string_view url, std::string_view fingerprint);
   void Cancel();
   bool active() const { return active_; }
+  // Under way, and the server has not given the first byte.
+  bool is_connecting() const { return active_ && !begun_; }
   uint32_t attempt() const { return attempt_; }  // in a row; 1: the first
   // The server, for status.
   std::string_view host() const { return url_.host.view(); }
@@ -52,9 +54,9 @@ class HttpsSource final : public Pollable, net::DownloadSink {
   crypto::CertificateFingerprint fingerprint_ = {};
   Timer retry_;
   bool active_ = false;
-  bool begun_ = false;     // the upgrade room has taken it on
-  bool is_held_ = false;   // the disk is behind
-  uint64_t offset_ = 0;    // given to the upgrade room
+  bool begun_ = false;    // the upgrade room has taken it on
+  bool is_held_ = false;  // the disk is behind
+  uint64_t offset_ = 0;   // given to the upgrade room
   uint64_t offset_at_attempt_ = 0;
   uint32_t attempt_ = 0;
 };

@@ -14,6 +14,10 @@ inline constexpr uint32_t kProgressBarCells = 30;
 inline constexpr uint32_t kBlocksPerPollMax = 4;  // checked against their hashes in one turn
 // A source that is silent for so long is given up.
 inline constexpr Duration kSourceSilenceMax = Duration::Seconds(60);
+// Attempts over HTTPS in a row that bring nothing new, and the pause before the second; each
+// further pause is twice as long. Together shorter than kSourceSilenceMax.
+inline constexpr uint32_t kHttpsAttemptsMax = 5;
+inline constexpr Duration kHttpsRetry = Duration::Seconds(2);
 // How long a machine on trial must be healthy without a break before it is confirmed.
 inline constexpr Duration kHealthySpan = Duration::Seconds(5);
 
