@@ -1,6 +1,7 @@
 // What picolibc and libstdc++ expect from a machine. There is no heap: rooms carve memory from the
 // arena, libraries get bounded heaps of their own, so a call of malloc is our mistake at any time.
 #include <cstddef>
+#include <ctime>
 
 #include "hal/rt/assert.h"
 
@@ -19,6 +20,8 @@ int errno = 0;
 int __cxa_atexit(void (*)(void*), void*, void*);
 int __cxa_atexit(void (*)(void*), void*, void*) { return 0; }
 int atexit(void (*)()) { return 0; }
+// mbedTLS names it as the clock to use until it is given another, which it is before its first use.
+time_t time(time_t*) { GH_PANIC("time() called: the clock is hal::Clock"); }
 void* __dso_handle = nullptr;
 
 void* malloc(size_t) { GH_PANIC("malloc on a machine without a heap"); }
