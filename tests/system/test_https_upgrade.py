@@ -202,7 +202,8 @@ def test_another_certificate_is_refused_and_named(machine, folder, pin):
 
 def test_the_fingerprint_can_be_a_setting(machine, folder, pin):
     colons = ":".join(pin[i:i + 2] for i in range(0, 64, 2)).upper()
-    ask(machine, f'xConfiguration Upgrade Server Fingerprint: "{colons}"')
+    machine.send(f"xConfiguration Upgrade Server Fingerprint: {colons}\r")
+    machine.expect(r"^OK\s*^edge1> ?$")
     with serve(folder, Moving) as port:
         state, status = fetch(machine, port, "/moved/second.update")
         assert state == "installed", status
