@@ -91,7 +91,7 @@ run: out/pc/gatehouse.img | out/deps/.packages-run
 B ?=
 BENCH_SCRIPTS := $(wildcard tests/bench/*_bench.py tests/bench/*_race.py tests/bench/*/*_bench.py)
 bench_picked = $(foreach bench,$(1),$(if $(filter $(B)%,$(notdir $(bench))),$(bench)))
-bench: $(if $(call bench_picked,$(BENCH_SCRIPTS)),host image) \
+bench: $(if $(call bench_picked,$(BENCH_SCRIPTS)),host image $(SYSTEM_TEST_NEEDS)) \
   $(patsubst %,out/host/bench/%,$(call bench_picked,$(BENCHES))) \
   | out/deps/.packages-test out/deps/.packages-bench
 	@$(if $(call bench_picked,$(BENCHES) $(BENCH_SCRIPTS)),,echo "no benchmark is called $(B)"; exit 1)
