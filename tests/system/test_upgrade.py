@@ -210,12 +210,15 @@ def test_unconfirmed_trial_goes_back_with_an_alarm_and_rollback_is_refused(machi
     assert upload(machine, newer).startswith("Installed in slot B")
     restart(machine)
     assert "Boot Trial: Yes" in ask(machine, "xStatus Boot")
+    assert "OK" in ask(machine, "xConfiguration Administration Session TimeOut: 99")
     # Nobody confirms it: the box goes back by itself and says why.
     machine.expect(r"loader: starting slot-a", 60)
     log_in(machine)
     boot = ask(machine, "xStatus Boot")
     assert "Boot Running: A" in boot and "Boot Slot B State: Bad" in boot, boot
     assert "Boot SecurityFloor: 1" in boot, boot
+    # The former image has its own configuration back.
+    assert "TimeOut: 30" in ask(machine, "xConfiguration Administration Session")
     assert re.search(r"An update was given up.*not confirmed in time: nobody confirmed it",
                      ask(machine, "xStatus Alarm"))
     # By the operator's word it is tried again, confirmed, and the way back is closed.
@@ -250,10 +253,12 @@ def test_killed_during_upgrade_it_always_comes_back(tmp_path, second):
             slot = machine.expect(r"loader: starting slot-([ab])", 40).group(1)
             booted[slot] += 1
             log_in(machine)
+            assert "OK" in ask(machine, "xCommand Boot Confirm")  # no update during a trial
             start_transfer(machine)
             machine.pipe(["sb", "-k", str(second)], after)
             machine.kill()
     with qemu.Machine(tmp_path / "vm", provision=PROVISION) as machine:
         log_in(machine)
+        assert "OK" in ask(machine, "xCommand Boot Confirm")
         assert upload(machine, second).startswith("Installed")
     print(f"{KILLS} kills within {whole:.1f} s of an upgrade; started: {booted}")
