@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "hal/rt/assert.h"
 #include "hal/rt/bytes.h"
@@ -21,6 +22,14 @@ crypto::PublicKey KeyOf(const gatehouse_image_Key& key) {
   return out;
 }
 
+// The decoder stores any number in an enum: it is looked at as a number before it is one.
+bool IsReleaseKey(const gatehouse_image_Key& key) {
+  static_assert(sizeof(key.role) == sizeof(uint32_t));
+  uint32_t role;
+  std::memcpy(&role, &key.role, sizeof(role));
+  return role == gatehouse_image_KeyRole_KEY_RELEASE;
+}
+
 const TrustedKey* FindRoot(std::span<const TrustedKey> keys, const crypto::KeyId& id) {
   for (const TrustedKey& key : keys) {
     if (key.role == gatehouse_image_KeyRole_KEY_ROOT && crypto::KeyIdOf(key.key) == id) {
@@ -34,7 +43,7 @@ const TrustedKey* FindRoot(std::span<const TrustedKey> keys, const crypto::KeyId
 Result<void> CheckKeys(const KeyListMessage& list) {
   uint32_t usable = 0;
   for (uint32_t i = 0; i < list.keys_count; ++i) {
-    if (list.keys[i].role != gatehouse_image_KeyRole_KEY_RELEASE) {
+    if (!IsReleaseKey(list.keys[i])) {
       return Error(ErrorCode::kUnsupported, "key list: only release keys may be listed");
     }
     for (uint32_t n = 0; n < i; ++n) {
