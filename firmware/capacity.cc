@@ -2,7 +2,7 @@
 
 #include <charconv>
 
-#include "crypto/tls/limits.h"
+#include "crypto/limits.h"
 #include "firmware/config/line.h"
 #include "firmware/config/settings.h"
 #include "firmware/upgrade/limits.h"

@@ -11,7 +11,7 @@
 #include "firmware/upgrade/console_source.h"
 #include "firmware/upgrade/upgrade.h"
 #include "hal/rt/event_loop.h"
-#include "net/http/download.h"
+#include "net/https_download.h"
 
 namespace gh::upgrade {
 

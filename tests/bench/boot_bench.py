@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Boots the image in QEMU: time in the loader, time to each service, and sizes; and the loader's own
-work for a payload of 16 MiB: disk and verification apart.
+"""Boots the image in QEMU: time in the loader, time to each service, and sizes; and the loader's
+own work for a payload of 16 MiB: disk and verification apart.
 
 GATEHOUSE_BOOT_ROUNDS says how many boots of each; the median is shown, with the least and the most.
 """
@@ -60,7 +60,7 @@ def boot_product(folder):
 
 
 def large_image(folder):
-    """The test payload with bytes behind it up to 16 MiB: the loader reads and verifies them all."""
+    """The test payload with bytes behind it up to 16 MiB; the loader reads and verifies all."""
     firmware = (ROOT / "out/pc/payload.elf").read_bytes()
     large = folder / "large.elf"
     large.write_bytes(firmware + os.urandom(LARGE_SIZE - len(firmware)))

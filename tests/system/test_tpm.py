@@ -38,8 +38,8 @@ def extended(*measured):
 
 @contextlib.contextmanager
 def tpm(folder):
-    """A TPM of its own, in the state of the factory or as this folder's was left; yields its control
-    socket."""
+    """A TPM of its own, in the state of the factory or as this folder's was left; yields its
+    control socket."""
     folder.mkdir(exist_ok=True)
     # A socket's path is short; the test's folder may not be.
     socket = folder / "tpm.sock"

@@ -1,5 +1,5 @@
 // The TLS client against OpenSSL's server: versions, pinning, damage on the wire, memory.
-#include "crypto/tls/client.h"
+#include "crypto/tls_client.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>

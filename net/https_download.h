@@ -15,7 +15,7 @@
 #include <optional>
 #include <string_view>
 
-#include "crypto/tls/client.h"
+#include "crypto/tls_client.h"
 #include "hal/rt/result.h"
 #include "hal/rt/timer_wheel.h"
 #include "net/http/response.h"

@@ -19,8 +19,8 @@
 #include <string_view>
 
 #include "crypto/digest.h"
-#include "crypto/tls/environment.h"
-#include "crypto/tls/limits.h"
+#include "crypto/limits.h"
+#include "crypto/tls_environment.h"
 #include "hal/rt/result.h"
 
 namespace gh::crypto {

@@ -1,4 +1,4 @@
-#include "crypto/tls/client.h"
+#include "crypto/tls_client.h"
 
 #include <mbedtls/error.h>
 #include <mbedtls/x509_crt.h>

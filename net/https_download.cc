@@ -1,4 +1,4 @@
-#include "net/http/download.h"
+#include "net/https_download.h"
 
 #include <algorithm>
 #include <cstring>

@@ -1,4 +1,4 @@
-#include "crypto/tls/environment.h"
+#include "crypto/tls_environment.h"
 
 #include <mbedtls/entropy.h>
 #include <mbedtls/platform.h>
