@@ -123,7 +123,7 @@ struct Handover {
 
   StartReason start_reason;
   uint8_t tries_left;      // of a trial, after this start
-  uint8_t reset_done;      // the image::ResetIntent of a factory reset that this boot completed
+  uint8_t reset_done;      // 1: this boot completed a factory reset
   uint8_t is_button_held;  // the reset button, at power-on
   CounterKind counter_kind;
   uint8_t reserved3[3];

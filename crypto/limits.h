@@ -17,8 +17,8 @@ inline constexpr size_t kPasswordRecordSizeMax = 128;
 inline constexpr uint64_t kRandomReseedBytes = 1 << 20;
 inline constexpr size_t kRandomSeedSize = 64;
 
-// TLS: records we have made and the stream has not taken yet: a handshake flight or one record of 4 KiB
-// with its header and tag, twice.
+// TLS: records we have made and the stream has not taken yet, that is a handshake flight, or one
+// record of 4 KiB with its header and tag, twice.
 inline constexpr size_t kTlsOutputMax = 12 * 1024;
 // What mbedTLS may take for one client session: its two record buffers, the handshake, the peer's
 // chain.

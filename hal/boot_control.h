@@ -59,7 +59,7 @@ struct BootReport {
   std::array<PcrReport, kPcrReportMax> pcrs = {};
   StartReason start_reason = StartReason::kUnknown;
   uint8_t tries_left = 0;  // of a trial, after this start
-  uint8_t reset_done = 0;  // image::ResetIntent of a factory reset that the loader completed
+  uint8_t reset_done = 0;  // 1: the loader completed a factory reset
   char failed[160] = {};   // what the loader could not start before this, and why; "" if nothing
   uint32_t loader_version = 0;
   uint64_t security_floor = 0;  // images of a lower security version are not started

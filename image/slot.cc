@@ -19,6 +19,14 @@ constexpr std::array<uint8_t, 8> kMagic = {'G', 'A', 'T', 'E', 'S', 'L', 'O', 'T
 constexpr uint32_t kFormat = 1;
 constexpr uint32_t kHeaderCrcOffset = kSlotHeaderSize - 4;
 
+// The decoder stores any number in an enum: it is looked at as a number before it is one.
+bool IsFirmware(const Segment& segment) {
+  static_assert(sizeof(segment.kind) == sizeof(uint32_t));
+  uint32_t kind;
+  std::memcpy(&kind, &segment.kind, sizeof(kind));
+  return kind == gatehouse_image_SegmentKind_SEGMENT_FIRMWARE;
+}
+
 bool IsZero(std::span<const uint8_t> bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](uint8_t byte) { return byte == 0; });
 }
@@ -195,7 +203,7 @@ Result<void> CheckSegments(const Manifest& manifest, const SlotLayout& layout) {
       return Error(ErrorCode::kMalformed, "manifest: a segment's size or name is out of range");
     }
     block_count += SegmentBlockCount(manifest, i);
-    firmware_count += segment.kind == gatehouse_image_SegmentKind_SEGMENT_FIRMWARE ? 1 : 0;
+    firmware_count += IsFirmware(segment) ? 1 : 0;
   }
   if (firmware_count != 1) {
     return Error(ErrorCode::kMalformed, "manifest: not exactly one firmware segment");
@@ -394,7 +402,7 @@ uint32_t SegmentOfBlock(const Manifest& manifest, uint32_t index) {
 
 uint32_t FirmwareSegment(const Manifest& manifest) {
   for (uint32_t i = 0; i < manifest.segments_count; ++i) {
-    if (manifest.segments[i].kind == gatehouse_image_SegmentKind_SEGMENT_FIRMWARE) {
+    if (IsFirmware(manifest.segments[i])) {
       return i;
     }
   }

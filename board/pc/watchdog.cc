@@ -40,7 +40,10 @@ void PcWatchdog::Initialise(PageTables& pages, const Pci& pci) {
     registers_ = *window;
     address_ = device.address;
     pci_ = &pci;
-    Disarm();
+    // One that the loader armed runs on: a start that hangs before Arm() ends too.
+    if ((pci.Read8(address_, kLock) & kLockEnable) == 0) {
+      Disarm();
+    }
     fired_before_ = (registers_.Read16(kReload) & kTimedOut) != 0;
     Unlock();
     registers_.Write16(kReload, kTimedOut | kReloadNow);  // clears the flag
