@@ -5,8 +5,8 @@
 // state partition, and then brings back the rows of its own earlier run; an image that never ran
 // here has none and goes on with what is there. So an update starts with the configuration as it
 // was at the restart, changes after the upload included, and a way back, by trial, operator or
-// loader, ends in what the former image had. Rows are moved as they are; an image that reads rows
-// of an older schema moves them forward (kSchema, Migrate).
+// loader, ends in what the former image had. Rows are moved as they are. There is one schema so
+// far; the image that changes it will find the rows' own in "@schema" and move them forward.
 //
 // Order: snapshot, flushed, its header last; then the store, in one transaction with "@image". A
 // cut in between repeats the whole. Fault model: areas hold anything; a snapshot counts when its
@@ -29,7 +29,7 @@ namespace gh::upgrade {
 inline constexpr uint32_t kSnapshotBytes = image::kSnapshotsSize / image::kBootSlotCount;
 inline constexpr std::string_view kImageKey = "@image";
 inline constexpr std::string_view kSchemaKey = "@schema";
-// Of the rows in the store. Raise it when a setting is renamed, and say in Migrate() how.
+// Of the rows in the store. To be raised when a setting is renamed.
 inline constexpr uint8_t kSchema = 1;
 
 class SnapshotObserver {
