@@ -16,6 +16,7 @@
 #include "version.h"
 
 extern "C" const char __executable_start;
+extern "C" const char etext;
 
 namespace gh::board {
 namespace {
@@ -72,7 +73,11 @@ void AddBacktrace() {
   void* frames[kCrashBacktraceMax];
   const int count = backtrace(frames, kCrashBacktraceMax);
   for (int i = 0; i < count; ++i) {
-    state.record.AddBacktrace(reinterpret_cast<uintptr_t>(frames[i]));
+    // A shared library's frames have no offset in the image (a sanitizer's are the first).
+    const auto address = reinterpret_cast<uintptr_t>(frames[i]);
+    if (address >= state.record.image_base && address < reinterpret_cast<uintptr_t>(&etext)) {
+      state.record.AddBacktrace(address);
+    }
   }
 }
 

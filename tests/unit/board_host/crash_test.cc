@@ -80,7 +80,7 @@ TEST(Crash, APanicLeavesItsPlaceAndValues) {
   EXPECT_NE(record.find("crash: assertion: 20 == 22"), std::string::npos) << record;
   EXPECT_NE(record.find("crash_test.cc:"), std::string::npos);
   EXPECT_NE(record.find("(left 20, right 22)"), std::string::npos);
-  EXPECT_NE(record.find("backtrace (offsets in the image):\n    0"), std::string::npos);
+  EXPECT_NE(record.find("backtrace (offsets in the image):\n    0"), std::string::npos) << record;
   EXPECT_NE(record.find(std::string("build ") + kBuildId), std::string::npos);
   EXPECT_NE(record.find("rip="), std::string::npos);
   EXPECT_EQ(Interpret(status).outcome, Outcome::kCrashed);
