@@ -15,6 +15,7 @@ namespace {
 constinit std::atomic<uint64_t> pet_limit_ticks = 0;
 constinit std::atomic<uint64_t> petted = 0;
 constinit std::atomic<bool> is_halted = false;
+constinit std::atomic<bool> is_spent = false;  // the one-shot fired while the loop slept
 constinit std::atomic<uint64_t> wake_ticks = 0;
 
 }  // namespace
@@ -42,6 +43,7 @@ void PcIdle::SetPetLimit(Duration limit) {
 // Interrupt context. While the loop sleeps there is nothing to do: it arms the timer itself.
 void PcIdle::OnTimer(const TrapFrame& frame) {
   if (is_halted) {
+    is_spent = true;
     return;
   }
   const uint64_t now = ReadTsc();
@@ -79,15 +81,14 @@ void PcIdle::WaitUntil(Instant deadline) {
     return;
   }
   is_halted = true;
-  const uint64_t armed = std::min(deadline_tsc, now + wake_ticks);
-  LocalApic::ArmTimer(armed);
+  is_spent = false;
+  LocalApic::ArmTimer(std::min(deadline_tsc, now + wake_ticks));
   ++halt_count_;
   EnableInterruptsAndHalt();
   is_halted = false;
-  const uint64_t woken = ReadTsc();
-  // If the one-shot was the wake-up, it is spent: keep the hang check's clock running.
-  if (woken >= armed) {
-    LocalApic::ArmTimer(woken + wake_ticks);
+  // Keep the hang check's clock running. By the flag, not by the time: it may fire a tick early.
+  if (is_spent) {
+    LocalApic::ArmTimer(ReadTsc() + wake_ticks);
   }
 }
 
