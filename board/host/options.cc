@@ -44,7 +44,7 @@ Memory and processor
   --no-mlock             development: go on without locking memory
   --busy-poll USEC       spin this long before sleeping, default 0
   --moderation USEC      under load let frames gather this long before the next wake-up, as a
-                         network card moderates interrupts; 0: never. Default 100
+                         network card moderates interrupts; 0: never. Default 250
 
 Ends and guards
   --no-supervisor        one process: a restart is exit code 42, a panic aborts. Normally a small

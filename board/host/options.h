@@ -40,7 +40,7 @@ struct Options {
   uint64_t memory_bytes = uint64_t{256} << 20;
   uint32_t frame_count = kFramesDefault;
   uint32_t busy_poll_us = 0;
-  uint32_t moderation_us = 100;
+  uint32_t moderation_us = 250;
   bool reset_button = false;
   bool lock_memory = true;
   bool sandbox = true;
