@@ -66,6 +66,8 @@ system_NEEDS := out/host/gatehouse out/pc/gatehouse.img out/pc/gatehouse.update 
 powercut_NEEDS := out/host/tests/powercut_test
 boot-chain_NEEDS := $(system_NEEDS) $(powercut_NEEDS) \
   $(patsubst %,out/asan/tests/%_test,boot image)
+# By name in tests/run; here, everything they may be.
+management_NEEDS := $(unit_NEEDS) $(system_NEEDS) $(powercut_NEEDS) $(FUZZ_TARGETS:%=out/fuzz/bin/%)
 fuzz_NEEDS := $(FUZZ_TARGETS:%=out/fuzz/bin/%)
 tidy_NEEDS := out/sources
 all_NEEDS := $(unit_NEEDS) $(conformance_NEEDS) $(sim_NEEDS) $(system_NEEDS) $(fuzz_NEEDS) \
