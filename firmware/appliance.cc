@@ -160,7 +160,7 @@ Result<void> Appliance::Start() {
   rooms.ReportReadiness();
   rooms.maintenance.ReportBoot();
   rooms.StartWatchdog();
-  rooms.session->Start();
+  rooms.sessions->StartConsole(rooms.loop.now());
   rooms.console.Pump();
   return Ok();
 }
@@ -181,7 +181,7 @@ Instant Appliance::RunOnce() {
   rooms.ShowNotices();
   if (rooms.RunDeferred(next)) {
     next = rooms.loop.now();
-  } else if (rooms.session->has_deferred() || rooms.session->has_guest()) {
+  } else if (!rooms.deferred.empty() || rooms.sessions->is_waiting()) {
     next = std::min(next, rooms.loop.now() + kConsoleRetry);
   }
   if (rooms.Healthy(rooms.loop.now())) {
@@ -192,7 +192,7 @@ Instant Appliance::RunOnce() {
 }
 
 void Appliance::PrepareToStop(const char* why) {
-  if (rooms_ == nullptr || rooms_->session == nullptr) {
+  if (rooms_ == nullptr || rooms_->sessions == nullptr) {
     return;
   }
   rooms_->log.Emit(SystemStopping{.reason = why, .by = "the board"});
@@ -413,9 +413,7 @@ void Appliance::Rooms::BuildConsole() {
   trust.AddTo(commands);
   maintenance.AddTo(status, commands);
   AddCommands();
-  session = machine.arena.New<admin::Session>(
-      admin::SessionParts{console, *configuration, log, status, commands, *hasher, guard, actor});
-  loop.Add(*session);
+  BuildAdministration();
 }
 
 void Appliance::Rooms::ReportMemory() {
@@ -616,7 +614,7 @@ void Appliance::Rooms::ApplySip() {
   line.SignedDecimal(boot_time.milliseconds());
   line.Text(" ms after loader entry:");
   line.Text(out.text());
-  session->Notice(line.text());
+  sessions->console().Notice(line.text());
   SayReach();
 }
 
@@ -631,7 +629,7 @@ void Appliance::Rooms::SayReach() {
     for (const char c : text.substr(0, end < 120 ? end : 120)) {
       line.Char(c >= ' ' && c <= '~' ? c : '?');
     }
-    session->Notice(line.text());
+    sessions->console().Notice(line.text());
     text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
   }
 }
@@ -695,7 +693,7 @@ void Appliance::Rooms::WatchSyslog() {
 
 // Events grave enough for the console.
 void Appliance::Rooms::ShowNotices() {
-  if (session->has_guest()) {
+  if (sessions->has_guest()) {
     return;  // later
   }
   next_notice = std::max(next_notice, log.first_sequence());
@@ -713,27 +711,27 @@ void Appliance::Rooms::ShowNotices() {
     out.Text(log::SeverityName(info.severity));
     out.Text("] ");
     log::FormatText(*record, out);
-    session->Notice(out.text());
+    sessions->console().Notice(out.text());
   }
 }
 
 // Argon2id runs when no engine has work, at the latest after a moment; never between packets of
 // one turn.
 bool Appliance::Rooms::RunDeferred(Instant next) {
-  if (!session->has_deferred()) {
+  const Instant now = loop.now();
+  admin::DeferredWork* work = deferred.FindDue(now);
+  if (work == nullptr) {
     return false;
   }
-  const Instant now = loop.now();
   const bool idle = next > now;
-  const Duration waited = now - session->deferred_since();
-  if (waited.ns < 0 ||
-      (!idle && waited < Duration::Milliseconds(admin::kDeferredWaitMaxMilliseconds))) {
+  if (!idle &&
+      now - work->deferred_since < Duration::Milliseconds(admin::kDeferredWaitMaxMilliseconds)) {
     return false;
   }
   const Instant start = machine.clock.Now();
   crashes->Trace(ApplianceTrace::kDeferred);
-  session->RunDeferred();
-  session->NoteDeferred(machine.clock.Now() - start);
+  deferred.Run(*work, now);
+  deferred.Note(machine.clock.Now() - start);
   return true;
 }
 

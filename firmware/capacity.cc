@@ -18,6 +18,7 @@ constexpr uint64_t kBytesPerCall = 512;
 constexpr uint64_t kBytesPerCallSetup = 432 * 1024;
 constexpr uint64_t kBytesPerStream = 320;
 constexpr uint64_t kBytesPerNetConnection = 1024;
+constexpr uint64_t kBytesPerSession = 112 * 1024;
 
 Capacity Make(const char* profile, uint32_t registrations, uint32_t streams, uint32_t calls,
               uint32_t call_setups_per_s) {
@@ -28,6 +29,7 @@ Capacity Make(const char* profile, uint32_t registrations, uint32_t streams, uin
   capacity.calls = calls;
   capacity.call_setups_per_s = call_setups_per_s;
   capacity.streams = streams;
+  capacity.sessions = registrations >= 5'000 ? 20 : 8;
   capacity.store_heap_bytes = 1u << 20;
   // 64 more connections: syslog and administration.
   capacity.net = net::Capacity::For(streams + 64);
@@ -55,6 +57,7 @@ uint64_t Capacity::ArenaBytes() const {
   return kFixedBytes + upgrade::kBufferBytes + crypto::kTlsClientHeap + user_bytes +
          store_heap_bytes + uint64_t{password_cost.memory_kib} * 1026 + 8192 + net.buffer_bytes +
          uint64_t{registrations} * kBytesPerRegistration + uint64_t{calls} * kBytesPerCall +
+         uint64_t{sessions + 1} * kBytesPerSession +
          uint64_t{call_setups_per_s} * kBytesPerCallSetup + uint64_t{streams} * kBytesPerStream +
          uint64_t{net.connection_count} * kBytesPerNetConnection;
 }

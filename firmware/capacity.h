@@ -24,6 +24,7 @@ struct Capacity {
   uint32_t calls = 0;          // calls in progress
   uint32_t call_setups_per_s = 0;
   uint32_t streams = 0;  // TCP connections
+  uint32_t sessions = 0;  // of administrators, over the network
   uint64_t store_heap_bytes = 0;
   crypto::PasswordCost password_cost;
   net::Capacity net;

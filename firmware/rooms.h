@@ -3,10 +3,11 @@
 
 #include "crypto/password.h"
 #include "crypto/random.h"
+#include "firmware/admin/accounts.h"
 #include "firmware/admin/commands.h"
-#include "firmware/admin/login.h"
+#include "firmware/admin/deferred.h"
 #include "firmware/admin/output_queue.h"
-#include "firmware/admin/session.h"
+#include "firmware/admin/sessions.h"
 #include "firmware/admin/status.h"
 #include "firmware/admin/terminal.h"
 #include "firmware/alarm/alarms.h"
@@ -48,6 +49,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   void BuildSip();
   void BuildSyslog();
   void BuildConsole();
+  void BuildAdministration();  // management_admin.cc
   void ReportMemory();
   void ReportReadiness();
   void StartWatchdog();
@@ -78,6 +80,10 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   void OnTimeStep(Duration offset, bool was_set, const net::IpAddress& server) override;
   void OnTimeLost() override;
   void AddCommands();
+  void AddAdministrationCommands();
+  bool NextSessionLine(uint64_t& cursor, ByteWriter& out);
+  bool NextAccountLine(uint64_t& cursor, ByteWriter& out);
+  bool NextIntrusionLine(uint64_t& cursor, ByteWriter& out);
 
   hal::Machine& machine;
   const ApplianceOptions& options;
@@ -111,11 +117,12 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
 
   log::Syslog* syslog = nullptr;
 
-  admin::LoginGuard guard;
+  admin::DeferredQueue deferred;
+  admin::Accounts* accounts = nullptr;
   admin::StatusTree status;
   admin::CommandTable commands;
   admin::Actor actor;
-  admin::Session* session = nullptr;
+  admin::Sessions* sessions = nullptr;
   StatusPages pages;
   TrustStatus trust;
 

@@ -178,7 +178,7 @@ bool StatusPages::NextLoop(uint64_t& cursor, ByteWriter& out) {
       return true;
     case 2:
       Say(out, "Loop LongestPasswordCheck",
-          static_cast<uint64_t>(rooms.session->deferred_max().microseconds()), "us");
+          static_cast<uint64_t>(rooms.deferred.longest().microseconds()), "us");
       return true;
     case 3:
       Say(out, "Loop NetworkBusy", rooms.stack->poll_busy_ns / 1000, "us");
@@ -187,7 +187,7 @@ bool StatusPages::NextLoop(uint64_t& cursor, ByteWriter& out) {
       Say(out, "Loop SyslogBusy", rooms.syslog->poll_busy_ns / 1000, "us");
       return true;
     case 5:
-      Say(out, "Loop ConsoleBusy", rooms.session->poll_busy_ns / 1000, "us");
+      Say(out, "Loop ConsoleBusy", rooms.sessions->poll_busy_ns / 1000, "us");
       return true;
     default:
       return false;

@@ -6,6 +6,7 @@
 #include <span>
 #include <string_view>
 
+#include "firmware/admin/identity.h"
 #include "firmware/admin/limits.h"
 #include "firmware/admin/terminal.h"
 #include "hal/rt/assert.h"
@@ -35,6 +36,21 @@ struct Command {
   TerminalGuest* guest = nullptr;
   // It only looks: any role may run it.
   bool only_looks = false;
+
+  // Only the role Administrator may run it.
+  bool administrator_only = false;
+  // The value holds a secret: it is kept from history and audit log.
+  bool secret_value = false;
+  // It takes tens of milliseconds of the processor: it runs when nothing else is due.
+  bool slow = false;
+  // A listing that waits for more (ping, follow): when `next` has nothing and this says true, the
+  // session asks again later instead of ending it. Ctrl-C and a closed session call `cancel`.
+  bool (*pending)(void* context, uint64_t cursor) = nullptr;
+  void (*cancel)(void* context) = nullptr;
+
+  Right needs() const {
+    return only_looks ? Right::kLook : administrator_only ? Right::kAdminister : Right::kChange;
+  }
 };
 
 class CommandTable {

@@ -1,6 +1,9 @@
+// Failed passwords by account name: waits and locks. See login.h.
 #include "firmware/admin/login.h"
 
 #include <algorithm>
+
+#include "hal/rt/assert.h"
 
 namespace gh::admin {
 namespace {
@@ -11,11 +14,13 @@ Duration DelayAfter(uint32_t failures) {
   return Duration::Seconds(std::min(int64_t{1} << doublings, kLoginDelayMaxSeconds));
 }
 
+std::string_view Cut(std::string_view name) { return name.substr(0, 64); }
+
 }  // namespace
 
 LoginGuard::Entry* LoginGuard::Find(std::string_view name) {
   for (Entry& entry : entries_) {
-    if (entry.failures > 0 && entry.name == name) {
+    if (entry.failures > 0 && entry.name == Cut(name)) {
       return &entry;
     }
   }
@@ -23,36 +28,66 @@ LoginGuard::Entry* LoginGuard::Find(std::string_view name) {
 }
 
 Duration LoginGuard::WaitFor(std::string_view name, Instant now) const {
-  const Entry* entry = const_cast<LoginGuard*>(this)->Find(name.substr(0, 63));
+  const Entry* entry = Find(name);
   const Instant until = entry != nullptr ? entry->blocked_until : crowded_until_;
   return until > now ? until - now : Duration{};
 }
 
-uint32_t LoginGuard::Failed(std::string_view name, Instant now) {
-  name = name.substr(0, 63);
-  Entry* entry = Find(name);
-  if (entry == nullptr) {
-    entry =
-        &*std::min_element(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) {
-          return a.failures == 0 ? b.failures != 0
-                                 : b.failures != 0 && a.last_failure < b.last_failure;
-        });
-    if (entry->failures > 0 && now - entry->last_failure < Duration::Minutes(1)) {
-      crowded_until_ = now + Duration::Seconds(kLoginDelayMaxSeconds);
+LoginGuard::Entry& LoginGuard::Replace(std::string_view name, Instant now) {
+  Entry* oldest = nullptr;
+  for (Entry& entry : entries_) {
+    if (entry.failures == 0) {
+      oldest = &entry;
+      break;
     }
-    *entry = {};
-    entry->name.Assign(name);
+    if (!entry.is_account && (oldest == nullptr || entry.last_failure < oldest->last_failure)) {
+      oldest = &entry;
+    }
   }
-  ++entry->failures;
-  entry->last_failure = now;
-  entry->blocked_until = now + DelayAfter(entry->failures);
-  return entry->failures;
+  // Two entries per account, network and serial, leave room for others.
+  GH_ASSERT(oldest != nullptr);
+  if (oldest->failures > 0 && now - oldest->last_failure < Duration::Minutes(1)) {
+    crowded_until_ = now + Duration::Seconds(kLoginDelayMaxSeconds);
+  }
+  *oldest = {};
+  oldest->name.Assign(Cut(name));
+  return *oldest;
+}
+
+uint32_t LoginGuard::Failed(std::string_view name, Instant now, bool is_account) {
+  Entry* found = Find(name);
+  Entry& entry = found != nullptr ? *found : Replace(name, now);
+  entry.is_account = is_account;
+  ++entry.failures;
+  entry.last_failure = now;
+  entry.blocked_until = now + DelayAfter(entry.failures);
+  return entry.failures;
 }
 
 void LoginGuard::Succeeded(std::string_view name) {
-  if (Entry* entry = Find(name.substr(0, 63)); entry != nullptr) {
+  if (Entry* entry = Find(name); entry != nullptr) {
     *entry = {};
   }
+}
+
+void LoginGuard::Lock(std::string_view name, Instant until) {
+  if (Entry* entry = Find(name); entry != nullptr) {
+    entry->locked_until = until;
+  }
+}
+
+bool LoginGuard::IsLocked(std::string_view name, Instant now) const {
+  return LockedUntil(name) > now;
+}
+
+Instant LoginGuard::LockedUntil(std::string_view name) const {
+  const Entry* entry = Find(name);
+  return entry != nullptr ? entry->locked_until : Instant{};
+}
+
+uint32_t LoginGuard::FailuresOf(std::string_view name) const {
+  const Entry* entry = Find(name);
+  return entry != nullptr ? entry->failures : 0;
 }
 
 }  // namespace gh::admin

@@ -6,6 +6,12 @@
 
 namespace gh::admin {
 
+void OutputQueue::Bind(Terminal* terminal, LineEnd line_end) {
+  terminal_ = terminal;
+  line_end_ = line_end;
+  first_ = used_ = 0;
+}
+
 void OutputQueue::Put(std::string_view text) {
   if (text.size() > room()) {
     Pump();
@@ -22,7 +28,7 @@ void OutputQueue::Put(std::string_view text) {
 
 void OutputQueue::PutLine(std::string_view text) {
   Put(text);
-  Put("\r\n");
+  Put(line_end_ == LineEnd::kPlain ? "\n" : "\r\n");
 }
 
 void OutputQueue::Print(std::string_view text) {
@@ -35,9 +41,13 @@ void OutputQueue::Print(std::string_view text) {
 }
 
 bool OutputQueue::Pump() {
+  if (terminal_ == nullptr) {
+    used_ = 0;
+    return false;
+  }
   while (used_ > 0) {
     const size_t run = std::min(used_, ring_.size() - first_);
-    const uint32_t taken = terminal_.Write(ring_.subspan(first_, run));
+    const uint32_t taken = terminal_->Write(ring_.subspan(first_, run));
     GH_ASSERT_LE(taken, run);
     first_ = (first_ + taken) % ring_.size();
     used_ -= taken;

@@ -20,26 +20,32 @@ class TextSink {
   ~TextSink() = default;
 };
 
+enum class LineEnd : uint8_t { kCarriageReturn, kPlain };  // "\r\n" for terminals, "\n" for pipes
+
 class OutputQueue final : public TextSink {
  public:
-  OutputQueue(Arena& arena, Terminal& terminal)
-      : terminal_(terminal), ring_(arena.NewArray<uint8_t>(kOutputBytes)) {}
+  explicit OutputQueue(Arena& arena) : ring_(arena.NewArray<uint8_t>(kOutputBytes)) {}
+  OutputQueue(Arena& arena, Terminal& terminal) : OutputQueue(arena) { Bind(&terminal); }
   OutputQueue(const OutputQueue&) = delete;
   OutputQueue& operator=(const OutputQueue&) = delete;
 
+  // From here on for this terminal (null: for nobody). What the one before had not taken is gone.
+  void Bind(Terminal* terminal, LineEnd line_end = LineEnd::kCarriageReturn);
+
   void Put(std::string_view text) override;
   void PutLine(std::string_view text);
-  // Lines that end in '\n'; the terminal gets "\r\n".
+  // Lines that end in '\n'; the terminal gets its own line ends.
   void Print(std::string_view text);
   // Hands the terminal what it takes now; true when some is left.
   bool Pump();
 
   size_t room() const { return ring_.size() - used_; }
   uint64_t dropped_bytes() const { return dropped_; }
-  Terminal& terminal() { return terminal_; }
+  Terminal* terminal() { return terminal_; }
 
  private:
-  Terminal& terminal_;
+  Terminal* terminal_ = nullptr;
+  LineEnd line_end_ = LineEnd::kCarriageReturn;
   std::span<uint8_t> ring_;
   size_t first_ = 0;
   size_t used_ = 0;

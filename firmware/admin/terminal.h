@@ -1,5 +1,5 @@
-// A terminal as a session sees it: bytes both ways, never blocking. The serial console today, an
-// SSH channel behind the same words later.
+// A terminal as a session sees it: bytes both ways, never blocking. The serial console, or a
+// channel of SSH behind the same words.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,9 @@ class Terminal {
  public:
   virtual uint32_t Read(std::span<uint8_t> out) = 0;          // bytes read, 0 if none
   virtual uint32_t Write(std::span<const uint8_t> data) = 0;  // bytes taken; the rest: try later
-  virtual const char* name() const = 0;                       // "serial", "198.51.100.7"
+  virtual const char* name() const = 0;                       // "serial", "ssh"
+  // The other side will send no more, and everything it sent has been read.
+  virtual bool at_end() const { return false; }
 
  protected:
   ~Terminal() = default;

@@ -138,7 +138,8 @@ Result<void> Configuration::ApplySecret(Selector selector, std::string_view pass
     }
     secret.hash.Set(password);
   } else {
-    GH_TRY(CheckAdminPassword(administrator.name.view(), password, expected));
+    GH_TRY(CheckAdminPassword(staged_.administration_password(), administrator.name.view(),
+                              password, expected));
     auto made = MakeAdminSecret(parts_.hasher, parts_.random, password);
     if (!made.ok()) {
       MessageWriter(expected).Add(made.error().what);

@@ -14,7 +14,7 @@ import descriptors  # noqa: E402
 
 TEXT_MAX = 255
 STRING_KINDS = {"AUTO": ("kString", 127), "HOST_NAME": ("kHostName", 127), "HOST": ("kHost", 127),
-                "USER_NAME": ("kUserName", 63)}
+                "USER_NAME": ("kUserName", 63), "SSH_KEY": ("kSshKey", 254)}
 OTHER_KINDS = {"IP_ADDRESS": ("kIpAddress", "net::IpAddress"),
                "IPV4_ADDRESS": ("kIpv4Address", "net::IpAddress"),
                "IPV6_ADDRESS": ("kIpv6Address", "net::IpAddress"),
@@ -158,6 +158,7 @@ class Group:
         self.path = options.path
         self.count = options.count
         self.by_capacity = options.by_capacity
+        self.administrator_only = options.administrator_only
         self.accessor = re.sub(r"(?<!^)(?=[A-Z])", "_", message.name).lower()
         if not PATH.fullmatch(self.path):
             raise DeclarationError(f"{message.name}: path '{self.path}' is not Capitalised words")
@@ -244,7 +245,8 @@ def source(enums, groups):
     first = 0
     for group in groups:
         out.append(f"    {{{quote(group.path)}, {group.count}, {str(group.by_capacity).lower()}, "
-                   f"{first}, {len(group.settings)}, sizeof({group.message}), "
+                   f"{str(group.administrator_only).lower()}, {first}, "
+                   f"{len(group.settings)}, sizeof({group.message}), "
                    f"Construct<{group.message}>}},")
         first += len(group.settings)
     out.append("};\n")

@@ -12,6 +12,7 @@ inline constexpr uint32_t kPathTextMax = 96;         // "Authentication User 100
 inline constexpr uint32_t kMessageMax = 240;         // what was expected, for the operator
 inline constexpr uint32_t kPasswordMax = 128;        // characters typed
 inline constexpr uint32_t kAdminPasswordMin = 12;
+inline constexpr uint32_t kLaxPasswordMin = 6;  // administrators', with strict rules off
 inline constexpr uint32_t kSipPasswordMin = 1;
 inline constexpr uint32_t kAdminHashMax = 127;  // Argon2id in its text form
 inline constexpr uint32_t kListenerMax = 8;

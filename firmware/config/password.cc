@@ -4,6 +4,7 @@
 
 #include "crypto/digest.h"
 #include "firmware/config/line.h"
+#include "firmware/config/settings.h"
 
 namespace gh::config {
 namespace {
@@ -13,6 +14,107 @@ char Fold(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
 bool EqualsReversed(std::string_view a, std::string_view b) {
   return a.size() == b.size() && std::equal(a.begin(), a.end(), b.rbegin(),
                                             [](char x, char y) { return Fold(x) == Fold(y); });
+}
+
+const char* Spelled(int32_t number) {
+  static constexpr const char* kWords[] = {"none", "one", "two", "three", "four"};
+  return kWords[std::clamp(number, 0, 4)];
+}
+
+// What guessers try first; digits and signs around the word and for letters do not help.
+constexpr std::string_view kCommonWords[] = {
+    "password",   "passwort",   "passphrase", "administrator", "admin",      "adminadmin",
+    "root",       "rootroot",   "toor",       "welcome",       "willkommen", "letmein",
+    "changeme",   "changeit",   "default",    "secret",        "geheim",     "qwerty",
+    "qwertyuiop", "qwertz",     "qwertzuiop", "asdfghjkl",     "azerty",     "zaqwsx",
+    "abc",        "abcd",       "abcdef",     "abcdefgh",      "iloveyou",   "monkey",
+    "dragon",     "sunshine",   "princess",   "football",      "baseball",   "superman",
+    "batman",     "master",     "shadow",     "michael",       "jennifer",   "trustno",
+    "whatever",   "starwars",   "computer",   "internet",      "server",     "gateway",
+    "gatehouse",  "expressway", "cisco",      "ciscocisco",    "tandberg",   "system",
+    "manager",    "operator",   "support",    "service",       "guest",      "test",
+    "testtest",   "testing",    "login",      "access",        "security",   "private",
+    "public",     "company",    "network",    "telephone",     "passw",      "passpass",
+    "spring",     "summer",     "autumn",     "winter",        "january",    "february",
+    "march",      "april",      "june",       "july",          "august",     "september",
+    "october",    "november",   "december",   "monday",        "friday",     "sunday",
+};
+
+bool IsLetter(char c) { return Fold(c) >= 'a' && Fold(c) <= 'z'; }
+// A letter, or what stands for one at the beginning of a word.
+bool IsLetterLike(char c) { return IsLetter(c) || c == '@' || c == '$'; }
+
+char Unleet(char c) {
+  switch (c) {
+    case '0':
+      return 'o';
+    case '1':
+    case '!':
+      return 'i';
+    case '3':
+      return 'e';
+    case '4':
+    case '@':
+      return 'a';
+    case '5':
+    case '$':
+      return 's';
+    case '7':
+      return 't';
+    default:
+      return Fold(c);
+  }
+}
+
+// Kinds of characters, how many of each, and how often one in a row.
+Result<void> CheckClasses(const AdministrationPassword& rules, std::string_view password,
+                          Message& expected) {
+  int32_t lower = 0, upper = 0, digits = 0, others = 0, run = 0, run_longest = 0;
+  char previous = '\0';
+  for (char c : password) {
+    const bool is_lower = c >= 'a' && c <= 'z';
+    const bool is_upper = c >= 'A' && c <= 'Z';
+    const bool is_digit = c >= '0' && c <= '9';
+    lower += is_lower;
+    upper += is_upper;
+    digits += is_digit;
+    others += !is_lower && !is_upper && !is_digit;
+    run = c == previous ? run + 1 : 1;
+    run_longest = std::max(run, run_longest);
+    previous = c;
+  }
+  const int32_t classes = (lower > 0) + (upper > 0) + (digits > 0) + (others > 0);
+  if (classes < rules.classes_min) {
+    MessageWriter(expected)
+        .Add("expected a password with ")
+        .Add(Spelled(rules.classes_min))
+        .Add(" of: lower case, upper case, digits, other characters");
+    return Error{ErrorCode::kInvalidArgument, "password too simple"};
+  }
+  const struct {
+    int32_t count, wanted;
+    const char* name;
+  } counts[] = {{lower, rules.lower_min, " lower case letters"},
+                {upper, rules.upper_min, " upper case letters"},
+                {digits, rules.digits_min, " digits"},
+                {others, rules.others_min, " other characters"}};
+  for (const auto& one : counts) {
+    if (one.count < one.wanted) {
+      MessageWriter(expected)
+          .Add("expected a password with at least ")
+          .Add(one.wanted)
+          .Add(one.name);
+      return Error{ErrorCode::kInvalidArgument, "password too simple"};
+    }
+  }
+  if (rules.repeat_max > 0 && run_longest > rules.repeat_max) {
+    MessageWriter(expected)
+        .Add("expected a password with the same character at most ")
+        .Add(rules.repeat_max)
+        .Add(" times in a row");
+    return Error{ErrorCode::kInvalidArgument, "password repeats a character"};
+  }
+  return Ok();
 }
 
 template <typename Hash>
@@ -36,32 +138,48 @@ std::array<uint8_t, 8> BindingOf(std::string_view user, std::string_view realm) 
 
 }  // namespace
 
-Result<void> CheckAdminPassword(std::string_view user, std::string_view password,
-                                Message& expected) {
-  uint32_t lower = 0, upper = 0, digit = 0, other = 0;
-  for (char c : password) {
-    lower |= c >= 'a' && c <= 'z';
-    upper |= c >= 'A' && c <= 'Z';
-    digit |= c >= '0' && c <= '9';
-    other |= Fold(c) < 'a' || Fold(c) > 'z' ? !(c >= '0' && c <= '9') : 0;
+bool IsCommonPassword(std::string_view password) {
+  while (!password.empty() && !IsLetterLike(password.front())) {
+    password.remove_prefix(1);
   }
-  if (password.size() < kAdminPasswordMin || password.size() > kPasswordMax) {
+  while (!password.empty() && !IsLetter(password.back())) {
+    password.remove_suffix(1);
+  }
+  for (std::string_view word : kCommonWords) {
+    const bool same = password.size() == word.size() &&
+                      std::equal(password.begin(), password.end(), word.begin(),
+                                 [](char typed, char plain) { return Unleet(typed) == plain; });
+    if (same) {
+      return true;
+    }
+  }
+  return false;
+}
+
+Result<void> CheckAdminPassword(const AdministrationPassword& rules, std::string_view user,
+                                std::string_view password, Message& expected) {
+  const bool strict = rules.strict == OnOff::kOn;
+  const uint32_t length_min = strict ? static_cast<uint32_t>(rules.length_min) : kLaxPasswordMin;
+  if (password.size() < length_min || password.size() > kPasswordMax) {
     MessageWriter(expected)
         .Add("expected a password of ")
-        .Add(kAdminPasswordMin)
+        .Add(length_min)
         .Add("..")
         .Add(kPasswordMax)
         .Add(" characters");
     return Error{ErrorCode::kInvalidArgument, "password length"};
   }
-  if (lower + upper + digit + other < 3) {
-    MessageWriter(expected).Add(
-        "expected a password with three of: lower case, upper case, digits, other characters");
-    return Error{ErrorCode::kInvalidArgument, "password too simple"};
+  if (!strict) {
+    return Ok();
   }
+  GH_TRY(CheckClasses(rules, password, expected));
   if (EqualsIgnoreCase(user, password) || EqualsReversed(user, password)) {
     MessageWriter(expected).Add("expected a password that is not the user name");
     return Error{ErrorCode::kInvalidArgument, "password is the user name"};
+  }
+  if (IsCommonPassword(password)) {
+    MessageWriter(expected).Add("expected a password that is not a common word");
+    return Error{ErrorCode::kInvalidArgument, "password is a common word"};
   }
   return Ok();
 }

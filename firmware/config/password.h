@@ -10,10 +10,15 @@
 
 namespace gh::config {
 
-// The rules for administrators' passwords (spec R-ACC-01): long enough, three of four kinds of
-// characters, and not the user name: as it is, reversed, or in other case.
-Result<void> CheckAdminPassword(std::string_view user, std::string_view password,
-                                Message& expected);
+struct AdministrationPassword;  // the rules as settings (settings.gen.h)
+
+// The rules for administrators' passwords (spec R-ACC-01): long enough, of several kinds of
+// characters, not the user name (as it is, reversed, in other case) and not a common word with
+// digits around it. With rules.strict off only kLaxPasswordMin holds.
+Result<void> CheckAdminPassword(const AdministrationPassword& rules, std::string_view user,
+                                std::string_view password, Message& expected);
+// Whether it is a word that guessers try first, letters replaced by digits or not.
+bool IsCommonPassword(std::string_view password);
 Result<void> CheckSipPassword(std::string_view password, Message& expected);
 
 // HA1 for user:realm:password.

@@ -69,6 +69,7 @@ enum class Kind : uint8_t {
   kIpPrefix,
   kAdminPassword,
   kDigestPassword,
+  kSshKey,
 };
 
 inline constexpr uint8_t kSettingSecret = 1;
@@ -101,6 +102,7 @@ struct GroupInfo {
   const char* path;
   uint32_t count;  // instances are 1..count; 0: one without a number
   bool by_capacity;
+  bool administrator_only;  // other roles may not change it
   uint16_t setting_first;
   uint16_t setting_count;
   uint32_t size;

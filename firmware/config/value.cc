@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "firmware/config/line.h"
+#include "firmware/config/ssh_key.h"
 #include "net/address.h"
 
 namespace gh::config {
@@ -62,6 +63,8 @@ bool AcceptText(const SettingInfo& setting, std::string_view text) {
       return IsHostName(text) || net::IpAddress::Parse(text).ok();
     case Kind::kUserName:
       return IsUserName(text);
+    case Kind::kSshKey:
+      return IsUtf8Printable(text) && IsSshKey(text);
     default:
       return IsUtf8Printable(text);
   }
@@ -348,6 +351,8 @@ void DescribeExpected(const SettingInfo& setting, ByteWriter& out) {
     default:
       out.Text(setting.kind == Kind::kHostName ? "a host name (letters, digits, hyphens, dots)"
                : setting.kind == Kind::kHost   ? "a host name or an IP address"
+               : setting.kind == Kind::kSshKey
+                   ? "an ssh-ed25519 or ecdsa-sha2-nistp256 key as in an OpenSSH .pub file"
                : setting.kind == Kind::kUserName
                    ? "a user name (letters, digits and -_.!~*'()&=+$,/)"
                    : "printable text");

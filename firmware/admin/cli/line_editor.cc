@@ -73,7 +73,7 @@ void LineEditor::Redraw() {
     return;
   }
   // The row shows a window of the line around the cursor; the last column stays free.
-  const uint32_t room = kTerminalColumns - 1 - std::min(ColumnsOf(prompt_.view()), 60u);
+  const uint32_t room = columns_ - 1 - std::min(ColumnsOf(prompt_.view()), columns_ * 3 / 4);
   size_t from = 0;
   while (ColumnsOf({line_.data() + from, cursor_ - from}) > room) {
     from = Next(from);
@@ -101,6 +101,12 @@ void LineEditor::Finish() {
   size_ = cursor_ = 0;
 }
 
+void LineEditor::Forget() {
+  SecureZero({reinterpret_cast<uint8_t*>(line_.data()), line_.size()});
+  size_ = cursor_ = killed_size_ = 0;
+  history_count_ = history_back_ = 0;
+}
+
 void LineEditor::Insert(std::string_view text) {
   if (text.size() > kLineBytesMax - size_) {
     sink_.Put("\a");
@@ -113,7 +119,7 @@ void LineEditor::Insert(std::string_view text) {
   if (mode_ == EditMode::kSecret) {
     return;
   }
-  const bool fits = ColumnsOf(prompt_.view()) + ColumnsOf(this->text()) < kTerminalColumns - 1;
+  const bool fits = ColumnsOf(prompt_.view()) + ColumnsOf(this->text()) < columns_ - 1;
   if (cursor_ == size_ && fits) {
     sink_.Put(text);
     return;

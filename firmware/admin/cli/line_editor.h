@@ -44,6 +44,9 @@ class LineEditor {
   std::string_view before_cursor() const { return {line_.data(), cursor_}; }
   bool empty() const { return size_ == 0; }
   void AddHistory(std::string_view line);
+  void SetColumns(uint32_t columns) { columns_ = columns; }
+  // Line, history and what was cut are gone: the next user is somebody else.
+  void Forget();
 
  private:
   struct HistoryLine {
@@ -64,6 +67,7 @@ class LineEditor {
   TextSink& sink_;
   FixedString<80> prompt_;
   EditMode mode_ = EditMode::kCommand;
+  uint32_t columns_ = kTerminalColumns;
   std::array<char, kLineBytesMax> line_ = {};
   size_t size_ = 0;
   size_t cursor_ = 0;

@@ -80,7 +80,7 @@ bool Setup::AnswerAccount(std::string_view text, config::Message& why) {
       question_ = Question::kPassword;
       return true;
     case Question::kPassword:
-      if (!config::CheckAdminPassword(user_.view(), text, why).ok()) {
+      if (!config::CheckAdminPassword({}, user_.view(), text, why).ok()) {
         return false;
       }
       password_.Zero();
