@@ -22,6 +22,19 @@ HmacSha256::Tag HmacSha256::Of(std::span<const uint8_t> key, std::span<const uin
   return mac.Finish();
 }
 
+HmacSha512::HmacSha512(std::span<const uint8_t> key) {
+  crypto_auth_hmacsha512_init(&state_, key.data(), key.size());
+}
+HmacSha512::~HmacSha512() { sodium_memzero(&state_, sizeof(state_)); }
+void HmacSha512::Update(std::span<const uint8_t> bytes) {
+  crypto_auth_hmacsha512_update(&state_, bytes.data(), bytes.size());
+}
+HmacSha512::Tag HmacSha512::Finish() {
+  Tag tag;
+  crypto_auth_hmacsha512_final(&state_, tag.data());
+  return tag;
+}
+
 Blake2bMac::Blake2bMac(std::span<const uint8_t, kKeySize> key) {
   crypto_generichash_blake2b_init(&state_, key.data(), key.size(), kSize);
 }

@@ -1,8 +1,9 @@
-// Message authentication: HMAC-SHA-256 (RFC 2104) and keyed BLAKE2b-256 (RFC 7693): tags are
-// compared with ConstantTimeEqual (hal/rt/secret.h).
+// Message authentication: HMAC-SHA-256 and -512 (RFC 2104) and keyed BLAKE2b-256 (RFC 7693): tags
+// are compared with ConstantTimeEqual (hal/rt/secret.h).
 #pragma once
 
 #include <sodium/crypto_auth_hmacsha256.h>
+#include <sodium/crypto_auth_hmacsha512.h>
 #include <sodium/crypto_generichash_blake2b.h>
 
 #include <array>
@@ -29,6 +30,22 @@ class HmacSha256 {
 
  private:
   crypto_auth_hmacsha256_state state_;
+};
+
+class HmacSha512 {
+ public:
+  static constexpr size_t kSize = 64;
+  using Tag = std::array<uint8_t, kSize>;
+
+  explicit HmacSha512(std::span<const uint8_t> key);  // any key size
+  HmacSha512(const HmacSha512&) = delete;
+  HmacSha512& operator=(const HmacSha512&) = delete;
+  ~HmacSha512();
+  void Update(std::span<const uint8_t> bytes);
+  Tag Finish();
+
+ private:
+  crypto_auth_hmacsha512_state state_;
 };
 
 class Blake2bMac {
