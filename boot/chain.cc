@@ -103,6 +103,12 @@ void Chain::Begin() {
     }
   }
   StartOver();
+  is_golden_chosen_ = state_.is_golden_next;
+  if (is_golden_chosen_) {
+    report_.Line("the operator has chosen the golden image for this start");
+    state_.is_golden_next = false;
+    is_changed_ = true;
+  }
 }
 
 void Chain::LoadRecord() {
@@ -206,6 +212,7 @@ void Chain::JoinCounter() {
 
 void Chain::StartOver() {
   ReleaseSlot();
+  is_golden_chosen_ = false;
   is_tried_ = {};
   for (uint32_t index = 0; index < image::kBootSlotCount; ++index) {
     const image::SlotRecord& slot = state_.slots[index];
@@ -235,6 +242,10 @@ bool Chain::Outranks(uint32_t a, uint32_t b) const {
 }
 
 bool Chain::Pick(uint32_t& index) const {
+  if (is_golden_chosen_ && !is_tried_[kGolden]) {
+    index = kGolden;
+    return true;
+  }
   bool found = false;
   for (uint32_t i = 0; i < image::kBootSlotCount; ++i) {
     const image::SlotRecord& slot = state_.slots[i];

@@ -11,8 +11,10 @@
 //
 // The order: slots that are confirmed or on trial with tries left, the newest install first (a
 // confirmed slot that was started kUnhealthyStartsMax times without being healthy goes last), then
-// golden. A trial is not started when its try cannot be written down. A slot that fails to verify
-// is remembered as bad, with the reason, unless the disk or the memory failed and not the slot.
+// golden. The operator may ask for golden once: it goes first then, and the record forgets the wish
+// by the same write that remembers the start. A trial is not started when its try cannot be written
+// down. A slot that fails to verify is remembered as bad, with the reason, unless the disk or the
+// memory failed and not the slot.
 //
 // Rollback: nothing is started whose security version is below the highest of the record, the
 // hardware counter and the loader's own minimum. The record rises by confirmation only; the
@@ -153,6 +155,8 @@ class Chain {
   void StartOver();
   // Next() gives golden and nothing else: the operator's choice for this start.
   void StartOnlyGolden();
+  // The record asks for golden in this start (image::SelectGolden): Next() gives it first.
+  bool is_golden_chosen() const { return is_golden_chosen_; }
 
   // For the recovery console. Changes: image/bootstate_changes.h, then SaveState().
   image::BootState& state() { return state_; }
@@ -212,6 +216,7 @@ class Chain {
   uint64_t counter_value_ = 0;
   bool is_changed_ = false;  // state_ holds what the disk does not
   std::array<bool, kSlotCount> is_tried_ = {};
+  bool is_golden_chosen_ = false;
   std::span<uint8_t> slot_;
   ChainHistory history_;
   alignas(16) std::array<uint8_t, 4096> block_ = {};

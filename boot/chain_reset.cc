@@ -116,6 +116,7 @@ void Chain::FinishReset() {
   state_.reset_intent = ResetIntent::kNone;
   state_.reset_step = 0;
   state_.was_reset = true;
+  state_.is_golden_next = false;
   state_.revert = image::RevertRecord();
   const image::BootState defaults;
   state_.tries = defaults.tries;

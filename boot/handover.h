@@ -126,7 +126,8 @@ struct Handover {
   uint8_t reset_done;      // 1: this boot completed a factory reset
   uint8_t is_button_held;  // the reset button, at power-on
   CounterKind counter_kind;
-  uint8_t reserved3[3];
+  uint8_t root_signature_count_min;  // root keys that must sign a key list; 0: not said, 1
+  uint8_t reserved3[2];
   uint32_t watchdog_ms;    // of the watchdog armed before the jump, 0: none; Pet or Disarm it
   uint32_t failure_count;  // of `failures`
   uint64_t record_security_version;   // the least that is started, as the record says

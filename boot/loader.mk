@@ -10,9 +10,13 @@ $(KEYS)/release.key $(KEYS)/release.pub &: | $(IMAGE_TOOL)
 # The root key signs key lists only (image/README.md).
 $(KEYS)/root.key $(KEYS)/root.pub &: | $(IMAGE_TOOL)
 	@$(IMAGE_TOOL) keygen --folder $(KEYS) --name root --role root
+# More root keys (public halves), and how many of them all must sign a key list.
+ROOT_KEYS ?=
+ROOT_SIGNATURES ?= 1
 out/gen/boot/trusted_keys.cc: $(KEYS)/release.pub $(KEYS)/root.pub $(IMAGE_TOOL)
 	@mkdir -p $(@D)
-	@$(IMAGE_TOOL) embed --trust $(KEYS)/release.pub --trust $(KEYS)/root.pub --out $@
+	@$(IMAGE_TOOL) embed --trust $(KEYS)/release.pub --trust $(KEYS)/root.pub \
+	  $(ROOT_KEYS:%=--trust %) --root-signatures $(ROOT_SIGNATURES) --out $@
 
 # --- The loader: a PE/COFF made by clang, without a C library of its own -------------------------
 LOADER_TARGET := --target=x86_64-unknown-windows-gnu -ffreestanding -mno-red-zone -O2 \
@@ -84,5 +88,6 @@ out/pc/payload.elf: tests/system/payload.cc boot/handover.h out/pc/deps/.picolib
 	@mkdir -p $(@D); echo "link  $@"
 	@$(CXX) $(filter-out -fstack-protector%,$(pc_CXXFLAGS)) -fno-stack-protector -nostdlib \
 	  -static-pie -Wl,--no-dynamic-linker,-z,text,-z,noexecstack,--build-id=none -o $@ $<
-SYSTEM_TEST_NEEDS += out/pc/payload.elf out/pc/gatehouse.efi $(IMAGE_TOOL) $(KEYS)/release.key
+SYSTEM_TEST_NEEDS += out/pc/payload.elf out/pc/gatehouse.efi $(IMAGE_TOOL) $(KEYS)/release.key \
+  $(KEYS)/root.key
 ALL_SOURCES += tests/system/payload.cc

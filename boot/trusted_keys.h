@@ -8,5 +8,7 @@
 namespace gh::boot {
 
 std::span<const image::TrustedKey> TrustedKeys();
+// How many of the root keys must sign a key list.
+uint32_t RootSignatureCountMin();
 
 }  // namespace gh::boot

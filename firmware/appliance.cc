@@ -145,6 +145,7 @@ Result<void> Appliance::Start() {
     DrainConsole(machine_, rooms.console);
     return outcome;
   }
+  rooms.maintenance.PresetNetwork();
   rooms.Provision();
   rooms.BuildNetwork();
   rooms.BuildSip();
@@ -506,6 +507,7 @@ void Appliance::Rooms::ApplySettings(uint64_t groups) {
   crashes->Trace(ApplianceTrace::kSettings, groups);
   if ((groups & kNetworkGroups) != 0) {
     ApplyNetwork();
+    maintenance.KeepNetwork().ignore("told by an event");
   }
   if ((groups & kServerGroups) != 0) {
     ApplyServers();
@@ -799,6 +801,24 @@ void Appliance::Rooms::AddCommands() {
                   return Ok();
                 },
                 this});
+  admin::Command keep = {"FactoryReset Keep",
+                         "Removes all configuration but the network settings, and restarts",
+                         "Remove ALL users, passwords and settings but those of the network, and "
+                         "restart?"};
+  keep.value_help = "Network";
+  keep.context = this;
+  keep.run_value = [](void* context, std::string_view by, std::string_view value,
+                      ByteWriter& out) -> Result<void> {
+    auto& rooms = *static_cast<Rooms*>(context);
+    if (!config::EqualsIgnoreCase(value, "Network")) {
+      return Error{ErrorCode::kInvalidArgument, "expected Network"};
+    }
+    GH_TRY(rooms.ResetToFactory(true, by));
+    rooms.End(Ending::kRestart, "factory reset, keeping the network", by);
+    out.Text("All but the network settings is removed. Restarting.");
+    return Ok();
+  };
+  commands.Add(keep);
 }
 
 }  // namespace gh

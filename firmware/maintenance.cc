@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "firmware/config/migrations.h"
 #include "firmware/rooms.h"
 
 namespace gh {
@@ -111,14 +112,23 @@ void Maintenance::ReadBootState() {
     rooms_.alarms.Raise(AlarmId::kBootStateFailed, "copies cannot be written");
   }
   scratch_ = machine.arena.NewArray<uint8_t>(image::kSlotHeaderSize + image::kManifestSizeMax);
-  snapshots_ = machine.arena.New<upgrade::Snapshots>(machine.arena, *record_, *this);
-  ReadVersion(0);
-  ReadVersion(1);
+  snapshots_ = machine.arena.New<upgrade::Snapshots>(*this);
+  kept_ = machine.arena.New<upgrade::KeptNetwork>(machine.arena, *record_);
+  for (uint32_t slot = 0; slot <= image::kBootSlotCount; ++slot) {
+    ReadVersion(slot);
+  }
 }
 
 void Maintenance::SwitchConfiguration(store::Store& store) {
   if (snapshots_ != nullptr && runs_from_slot() && !builds_[running_slot()].empty()) {
     snapshots_->AtStart(store, running_slot(), builds_[running_slot()].view());
+  }
+  const auto migrated = config::Migrate(store, config::kSchema, config::Migrations());
+  if (!migrated.ok()) {
+    rooms_.log.Emit(StoreFailed{.reason = migrated.error().what});
+  } else if (migrated->from != migrated->to) {
+    rooms_.log.Emit(ConfigurationMigrated{
+        .from = migrated->from, .to = migrated->to, .settings = migrated->changed});
   }
 }
 
@@ -149,8 +159,8 @@ void Maintenance::BuildHttps() {
 void Maintenance::Build() {
   hal::Machine& machine = rooms_.machine;
   machine.arena.OpenAccount("firmware/upgrade");
-  upgrade_ =
-      machine.arena.New<upgrade::Upgrade>(upgrade::Upgrade::Parts{machine.arena, *this, *this});
+  upgrade_ = machine.arena.New<upgrade::Upgrade>(
+      upgrade::Upgrade::Parts{machine.arena, *this, *this, this});
   console_ = machine.arena.New<upgrade::ConsoleSource>(*upgrade_, *this);
   rooms_.loop.Add(*upgrade_);
   const hal::BootReport& report = machine.boot.report();
@@ -161,11 +171,15 @@ void Maintenance::Build() {
     trusted.role = static_cast<gatehouse_image_KeyRole>(key.role);
     trusted.is_development = key.is_development;
   }
+  if (record_->is_loaded()) {
+    (void)PolicyNow();  // the key list in force, for status
+  }
 }
 
 // What a slot says of itself, for status: nobody has verified it here.
 void Maintenance::ReadVersion(uint32_t slot) {
-  hal::BlockDevice* device = rooms_.machine.slots[slot];
+  hal::Machine& machine = rooms_.machine;
+  hal::BlockDevice* device = slot < machine.slots.size() ? machine.slots[slot] : machine.factory;
   if (device == nullptr || !hal::ReadBlocks(*device, 0, scratch_).ok()) {
     return;
   }
@@ -198,7 +212,10 @@ void Maintenance::ReportBoot() {
     rooms_.alarms.Raise(AlarmId::kSlotNotStarted, report.failed);
   }
   if (report.slot == 'g') {
-    const char* why = report.failed[0] != '\0' ? report.failed : "no slot may be started";
+    const bool was_chosen = report.start_reason == hal::StartReason::kOperator;
+    const char* why = was_chosen                 ? "chosen by the operator for this start"
+                      : report.failed[0] != '\0' ? report.failed
+                                                 : "no slot may be started";
     rooms_.log.Emit(GoldenRunning{.reason = why});
     rooms_.alarms.Raise(AlarmId::kGoldenRunning, why);
   }
@@ -349,21 +366,18 @@ uint32_t Maintenance::TargetSlot() const {
   return worth(0) <= worth(1) ? 0 : 1;
 }
 
-Result<void> Maintenance::BeginUpgrade(std::string_view source, uint64_t announced, Instant now) {
-  const hal::BootReport& report = rooms_.machine.boot.report();
-  if (!record_->is_loaded()) {
-    return Error(ErrorCode::kNoDevice, "this machine has no boot state: it cannot be upgraded");
+Result<void> Maintenance::MayUpgrade() const {
+  GH_TRY(record_->MayInstall(TargetSlot()));
+  if (upgrade_->active() || (https_ != nullptr && https_->active())) {
+    return Error(ErrorCode::kWrongState, "an upgrade is on its way already");
   }
-  image::TrustPolicy policy;
-  policy.keys = std::span(keys_).first(key_count_);
-  static_assert(image::kKeyListSizeMax <= image::kSlotHeaderSize + image::kManifestSizeMax);
-  record_->LoadKeyRing(policy.keys, scratch_, ring_);
-  policy.ring = &ring_;
-  policy.key_list_sequence_min = record_->state().key_list_sequence;
-  policy.board = rooms_.machine.board;
-  policy.loader_version = report.loader_version;
-  policy.security_version_min = std::max(report.security_floor, record_->state().security_version);
+  return Ok();
+}
+
+Result<void> Maintenance::BeginUpgrade(std::string_view source, uint64_t announced, Instant now) {
   const uint32_t slot = TargetSlot();
+  GH_TRY(record_->MayInstall(slot));
+  const image::TrustPolicy policy = PolicyNow();
   // A configuration that is new since the start is noted as this image's.
   SwitchConfiguration(*rooms_.store);
   return upgrade_->Begin(source, announced, policy, rooms_.machine.slots[slot], slot, now);
@@ -373,7 +387,7 @@ Result<void> Maintenance::ForgetSlot(uint32_t slot) {
   GH_TRY(record_->ForgetSlot(slot));
   versions_[slot].Clear();
   builds_[slot].Clear();
-  return snapshots_->Forget(slot);
+  return snapshots_->Forget(*rooms_.store, slot);
 }
 
 Result<void> Maintenance::OfferTrial(uint32_t slot, uint64_t security_version) {
@@ -430,12 +444,15 @@ Result<void> Maintenance::RevertByOperator(std::string_view by) {
 
 Result<void> Maintenance::ChooseSlot(std::string_view value, std::string_view by) {
   const bool is_a = config::EqualsIgnoreCase(value, "A");
-  if (!is_a && !config::EqualsIgnoreCase(value, "B")) {
-    return Error(ErrorCode::kInvalidArgument,
-                 "expected A or B; the golden image is started from the recovery console");
+  const bool is_golden = config::EqualsIgnoreCase(value, "Golden");
+  if (!is_a && !is_golden && !config::EqualsIgnoreCase(value, "B")) {
+    return Error(ErrorCode::kInvalidArgument, "expected A, B or Golden");
   }
   if (upgrade_->active()) {
     return Error(ErrorCode::kWrongState, "an upgrade is on its way");
+  }
+  if (is_golden) {
+    return ChooseGolden(by);
   }
   GH_TRY(record_->Select(is_a ? 0 : 1));
   rooms_.log.Emit(BootSlotChosen{.slot = kSlotNames[is_a ? 0 : 1], .by = by});
@@ -452,6 +469,9 @@ Result<void> Maintenance::ResetToFactory(bool keep_network, std::string_view by)
   if (!has_chain() || !record_->is_loaded()) {
     return Error(ErrorCode::kUnsupported, "the loader does not execute a factory reset");
   }
+  if (keep_network) {
+    GH_TRY(KeepNetwork());
+  }
   GH_TRY(record_->RequestReset(keep_network, image::ResetSource::kOperator));
   rooms_.log.Emit(FactoryReset{.by = by});
   return Ok();
@@ -466,7 +486,7 @@ void Maintenance::AddTo(admin::StatusTree& status, admin::CommandTable& commands
 
 void Maintenance::AddBootCommands(admin::CommandTable& commands) {
   admin::Command slot = {"Boot Slot", "Chooses the slot that the next start takes"};
-  slot.value_help = "A or B";
+  slot.value_help = "A, B, or Golden (once)";
   slot.context = this;
   slot.run_value = [](void* self, std::string_view by, std::string_view value,
                       ByteWriter& out) -> Result<void> {
@@ -500,13 +520,7 @@ void Maintenance::AddUpgradeCommands(admin::CommandTable& commands) {
   receive.context = this;
   receive.guest = console_;
   receive.run = [](void* self, std::string_view, ByteWriter& out) -> Result<void> {
-    auto& maintenance = *static_cast<Maintenance*>(self);
-    if (maintenance.upgrade_->active()) {
-      return Error(ErrorCode::kWrongState, "an upgrade is on its way already");
-    }
-    if (!maintenance.record_->is_loaded()) {
-      return Error(ErrorCode::kNoDevice, "this machine has no boot state: it cannot be upgraded");
-    }
+    GH_TRY(static_cast<Maintenance*>(self)->MayUpgrade());
     out.Text("Send the update file with YMODEM now (sb FILE). Ctrl-C ends the waiting.\n");
     return Ok();
   };
@@ -544,9 +558,7 @@ void Maintenance::AddUpgradeCommands(admin::CommandTable& commands) {
 }
 
 Result<void> Maintenance::Fetch(std::string_view value, ByteWriter& out) {
-  if (!record_->is_loaded()) {
-    return Error(ErrorCode::kNoDevice, "this machine has no boot state: it cannot be upgraded");
-  }
+  GH_TRY(MayUpgrade());
   if (https_ == nullptr) {
     return Error(ErrorCode::kNoDevice, "this machine has no network");
   }
@@ -682,9 +694,12 @@ bool Maintenance::NextBoot(uint64_t& cursor, ByteWriter& out) {
       break;
   }
   const uint64_t field = line - 7;
-  if (!record_->is_loaded() || field >= kSlotFields * image::kBootSlotCount) {
-    cursor = UINT64_MAX / 2;
+  constexpr uint64_t kSlotLines = kSlotFields * image::kBootSlotCount;
+  if (!record_->is_loaded()) {
     return false;
+  }
+  if (field >= kSlotLines) {
+    return NextKey(field - kSlotLines, out);
   }
   return NextSlot(static_cast<uint32_t>(field / kSlotFields), field % kSlotFields, out);
 }

@@ -6,6 +6,7 @@
 #include "firmware/upgrade/boot_record.h"
 #include "firmware/upgrade/console_source.h"
 #include "firmware/upgrade/https_source.h"
+#include "firmware/upgrade/kept_network.h"
 #include "firmware/upgrade/snapshots.h"
 #include "firmware/upgrade/trial.h"
 #include "firmware/upgrade/upgrade.h"
@@ -20,6 +21,7 @@ class CommandTable;
 class Maintenance final : public upgrade::Observer,
                           public upgrade::Intake,
                           public upgrade::SlotLedger,
+                          public upgrade::KeyLedger,
                           public upgrade::SnapshotObserver {
  public:
   // `rooms` outlives this; most of it is not built yet.
@@ -42,12 +44,19 @@ class Maintenance final : public upgrade::Observer,
   // Once a second.
   void Watch(Instant now);
   upgrade::BootRecord& record() { return *record_; }
+  // Sources of other rooms put these together as upgrade::PushSource. After Build().
+  upgrade::Upgrade& upgrade() { return *upgrade_; }
+  upgrade::Intake& intake() { return *this; }
   // The running slot: 0 or 1, or nothing (golden, no loader).
   bool runs_from_slot() const;
   uint32_t running_slot() const;
   // The loader in front of this image executes what the boot state asks for.
   bool has_chain() const;
   Result<void> ResetToFactory(bool keep_network, std::string_view by);
+  // In factory state: the network settings that a reset has kept come into force.
+  void PresetNetwork();
+  // Keeps the network settings in force beside the store, for a reset that is to leave them.
+  Result<void> KeepNetwork();
 
  private:
   void OnUpgradeStarted(std::string_view source, char slot) override;
@@ -56,6 +65,14 @@ class Maintenance final : public upgrade::Observer,
   void OnUpgradeFailed(std::string_view source, image::UpdateFault fault,
                        std::string_view reason) override;
   Result<void> BeginUpgrade(std::string_view source, uint64_t announced, Instant now) override;
+  Result<void> MayUpgrade() const override;
+
+  // --- Keys, golden, what a reset keeps (maintenance_trust.cc) ---
+  Result<uint64_t> TakeKeyList(std::span<const uint8_t> list, std::span<uint8_t> scratch) override;
+  image::TrustPolicy PolicyNow();
+  void WarnOfRefused(const image::TrustPolicy& policy, std::span<uint8_t> scratch);
+  Result<void> ChooseGolden(std::string_view by);
+  bool NextKey(uint64_t line, ByteWriter& out);
 
   Result<void> ForgetSlot(uint32_t slot) override;
   Result<void> OfferTrial(uint32_t slot, uint64_t security_version) override;
@@ -87,6 +104,7 @@ class Maintenance final : public upgrade::Observer,
   Appliance::Rooms& rooms_;
   upgrade::BootRecord* record_ = nullptr;
   upgrade::Snapshots* snapshots_ = nullptr;
+  upgrade::KeptNetwork* kept_ = nullptr;  // null: no boot state
   upgrade::Upgrade* upgrade_ = nullptr;
   upgrade::ConsoleSource* console_ = nullptr;
   upgrade::HttpsSource* https_ = nullptr;  // null until the network is built
@@ -95,8 +113,8 @@ class Maintenance final : public upgrade::Observer,
   uint32_t key_count_ = 0;
   image::KeyRing ring_;         // the key list in force
   std::span<uint8_t> scratch_;  // a slot's header and manifest
-  std::array<FixedString<100>, image::kBootSlotCount> versions_;
-  std::array<FixedString<65>, image::kBootSlotCount> builds_;
+  std::array<FixedString<100>, image::kBootSlotCount + 1> versions_;  // a, b, golden
+  std::array<FixedString<65>, image::kBootSlotCount + 1> builds_;
   bool storage_checked_ = false;
   bool storage_good_ = false;
 };

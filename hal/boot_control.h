@@ -22,7 +22,7 @@ enum class StartReason : uint8_t {
   kTrial,      // an update, not confirmed yet
   kFallback,   // a better choice failed
   kGolden,     // neither slot could be started
-  kOperator,   // chosen at the recovery console, for this start only
+  kOperator,   // chosen by the operator, for this start only
 };
 
 // A key whose signature on an image, or on a list of keys, counts on this machine.
@@ -64,6 +64,7 @@ struct BootReport {
   uint32_t loader_version = 0;
   uint64_t security_floor = 0;  // images of a lower security version are not started
   // The loader's, for checking an update the way the loader will.
+  uint32_t root_signature_count_min = 1;  // root keys that must sign a key list
   uint32_t trusted_key_count = 0;
   std::array<TrustedKey, kTrustedKeyMax> trusted_keys = {};
 };

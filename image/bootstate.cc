@@ -96,6 +96,10 @@ Result<void> ReadRest(ByteReader& reader, BootState& state) {
   if (state.revert.slot > kStartedNothing || !ReadReason(reader, state.revert.reason)) {
     return Error(ErrorCode::kMalformed, "boot state: revert is out of range");
   }
+  // Behind everything: a record written before there was this flag has a zero here.
+  if (!ReadFlag(reader, state.is_golden_next)) {
+    return Error(ErrorCode::kMalformed, "boot state: unknown choice");
+  }
   return Ok();
 }
 
@@ -125,6 +129,7 @@ void EncodeBootState(const BootState& state, uint32_t copy_index,
   writer.U8(state.was_reset ? 1 : 0);
   writer.U8(state.revert.slot);
   WriteReason(writer, state.revert.reason);
+  writer.U8(state.is_golden_next ? 1 : 0);
   GH_ASSERT(writer.ok());
   const auto checksum = Checksum(out);
   std::copy(checksum.begin(), checksum.end(), out.begin() + kChecksumOffset);

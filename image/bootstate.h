@@ -7,7 +7,7 @@
 //   0x40000  store key: what opens the store. The loader destroys it first in a factory reset
 //   0x50000  key list, two copies (image/key_list.h)
 //   0x70000  kept settings: what a factory reset that keeps the network leaves to the firmware
-//   0x80000  the slots' configuration snapshots
+//   0x80000  reserved; erased by a factory reset (snapshots lie in the store)
 //
 // The checksum covers every byte of a copy: index, sequence and padding too, so that a copy in the
 // wrong place or half written is not taken for a good one. How the copies are read and written:
@@ -77,6 +77,7 @@ struct BootState {
   bool is_started_on_trial = false;
   bool was_reset = false;  // a factory reset ended before this start; the firmware acknowledges
   RevertRecord revert;
+  bool is_golden_next = false;  // the next start takes golden, once, by the operator's word
   friend bool operator==(const BootState&, const BootState&) = default;
 };
 

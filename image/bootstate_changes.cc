@@ -50,6 +50,7 @@ Result<void> InstallTrial(BootState& state, uint32_t slot, uint64_t security_ver
   record.tries_left = state.tries;
   record.security_version = security_version;
   record.install_sequence = newest + 1;
+  state.is_golden_next = false;
   return Ok();
 }
 
@@ -110,10 +111,29 @@ Result<void> SelectSlot(BootState& state, uint32_t slot) {
     record.reason.Clear();
   }
   record.unhealthy_starts = 0;
+  state.is_golden_next = false;
   if (record.install_sequence < NewestInstall(state) ||
       state.slots[1 - slot].install_sequence == record.install_sequence) {
     record.install_sequence = NewestInstall(state) + 1;
   }
+  return Ok();
+}
+
+Result<void> SelectGolden(BootState& state) {
+  if (state.reset_intent != ResetIntent::kNone) {
+    return Error(ErrorCode::kWrongState, "a factory reset waits for the restart");
+  }
+  state.is_golden_next = true;
+  return Ok();
+}
+
+Result<void> UseKeyList(BootState& state, uint64_t sequence) {
+  if (sequence <= state.key_list_sequence) {
+    return Error(ErrorCode::kRollback, sequence == state.key_list_sequence
+                                           ? "this key list is in force already"
+                                           : "key list is older than the one in force");
+  }
+  state.key_list_sequence = sequence;
   return Ok();
 }
 

@@ -28,6 +28,11 @@ bool Confirm(BootState& state, uint32_t slot, uint64_t security_version);
 Result<void> Revert(BootState& state, uint32_t slot, std::string_view reason);
 // Starts `slot` next, by the operator's word. A slot that was given up gets a new trial.
 Result<void> SelectSlot(BootState& state, uint32_t slot);
+// Starts golden next, once, by the operator's word; the slots stay as they are.
+Result<void> SelectGolden(BootState& state);
+// The list of this sequence, which lies in its entry, comes into force (image/key_list.h).
+// kRollback: it is not newer than the one in force.
+Result<void> UseKeyList(BootState& state, uint64_t sequence);
 // Marks `slot` bad and remembers why, for the alarm; the loader's.
 void GiveUp(BootState& state, uint32_t slot, std::string_view reason);
 // Executed by the loader at the next start. A request for everything is never weakened.

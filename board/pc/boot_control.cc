@@ -56,6 +56,7 @@ void PcBootControl::Load(const boot::Handover& handover, const PreviousRun& prev
   report_.loader_time = clock_.AtTsc(handover.tsc_jump) - report_.loader_entry;
   report_.loader_version = handover.loader_version;
   LoadChoice(handover);
+  report_.root_signature_count_min = std::max<uint32_t>(handover.root_signature_count_min, 1);
   report_.trusted_key_count = std::min(handover.trusted_key_count, hal::kTrustedKeyMax);
   for (uint32_t i = 0; i < report_.trusted_key_count; ++i) {
     const boot::HandoverKey& row = handover.trusted_keys[i];

@@ -193,6 +193,11 @@ void PageTables::Activate() {
     cr4 |= kCr4Umip;
     note(" UMIP");
   }
+  const bool has_shadow_stack = (features_ecx & 1u << 7) != 0;
+  const bool has_branch_tracking = Cpuid(0).eax >= 7 && (Cpuid(7).edx & 1u << 20) != 0;
+  if (has_shadow_stack || has_branch_tracking) {
+    note(" (CET offered, not used)");
+  }
   WriteCr4(cr4 & ~kCr4GlobalPages);  // drops the firmware's global entries
   WriteCr3(AddressOf(root_));
   WriteCr4(cr4);

@@ -108,6 +108,7 @@ void Loader::PrepareChain() {
   settings_ = ReadMachineSettings();
   ChainPolicy policy;
   policy.keys = TrustedKeys();
+  policy.root_signature_count_min = RootSignatureCountMin();
   policy.is_reset_button_down = settings_.is_reset_button_down;
   const bool has_tpm = tpm_counter_.Open(services_.boot());
   counter_ = has_tpm ? static_cast<HardwareCounter*>(&tpm_counter_) : &variable_counter_;
@@ -176,7 +177,8 @@ void Loader::FillStart(bool is_operators_choice) {
     std::memcpy(failure.text, text.data(), std::min(text.size(), sizeof(failure.text) - 1));
   }
   handover.tries_left = start_.tries_left;
-  if (is_operators_choice) {
+  const bool is_chosen_golden = start_.letter == 'g' && chain_->is_golden_chosen();
+  if (is_operators_choice || is_chosen_golden) {
     handover.start_reason = StartReason::kOperator;
   } else if (start_.kind == StartKind::kGolden) {
     handover.start_reason = StartReason::kGolden;
@@ -216,6 +218,7 @@ void Loader::FillHandover() {
     handover.key_id[2 * i + 1] = "0123456789abcdef"[start_.verified.key_id[i] & 15];
   }
   handover.loader_version = kLoaderVersion;
+  handover.root_signature_count_min = static_cast<uint8_t>(RootSignatureCountMin());
   for (const image::TrustedKey& trusted : TrustedKeys()) {
     if (handover.trusted_key_count < kHandoverKeyMax) {
       HandoverKey& row = handover.trusted_keys[handover.trusted_key_count++];

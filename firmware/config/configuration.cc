@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "firmware/config/migrations.h"
+#include "firmware/config/network_settings.h"
 #include "firmware/config/password.h"
 #include "firmware/config/tree.h"
 #include "firmware/config/value.h"
@@ -9,9 +11,7 @@
 namespace gh::config {
 namespace {
 
-// A row that is always there once a configuration has been committed.
-constexpr std::string_view kMarkerKey = "@configured";
-constexpr uint8_t kMarkerValue[] = {1};
+constexpr uint8_t kMarkerValue[] = {kSchema};
 
 constexpr uint32_t GroupOfUsers() { return static_cast<uint32_t>(GroupId::kAuthenticationUser); }
 
@@ -236,25 +236,70 @@ void Configuration::ForEachChange(Visit visit) const {
   }
 }
 
+Result<void> Configuration::WriteSetting(Selector selector) {
+  uint8_t key_bytes[kPathTextMax];
+  uint8_t value_bytes[store::kValueMax];
+  ByteWriter key(key_bytes);
+  ByteWriter value(value_bytes);
+  FormatPath(selector, key);
+  EncodeStored(InfoOf(selector), staged_.Field(selector), value);
+  GH_ASSERT(key.ok() && value.ok());
+  return IsDefault(InfoOf(selector), staged_.Field(selector))
+             ? parts_.store.Remove(key.text())
+             : parts_.store.Put(key.text(), value.written());
+}
+
+template <typename Visit>
+void Configuration::ForEachNetworkSetting(Visit visit) const {
+  for (uint32_t g = 0; g < kGroupCount; ++g) {
+    for (uint32_t i = 0; i < staged_.instance_count(g); ++i) {
+      for (uint32_t s = 0; s < kGroups[g].setting_count; ++s) {
+        const Selector selector{kGroups[g].setting_first + s, i};
+        if (IsNetworkSetting(selector)) {
+          visit(selector);
+        }
+      }
+    }
+  }
+}
+
+// Presets are in force, so a change that leaves them alone does not name them.
+Result<void> Configuration::WritePresets() {
+  Result<void> outcome;
+  ForEachNetworkSetting(
+      [&](Selector selector) { outcome = outcome.ok() ? WriteSetting(selector) : outcome; });
+  return outcome;
+}
+
+void Configuration::DropPresets() {
+  GH_ASSERT(in_change_);
+  ForEachNetworkSetting(
+      [&](Selector selector) { SetDefault(InfoOf(selector), staged_.Field(selector)); });
+}
+
+bool Configuration::Preset(std::string_view key, std::span<const uint8_t> value) {
+  GH_ASSERT(is_factory_ && !in_change_);
+  Message expected;
+  const auto line = ParsePath(key, expected);
+  if (!line.ok()) {
+    return false;
+  }
+  const auto selector = FindSetting(line->path(), active_, expected);
+  if (!selector.ok() || !IsNetworkSetting(*selector) ||
+      !DecodeStored(InfoOf(*selector), value, active_.Field(*selector)).ok()) {
+    return false;
+  }
+  ++preset_count_;
+  return true;
+}
+
 Result<void> Configuration::WriteChanges() {
   store::Store& store = parts_.store;
   GH_TRY(store.Begin());
   Result<void> outcome = is_factory_ ? store.Put(kMarkerKey, kMarkerValue) : Ok();
-  ForEachChange([&](Selector selector) {
-    if (!outcome.ok()) {
-      return;
-    }
-    uint8_t key_bytes[kPathTextMax];
-    uint8_t value_bytes[store::kValueMax];
-    ByteWriter key(key_bytes);
-    ByteWriter value(value_bytes);
-    FormatPath(selector, key);
-    EncodeStored(InfoOf(selector), staged_.Field(selector), value);
-    GH_ASSERT(key.ok() && value.ok());
-    outcome = IsDefault(InfoOf(selector), staged_.Field(selector))
-                  ? store.Remove(key.text())
-                  : store.Put(key.text(), value.written());
-  });
+  ForEachChange(
+      [&](Selector selector) { outcome = outcome.ok() ? WriteSetting(selector) : outcome; });
+  outcome = outcome.ok() && preset_count_ > 0 ? WritePresets() : outcome;
   if (!outcome.ok()) {
     store.Rollback();
     return outcome;
@@ -302,6 +347,7 @@ Result<void> Configuration::Commit(Message& note) {
     return outcome;
   }
   is_factory_ = false;
+  preset_count_ = 0;
   Announce();
   note = {};
   if (unusable_password_count_ > 0) {

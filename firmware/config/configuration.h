@@ -85,6 +85,14 @@ class Configuration {
   // Applies a whole text, all or nothing; each line is reported. kWrongState: not factory state.
   Result<ProvisionReport> Provision(std::string_view text, LineReporter& reporter, Message& note);
 
+  // In factory state only: a stored row that is in force from now on, but not stored before the
+  // first commit, which may change it. Network settings alone; false: it is not taken.
+  bool Preset(std::string_view key, std::span<const uint8_t> value);
+  // Stages the defaults in their place.
+  void DropPresets();
+  // How many of those are in force and not stored yet.
+  uint32_t preset_count() const { return preset_count_; }
+
   // Removes everything; in force at the next start.
   Result<void> ResetToFactory();
 
@@ -103,6 +111,10 @@ class Configuration {
   Result<void> Check(Message& expected) const;
   Result<void> CheckUsers(Message& expected) const;
   Result<void> WriteChanges();
+  Result<void> WriteSetting(Selector selector);
+  Result<void> WritePresets();
+  template <typename Visit>
+  void ForEachNetworkSetting(Visit visit) const;
   void Announce();
   void IndexUsers(const Settings& settings);
   template <typename Visit>
@@ -121,6 +133,7 @@ class Configuration {
   bool is_factory_ = true;
   bool in_change_ = false;
   bool restart_needed_ = false;
+  uint32_t preset_count_ = 0;
 };
 
 }  // namespace gh::config

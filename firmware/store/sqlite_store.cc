@@ -102,13 +102,14 @@ Result<void> SqliteStore::OpenDatabase() {
   GH_TRY(Prepare("DELETE FROM entry WHERE key=?1", remove_));
   GH_TRY(Prepare("DELETE FROM entry", remove_all_));
   GH_TRY(Prepare("SELECT key,value,crc FROM entry ORDER BY key", select_));
+  GH_TRY(Prepare("SELECT key,value,crc FROM entry WHERE key>?1 ORDER BY key LIMIT 1", next_));
   GH_TRY(Prepare("COMMIT", commit_));
   return Prepare("ROLLBACK", rollback_);
 }
 
 void SqliteStore::Close() {
   for (sqlite3_stmt** statement :
-       {&begin_, &put_, &remove_, &remove_all_, &select_, &commit_, &rollback_}) {
+       {&begin_, &put_, &remove_, &remove_all_, &select_, &next_, &commit_, &rollback_}) {
     sqlite3_finalize(*statement);
     *statement = nullptr;
   }
@@ -177,6 +178,43 @@ Result<void> SqliteStore::ForEach(EntryVisitor& visitor) {
     return Error{ErrorCode::kCorrupt, "store: a row does not match its checksum"};
   }
   return code == SQLITE_DONE ? Ok() : ErrorOf(code);
+}
+
+Result<bool> SqliteStore::Next(std::string_view after, Entry& out) {
+  const FixedString<kKeyMax> from(after);  // it may be part of `out`
+  const SqliteScope scope(heap_, files_);
+  if (database_ == nullptr || must_reopen_) {
+    return Error{ErrorCode::kWrongState, "store: not open"};
+  }
+  if (sqlite3_bind_text(next_, 1, from.c_str(), static_cast<int>(from.size()), SQLITE_STATIC) !=
+      SQLITE_OK) {
+    return ErrorOf(SQLITE_NOMEM);
+  }
+  const int code = sqlite3_step(next_);
+  bool good = true;
+  if (code == SQLITE_ROW) {
+    const std::string_view key(reinterpret_cast<const char*>(sqlite3_column_text(next_, 0)),
+                               static_cast<size_t>(sqlite3_column_bytes(next_, 0)));
+    const std::span<const uint8_t> value(static_cast<const uint8_t*>(sqlite3_column_blob(next_, 1)),
+                                         static_cast<size_t>(sqlite3_column_bytes(next_, 1)));
+    good = key.size() <= kKeyMax && value.size() <= kValueMax &&
+           CrcOf(key, value) == static_cast<uint32_t>(sqlite3_column_int64(next_, 2));
+    if (good) {
+      out.key.Assign(key);
+      out.size = static_cast<uint32_t>(value.size());
+      std::copy(value.begin(), value.end(), out.value.begin());
+    }
+  }
+  sqlite3_reset(next_);
+  sqlite3_clear_bindings(next_);
+  must_reopen_ = must_reopen_ || (code & 0xff) == SQLITE_IOERR;
+  if (!good) {
+    return Error{ErrorCode::kCorrupt, "store: a row does not match its checksum"};
+  }
+  if (code != SQLITE_ROW && code != SQLITE_DONE) {
+    return ErrorOf(code);
+  }
+  return code == SQLITE_ROW;
 }
 
 Result<void> SqliteStore::Begin() {

@@ -48,6 +48,7 @@ class SqliteStore final : public Store {
   Result<void> Put(std::string_view key, std::span<const uint8_t> value) override;
   Result<void> Remove(std::string_view key) override;
   Result<void> RemoveAll() override;
+  Result<bool> Next(std::string_view after, Entry& out) override;
   Result<void> Commit() override;
   void Rollback() override;
   StoreStatus status() const override;
@@ -71,6 +72,7 @@ class SqliteStore final : public Store {
   sqlite3_stmt* remove_ = nullptr;
   sqlite3_stmt* remove_all_ = nullptr;
   sqlite3_stmt* select_ = nullptr;
+  sqlite3_stmt* next_ = nullptr;
   sqlite3_stmt* commit_ = nullptr;
   sqlite3_stmt* rollback_ = nullptr;
   bool must_reopen_ = false;

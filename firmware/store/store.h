@@ -5,10 +5,13 @@
 // bounded disk work and wait for it: they belong to the operator's doing, never to a packet's.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string_view>
 
+#include "hal/rt/fixed_string.h"
 #include "hal/rt/result.h"
 
 namespace gh::store {
@@ -37,6 +40,14 @@ class EntryVisitor {
   ~EntryVisitor() = default;
 };
 
+// A row, copied out of the store.
+struct Entry {
+  FixedString<kKeyMax> key;
+  std::array<uint8_t, kValueMax> value;
+  uint32_t size = 0;
+  std::span<const uint8_t> bytes() const { return std::span(value).first(size); }
+};
+
 class Store {
  public:
   virtual Result<void> ForEach(EntryVisitor& visitor) = 0;
@@ -44,6 +55,30 @@ class Store {
   virtual Result<void> Put(std::string_view key, std::span<const uint8_t> value) = 0;
   virtual Result<void> Remove(std::string_view key) = 0;  // fine when there is none
   virtual Result<void> RemoveAll() = 0;
+  // The first row whose key is behind `after` in byte order, which may be part of `out`; false:
+  // there is none. Rows may be changed between two calls.
+  virtual Result<bool> Next(std::string_view after, Entry& out) {
+    class First final : public EntryVisitor {
+     public:
+      First(std::string_view after, Entry& out) : after_(after), out_(out) {}
+      void OnEntry(std::string_view key, std::span<const uint8_t> value) override {
+        if (!found && key > after_.view() && value.size() <= kValueMax) {
+          found = true;
+          out_.key.Assign(key);
+          out_.size = static_cast<uint32_t>(value.size());
+          std::copy(value.begin(), value.end(), out_.value.begin());
+        }
+      }
+      bool found = false;
+
+     private:
+      const FixedString<kKeyMax> after_;
+      Entry& out_;
+    };
+    First first(after, out);
+    GH_TRY(ForEach(first));
+    return first.found;
+  }
   // An error: nothing of the transaction is kept, the store is as before Begin().
   virtual Result<void> Commit() = 0;
   virtual void Rollback() = 0;

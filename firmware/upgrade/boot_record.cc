@@ -23,12 +23,39 @@ Result<void> BootRecord::Load() {
   return Ok();
 }
 
-void BootRecord::LoadKeyRing(std::span<const image::TrustedKey> keys, std::span<uint8_t> scratch,
+void BootRecord::LoadKeyRing(std::span<const image::TrustedKey> keys,
+                             uint32_t root_signature_count_min, std::span<uint8_t> scratch,
                              image::KeyRing& out) {
   out = image::KeyRing();
   if (is_loaded_ && state_.key_list_sequence != 0) {
-    image::KeyListArea(disk_, scratch).Load(keys, 1, state_.key_list_sequence, out);
+    image::KeyListArea(disk_, scratch)
+        .Load(keys, root_signature_count_min, state_.key_list_sequence, out);
   }
+}
+
+// The entry first, then the record: in between the list before is in force.
+Result<void> BootRecord::PutKeyList(std::span<const image::TrustedKey> keys,
+                                    uint32_t root_signature_count_min, std::span<uint8_t> scratch,
+                                    std::span<const uint8_t> list, uint64_t sequence) {
+  image::BootState next = state_;
+  GH_TRY(image::UseKeyList(next, sequence));
+  image::KeyListArea area(disk_, scratch);
+  image::KeyRing in_force;
+  area.Load(keys, root_signature_count_min, state_.key_list_sequence, in_force);
+  GH_TRY(area.Store(list));
+  return Apply([&](image::BootState& state) { return image::UseKeyList(state, sequence); });
+}
+
+Result<void> BootRecord::MayInstall(uint32_t slot) const {
+  if (!is_loaded_) {
+    return Error(ErrorCode::kNoDevice, "this machine has no boot state: it cannot be upgraded");
+  }
+  image::BootState next = state_;
+  return image::BeginInstall(next, slot);
+}
+
+Result<void> BootRecord::SelectGolden() {
+  return Apply([](image::BootState& state) { return image::SelectGolden(state); });
 }
 
 // `change` alters a copy of the record and says whether it may be; only then is it written.

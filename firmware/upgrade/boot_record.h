@@ -39,6 +39,9 @@ class BootRecord final : public SlotLedger {
   Result<void> Revert(uint32_t slot, std::string_view reason);
   Result<void> Select(uint32_t slot);
   Result<void> RequestReset(bool keep_network, image::ResetSource source);
+  Result<void> SelectGolden();
+  // Whether an update may be written to `slot` now; else why not.
+  Result<void> MayInstall(uint32_t slot) const;
   // Writes only when one of them differs.
   Result<void> SetTrial(uint32_t tries, uint32_t confirm_seconds);
   // The operator knows of the revert; the log knows of the reset.
@@ -51,8 +54,12 @@ class BootRecord final : public SlotLedger {
 
   // The key list in force (image/key_list.h); sequence 0 in `out`: none. `scratch` holds
   // image::kKeyListSizeMax bytes of arena memory.
-  void LoadKeyRing(std::span<const image::TrustedKey> keys, std::span<uint8_t> scratch,
-                   image::KeyRing& out);
+  void LoadKeyRing(std::span<const image::TrustedKey> keys, uint32_t root_signature_count_min,
+                   std::span<uint8_t> scratch, image::KeyRing& out);
+  // Puts a list that was verified, of this sequence, into its entry and then in force.
+  Result<void> PutKeyList(std::span<const image::TrustedKey> keys,
+                          uint32_t root_signature_count_min, std::span<uint8_t> scratch,
+                          std::span<const uint8_t> list, uint64_t sequence);
 
  private:
   class Disk final : public image::StateDisk {

@@ -124,6 +124,9 @@ void ConsoleSource::HandleData(Instant now) {
 void ConsoleSource::Refuse() { engine_->Cancel(ErrorCode::kRefused, "the update was refused"); }
 
 void ConsoleSource::Leave(ByteWriter& out) {
+  if (!is_over_ && had_file_) {
+    upgrade_.Cancel("the terminal went away", now_);
+  }
   out.Text("\n");  // behind what the protocol has left on the line
   if (!had_file_) {
     out.Text("No update was received");
@@ -133,6 +136,12 @@ void ConsoleSource::Leave(ByteWriter& out) {
     return;
   }
   const Status status = upgrade_.status(now_);
+  if (status.phase == Phase::kInstalled && status.is_key_list) {
+    out.Text("Installed ");
+    out.Text(status.version.view());
+    out.Text(": it is in force. xStatus Boot KeyList shows which keys count.\n");
+    return;
+  }
   if (status.phase == Phase::kInstalled) {
     out.Text("Installed in slot ");
     out.Char(status.slot);
@@ -145,7 +154,8 @@ void ConsoleSource::Leave(ByteWriter& out) {
   }
   out.Text("ERROR: upgrade refused: ");
   out.Text(status.reason.view());
-  out.Text(". The running image is untouched.\n");
+  out.Text(status.is_key_list ? ". The keys are what they were.\n"
+                              : ". The running image is untouched.\n");
 }
 
 }  // namespace gh::upgrade

@@ -6,19 +6,11 @@
 #include <optional>
 
 #include "firmware/admin/terminal.h"
+#include "firmware/upgrade/intake.h"
 #include "firmware/upgrade/upgrade.h"
 #include "image/ymodem.h"
 
 namespace gh::upgrade {
-
-// Where an update goes on this machine, and by which rules it is taken.
-class Intake {
- public:
-  virtual Result<void> BeginUpgrade(std::string_view source, uint64_t announced, Instant now) = 0;
-
- protected:
-  ~Intake() = default;
-};
 
 class ConsoleSource final : public admin::TerminalGuest {
  public:

@@ -21,9 +21,9 @@ inline constexpr Duration kHttpsRetry = Duration::Seconds(2);
 // How long a machine on trial must be healthy without a break before it is confirmed.
 inline constexpr Duration kHealthySpan = Duration::Seconds(5);
 
-// Everything the room takes from the arena: metadata, two blocks, a snapshot.
+// Everything the room takes from the arena: metadata, two blocks, kept settings.
 inline constexpr uint64_t kBufferBytes = uint64_t{image::kMetadataSizeMax} +
                                          2 * uint64_t{image::kBlockSizeMax} +
-                                         image::kSnapshotsSize / 2 + 64 * 1024;
+                                         image::kKeptSettingsSize + 64 * 1024;
 
 }  // namespace gh::upgrade

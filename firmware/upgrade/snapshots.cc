@@ -1,189 +1,191 @@
 #include "firmware/upgrade/snapshots.h"
 
-#include <algorithm>
-#include <cstring>
-
-#include "crypto/digest.h"
+#include "firmware/config/migrations.h"
+#include "hal/rt/assert.h"
 #include "hal/rt/bytes.h"
 
 namespace gh::upgrade {
-
 namespace {
 
-//   magic | u32 size of rows | u32 row count | build (64, zero-padded) | hash, then the rows:
-//   u16 key size | u16 value size | key | value
-constexpr std::array<uint8_t, 8> kMagic = {'G', 'H', 'S', 'N', 'A', 'P', '0', '1'};
-constexpr uint32_t kHeaderBytes = 4096;
 constexpr uint32_t kBuildMax = 64;
-constexpr uint32_t kBlock = 4096;
+constexpr uint32_t kPrefixSize = 3;  // "@A/"
+using Key = FixedString<store::kKeyMax>;
 
-using Owner64 = FixedString<kBuildMax + 2>;
-
-uint64_t AreaOf(uint32_t slot) { return image::kSnapshotsOffset + uint64_t{slot} * kSnapshotBytes; }
 char LetterOf(uint32_t slot) { return slot == 0 ? 'A' : 'B'; }
 
-std::array<uint8_t, 32> HashOf(std::span<const uint8_t> head, std::span<const uint8_t> rows) {
-  crypto::Blake2b256 hash("gatehouse.snap");
-  hash.Update(head);
-  hash.Update(rows);
-  return hash.Finish();
+Key PrefixOf(uint32_t slot) {
+  Key prefix("@");
+  prefix.Append(LetterOf(slot));
+  prefix.Append('/');
+  return prefix;
 }
 
-constexpr uint32_t kHashOffset = 8 + 4 + 4 + kBuildMax;
+// Of a row that a snapshot holds: settings, and the note of their schema.
+bool IsConfiguration(std::string_view key) {
+  return !key.starts_with('@') || key == config::kMarkerKey;
+}
+
+// A row's value as text; "" when there is none.
+template <uint32_t N>
+Result<void> ReadText(store::Store& store, std::string_view key, FixedString<N>& out) {
+  Key before(key.substr(0, key.size() - 1));  // the largest prefix of it: behind that it comes
+  store::Entry entry;
+  out.Clear();
+  for (;;) {
+    GH_TRY_ASSIGN(const bool found, store.Next(before.view(), entry));
+    if (!found || entry.key.view() > key) {
+      return Ok();
+    }
+    if (entry.key == key) {
+      out.Assign(AsText(entry.bytes()));
+      return Ok();
+    }
+    before = entry.key;
+  }
+}
+
+// Removes the rows from `prefix` on, as long as they begin with it.
+Result<void> RemovePrefix(store::Store& store, std::string_view prefix) {
+  store::Entry entry;
+  entry.key.Assign(prefix);
+  for (;;) {
+    GH_TRY_ASSIGN(const bool found, store.Next(entry.key.view(), entry));
+    if (!found || !entry.key.view().starts_with(prefix)) {
+      return Ok();
+    }
+    GH_TRY(store.Remove(entry.key.view()));
+  }
+}
+
+// Moves the configuration under `prefix`; how many rows.
+Result<uint32_t> PutAside(store::Store& store, std::string_view prefix, bool keeps) {
+  uint32_t rows = 0;
+  store::Entry entry;
+  for (;;) {
+    GH_TRY_ASSIGN(const bool found, store.Next(entry.key.view(), entry));
+    if (!found) {
+      return rows;
+    }
+    if (!IsConfiguration(entry.key.view())) {
+      continue;
+    }
+    if (entry.key.size() + kPrefixSize > store::kKeyMax) {
+      return Error(ErrorCode::kTooLarge, "a setting's name is too long to be put aside");
+    }
+    Key aside(prefix);
+    aside.Append(entry.key.view());
+    GH_TRY(store.Put(aside.view(), entry.bytes()));
+    if (!keeps) {
+      GH_TRY(store.Remove(entry.key.view()));
+    }
+    ++rows;
+  }
+}
+
+Result<uint32_t> BringBack(store::Store& store, std::string_view prefix) {
+  uint32_t rows = 0;
+  store::Entry entry;
+  entry.key.Assign(prefix);
+  for (;;) {
+    GH_TRY_ASSIGN(const bool found, store.Next(entry.key.view(), entry));
+    if (!found || !entry.key.view().starts_with(prefix)) {
+      return rows;
+    }
+    const std::string_view key = entry.key.view().substr(kPrefixSize);
+    if (IsConfiguration(key)) {
+      GH_TRY(store.Put(key, entry.bytes()));
+      ++rows;
+    }
+    GH_TRY(store.Remove(entry.key.view()));
+  }
+}
 
 }  // namespace
 
-// All rows but the store's own notes, as a snapshot keeps them.
-class Snapshots::Collector final : public store::EntryVisitor {
- public:
-  explicit Collector(std::span<uint8_t> out) : writer_(out) {}
-  void OnEntry(std::string_view key, std::span<const uint8_t> value) override {
-    if (key == kImageKey) {
-      return;
-    }
-    writer_.U16Le(static_cast<uint16_t>(key.size()));
-    writer_.U16Le(static_cast<uint16_t>(value.size()));
-    writer_.Text(key);
-    writer_.Bytes(value);
-    ++rows;
-  }
-  bool fits() const { return writer_.ok(); }
-  uint32_t size() const { return static_cast<uint32_t>(writer_.size()); }
-  uint32_t rows = 0;
-
- private:
-  ByteWriter writer_;
-};
-
-// Whose rows the store holds.
-class Snapshots::Owner final : public store::EntryVisitor {
- public:
-  void OnEntry(std::string_view key, std::span<const uint8_t> value) override {
-    any = true;
-    if (key == kImageKey) {
-      text.Assign(AsText(value));
-    }
-  }
-  bool any = false;
-  Owner64 text;
-};
-
-Snapshots::Snapshots(Arena& arena, BootRecord& record, SnapshotObserver& observer)
-    : record_(record), observer_(observer), buffer_(arena.NewArray<uint8_t>(kSnapshotBytes)) {}
-
 void Snapshots::AtStart(store::Store& store, uint32_t slot, std::string_view build) {
-  Owner64 mine;
+  Owner mine;
   mine.Append(LetterOf(slot));
   mine.Append(' ');
   mine.Append(build.substr(0, kBuildMax));
-  Owner owner;
-  if (!store.ForEach(owner).ok() || !owner.any || owner.text == mine) {
-    return;  // no configuration, or our own
+  Owner before;
+  FixedString<1> marker;
+  if (!ReadText(store, kImageKey, before).ok() || before == mine.view() ||
+      !ReadText(store, config::kMarkerKey, marker).ok() || marker.empty()) {
+    return;  // our own, or no configuration
   }
-  const std::string_view before = owner.text.view();
-  const bool is_slot = before.size() > 2 && (before[0] == 'A' || before[0] == 'B');
-  if (is_slot) {
-    const uint32_t other = before[0] == 'A' ? 0 : 1;
-    const auto saved = Save(store, other, before.substr(2));
-    if (!saved.ok()) {
-      observer_.OnSnapshotFailed(LetterOf(other), saved.error().what);
-    } else {
-      observer_.OnSnapshotTaken(LetterOf(other), rows_);
+  const bool is_slot = before.size() > 2 && (before.view()[0] == 'A' || before.view()[0] == 'B');
+  const char other = is_slot ? before.view()[0] : LetterOf(slot);
+  taken_ = restored_ = 0;
+  const auto run = [&](Result<void> done) {
+    if (!done.ok()) {
+      store.Rollback();
+      return done;
     }
-  }
-  const auto found = Find(slot, build);
-  const bool restores = found.ok() && *found;
-  const auto done = restores ? Restore(store, mine.view()) : Claim(store, mine.view());
-  if (!done.ok()) {
-    observer_.OnSnapshotFailed(LetterOf(slot), done.error().what);
-  } else if (restores) {
-    observer_.OnSnapshotRestored(LetterOf(slot), rows_);
-  }
-}
-
-Result<void> Snapshots::Save(store::Store& store, uint32_t slot, std::string_view build) {
-  std::fill(buffer_.begin(), buffer_.end(), uint8_t{0});
-  Collector rows(buffer_.subspan(kHeaderBytes));
-  GH_TRY(store.ForEach(rows));
-  if (!rows.fits()) {
-    return Error(ErrorCode::kTooLarge, "the configuration is larger than a snapshot may be");
-  }
-  ByteWriter header(buffer_.first(kHeaderBytes));
-  header.Bytes(kMagic);
-  header.U32Le(rows.size());
-  header.U32Le(rows.rows);
-  header.Text(build);
-  const auto hash = HashOf(buffer_.first(kHashOffset), buffer_.subspan(kHeaderBytes, rows.size()));
-  std::copy(hash.begin(), hash.end(), buffer_.begin() + kHashOffset);
-  const uint32_t stored = (rows.size() + kBlock - 1) / kBlock * kBlock;
-  GH_TRY(record_.WriteArea(AreaOf(slot) + kHeaderBytes, buffer_.subspan(kHeaderBytes, stored)));
-  GH_TRY(record_.WriteArea(AreaOf(slot), buffer_.first(kHeaderBytes)));
-  rows_ = rows.rows;
-  return Ok();
-}
-
-// Leaves the snapshot in the buffer.
-Result<bool> Snapshots::Find(uint32_t slot, std::string_view build) {
-  GH_TRY(record_.ReadArea(AreaOf(slot), buffer_));
-  ByteReader reader(buffer_.first(kHeaderBytes));
-  std::array<uint8_t, 8> magic;
-  reader.Copy(magic);
-  const uint32_t size = reader.U32Le();
-  if (magic != kMagic || size > kSnapshotBytes - kHeaderBytes) {
-    return false;
-  }
-  const auto hash = HashOf(buffer_.first(kHashOffset), buffer_.subspan(kHeaderBytes, size));
-  if (std::memcmp(hash.data(), buffer_.data() + kHashOffset, hash.size()) != 0) {
-    return false;
-  }
-  const auto name = AsText(buffer_.subspan(16, kBuildMax));
-  return name.substr(0, std::min(name.find('\0'), name.size())) == build.substr(0, kBuildMax);
-}
-
-Result<void> Snapshots::PutOwner(store::Store& store, std::string_view mine) {
-  const uint8_t schema[] = {kSchema};
-  GH_TRY(store.Put(kImageKey, AsBytes(mine)));
-  return store.Put(kSchemaKey, schema);
-}
-
-Result<void> Snapshots::Claim(store::Store& store, std::string_view mine) {
-  GH_TRY(store.Begin());
-  if (auto put = PutOwner(store, mine); !put.ok()) {
-    store.Rollback();
-    return put;
-  }
-  return store.Commit();
-}
-
-Result<void> Snapshots::Restore(store::Store& store, std::string_view mine) {
-  const auto put_all = [&]() -> Result<void> {
-    GH_TRY(store.RemoveAll());
-    ByteReader header(buffer_.subspan(8, 8));
-    ByteReader reader(buffer_.subspan(kHeaderBytes, header.U32Le()));
-    rows_ = header.U32Le();
-    for (uint32_t row = 0; row < rows_; ++row) {
-      const uint16_t key_size = reader.U16Le();
-      const uint16_t value_size = reader.U16Le();
-      const auto key = reader.Take(key_size);
-      const auto value = reader.Take(value_size);
-      if (!reader.ok() || key_size > store::kKeyMax || value_size > store::kValueMax) {
-        return Error(ErrorCode::kCorrupt, "the snapshot is damaged");
-      }
-      GH_TRY(store.Put(AsText(key), value));
-    }
-    return PutOwner(store, mine);
+    return store.Commit();
   };
-  GH_TRY(store.Begin());
-  if (auto put = put_all(); !put.ok()) {
-    store.Rollback();
-    return put;
+  auto done = store.Begin();
+  done = done.ok() && is_slot ? run(Switch({store, slot, mine, before}))
+         : done.ok()          ? run(Claim(store, mine))
+                              : done;
+  if (!done.ok()) {
+    observer_.OnSnapshotFailed(other, done.error().what);
+    if (done.code() == ErrorCode::kNoSpace && store.Begin().ok()) {
+      (void)run(Claim(store, mine)).ok();  // goes on with what is there
+    }
+    return;
   }
-  return store.Commit();
+  if (taken_ > 0) {
+    observer_.OnSnapshotTaken(other, taken_);
+  }
+  if (restored_ > 0) {
+    observer_.OnSnapshotRestored(LetterOf(slot), restored_);
+  }
 }
 
-Result<void> Snapshots::Forget(uint32_t slot) {
-  std::fill_n(buffer_.begin(), kHeaderBytes, uint8_t{0});
-  return record_.WriteArea(AreaOf(slot), buffer_.first(kHeaderBytes));
+// The other's rows aside, ours back if there are some of this very build.
+Result<void> Snapshots::Switch(const Change& change) {
+  store::Store& store = change.store;
+  const uint32_t other = change.before.view()[0] == 'A' ? 0 : 1;
+  const Key aside = PrefixOf(other);
+  const Key ours = PrefixOf(change.slot);
+  Key our_image = ours;
+  our_image.Append(kImageKey);
+  Owner kept;
+  GH_TRY(ReadText(store, our_image.view(), kept));
+  const bool restores = kept == change.mine.view();
+  if (other == change.slot) {  // another build in the same slot: nothing to go back to
+    GH_TRY(RemovePrefix(store, ours.view()));
+    return Claim(store, change.mine);
+  }
+  GH_TRY(RemovePrefix(store, aside.view()));
+  GH_TRY_ASSIGN(taken_, PutAside(store, aside.view(), !restores));
+  Key other_image = aside;
+  other_image.Append(kImageKey);
+  GH_TRY(store.Put(other_image.view(), AsBytes(change.before.view())));
+  if (restores) {
+    GH_TRY_ASSIGN(restored_, BringBack(store, ours.view()));
+  }
+  GH_TRY(RemovePrefix(store, ours.view()));
+  return Claim(store, change.mine);
+}
+
+Result<void> Snapshots::Claim(store::Store& store, const Owner& mine) {
+  return store.Put(kImageKey, AsBytes(mine.view()));
+}
+
+Result<void> Snapshots::Forget(store::Store& store, uint32_t slot) {
+  const Key prefix = PrefixOf(slot);
+  store::Entry entry;
+  GH_TRY_ASSIGN(const bool found, store.Next(prefix.view(), entry));
+  if (!found || !entry.key.view().starts_with(prefix.view())) {
+    return Ok();
+  }
+  GH_TRY(store.Begin());
+  if (auto removed = RemovePrefix(store, prefix.view()); !removed.ok()) {
+    store.Rollback();
+    return removed;
+  }
+  return store.Commit();
 }
 
 }  // namespace gh::upgrade

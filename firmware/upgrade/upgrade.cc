@@ -87,6 +87,10 @@ Result<void> Upgrade::Begin(std::string_view source, uint64_t announced,
   filling_ = 0;
   stream_ = new (stream_memory_) SlotStream(metadata_, blocks_[filling_], policy_,
                                             device->block_count() * device->block_size());
+  ++run_;
+  head_size_ = 0;
+  is_key_list_ = false;
+  list_sequence_ = 0;
   source_.Assign(source);
   announced_ = announced;
   started_at_ = last_data_ = now_ = now;
@@ -96,8 +100,46 @@ Result<void> Upgrade::Begin(std::string_view source, uint64_t announced,
   reason_.Clear();
   work_ = Work::kNone;
   phase_ = Phase::kChecking;
-  parts_.observer.OnUpgradeStarted(source, SlotLetter(slot));
   return Ok();
+}
+
+// The first bytes say what comes. False: they are not all here yet.
+bool Upgrade::TakeHead(std::span<const uint8_t>& bytes) {
+  if (head_size_ == head_.size()) {
+    return true;
+  }
+  const size_t count = std::min(bytes.size(), head_.size() - head_size_);
+  std::copy_n(bytes.begin(), count, head_.begin() + head_size_);
+  head_size_ += static_cast<uint32_t>(count);
+  bytes = bytes.subspan(count);
+  if (head_size_ < head_.size()) {
+    return false;
+  }
+  is_key_list_ = KeyListBuffer::IsKeyList(head_);
+  parts_.observer.OnUpgradeStarted(source_.view(), is_key_list_ ? '-' : SlotLetter(slot_));
+  std::span<const uint8_t> head = head_;
+  if (is_key_list_) {
+    list_.Start(blocks_[0]);
+    list_.Feed(head).ignore("shorter than its header");
+  } else if (!stream().Feed(head).ok()) {
+    FailByStream();
+  }
+  return true;
+}
+
+void Upgrade::TakeListBytes(std::span<const uint8_t>& bytes) {
+  if (auto fed = list_.Feed(bytes); !fed.ok()) {
+    Fail(UpdateFault::kDamaged, fed.error().what);
+    return;
+  }
+  if (list_.total() != 0 && announced_ > list_.total()) {
+    Fail(UpdateFault::kTooLong, "there are bytes behind the end of the key list");
+    return;
+  }
+  if (list_.complete()) {
+    all_checked_ = true;
+    phase_ = Phase::kFinishing;
+  }
 }
 
 size_t Upgrade::Offer(std::span<const uint8_t> bytes, Instant now) {
@@ -106,6 +148,15 @@ size_t Upgrade::Offer(std::span<const uint8_t> bytes, Instant now) {
     return bytes.size();  // told in status(); what is left of the transfer goes nowhere
   }
   const size_t offered = bytes.size();
+  if (!TakeHead(bytes)) {
+    last_data_ = now;
+    return offered;
+  }
+  if (is_key_list_ && active()) {
+    TakeListBytes(bytes);
+    last_data_ = now;
+    return offered;
+  }
   while (!bytes.empty() && (phase_ == Phase::kChecking || phase_ == Phase::kReceiving) &&
          !block_waits_) {
     const auto step = stream().Feed(bytes);
@@ -159,6 +210,17 @@ void Upgrade::End(Instant now) {
   if (!active() || all_checked_) {
     return;
   }
+  if (is_key_list_) {
+    Fail(UpdateFault::kTruncated, "the key list ended too early");
+    return;
+  }
+  if (head_size_ < head_.size()) {
+    std::span<const uint8_t> head = std::span(head_).first(head_size_);
+    if (!stream().Feed(head).ok()) {
+      FailByStream();
+      return;
+    }
+  }
   const bool whole = stream().total_size() != 0 && stream().received() == stream().total_size();
   if (!whole && !stream().End().ok()) {
     FailByStream();
@@ -178,11 +240,20 @@ Status Upgrade::status(Instant now) const {
   if (phase_ == Phase::kIdle) {
     return status;
   }
-  status.slot = SlotLetter(slot_);
+  status.slot = is_key_list_ ? '-' : SlotLetter(slot_);
   status.source = source_;
-  status.received = stream().received();
-  status.total = stream().total_size();
-  if (stream().slot().manifest.version[0] != '\0' && !stream().slot().leaves.empty()) {
+  status.is_key_list = is_key_list_;
+  status.received = is_key_list_ ? list_.received() : stream().received();
+  status.total = is_key_list_ ? list_.total() : stream().total_size();
+  if (is_key_list_) {
+    uint8_t bytes[32];
+    ByteWriter text(bytes);
+    text.Text("key list ");
+    if (list_sequence_ != 0) {
+      text.Decimal(list_sequence_);
+    }
+    status.version.Assign(text.text());
+  } else if (stream().slot().manifest.version[0] != '\0' && !stream().slot().leaves.empty()) {
     status.version.Assign(stream().slot().manifest.version);
     status.build_id.Assign(stream().slot().manifest.build_id);
   }
@@ -340,6 +411,10 @@ bool Upgrade::Poll(Instant now) {
     Handle(*step);
     more = true;
   }
+  if (phase_ == Phase::kFinishing && is_key_list_) {
+    FinishKeyList();
+    return true;
+  }
   if (phase_ == Phase::kFinishing && work_ == Work::kNone) {
     Start(Work::kFlushBlocks, {});
     return true;
@@ -421,6 +496,26 @@ void Upgrade::Prepare() {
   const auto metadata = metadata_.subspan(image::kSlotHeaderSize, stream().Metadata().size());
   Start(Work::kWriteMetadata,
         {BlockOp::kWrite, image::kSlotHeaderSize, metadata.data(), metadata.size()});
+}
+
+void Upgrade::FinishKeyList() {
+  if (parts_.keys == nullptr) {
+    Fail(UpdateFault::kNone, "key lists are not taken here");
+    return;
+  }
+  const auto taken = parts_.keys->TakeKeyList(list_.bytes(), metadata_);
+  if (!taken.ok()) {
+    const ErrorCode code = taken.code();
+    Fail(code == ErrorCode::kUnauthentic ? UpdateFault::kUntrusted
+         : code == ErrorCode::kRollback  ? UpdateFault::kRollback
+         : code == ErrorCode::kMalformed ? UpdateFault::kDamaged
+                                         : UpdateFault::kNone,
+         taken.error().what);
+    return;
+  }
+  list_sequence_ = *taken;
+  phase_ = Phase::kInstalled;
+  ended_at_ = now_;
 }
 
 void Upgrade::Finish() {

@@ -1,7 +1,9 @@
 // An update on its way into the slot that does not run.
 //
-//   Begin -> Offer ... Offer -> End        by a source: the console today, others behind the same
-//                                          words later (README.md)
+//   Begin -> Offer ... Offer -> End        by a source: console, HTTPS, a pushing protocol
+//                                          (README.md)
+// A file that begins as a key list (image/key_list.h) is collected and given to KeyLedger instead;
+// no slot is touched by it.
 // Bytes are checked as they arrive (image/slot_stream.h) and written as they are checked; at most
 // two blocks are held. Nothing on the disk is touched before the manifest is known to be signed and
 // fit for this machine. Then, each step durable before the next:
@@ -15,10 +17,12 @@
 // bounded: a few hashes of a block, a request; engines do not notice.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string_view>
 
+#include "firmware/upgrade/key_list_buffer.h"
 #include "firmware/upgrade/limits.h"
 #include "hal/block_device.h"
 #include "hal/rt/arena.h"
@@ -41,8 +45,21 @@ class SlotLedger {
   ~SlotLedger() = default;
 };
 
+// Which release keys count on this machine.
+class KeyLedger {
+ public:
+  // Verifies a whole key list and puts it in force, durably; its sequence. `scratch` holds
+  // image::kMetadataSizeMax bytes. An error: the list before stays in force.
+  virtual Result<uint64_t> TakeKeyList(std::span<const uint8_t> list,
+                                       std::span<uint8_t> scratch) = 0;
+
+ protected:
+  ~KeyLedger() = default;
+};
+
 class Observer {
  public:
+  // Once the first bytes are there. `slot` is '-' for a key list.
   virtual void OnUpgradeStarted(std::string_view source, char slot) = 0;
   virtual void OnUpgradeInstalled(const image::Manifest& manifest, char slot, uint64_t bytes,
                                   Duration took, uint32_t blocks_kept) = 0;
@@ -69,7 +86,8 @@ struct Status {
   Phase phase = Phase::kIdle;
   char slot = '-';
   FixedString<32> source;
-  FixedString<32> version;  // from the manifest, once it is known
+  bool is_key_list = false;
+  FixedString<32> version;  // from the manifest, once it is known; "key list 2"
   FixedString<65> build_id;
   uint64_t received = 0;
   uint64_t total = 0;  // 0: not known yet
@@ -91,6 +109,7 @@ class Upgrade final : public Pollable {
     Arena& arena;
     SlotLedger& ledger;
     Observer& observer;
+    KeyLedger* keys = nullptr;  // null: key lists are refused
   };
   explicit Upgrade(const Parts& parts);
   Upgrade(const Upgrade&) = delete;
@@ -109,6 +128,15 @@ class Upgrade final : public Pollable {
   void Cancel(const char* why, Instant now);
   bool active() const { return phase_ >= Phase::kChecking && phase_ <= Phase::kFinishing; }
   Phase phase() const { return phase_; }
+  // How many have begun: tells one update from the next.
+  uint64_t run() const { return run_; }
+  // image::kMetadataSizeMax bytes for others while no update is on its way.
+  std::span<uint8_t> scratch() const {
+    GH_ASSERT(!active());
+    return metadata_;
+  }
+  // Why the last one failed; until the next begins.
+  const char* reason() const { return reason_.c_str(); }
   Status status(Instant now) const;
   // For a source that can go on in the middle, once the manifest was taken (kReceiving).
   uint64_t resume_offset() const { return stream().resume_offset(); }
@@ -137,6 +165,9 @@ class Upgrade final : public Pollable {
   };
 
   image::SlotStream& stream() const { return *stream_; }
+  bool TakeHead(std::span<const uint8_t>& bytes);
+  void TakeListBytes(std::span<const uint8_t>& bytes);
+  void FinishKeyList();
   void Handle(image::SlotStreamStep step);
   void Start(Work work, const Io& io);
   void StartBlockRead();
@@ -162,6 +193,12 @@ class Upgrade final : public Pollable {
   hal::BlockDevice* device_ = nullptr;
   uint32_t slot_ = 0;
   Phase phase_ = Phase::kIdle;
+  uint64_t run_ = 0;
+  std::array<uint8_t, KeyListBuffer::kMagicSize> head_ = {};
+  uint32_t head_size_ = 0;
+  bool is_key_list_ = false;
+  KeyListBuffer list_;  // in blocks_[0]
+  uint64_t list_sequence_ = 0;
   FixedString<32> source_;
   uint64_t announced_ = 0;
   Instant started_at_;

@@ -21,8 +21,8 @@ constexpr char kHelp[] =
 
   keygen   --folder DIR [--name release] [--role release|root] [--kind development|production]
            makes DIR/NAME.key (secret, mode 0600) and DIR/NAME.pub; keeps what is there
-  embed    --trust KEY.pub... --out FILE.cc
-           writes the loader's table of trusted keys
+  embed    --trust KEY.pub... --out FILE.cc [--root-signatures 1]
+           writes the loader's table of trusted keys, and how many root keys must sign a key list
   update   --firmware ELF --key KEY.key... --out FILE [--version V] [--build-id B] [--commit C]
            [--security-version N] [--board pc]... [--loader-version-min N] [--block-size BYTES]
            [--kind development|production] [--product NAME] [--sbom FILE]
@@ -127,6 +127,19 @@ int Keygen(const Arguments& arguments) {
   return 0;
 }
 
+// No more than there are root keys: a loader that no key list could satisfy is not made.
+uint32_t NeedRootSignatures(const Arguments& arguments) {
+  const uint64_t count = arguments.Number("root-signatures", "1");
+  uint64_t roots = 0;
+  for (const std::string& path : arguments.All("trust")) {
+    roots += LoadPublicKey(path).role == gatehouse_image_KeyRole_KEY_ROOT ? 1 : 0;
+  }
+  if (count < 1 || count > kSignatureCountMax || (count > 1 && count > roots)) {
+    Die("embed: --root-signatures is 1 to the number of root keys");
+  }
+  return static_cast<uint32_t>(count);
+}
+
 int Embed(const Arguments& arguments) {
   std::string text =
       "// Generated: the public keys this loader trusts.\n"
@@ -144,8 +157,9 @@ int Embed(const Arguments& arguments) {
     text += key.is_development ? ", true},\n" : ", false},\n";
   }
   text +=
-      "};\n\nstd::span<const image::TrustedKey> TrustedKeys() { return kKeys; }\n\n"
-      "}  // namespace gh::boot\n";
+      "};\n\nstd::span<const image::TrustedKey> TrustedKeys() { return kKeys; }\n"
+      "uint32_t RootSignatureCountMin() { return " +
+      std::to_string(NeedRootSignatures(arguments)) + "; }\n\n}  // namespace gh::boot\n";
   if (arguments.All("trust").empty()) {
     Die("embed: --trust is missing");
   }

@@ -69,10 +69,11 @@ void Apply(const StateEdit& edit, BootState& state) {
 }
 
 void Print(const BootState& state, CopyMask holders) {
-  std::printf("copies %x, sequence %llu, security version %llu, started %c%s%s\n", holders,
+  std::printf("copies %x, sequence %llu, security version %llu, started %c%s%s%s\n", holders,
               static_cast<unsigned long long>(state.sequence),
               static_cast<unsigned long long>(state.security_version), "abg-"[state.started & 3],
-              state.is_started_on_trial ? " on trial" : "", state.was_reset ? ", was reset" : "");
+              state.is_started_on_trial ? " on trial" : "", state.was_reset ? ", was reset" : "",
+              state.is_golden_next ? ", golden next" : "");
   for (uint32_t i = 0; i < kBootSlotCount; ++i) {
     const SlotRecord& slot = state.slots[i];
     std::printf("slot-%c: %s, tries %u, security version %llu, install %llu, unhealthy %u%s%s\n",

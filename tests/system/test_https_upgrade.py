@@ -113,7 +113,8 @@ def wait_for_port(port):
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory):
-    with qemu.Machine(tmp_path_factory.mktemp("vm"), provision=PROVISION) as booted:
+    with qemu.Machine(tmp_path_factory.mktemp("vm"), provision=PROVISION,
+                      forwards=[("udp", 5060)]) as booted:
         log_in(booted)
         yield booted
 
@@ -151,6 +152,76 @@ def refused(machine, port, path, pin, reason):
             return log
         time.sleep(0.3)
     raise AssertionError("nothing was said: " + log)
+
+
+class Caller(threading.Thread):
+    """A SIP request every 20 ms, as often as a phone sends a media packet, until stop(): how long
+    each answer takes, in seconds, and how many never come."""
+    PERIOD = 0.02
+
+    def __init__(self, port):
+        super().__init__(daemon=True)
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.connect(("127.0.0.1", port))
+        self.sent, self.times, self.ended = {}, [], threading.Event()
+
+    def request(self, number):
+        own = self.socket.getsockname()
+        return (f"OPTIONS sip:10.0.2.15 SIP/2.0\r\nVia: SIP/2.0/UDP {own[0]}:{own[1]};rport;"
+                f"branch=z9hG4bK{id(self)}x{number}\r\nMax-Forwards: 70\r\n"
+                f"From: <sip:probe@probe.example>;tag={number}\r\nTo: <sip:10.0.2.15>\r\n"
+                f"Call-ID: {id(self)}x{number}\r\nCSeq: {number} OPTIONS\r\n"
+                "Content-Length: 0\r\n\r\n").encode()
+
+    def run(self):
+        next_at, number = time.monotonic(), 0
+        while not self.ended.is_set() or (self.sent and time.monotonic() < next_at + 5):
+            now = time.monotonic()
+            if now >= next_at and not self.ended.is_set():
+                number += 1
+                self.sent[number] = now
+                self.socket.send(self.request(number))
+                next_at = max(next_at + self.PERIOD, now)  # a host that is late sends no burst
+            self.socket.settimeout(max(next_at - time.monotonic(), 0.001))
+            with contextlib.suppress(TimeoutError):
+                answer = self.socket.recv(4096).decode()
+                found = int(re.search(r"CSeq: (\d+)", answer)[1])
+                if found in self.sent:
+                    self.times.append(time.monotonic() - self.sent.pop(found))
+
+    def stop(self):
+        self.ended.set()
+        self.join()
+        self.socket.close()
+        return sorted(self.times), len(self.sent)
+
+
+def show(name, times, lost):
+    at = lambda share: times[min(int(len(times) * share), len(times) - 1)] * 1000
+    print(f"{name}: {len(times)} answers, {lost} lost; ms: median {at(0.5):.1f}, "
+          f"95 % {at(0.95):.1f}, 99 % {at(0.99):.1f}, most {times[-1] * 1000:.1f}")
+    return at(0.5)
+
+
+def test_service_goes_on_while_an_upgrade_arrives(machine, folder, pin):
+    """The delay of answers without an upgrade and with one streaming in: none is lost, and half of
+    them are no later than a packet's length."""
+    quiet = Caller(machine.forwarded("udp", 5060))
+    quiet.start()
+    time.sleep(8)
+    times, lost = quiet.stop()
+    assert len(times) > 50 and lost == 0, (len(times), lost)
+    median = show("without an upgrade", times, lost)
+    busy = Caller(machine.forwarded("udp", 5060))
+    with serve(folder, Quiet) as port:
+        busy.start()
+        state, status = fetch(machine, port, "/second.update", pin)
+    times, lost = busy.stop()
+    assert state == "installed", status
+    print(re.search(r"Progress: .*", status)[0])
+    assert len(times) > 20 and lost == 0, (len(times), lost)
+    # Two of them on a machine that is emulated beside other work; on hardware far less.
+    assert show("with an upgrade", times, lost) < median + 40
 
 
 def test_from_pythons_server(machine, folder, pin):

@@ -67,6 +67,26 @@ def test_the_image_lies_elsewhere_at_each_boot(tmp_path):
     assert len(places) == 3, places
 
 
+def canary_of(machine):
+    """The stack protector's, read from outside: protected code of every kind finds it at fs:0x28."""
+    base = found(r"^FS =\S+ ([0-9a-f]{16}) ", machine.monitor("info registers")).group(1)
+    value = machine.monitor(f"xp /1gx 0x{int(base, 16) + 0x28:x}")
+    return int(found(r": 0x([0-9a-f]{16})", value).group(1), 16)
+
+
+def test_the_stack_canary_differs_at_each_boot(tmp_path):
+    """Not zero, its low byte zero (it ends a string), and another one after each start."""
+    canaries = set()
+    with machine(tmp_path, "sleep") as m:
+        for _ in range(3):
+            m.expect(r"^selftest sleep: begins", timeout=40)
+            canary = canary_of(m)
+            assert canary & 0xff == 0 and canary.bit_count() > 8, hex(canary)
+            canaries.add(canary)
+            m.reset()
+    assert len(canaries) == 3
+
+
 def test_devices_are_found(tour):
     found(r"^acpi: \d+ tables, 1 processors .*power-off yes", tour)
     found(r"^pci: \d+ functions by ecam", tour)
@@ -153,6 +173,17 @@ def test_the_hardware_watchdog_ends_a_hang_with_interrupts_off(tmp_path):
         m.expect(r"^selftest hard-hang", timeout=30)
         m.expect(r"^watchdog: i6300esb, it reset the machine", timeout=30)
         m.expect(r"^reset: watchdog, with a crash record", timeout=5)
+
+
+def test_a_watchdog_that_gives_an_nmi_leaves_the_registers_of_such_a_hang(tmp_path):
+    """Where the watchdog can be told to interrupt first (QEMU: inject-nmi), a hang with interrupts
+    off ends in a crash record like any other fault."""
+    with machine(tmp_path, "hard-hang", extra=["-action", "watchdog=inject-nmi"]) as m:
+        m.expect(r"^selftest hard-hang", timeout=30)
+        m.expect(r"\*\*\* CRASH RECORD", timeout=30)
+        m.expect(r"^crash: exception: NMI", timeout=5)
+        m.expect(r"^  rax=[0-9a-f]{16} rbx=", timeout=5)
+        m.expect(r"backtrace \(offsets in the image\):\r?\n +[0-9a-f]{8}", timeout=5)
 
 
 def test_restart_restarts_and_says_so(tmp_path):

@@ -9,6 +9,7 @@ import random
 import re
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -188,18 +189,47 @@ def on_the_disk(folder):
 
 
 def factory_reset(folder):
-    """Everything that was stored is erased, and what was delivered first runs again."""
+    """Everything that was stored is erased, but the network settings when they are to be kept; and
+    what was delivered first runs again."""
     assert on_the_disk(folder) == list(SECRETS)  # the search finds what it looks for
     with qemu.Machine(folder / "vm") as machine:  # nothing to provision it anew
         log_in(machine)
         machine.position = len(machine.console)
-        machine.send("xCommand FactoryReset\r")
+        machine.send("xCommand FactoryReset Keep: Network\r")
         machine.expect(r"yes or no: ")
         machine.send("yes\r")
+        machine.expect(r"loader: factory reset: erasing everything but the network settings", 90)
         machine.expect(r"loader: starting slot-a", 90)
-        machine.expect(r"First set-up: there is no configuration yet", 60)
+        machine.expect(r"The network settings of before the factory reset are in force", 60)
+        # The network is up before anybody has set anything.
+        machine.expect(r"LAN1: .*10\.0\.2\.15")
+        machine.expect(r"First set-up: there is no configuration yet")
         assert "Factory reset: done" in machine.console, machine.tail()
+        machine.process.stdin.flush()
+        set_up_with_kept_network(machine)
     assert on_the_disk(folder) == []
+    with qemu.Machine(folder / "vm") as machine:
+        log_in(machine)
+        assert "10.0.2.15" in ask(machine, "xConfiguration Network Port 1 IPv4 Address")
+        assert "network-settings-kept" not in ask(machine, "xStatus Log")
+        assert "Boot Slot B State: Empty" in ask(machine, "xStatus Boot")
+        machine.position = len(machine.console)
+        machine.send("xCommand FactoryReset Confirm: Yes\r")
+        machine.expect(r"loader: factory reset: done", 120)
+        machine.expect(r"First set-up: there is no configuration yet", 60)
+        assert "of before the factory reset" not in machine.console, machine.tail()
+        assert "10.0.2.15" not in machine.console[machine.console.rindex("loader: starting"):]
+
+
+def set_up_with_kept_network(machine):
+    """The first set-up after such a reset: an administrator, and the network as it was."""
+    for question, answer in ((r"Administrator name", "admin"), (r"Password \(", PASSWORD),
+                             (r"password again", PASSWORD), (r"Host name", "edge1"),
+                             (r"Keep the network settings of before", ""), (r"Time server", ""),
+                             (r"SIP domain", ""), (r"Save this and begin", "yes")):
+        machine.expect(question)
+        machine.send(answer + "\r")
+    machine.expect(r"edge1 login: ?$|edge1> ?$")
 
 
 def test_unconfirmed_trial_goes_back_with_an_alarm_and_rollback_is_refused(machine, second,
@@ -233,6 +263,64 @@ def test_unconfirmed_trial_goes_back_with_an_alarm_and_rollback_is_refused(machi
     said = upload(machine, second)
     assert "security version is older than this machine's (1 < 2)" in said, said
     assert "Boot Slot A State: Confirmed" in ask(machine, "xStatus Boot")
+
+
+def key_list(folder, sequence, release, revoked=(), root=KEYS / "root.key"):
+    path = folder / f"keys-{sequence}-{Path(root).parent.name}.list"
+    options = [option for name in release for option in ("--release", name)]
+    options += [option for name in revoked for option in ("--revoked", name)]
+    tool("keylist", *options, "--key", root, "--sequence", sequence, "--out", path)
+    return path
+
+
+def test_key_rotation_revocation_and_golden_by_the_operators_word(machine, folder):
+    tool("keygen", "--folder", folder / "next", "--name", "release-2")
+    tool("keygen", "--folder", folder / "strange", "--name", "root", "--role", "root")
+    old, new = KEYS / "release.pub", folder / "next/release-2.pub"
+    both = key_list(folder, 1, [old, new])
+    assert "Boot KeyList Sequence: 0" in ask(machine, "xStatus Boot")
+    # Signed by a root key that this machine does not know, and one that would lock it out.
+    said = upload(machine, key_list(folder, 1, [new], root=folder / "strange/root.key"))
+    assert "not signed by enough trusted root keys. The keys are what they were" in said, said
+    said = upload(machine, key_list(folder, 9, [new], [old]))
+    assert "the running image is not signed by the keys of this list" in said, said
+    assert "Boot KeyList Sequence: 0" in ask(machine, "xStatus Boot")
+    assert upload(machine, both).startswith("Installed key list 1: it is in force")
+    boot = ask(machine, "xStatus Boot")
+    assert "Boot KeyList Sequence: 1" in boot and "Boot KeyList Key 2: " in boot, boot
+    assert "this key list is in force already" in upload(machine, both)
+    # Golden, once, by the operator's word.
+    assert "OK" in ask(machine, "xCommand Boot Slot: Golden")
+    assert "Boot Golden Next: Yes" in ask(machine, "xStatus Boot")
+    restart(machine)
+    assert "the operator has chosen the golden image for this start" in machine.console
+    boot = ask(machine, "xStatus Boot")
+    assert "Boot Running: Golden" in boot and "Boot Reason: Operator" in boot, boot
+    assert "Boot Golden Next: No" in boot and "Boot Slot A State: Confirmed" in boot, boot
+    assert "chosen by the operator for this start" in ask(machine, "xStatus Alarm")
+    restart(machine)
+    boot = ask(machine, "xStatus Boot")
+    assert "Boot Running: A" in boot and "Boot KeyList Sequence: 1" in boot, boot
+    # An update by the new key; then the old key is revoked.
+    second = make_update(folder, "rotated", "--key", folder / "next/release-2.key")
+    assert upload(machine, second).startswith("Installed in slot B")
+    restart(machine)
+    assert "OK" in ask(machine, "xCommand Boot Confirm")
+    said = upload(machine, key_list(folder, 2, [new], [old]))
+    assert said.startswith("Installed key list 2: it is in force"), said
+    log = ask(machine, "xStatus Log")
+    assert "key-list-installed" in log, log
+    assert len(re.findall(r"key-list-refuses-image", log)) == 2, log  # slot A and golden
+    refusal = "manifest is not signed by a key this machine trusts"
+    assert refusal in upload(machine, make_update(folder, "by-the-old-key"))
+    assert "older than the one in force" in upload(machine, key_list(folder, 1, [old, new]))
+    assert refusal in ask(machine, "xCommand Boot Slot: Golden")
+    assert upload(machine, make_update(folder, "by-the-new-key", "--key",
+                                       folder / "next/release-2.key")).startswith("Installed")
+    restart(machine)
+    boot = ask(machine, "xStatus Boot")
+    assert "Boot Running: A" in boot and "build=by-the-new-key" in boot, boot
+    assert "Boot KeyList Sequence: 2" in boot, boot
 
 
 def test_killed_during_upgrade_it_always_comes_back(tmp_path, second):

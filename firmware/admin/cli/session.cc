@@ -254,7 +254,7 @@ void Session::HandleCancel() {
   editor_sink_.Put("^C");
   editor_.Finish();
   if (state_ == State::kSetup) {
-    setup_.Restart();
+    setup_.Restart(parts_.configuration.preset_count() > 0);
   }
   state_ = state_ == State::kPassword  ? State::kName
            : state_ == State::kConfirm ? State::kPrompt

@@ -8,7 +8,7 @@ namespace gh::admin {
 void Session::StartSerial() {
   if (parts_.configuration.is_factory()) {
     output_.Print("\nFirst set-up: there is no configuration yet. Ctrl-C begins anew.\n");
-    setup_.Restart();
+    setup_.Restart(parts_.configuration.preset_count() > 0);
     state_ = State::kSetup;
     ShowPrompt();
     return;
@@ -97,7 +97,7 @@ void Session::FinishSetup() {
   config::Message why;
   parts_.actor.Assign("first set-up");
   const bool good = setup_.Commit(parts_.configuration, why).ok();
-  setup_.Restart();
+  setup_.Restart(parts_.configuration.preset_count() > 0);
   if (!good) {
     PutLine(why.view());
     ShowPrompt();

@@ -13,6 +13,7 @@ constexpr const char* kPrompts[] = {
     "Password (12 characters or more): ",
     "The password again: ",
     "Host name [gatehouse]: ",
+    "Keep the network settings of before the factory reset? yes or no [yes]: ",
     "Address of LAN1: DHCP, or like 192.0.2.10/24 [DHCP]: ",
     "Default gateway (empty: none): ",
     "DNS server (empty: none): ",
@@ -27,8 +28,10 @@ bool IsHost(std::string_view text) { return config::IsHostName(text) || IsAddres
 
 }  // namespace
 
-void Setup::Restart() {
+void Setup::Restart(bool is_network_kept) {
   question_ = Question::kUser;
+  is_network_kept_ = is_network_kept;
+  keeps_network_ = false;
   password_.Zero();
   password_size_ = 0;
 }
@@ -103,7 +106,7 @@ bool Setup::AnswerAccount(std::string_view text, config::Message& why) {
         return false;
       }
       host_name_.Assign(text.empty() ? "gatehouse" : text);
-      question_ = Question::kAddress;
+      question_ = is_network_kept_ ? Question::kKeepNetwork : Question::kAddress;
       return true;
     default:
       GH_UNREACHABLE();
@@ -112,6 +115,14 @@ bool Setup::AnswerAccount(std::string_view text, config::Message& why) {
 
 bool Setup::AnswerNetwork(std::string_view text, config::Message& why) {
   switch (question_) {
+    case Question::kKeepNetwork:
+      keeps_network_ = text.empty() || config::EqualsIgnoreCase(text, "yes");
+      if (!keeps_network_ && !config::EqualsIgnoreCase(text, "no")) {
+        config::MessageWriter(why).Add("expected yes or no");
+        return false;
+      }
+      question_ = keeps_network_ ? Question::kNtp : Question::kAddress;
+      return true;
     case Question::kAddress:
       if (!AnswerAddress(text, why)) {
         return false;
@@ -144,7 +155,7 @@ bool Setup::AnswerNetwork(std::string_view text, config::Message& why) {
       return true;
     case Question::kConfirm:
       if (config::EqualsIgnoreCase(text, "no")) {
-        Restart();
+        Restart(is_network_kept_);
         config::MessageWriter(why).Add("nothing was saved; from the beginning");
         return false;
       }
@@ -179,7 +190,12 @@ Result<void> Setup::Commit(config::Configuration& configuration, config::Message
   set("Administrator 1 Name", user_.view());
   set("Administrator 1 Password", AsText(std::span(password_.Expose()).first(password_size_)));
   set("System Name", host_name_.view());
-  if (dhcp_) {
+  if (is_network_kept_ && !keeps_network_) {
+    configuration.DropPresets();
+  }
+  if (keeps_network_) {
+    // They are in force already and stored with this commit.
+  } else if (dhcp_) {
     set("Network Port 1 IPv4 Mode", "DHCP");
   } else {
     set(is_v6_ ? "Network Port 1 IPv6 Address" : "Network Port 1 IPv4 Address", address_.view());

@@ -17,6 +17,7 @@ class Setup {
     kPassword,
     kPasswordAgain,
     kHostName,
+    kKeepNetwork,
     kAddress,
     kGateway,
     kDns,
@@ -26,7 +27,8 @@ class Setup {
     kDone,
   };
 
-  void Restart();
+  // `is_network_kept`: a factory reset left the network settings; keeping them is offered.
+  void Restart(bool is_network_kept);
   Question question() const { return question_; }
   bool is_secret() const {
     return question_ == Question::kPassword || question_ == Question::kPasswordAgain;
@@ -49,6 +51,8 @@ class Setup {
   Question AfterAddress() const { return dhcp_ ? Question::kNtp : Question::kGateway; }
 
   Question question_ = Question::kUser;
+  bool is_network_kept_ = false;  // offered
+  bool keeps_network_ = false;    // accepted
   bool dhcp_ = true;
   Text user_, host_name_, address_, prefix_length_, gateway_, dns_, ntp_, sip_domain_;
   bool is_v6_ = false;

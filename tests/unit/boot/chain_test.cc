@@ -191,6 +191,50 @@ TEST_F(ChainTest, ALostRecordGivesEachSlotOneTryAndTheHighestFloor) {
   EXPECT_EQ(Starts(nullptr, 1), "") << "b had its try; a and golden are below the floor";
 }
 
+TEST_F(ChainTest, GoldenByTheOperatorsWordOnceAndTheSlotsBehindIt) {
+  ASSERT_TRUE(image::SelectGolden(state).ok());
+  disk.Put(state);
+  EXPECT_EQ(Starts(nullptr, 1), "g");
+  EXPECT_EQ(state.started, image::kStartedGolden);
+  EXPECT_EQ(state.slots[1].tries_left, image::kTriesDefault) << "no try was spent";
+  EXPECT_EQ(Starts(nullptr, 1), "b2") << "only once";
+  // A golden image that may not be started does not strand the machine.
+  ASSERT_TRUE(image::SelectGolden(state).ok());
+  disk.Put(state);
+  disk.parts[PartitionRole::kFactory][20000] ^= 1;
+  EXPECT_EQ(Starts(nullptr, 1), "b1");
+  EXPECT_FALSE(history.failures[2].empty());
+}
+
+TEST_F(ChainTest, TwoRootSignersRefuseAListOfOneSignature) {
+  const auto root = image::test::MakeKey(11);
+  const auto root_two = image::test::MakeKey(12);
+  const auto next = image::test::MakeKey(13);
+  root->trusted.role = root_two->trusted.role = gatehouse_image_KeyRole_KEY_ROOT;
+  const auto starts = [&](std::vector<const image::tool::SigningKey*> signers) {
+    auto package = image::test::SamplePackage();
+    package.version = "n";
+    package.security_version = 6;
+    package.key_list = image::tool::BuildKeyList(
+        1, 1, std::vector<image::tool::KeyListEntry>{{next->trusted, false}}, signers);
+    const auto slot = image::test::Build(package, {next.get()});
+    std::copy(slot.begin(), slot.end(), disk.parts[PartitionRole::kSlotB].begin());
+    disk.Put(state);
+    keys = {disk.key->trusted, root->trusted, root_two->trusted};
+    ChainPolicy policy;
+    policy.keys = keys;
+    policy.root_signature_count_min = 2;
+    Chain chain(disk, memory, nullptr, report, policy);
+    chain.Begin();
+    ChainStart start;
+    return chain.Next(start) ? std::string(start.verified.manifest.version) : "";
+  };
+  EXPECT_EQ(starts({root.get()}), "a");
+  EXPECT_NE(report.text.find("not signed by enough trusted root keys"), std::string::npos)
+      << report.text;
+  EXPECT_EQ(starts({root.get(), root_two.get()}), "n");
+}
+
 TEST_F(ChainTest, TheButtonResetsToGolden) {
   state.slots[1] = image::SlotRecord();
   disk.Put(state);
