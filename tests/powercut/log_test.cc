@@ -20,7 +20,6 @@
 namespace gh::powercut {
 namespace {
 
-using log::kCrashRecordBytesMax;
 using log::kCrashSlotCount;
 using Bytes = std::vector<uint8_t>;
 

@@ -68,7 +68,7 @@ def test_the_image_lies_elsewhere_at_each_boot(tmp_path):
 
 
 def canary_of(machine):
-    """The stack protector's, read from outside: protected code of every kind finds it at fs:0x28."""
+    """The stack protector's, read from outside: all protected code finds it at fs:0x28."""
     base = found(r"^FS =\S+ ([0-9a-f]{16}) ", machine.monitor("info registers")).group(1)
     value = machine.monitor(f"xp /1gx 0x{int(base, 16) + 0x28:x}")
     return int(found(r": 0x([0-9a-f]{16})", value).group(1), 16)
