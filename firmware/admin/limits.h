@@ -33,6 +33,16 @@ inline constexpr uint32_t kFeedbackTextMax = 96;  // one of them
 inline constexpr uint32_t kFeedbackLineMax = 64;  // lines of xStatus followed by one of them
 inline constexpr int64_t kFeedbackPeriodMilliseconds = 1000;
 inline constexpr int64_t kLoginDelayMaxSeconds = 60;
+inline constexpr uint32_t kFolderMax = 8;
+inline constexpr uint32_t kFolderFileMax = 64;  // files of one folder
+inline constexpr uint32_t kFileNameMax = 80;
+inline constexpr uint32_t kFilePathMax = 128;
+inline constexpr uint32_t kOpenFileMax = 32;         // of all clients
+inline constexpr uint32_t kSftpHandleMax = 8;        // of one client
+inline constexpr uint32_t kSftpDataMax = 32 * 1024;  // of one read or write
+inline constexpr uint32_t kSftpNamesMax = 64;        // of one answer
+inline constexpr uint32_t kScpLineMax = 256;         // "C0644 1234 name"
+inline constexpr uint32_t kScpBufferBytes = 16 * 1024;
 inline constexpr int64_t kDeferredWaitMaxMilliseconds = 500;
 
 }  // namespace gh::admin
