@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "crypto/init.h"
+#include "firmware/admin/ssh_service.h"
 #include "firmware/log/render.h"
 #include "firmware/rooms.h"
 #include "firmware/settings_map.h"
@@ -30,6 +31,9 @@ constexpr uint64_t kNetworkGroups =
     Bit(config::GroupId::kDnsServer);
 // Not DNS: those come by way of the stack, which says so. Naming them here would configure the
 // stack again each time it has said so, for ever.
+constexpr uint64_t kSshGroups = Bit(config::GroupId::kSsh) | Bit(config::GroupId::kCiphers) |
+                                Bit(config::GroupId::kAdministration) |
+                                Bit(config::GroupId::kAdministrator);
 constexpr uint64_t kServerGroups = Bit(config::GroupId::kNtpServer);
 constexpr uint64_t kSipGroups =
     Bit(config::GroupId::kSipUdp) | Bit(config::GroupId::kSipTcp) |
@@ -415,6 +419,7 @@ void Appliance::Rooms::BuildConsole() {
   maintenance.AddTo(status, commands);
   AddCommands();
   BuildAdministration();
+  BuildSsh();
 }
 
 void Appliance::Rooms::ReportMemory() {
@@ -517,6 +522,9 @@ void Appliance::Rooms::ApplySettings(uint64_t groups) {
   }
   if ((groups & kSyslogGroups) != 0) {
     ApplySyslog();
+  }
+  if ((groups & kSshGroups) != 0) {
+    ssh->Apply();
   }
   if ((groups & Bit(config::GroupId::kUpgrade)) != 0) {
     maintenance.ApplySettings();

@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "crypto/limits.h"
+#include "firmware/admin/ssh_service.h"
 #include "firmware/config/line.h"
 #include "firmware/config/settings.h"
 #include "firmware/upgrade/limits.h"
@@ -54,8 +55,9 @@ Capacity Capacity::ForRegistrations(uint32_t registrations) {
 uint64_t Capacity::ArenaBytes() const {
   const uint64_t user_bytes =
       2 * (sizeof(config::AuthenticationUser) + 8) * uint64_t{users};  // in force and staged
-  return kFixedBytes + upgrade::kBufferBytes + crypto::kTlsClientHeap + user_bytes +
-         store_heap_bytes + uint64_t{password_cost.memory_kib} * 1026 + 8192 + net.buffer_bytes +
+  return kFixedBytes + upgrade::kBufferBytes + crypto::kTlsClientHeap +
+         admin::SshService::ArenaBytes() + user_bytes + store_heap_bytes +
+         uint64_t{password_cost.memory_kib} * 1026 + 8192 + net.buffer_bytes +
          uint64_t{registrations} * kBytesPerRegistration + uint64_t{calls} * kBytesPerCall +
          uint64_t{sessions + 1} * kBytesPerSession +
          uint64_t{call_setups_per_s} * kBytesPerCallSetup + uint64_t{streams} * kBytesPerStream +

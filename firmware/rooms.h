@@ -32,6 +32,10 @@
 
 namespace gh {
 
+namespace admin {
+class SshService;
+}  // namespace admin
+
 enum class Ending : uint8_t { kNone, kRestart, kPowerOff };
 
 // Made in the order of Appliance::Start, each in the arena; null until then.
@@ -50,6 +54,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   void BuildSyslog();
   void BuildConsole();
   void BuildAdministration();  // management_admin.cc
+  void BuildSsh();             // management_ssh.cc
   void ReportMemory();
   void ReportReadiness();
   void StartWatchdog();
@@ -123,6 +128,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   admin::CommandTable commands;
   admin::Actor actor;
   admin::Sessions* sessions = nullptr;
+  admin::SshService* ssh = nullptr;
   StatusPages pages;
   TrustStatus trust;
 

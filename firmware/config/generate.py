@@ -14,14 +14,15 @@ import descriptors  # noqa: E402
 
 TEXT_MAX = 255
 STRING_KINDS = {"AUTO": ("kString", 127), "HOST_NAME": ("kHostName", 127), "HOST": ("kHost", 127),
-                "USER_NAME": ("kUserName", 63), "SSH_KEY": ("kSshKey", 254)}
+                "USER_NAME": ("kUserName", 63), "SSH_KEY": ("kSshKey", 254),
+                "WORD_LIST": ("kWordList", 254)}
 OTHER_KINDS = {"IP_ADDRESS": ("kIpAddress", "net::IpAddress"),
                "IPV4_ADDRESS": ("kIpv4Address", "net::IpAddress"),
                "IPV6_ADDRESS": ("kIpv6Address", "net::IpAddress"),
                "IP_PREFIX": ("kIpPrefix", "net::IpPrefix"),
                "ADMIN_PASSWORD": ("kAdminPassword", "AdminSecret"),
                "DIGEST_PASSWORD": ("kDigestPassword", "DigestSecret")}
-PATH = re.compile(r"[A-Z][A-Za-z0-9]*( [A-Z][A-Za-z0-9]*)*")
+PATH = re.compile(r"[A-Z][A-Za-z0-9]*( [A-Z][A-Za-z0-9]*)*|sshd_[a-z]+")  # as R-TLS-07 has it
 
 
 class DeclarationError(Exception):
@@ -79,6 +80,7 @@ class Setting:
         self.options = options
         self.where = f"{group.message}.{field.name}"
         self.enum = None
+        self.words = []
         if not PATH.fullmatch(options.path):
             raise DeclarationError(f"{self.where}: path '{options.path}' is not Capitalised words")
         if not options.help:
@@ -129,6 +131,15 @@ class Setting:
             raise DeclarationError(f"{self.where}: default is longer than {self.max}")
         self.cpp_type = f"Text<{self.max}>"
         self.initialiser = f"{{{quote(self.default)}}}" if self.default else ""
+        if kind == "WORD_LIST":
+            self.words = list(self.options.words)
+            listed = self.default.split(",") if self.default else []
+            if not self.words or not set(listed) <= set(self.words):
+                raise DeclarationError(f"{self.where}: a word list needs its words")
+
+    @property
+    def words_name(self):
+        return f"{self.group.message}{camel(self.member)}"
 
     @property
     def is_secret(self):
@@ -137,6 +148,7 @@ class Setting:
     def row(self):
         options = self.options
         enum = f"&k{self.enum.name}Info" if self.enum else "nullptr"
+        enum = f"&k{self.words_name}Info" if self.words else enum
         flags = " | ".join(
             (["kSettingSecret"] if self.is_secret else []) +
             (["kSettingRestart"] if options.restart else [])) or "0"
@@ -237,6 +249,11 @@ def source(enums, groups):
         out.append(f"constexpr const char* k{enum.name}Words[] = {{{words}}};")
         out.append(f"constexpr EnumInfo k{enum.name}Info = {{k{enum.name}Words, "
                    f"{len(enum.values)}}};")
+    for setting in (setting for group in groups for setting in group.settings if setting.words):
+        words = ", ".join(quote(text) for text in setting.words)
+        out.append(f"constexpr const char* k{setting.words_name}Words[] = {{{words}}};")
+        out.append(f"constexpr EnumInfo k{setting.words_name}Info = {{k{setting.words_name}Words, "
+                   f"{len(setting.words)}}};")
     for group in groups:
         out.append(f"static_assert(std::is_trivially_copyable_v<{group.message}>);")
     out.append("template <typename T>\nvoid Construct(void* place) {\n  new (place) T();\n}")

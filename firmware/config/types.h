@@ -70,6 +70,7 @@ enum class Kind : uint8_t {
   kAdminPassword,
   kDigestPassword,
   kSshKey,
+  kWordList,  // enum_info: the words
 };
 
 inline constexpr uint8_t kSettingSecret = 1;

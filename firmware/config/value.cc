@@ -51,6 +51,27 @@ bool IsUtf8Printable(std::string_view text) {
   return true;
 }
 
+// Some of the setting's words, each once.
+bool IsWordList(const SettingInfo& setting, std::string_view text) {
+  uint64_t seen = 0;
+  while (true) {
+    const size_t comma = text.find(',');
+    const std::string_view word = text.substr(0, comma);
+    uint32_t index = 0;
+    while (index < setting.enum_info->count && word != setting.enum_info->words[index]) {
+      ++index;
+    }
+    if (index == setting.enum_info->count || (seen >> index & 1) != 0) {
+      return false;
+    }
+    seen |= uint64_t{1} << index;
+    if (comma == text.npos) {
+      return true;
+    }
+    text.remove_prefix(comma + 1);
+  }
+}
+
 bool AcceptText(const SettingInfo& setting, std::string_view text) {
   if (text.size() > static_cast<size_t>(setting.max) ||
       text.size() < static_cast<size_t>(setting.min)) {
@@ -65,6 +86,8 @@ bool AcceptText(const SettingInfo& setting, std::string_view text) {
       return IsUserName(text);
     case Kind::kSshKey:
       return IsUtf8Printable(text) && IsSshKey(text);
+    case Kind::kWordList:
+      return IsWordList(setting, text);
     default:
       return IsUtf8Printable(text);
   }
@@ -313,6 +336,15 @@ void DescribeExpected(const SettingInfo& setting, ByteWriter& out) {
       out.Text("one of ");
       for (uint32_t i = 0; i < setting.enum_info->count; ++i) {
         out.Text(i == 0 ? "" : ", ");
+        out.Text(setting.enum_info->words[i]);
+      }
+      return;
+    case Kind::kWordList:
+      out.Text(setting.unit);
+      out.Text(setting.unit[0] != '\0' ? ": " : "");
+      out.Text("separated by commas, of ");
+      for (uint32_t i = 0; i < setting.enum_info->count; ++i) {
+        out.Text(i == 0 ? "" : " ");
         out.Text(setting.enum_info->words[i]);
       }
       return;

@@ -146,10 +146,10 @@ void Authentication::HandlePublicKey(ByteReader& in) {
   }
   const auto key = ParsePublicKey(blob);
   const bool is_usable = key.ok() && SignsWith(key->kind, algorithm);
-  if (!is_usable || !authenticator_.MayUseKey(user_.view(), *key, remote_)) {
+  if (!is_usable || !authenticator_.MayUseKey(user_.view(), *key)) {
     ++queries_;
     if (has_signature) {
-      authenticator_.OnKeyUsed(user_.view(), remote_, false);
+      authenticator_.RefuseKey(user_.view(), remote_);
     }
     // An agent asks about key after key: that alone is no guess.
     Refuse("publickey", has_signature || queries_ > kQueriedKeysMax);
@@ -168,9 +168,12 @@ void Authentication::HandlePublicKey(ByteReader& in) {
     transport_.Send(out.written());
     return;
   }
-  const bool accepted = IsSigned(*key, algorithm, signature);
-  authenticator_.OnKeyUsed(user_.view(), remote_, accepted);
-  if (!accepted) {
+  if (!IsSigned(*key, algorithm, signature)) {
+    authenticator_.RefuseKey(user_.view(), remote_);
+    Refuse("publickey", true);
+    return;
+  }
+  if (!authenticator_.AcceptKey(id_, user_.view(), *key, remote_)) {
     Refuse("publickey", true);
     return;
   }

@@ -413,6 +413,7 @@ bool Channels::StartSession(Channel& channel, SessionKind kind, std::string_view
   }
   SessionRequest request;
   request.kind = kind;
+  request.connection = connection_;
   request.user = user_.view();
   request.remote = remote_;
   request.command = command;

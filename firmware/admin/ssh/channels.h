@@ -61,9 +61,14 @@ using ChannelPool = Pool<Channel>;
 
 class Channels {
  public:
-  Channels(Transport& transport, ChannelPool& pool, SessionHost& host, std::string_view user,
-           const net::IpAddress& remote)
-      : transport_(transport), pool_(pool), host_(host), user_(user), remote_(remote) {}
+  Channels(Transport& transport, ChannelPool& pool, SessionHost& host, Handle connection,
+           std::string_view user, const net::IpAddress& remote)
+      : transport_(transport),
+        pool_(pool),
+        host_(host),
+        connection_(connection),
+        user_(user),
+        remote_(remote) {}
   Channels(const Channels&) = delete;
   Channels& operator=(const Channels&) = delete;
   ~Channels() { CloseAll(); }
@@ -102,6 +107,7 @@ class Channels {
   Transport& transport_;
   ChannelPool& pool_;
   SessionHost& host_;
+  Handle connection_;
   FixedString<kUserNameMax> user_;
   net::IpAddress remote_;
   std::array<Channel*, kChannelsPerConnection> channels_ = {};

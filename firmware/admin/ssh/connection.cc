@@ -4,6 +4,7 @@ namespace gh::ssh {
 
 Connection::Connection(const Parts& parts, Handle id, const net::Endpoint& remote, Instant now)
     : parts_(parts),
+      id_(id),
       remote_(remote),
       opened_at_(now),
       heard_at_(now),
@@ -69,7 +70,7 @@ bool Connection::OnPacket(std::span<const uint8_t> payload) {
 }
 
 void Connection::OnLoggedIn(std::string_view user, std::string_view, std::string_view) {
-  channels_.emplace(transport_, parts_.channels, parts_.sessions, user, remote_.address);
+  channels_.emplace(transport_, parts_.channels, parts_.sessions, id_, user, remote_.address);
   parts_.owner.OnLoggedIn(*this);
 }
 

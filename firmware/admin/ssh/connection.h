@@ -64,6 +64,7 @@ class Connection final : private PacketHandler, private LoginObserver {
   Transport& transport() { return transport_; }
   const Transport& transport() const { return transport_; }
   const Authentication& authentication() const { return authentication_; }
+  Handle id() const { return id_; }
   const net::Endpoint& remote() const { return remote_; }
   bool is_over() const { return transport_.is_over(); }
   bool is_half_open() const { return !transport_.is_open(); }
@@ -83,6 +84,7 @@ class Connection final : private PacketHandler, private LoginObserver {
   void WatchKeepAlive(Instant now);
 
   Parts parts_;
+  Handle id_;
   net::Endpoint remote_;
   Instant opened_at_;
   Instant heard_at_;

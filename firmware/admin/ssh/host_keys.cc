@@ -64,6 +64,11 @@ Result<void> HostKeys::Load(HostKeyVault& vault) {
   return outcome.ok() ? second : outcome;
 }
 
+Result<void> HostKeys::Save(HostKeyVault& vault) const {
+  GH_TRY(vault.Save(HostKeyKind::kEd25519, secrets_[0]));
+  return vault.Save(HostKeyKind::kEcdsaP256, secrets_[1]);
+}
+
 std::span<const uint8_t> HostKeys::BlobOf(HostKeyKind kind) const {
   return std::span<const uint8_t>(blobs_[IndexOf(kind)]).first(blob_sizes_[IndexOf(kind)]);
 }

@@ -41,6 +41,9 @@ class HostKeys {
   // key, the server still has keys, new ones for this run, and the first error is told.
   Result<void> Load(HostKeyVault& vault);
 
+  // Once more, for a vault that could not take them before.
+  Result<void> Save(HostKeyVault& vault) const;
+
   std::span<const uint8_t> BlobOf(HostKeyKind kind) const;
   Fingerprint FingerprintOf(HostKeyKind kind) const;
   // Writes the wire's signature blob of `message`.

@@ -24,10 +24,12 @@ class Authenticator {
   // The connection has ended: no answer is wanted.
   virtual void CancelPassword(Handle id) = 0;
   // Whether this key may log `user` in; the signature is checked by the engine, after this.
-  virtual bool MayUseKey(std::string_view user, const PublicKeyView& key,
+  virtual bool MayUseKey(std::string_view user, const PublicKeyView& key) = 0;
+  // The signature was right. False: it is refused all the same.
+  virtual bool AcceptKey(Handle id, std::string_view user, const PublicKeyView& key,
                          const net::IpAddress& remote) = 0;
-  // A key's attempt is over: signed rightly or not. What counts failures counts these.
-  virtual void OnKeyUsed(std::string_view user, const net::IpAddress& remote, bool accepted) = 0;
+  // A wrong signature, or one by a key that is not this user's: what counts failures counts it.
+  virtual void RefuseKey(std::string_view user, const net::IpAddress& remote) = 0;
 
  protected:
   ~Authenticator() = default;
@@ -37,6 +39,7 @@ enum class SessionKind : uint8_t { kShell, kExec, kSubsystem };
 
 struct SessionRequest {
   SessionKind kind = SessionKind::kShell;
+  Handle connection;  // as the authenticator knows it
   std::string_view user;
   net::IpAddress remote;
   std::string_view command;  // exec: the command line; subsystem: its name

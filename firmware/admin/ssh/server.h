@@ -81,6 +81,7 @@ class Server final : private net::StreamHandler, private ConnectionOwner {
   Server& operator=(const Server&) = delete;
 
   Result<void> LoadKeys(HostKeyVault& vault) { return keys_.Load(vault); }
+  Result<void> SaveKeys(HostKeyVault& vault) const { return keys_.Save(vault); }
   const HostKeys& keys() const { return keys_; }
   // New connections have the new settings; a new port or Off closes the listener, not connections.
   void Configure(const ServerSettings& settings);
