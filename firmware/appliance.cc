@@ -525,6 +525,7 @@ void Appliance::Rooms::ApplySettings(uint64_t groups) {
   }
   if ((groups & kSshGroups) != 0) {
     ssh->Apply();
+    AllowSsh();
   }
   if ((groups & Bit(config::GroupId::kUpgrade)) != 0) {
     maintenance.ApplySettings();
@@ -604,6 +605,7 @@ void Appliance::Rooms::ApplySip() {
       firewall.Allow(rule).ignore("a port number from the schema's range, few rules");
     }
   }
+  AllowSsh();
   sip_listeners = sip->Apply(sip_config);
   if (sip_listeners == 0 || sip_ready) {
     return;

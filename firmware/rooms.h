@@ -33,6 +33,7 @@
 namespace gh {
 
 namespace admin {
+class FileService;
 class SshService;
 }  // namespace admin
 
@@ -55,6 +56,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   void BuildConsole();
   void BuildAdministration();  // management_admin.cc
   void BuildSsh();             // management_ssh.cc
+  void AllowSsh();
   void ReportMemory();
   void ReportReadiness();
   void StartWatchdog();
@@ -128,7 +130,9 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   admin::CommandTable commands;
   admin::Actor actor;
   admin::Sessions* sessions = nullptr;
+  admin::FileService* files = nullptr;
   admin::SshService* ssh = nullptr;
+  net::FirewallRule ssh_allowed;
   StatusPages pages;
   TrustStatus trust;
 

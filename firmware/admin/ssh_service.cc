@@ -79,7 +79,9 @@ SshService::SshService(const Parts& parts)
       server_(
           {parts.arena, parts.loop, parts.streams, parts.random, parts.clock, *this, *this, *this}),
       visitors_(parts.arena.NewArray<Visitor>(ssh::kConnectionCount)),
-      bridges_(parts.arena, ssh::kChannelCount) {
+      bridges_(parts.arena, ssh::kChannelCount),
+      files_(parts.arena, parts.files) {
+  parts.loop.Add(files_);
   for (Visitor& visitor : visitors_) {
     visitor.service = this;
   }
@@ -88,7 +90,7 @@ SshService::SshService(const Parts& parts)
 uint64_t SshService::ArenaBytes() {
   return ssh::kConnectionCount * (ssh::Server::bytes_per_connection() + sizeof(Visitor) + 64) +
          ssh::kChannelCount * (ssh::Server::bytes_per_channel() + sizeof(Bridge) + 64) +
-         ssh::kCryptoHeapBytes + sizeof(SshService) + 4096;
+         SshFiles::ArenaBytes() + ssh::kCryptoHeapBytes + sizeof(SshService) + 4096;
 }
 
 void SshService::Apply() {
@@ -190,8 +192,14 @@ bool SshService::MayConnect(const net::IpAddress& remote) {
 Result<ssh::ChannelSession*> SshService::OpenSession(const ssh::SessionRequest& request,
                                                      ssh::ChannelPort& channel) {
   const Identity& identity = visitors_[request.connection.index].identity;
-  if (request.kind == ssh::SessionKind::kSubsystem || !identity.is_known()) {
-    return Error{ErrorCode::kUnsupported, "no such subsystem"};
+  const FileUser file_user = {identity, Origin::Ssh(request.remote)};
+  if (request.kind == ssh::SessionKind::kSubsystem) {
+    return request.command == "sftp" ? files_.OpenSftp(file_user, channel)
+                                     : Error{ErrorCode::kUnsupported, "no such subsystem"};
+  }
+  if (const auto scp = ScpServer::Parse(request.command);
+      scp.has_value() && request.kind == ssh::SessionKind::kExec) {
+    return files_.OpenScp(*scp, file_user, channel);
   }
   Bridge* bridge = bridges_.Allocate(*this, channel);
   if (bridge == nullptr) {

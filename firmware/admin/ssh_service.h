@@ -13,6 +13,7 @@
 #include "firmware/admin/accounts.h"
 #include "firmware/admin/sessions.h"
 #include "firmware/admin/ssh/server.h"
+#include "firmware/admin/ssh_files.h"
 #include "firmware/admin/status.h"
 #include "firmware/alarm/alarms.h"
 #include "firmware/config/configuration.h"
@@ -42,6 +43,7 @@ class SshService final : private ssh::Authenticator,
     alarm::Alarms& alarms;
     Accounts& accounts;
     Sessions& sessions;
+    FileService& files;
   };
   explicit SshService(const Parts& parts);
   SshService(const SshService&) = delete;
@@ -127,6 +129,7 @@ class SshService final : private ssh::Authenticator,
   ssh::Server server_;
   std::span<Visitor> visitors_;  // by connection
   Pool<Bridge> bridges_;
+  SshFiles files_;
   bool keys_loaded_ = false;
   bool keys_unsaved_ = false;
 };

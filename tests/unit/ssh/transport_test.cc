@@ -166,7 +166,7 @@ TEST(Transport, PacketLengthAtItsEdges) {
 }
 
 TEST(Transport, RefusesWrongPadding) {
-  for (const uint8_t padding : {0, 3, 11, 255}) {
+  for (const uint8_t padding : std::initializer_list<uint8_t>{0, 3, 11, 255}) {
     World world;
     Client client(world);
     client.SendVersion();
