@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Boots the image in QEMU: time in the loader, time to each service, and sizes; and the loader's
-own work for a payload of 16 MiB: disk and verification apart.
+own work for a payload of 16 MiB: disk and verification apart; and how fast a slot is written. The
+same verification on this processor itself: boot_verify_bench.cc.
 
 GATEHOUSE_BOOT_ROUNDS says how many boots of each; the median is shown, with the least and the most.
 """
@@ -78,6 +79,26 @@ def boot_large(folder, image):
         return loader_times(machine)
 
 
+def slot_write_rate(folder):
+    """An update over HTTPS from this machine into the other slot: received, decrypted, verified,
+    written and flushed. KiB/s of each round; the slot is emptied in between by another build."""
+    import test_https_upgrade as https
+    import test_upgrade
+    folder.mkdir()
+    pin = https.make_certificate(folder)
+    rates = []
+    with qemu.Machine(folder / "vm", provision=test_upgrade.PROVISION) as machine:
+        test_upgrade.log_in(machine)
+        with https.serve(folder, https.Quiet) as port:
+            for number in range(ROUNDS):
+                name = f"round-{number}.update"
+                test_upgrade.make_update(folder, name)
+                state, status = https.fetch(machine, port, f"/{name}", pin)
+                assert state == "installed" and "kept=0" in status, status
+                rates.append(int(re.search(r"100 %, (\d+) KiB/s", status)[1]))
+    return rates
+
+
 def show(title, rounds):
     print(f"{title} ({len(rounds)} boots, {qemu.accelerator()}):")
     for name in rounds[0]:
@@ -94,6 +115,9 @@ def main():
         show("the product, first boot with provisioning",
              [boot_product(top / f"product{i}") for i in range(ROUNDS)])
         large = large_image(top)
+        rates = slot_write_rate(top / "write")
+        print(f"slot write rate over HTTPS ({len(rates)} updates, {qemu.accelerator()}): "
+              f"{statistics.median(rates):.0f} KiB/s  ({min(rates)}..{max(rates)})")
         show("a payload of 16 MiB", [boot_large(top / f"large{i}", large) for i in range(ROUNDS)])
 
 

@@ -349,6 +349,30 @@ Scenario RecordUpdate() {
           }};
 }
 
+// Golden by the operator's word: once, whatever is cut, and never instead of what may run for ever.
+Scenario GoldenOnce() {
+  return {"golden-once", UpdatedDisk(Images().golden, true),
+          [](Scene& scene) {
+            const bool is_chosen = scene.ChangeRecord(
+                [](image::BootState& state) { return image::SelectGolden(state).ok(); });
+            const auto first = scene.Boot();
+            if (first && is_chosen && first->letter != 'g') {
+              scene.Fail("the choice of golden was acknowledged and lost");
+            }
+            const auto second = scene.is_powered() ? scene.Boot() : std::nullopt;
+            if (first && first->letter == 'g' && second && second->letter == 'g') {
+              scene.Fail("golden was started twice");
+            }
+          },
+          [](const Scene& scene, const Rest& rest, bool is_flipped) -> std::string {
+            if (!is_flipped && rest && rest->letter == 'g') {
+              const auto again = const_cast<Scene&>(scene).Settle();
+              return Expect(again, is_flipped, "1.0", 'b');
+            }
+            return Expect(rest, is_flipped, "1.0", 'b');
+          }};
+}
+
 std::vector<Scenario> AllScenarios() {
   std::vector<Scenario> all;
   all.push_back(FirstBoot());
@@ -362,6 +386,7 @@ std::vector<Scenario> AllScenarios() {
   all.push_back(ResetWithOldGolden());
   all.push_back(ResetByButton());
   all.push_back(RecordUpdate());
+  all.push_back(GoldenOnce());
   return all;
 }
 

@@ -21,13 +21,20 @@ from test_upgrade import PROVISION, ask, log_in, make_update
 HOST = "10.0.2.2"  # the test's own loopback, as the machine sees it
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    made = tmp_path_factory.mktemp("https")
+def make_certificate(made):
+    """A server's key and certificate in this folder; the certificate's fingerprint."""
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
                     "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=updates", "-days", "2",
                     "-keyout", made / "key.pem", "-out", made / "cert.pem"],
                    check=True, capture_output=True)
+    der = ssl.PEM_cert_to_DER_cert((made / "cert.pem").read_text())
+    return hashlib.sha256(der).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("https")
+    (made / "pin").write_text(make_certificate(made))
     make_update(made, "second.update")
     damaged = bytearray((made / "second.update").read_bytes())
     damaged[len(damaged) // 2] ^= 1
@@ -37,8 +44,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pin(folder):
-    der = ssl.PEM_cert_to_DER_cert((folder / "cert.pem").read_text())
-    return hashlib.sha256(der).hexdigest()
+    return (folder / "pin").read_text()
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
