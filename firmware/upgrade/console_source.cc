@@ -91,10 +91,10 @@ void ConsoleSource::HandleEvent(Instant now) {
       return;
     case image::YmodemEvent::kFileEnd:
       upgrade_.End(now);
-      if (upgrade_.phase() == Phase::kInstalled) {
+      // Refused only now: the transfer ends as it should all the same. A sender that waits for the
+      // end to be acknowledged does not listen to a refusal, and would swallow the words of it.
+      if (!upgrade_.active()) {
         engine_->Continue(now);
-      } else if (!upgrade_.active()) {
-        Refuse();
       }
       return;
     case image::YmodemEvent::kFailed:
