@@ -1,5 +1,7 @@
 #include "firmware/upgrade/https_source.h"
 
+#include <algorithm>
+
 #include "hal/rt/bytes.h"
 
 namespace gh::upgrade {
@@ -106,7 +108,10 @@ size_t HttpsSource::OnDownloadData(std::span<const uint8_t> bytes) {
   if (!active_) {
     return bytes.size();
   }
-  const size_t taken = parts_.upgrade.Offer(bytes, parts_.loop.now());
+  // What is more waits for the next turn, behind the packets that have come meanwhile.
+  const size_t taken =
+      parts_.upgrade.Offer(bytes.first(std::min<size_t>(bytes.size(), budget_)), parts_.loop.now());
+  budget_ -= static_cast<uint32_t>(taken);
   offset_ += taken;
   is_held_ = taken < bytes.size();
   if (!parts_.upgrade.active()) {  // refused, or all there: it has said so itself
@@ -117,6 +122,7 @@ size_t HttpsSource::OnDownloadData(std::span<const uint8_t> bytes) {
 }
 
 bool HttpsSource::Poll(Instant) {
+  budget_ = kHttpsBytesPerTurn;
   if (active_ && begun_ && !parts_.upgrade.active()) {
     Finish();  // cancelled, or failed while we waited
   }
@@ -124,7 +130,7 @@ bool HttpsSource::Poll(Instant) {
     is_held_ = false;
     parts_.download.Resume();
   }
-  return false;
+  return is_held_ && budget_ == 0;  // else the disk is behind, and wakes us
 }
 
 void HttpsSource::OnDownloadEnd(Result<void> outcome) {

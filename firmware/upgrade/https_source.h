@@ -56,7 +56,8 @@ class HttpsSource final : public Pollable, net::DownloadSink {
   bool active_ = false;
   bool begun_ = false;    // the upgrade room has taken it on
   bool is_held_ = false;  // the disk is behind
-  uint64_t offset_ = 0;   // given to the upgrade room
+  uint32_t budget_ = kHttpsBytesPerTurn;
+  uint64_t offset_ = 0;  // given to the upgrade room
   uint64_t offset_at_attempt_ = 0;
   uint32_t attempt_ = 0;
 };

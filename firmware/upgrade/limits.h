@@ -18,6 +18,8 @@ inline constexpr Duration kSourceSilenceMax = Duration::Seconds(60);
 // further pause is twice as long. Together shorter than kSourceSilenceMax.
 inline constexpr uint32_t kHttpsAttemptsMax = 5;
 inline constexpr Duration kHttpsRetry = Duration::Seconds(2);
+// Decrypted, checked and handed on in one turn of the loop: calls do not wait for an update.
+inline constexpr uint32_t kHttpsBytesPerTurn = 8 * 1024;
 // How long a machine on trial must be healthy without a break before it is confirmed.
 inline constexpr Duration kHealthySpan = Duration::Seconds(5);
 

@@ -33,7 +33,8 @@ std::vector<uint8_t> MakeSlot() {
   image::tool::Package package;
   package.version = "bench";
   package.segments.push_back({gatehouse_image_SegmentKind_SEGMENT_FIRMWARE, "firmware", firmware});
-  return image::tool::BuildSlot(package, {&Key()});
+  const image::tool::SigningKey* const keys[] = {&Key()};
+  return image::tool::BuildSlot(package, keys);
 }
 
 void Check(bool good) {
