@@ -34,7 +34,12 @@ constexpr uint64_t kNetworkGroups =
 constexpr uint64_t kSshGroups = Bit(config::GroupId::kSsh) | Bit(config::GroupId::kCiphers) |
                                 Bit(config::GroupId::kAdministration) |
                                 Bit(config::GroupId::kAdministrator);
-constexpr uint64_t kServerGroups = Bit(config::GroupId::kNtpServer);
+constexpr uint64_t kServerGroups = Bit(config::GroupId::kNtpServer) | Bit(config::GroupId::kNtp) |
+                                   Bit(config::GroupId::kDnsPerDomainServer);
+constexpr uint64_t kSnmpGroups = Bit(config::GroupId::kSnmp) | Bit(config::GroupId::kSnmpUser);
+constexpr uint64_t kServiceGroups =
+    Bit(config::GroupId::kAdministrationDmi) | Bit(config::GroupId::kFirewallRule) |
+    Bit(config::GroupId::kFirewall) | Bit(config::GroupId::kSnmp) | Bit(config::GroupId::kMetrics);
 constexpr uint64_t kSipGroups =
     Bit(config::GroupId::kSipUdp) | Bit(config::GroupId::kSipTcp) |
     Bit(config::GroupId::kSipDomain) | Bit(config::GroupId::kSipRegistration) |
@@ -151,11 +156,14 @@ Result<void> Appliance::Start() {
   }
   rooms.maintenance.PresetNetwork();
   rooms.Provision();
+  rooms.services.ReadAtStart();
   rooms.BuildNetwork();
   rooms.BuildSip();
   rooms.BuildSyslog();
   rooms.maintenance.Build();
   rooms.maintenance.BuildHttps();
+  rooms.diagnostics.Build();
+  rooms.snmp.Build();
   rooms.BuildConsole();
   rooms.ReportMemory();
   machine_.arena.Seal();
@@ -420,6 +428,14 @@ void Appliance::Rooms::BuildConsole() {
   AddCommands();
   BuildAdministration();
   BuildSsh();
+  services.AddTo(status, commands);
+  diagnostics.AddTo(status, commands);
+  snmp.AddTo(status);
+  metrics.AddTo(status);
+  status.AddMember<&Rooms::NextNtpLine>("NTP", "Time servers", this);
+  status.AddMember<&Rooms::NextDnsLine>("DNS", "The resolver", this);
+  accounts->intrusion().SetBlocker(&services);
+  files->Add("captures", diagnostics.files());
 }
 
 void Appliance::Rooms::ReportMemory() {
@@ -530,11 +546,21 @@ void Appliance::Rooms::ApplySettings(uint64_t groups) {
   if ((groups & Bit(config::GroupId::kUpgrade)) != 0) {
     maintenance.ApplySettings();
   }
+  if ((groups & kSnmpGroups) != 0) {
+    snmp.ApplySettings();
+  }
+  if ((groups & Bit(config::GroupId::kMetrics)) != 0) {
+    metrics.ApplySettings();
+  }
+  if ((groups & (kServiceGroups | kSshGroups | kSipGroups | kNetworkGroups)) != 0) {
+    services.Apply();  // when all who listen have said where
+  }
   UpdateAlarms();
 }
 
 void Appliance::Rooms::ApplyNetwork() {
-  const net::StackConfig net_config = NetConfigOf(configuration->active());
+  const net::StackConfig net_config =
+      NetConfigOf(configuration->active(), services.dmi_active() ? &services.dmi() : nullptr);
   const auto configured = stack->Configure(net_config);
   if (!configured.ok()) {
     log.Emit(ServiceFailed{.service = "network", .reason = configured.error().what});
@@ -550,33 +576,13 @@ void Appliance::Rooms::ApplyNetwork() {
   }
 }
 
-// DNS and time servers: the configured ones first, then those the network told of.
-void Appliance::Rooms::ApplyServers() {
-  std::array<net::IpAddress, net::kDnsServerMax> dns;
-  resolver->SetServers(std::span(dns).first(stack->DnsServers(dns)));
-  std::array<std::string_view, net::kNtpServerMax> names;
-  std::array<net::EndpointText, net::kNtpServerMax> learnt_text;
-  std::array<net::IpAddress, net::kNtpServerMax> learnt;
-  uint32_t count = 0;
-  for (const config::NtpServer& server : configuration->active().ntp_server()) {
-    if (!server.address.empty() && count < names.size()) {
-      names[count++] = server.address.view();
-    }
-  }
-  const uint32_t learnt_count = stack->LearntNtpServers(learnt);
-  for (uint32_t i = 0; i < learnt_count && count < names.size(); ++i) {
-    learnt_text[i] = net::ToText(learnt[i]);
-    names[count++] = learnt_text[i].view();
-  }
-  if (auto set = sntp->SetServers(std::span(names).first(count)); !set.ok()) {
-    log.Emit(ServiceFailed{.service = "time servers", .reason = set.error().what});
-  }
-}
-
 // Addresses SIP listens on: all of ours that others can reach from outside the link.
 uint32_t Appliance::Rooms::SipAddresses(std::span<net::IpAddress> out) const {
   uint32_t count = 0;
   for (uint8_t i = 0; i < net::kPortMax; ++i) {
+    if (services.dmi_active() && i == kManagementPort) {
+      continue;
+    }
     const net::PortStatus port = stack->port_status(i);
     for (const net::PortAddress& address : std::span(port.addresses).first(port.address_count)) {
       if (!address.address.is_link_local() && count < out.size()) {
@@ -592,20 +598,14 @@ void Appliance::Rooms::ApplySip() {
   std::array<net::IpAddress, sip::kListenerMax / 2> addresses;
   const uint32_t count = configuration->is_factory() ? 0 : SipAddresses(addresses);
   const sip::Config sip_config = SipConfigOf(settings, std::span(addresses).first(count));
-  net::Firewall& firewall = stack->firewall();
-  firewall.RevokeAll();
+  uint16_t udp_port = 0;
+  uint16_t tcp_port = 0;
   for (const sip::Listener& listener :
        std::span(sip_config.listeners).first(sip_config.listener_count)) {
-    const net::FirewallRule rule{listener.transport == sip::TransportKind::kUdp
-                                     ? net::Transport::kUdp
-                                     : net::Transport::kTcp,
-                                 listener.bind.port, listener.bind.port, net::kAllPorts};
-    const auto rules = firewall.rules();
-    if (std::find(rules.begin(), rules.end(), rule) == rules.end()) {
-      firewall.Allow(rule).ignore("a port number from the schema's range, few rules");
-    }
+    (listener.transport == sip::TransportKind::kUdp ? udp_port : tcp_port) = listener.bind.port;
   }
-  AllowSsh();
+  services.Open(ServiceId::kSipUdp, udp_port);
+  services.Open(ServiceId::kSipTcp, tcp_port);
   sip_listeners = sip->Apply(sip_config);
   if (sip_listeners == 0 || sip_ready) {
     return;
@@ -679,14 +679,11 @@ void Appliance::Rooms::OnHousekeeping() {
              !machine.clock.Wall().is_set && loop.now() - started_at > Duration::Minutes(1), "");
   WatchSyslog();
   maintenance.Watch(loop.now());
+  services.Watch(loop.now());
+  diagnostics.Watch();
+  snmp.Watch();
+  metrics.Watch(loop.now());
 }
-
-void Appliance::Rooms::OnTimeStep(Duration offset, bool was_set, const net::IpAddress& server) {
-  log.Emit(ClockSet{.source = net::ToText(server).view(),
-                    .step_ms = was_set ? offset.milliseconds() : 0});
-}
-
-void Appliance::Rooms::OnTimeLost() { log.Emit(TimeLost{}); }
 
 void Appliance::Rooms::WatchSyslog() {
   FixedString<alarm::kDetailMax> lost;

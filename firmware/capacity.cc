@@ -6,6 +6,7 @@
 #include "firmware/admin/ssh_service.h"
 #include "firmware/config/line.h"
 #include "firmware/config/settings.h"
+#include "firmware/diagnostics.h"
 #include "firmware/upgrade/limits.h"
 
 namespace gh {
@@ -55,7 +56,7 @@ Capacity Capacity::ForRegistrations(uint32_t registrations) {
 uint64_t Capacity::ArenaBytes() const {
   const uint64_t user_bytes =
       2 * (sizeof(config::AuthenticationUser) + 8) * uint64_t{users};  // in force and staged
-  return kFixedBytes + upgrade::kBufferBytes + crypto::kTlsClientHeap +
+  return kFixedBytes + upgrade::kBufferBytes + 2 * crypto::kTlsClientHeap + kCaptureBytes +
          admin::SshService::ArenaBytes() + user_bytes + store_heap_bytes +
          uint64_t{password_cost.memory_kib} * 1026 + 8192 + net.buffer_bytes +
          uint64_t{registrations} * kBytesPerRegistration + uint64_t{calls} * kBytesPerCall +

@@ -26,6 +26,7 @@ firmware_log_USES := net
 firmware_log_GEN := $(FIRMWARE_GEN)
 firmware_alarm_USES := firmware_log
 firmware_store_USES := hal
+firmware_snmp_USES := crypto
 firmware_store_DEPS := sqlite
 firmware_upgrade_USES := image firmware_admin
 firmware_admin_USES := firmware_config firmware_log firmware_alarm firmware_store

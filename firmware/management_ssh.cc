@@ -14,18 +14,9 @@ void Appliance::Rooms::BuildSsh() {
   ssh->AddTo(status);
 }
 
-// The firewall's rule for it; a port that was given up loses its own.
 void Appliance::Rooms::AllowSsh() {
-  net::Firewall& firewall = stack->firewall();
-  if (ssh_allowed.first != 0) {
-    firewall.Revoke(ssh_allowed);
-    ssh_allowed = {};
-  }
   const ssh::ServerSettings& settings = ssh->server().settings();
-  if (settings.enabled) {
-    ssh_allowed = {net::Transport::kTcp, settings.port, settings.port, net::kAllPorts};
-    firewall.Allow(ssh_allowed).ignore("a port number from the schema's range, few rules");
-  }
+  services.Open(ServiceId::kSsh, settings.enabled ? settings.port : uint16_t{0});
 }
 
 }  // namespace gh

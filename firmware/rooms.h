@@ -15,11 +15,15 @@
 #include "firmware/capacity.h"
 #include "firmware/config/configuration.h"
 #include "firmware/crashes.h"
+#include "firmware/diagnostics.h"
 #include "firmware/events.h"
 #include "firmware/log/log.h"
 #include "firmware/log/syslog.h"
 #include "firmware/maintenance.h"
+#include "firmware/metrics.h"
+#include "firmware/network_services.h"
 #include "firmware/sip/engine.h"
+#include "firmware/snmp_service.h"
 #include "firmware/status.h"
 #include "firmware/store/sqlite_store.h"
 #include "firmware/store/store.h"
@@ -87,6 +91,8 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   void OnTimeStep(Duration offset, bool was_set, const net::IpAddress& server) override;
   void OnTimeLost() override;
   void AddCommands();
+  bool NextNtpLine(uint64_t& cursor, ByteWriter& out);
+  bool NextDnsLine(uint64_t& cursor, ByteWriter& out);
   void AddAdministrationCommands();
   bool NextSessionLine(uint64_t& cursor, ByteWriter& out);
   bool NextAccountLine(uint64_t& cursor, ByteWriter& out);
@@ -115,6 +121,10 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
 
   NetEvents net_events;
   net::Stack* stack = nullptr;
+  NetworkServices services{*this};
+  Diagnostics diagnostics{*this};
+  SnmpService snmp{*this};
+  Metrics metrics{*this};
   net::DnsResolver* resolver = nullptr;
   net::SntpClient* sntp = nullptr;
 
@@ -132,7 +142,6 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   admin::Sessions* sessions = nullptr;
   admin::FileService* files = nullptr;
   admin::SshService* ssh = nullptr;
-  net::FirewallRule ssh_allowed;
   StatusPages pages;
   TrustStatus trust;
 

@@ -26,6 +26,23 @@ net::PortConfig PortConfigOf(const config::NetworkPort& port) {
   if (out.ipv6_mode == net::Ipv6Mode::kStatic) {
     out.ipv6_address = {port.ipv6_address, static_cast<uint8_t>(port.ipv6_prefix_length)};
   }
+  out.mtu = static_cast<uint16_t>(port.mtu);
+  return out;
+}
+
+// R-DMI-09: static addresses, and no default gateway: what is to leave by it beyond its subnet has
+// a static route.
+net::PortConfig ManagementPortOf(const config::NetworkDmi& dmi) {
+  net::PortConfig out;
+  if (!dmi.ipv4_address.is_none()) {
+    out.ipv4_mode = net::Ipv4Mode::kStatic;
+    out.ipv4_address = {dmi.ipv4_address, static_cast<uint8_t>(dmi.ipv4_prefix_length)};
+  }
+  if (!dmi.ipv6_address.is_none()) {
+    out.ipv6_mode = net::Ipv6Mode::kStatic;
+    out.ipv6_address = {dmi.ipv6_address, 64};
+  }
+  out.mtu = static_cast<uint16_t>(dmi.mtu);
   return out;
 }
 
@@ -38,7 +55,8 @@ void PlaceGateway(net::StackConfig& out, const net::IpAddress& gateway,
   }
   net::PortConfig* first = nullptr;
   for (net::PortConfig& port : out.ports) {
-    if ((port.*address).address.is_none()) {
+    if ((port.*address).address.is_none() ||
+        &port - out.ports.data() == ptrdiff_t{out.management_port}) {
       continue;
     }
     first = first == nullptr ? &port : first;
@@ -54,12 +72,16 @@ void PlaceGateway(net::StackConfig& out, const net::IpAddress& gateway,
 
 }  // namespace
 
-net::StackConfig NetConfigOf(const config::Settings& settings) {
+net::StackConfig NetConfigOf(const config::Settings& settings, const config::NetworkDmi* dmi) {
   net::StackConfig out;
   const auto ports = settings.network_port();
   static_assert(net::kPortMax == 3);
   for (uint32_t i = 0; i < net::kPortMax; ++i) {
     out.ports[i] = PortConfigOf(ports[i]);
+  }
+  if (dmi != nullptr) {
+    out.ports[2] = ManagementPortOf(*dmi);
+    out.management_port = 2;
   }
   PlaceGateway(out, settings.network().ipv4_gateway, &net::PortConfig::ipv4_address,
                &net::PortConfig::ipv4_gateway);

@@ -12,7 +12,9 @@
 
 namespace gh {
 
-net::StackConfig NetConfigOf(const config::Settings& settings);
+// `dmi`: LAN3 as the management interface of this run; null: LAN3 is a port like the others.
+net::StackConfig NetConfigOf(const config::Settings& settings,
+                             const config::NetworkDmi* dmi = nullptr);
 
 // `addresses`: those SIP is to listen on; each must be an address of ours.
 sip::Config SipConfigOf(const config::Settings& settings,

@@ -186,6 +186,9 @@ void DatagramSockets::Input(Stack::Port& port, hal::Frame* frame, const PacketVi
     stack_.Drop(frame, DropReason::kNotAReply, &view);
     return;
   }
+  if (!socket->reply_only && !stack_.Admit(port, frame, view, FilterProtocol::kUdp)) {
+    return;
+  }
   if (!ChecksumIsGood(*frame, view)) {
     stack_.Drop(frame, DropReason::kBadChecksum, &view);
     return;
@@ -227,6 +230,15 @@ void DatagramSockets::DeliverReassembled() {
   if (!welcome) {
     stack_.firewall_.CountDrop(DropReason::kClosedPort);
     return;
+  }
+  if (!socket.reply_only) {
+    const DropReason why = stack_.firewall_.Judge(
+        {FilterProtocol::kUdp, info.remote.address, info.local.port, info.port_index},
+        stack_.loop_.now());
+    if (why != DropReason::kCount) {
+      stack_.firewall_.CountDrop(why);
+      return;
+    }
   }
   ++received_count_;
   socket.handler->OnDatagram(info, reassembled_.first(reassembled_size_));

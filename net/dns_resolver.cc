@@ -203,28 +203,69 @@ void DnsResolver::Cancel(DnsQuery& query) {
 
 // The next server that is not being avoided; when all are, the next one.
 bool DnsResolver::PickServer(Pending& pending) {
-  if (server_count_ == 0 || pending.attempt >= server_count_ * kRoundMax) {
+  const ServerList servers = ServersFor(pending.name.view());
+  if (servers.count == 0 || pending.attempt >= servers.count * kRoundMax) {
     return false;
   }
-  for (uint32_t i = 0; i < server_count_; ++i) {
-    const uint32_t index = (pending.server + i) % server_count_;
-    if (servers_[index].avoid_until <= loop_.now()) {
+  for (uint32_t i = 0; i < servers.count; ++i) {
+    const uint32_t index = (pending.server + i) % servers.count;
+    if (servers.list[index]->avoid_until <= loop_.now()) {
       pending.server = static_cast<uint8_t>(index);
       break;
     }
   }
-  pending.server = static_cast<uint8_t>(pending.server % server_count_);
+  pending.server = static_cast<uint8_t>(pending.server % servers.count);
   return true;
+}
+
+Result<void> DnsResolver::AddDomainServer(std::string_view domain, const IpAddress& server) {
+  if (domain_server_count_ == kDomainServerMax) {
+    return ErrorCode::kExhausted;
+  }
+  DomainServer& fresh = domain_servers_[domain_server_count_];
+  GH_TRY(NormalizeDnsName(domain, fresh.domain));
+  if (fresh.domain.size == 0 || server.is_unspecified()) {
+    return ErrorCode::kInvalidArgument;
+  }
+  fresh.server = {server, {}};
+  ++domain_server_count_;
+  return Ok();
+}
+
+void DnsResolver::ClearDomainServers() { domain_server_count_ = 0; }
+
+DnsResolver::ServerList DnsResolver::ServersFor(std::string_view name) {
+  ServerList out;
+  size_t longest = 0;
+  for (uint32_t i = 0; i < domain_server_count_; ++i) {
+    const std::string_view domain = domain_servers_[i].domain.view();
+    const bool fits = name.ends_with(domain) && (name.size() == domain.size() ||
+                                                 name[name.size() - domain.size() - 1] == '.');
+    if (!fits || domain.size() < longest) {
+      continue;
+    }
+    if (domain.size() > longest) {
+      longest = domain.size();
+      out.count = 0;
+    }
+    out.list[out.count++] = &domain_servers_[i].server;
+  }
+  for (uint32_t i = 0; longest == 0 && i < server_count_; ++i) {
+    out.list[out.count++] = &servers_[i];
+  }
+  return out;
 }
 
 void DnsResolver::Ask(Pending& pending) {
   CloseTransport(pending);
   if (!PickServer(pending)) {
     // Done later, never within Resolve.
-    Complete(pending, server_count_ == 0 ? ErrorCode::kRefused : ErrorCode::kTimeout);
+    const bool nobody = ServersFor(pending.name.view()).count == 0;
+    Complete(pending, nobody ? ErrorCode::kRefused : ErrorCode::kTimeout);
     return;
   }
-  const IpAddress& server = servers_[pending.server].address;
+  const ServerList servers = ServersFor(pending.name.view());
+  const IpAddress& server = servers.list[pending.server]->address;
   pending.server_address = {server, kDnsPort};
   std::array<uint8_t, 34> dice;
   random_.Fill(dice);
@@ -236,7 +277,7 @@ void DnsResolver::Ask(Pending& pending) {
   IpAddress any;
   any.family = server.family;
   const auto socket = datagrams_.OpenDatagram({any, 0}, pending);
-  const Duration patience = pending.attempt < server_count_ ? kFirstTimeout : kSecondTimeout;
+  const Duration patience = pending.attempt < servers.count ? kFirstTimeout : kSecondTimeout;
   ++pending.attempt;
   loop_.timers().Arm(pending.timer, loop_.now() + patience);
   if (!socket.ok()) {
@@ -250,14 +291,15 @@ void DnsResolver::Ask(Pending& pending) {
     ++counters_.sent_count;
   } else {
     // No route to this one: the next is asked at once, from the timer.
-    servers_[pending.server].avoid_until = loop_.now() + kAvoidTime;
+    servers.list[pending.server]->avoid_until = loop_.now() + kAvoidTime;
     loop_.timers().Arm(pending.timer, loop_.now());
   }
 }
 
 void DnsResolver::AskNext(Pending& pending, bool blame) {
-  if (blame && pending.server < server_count_) {
-    servers_[pending.server].avoid_until = loop_.now() + kAvoidTime;
+  const ServerList servers = ServersFor(pending.name.view());
+  if (blame && pending.server < servers.count) {
+    servers.list[pending.server]->avoid_until = loop_.now() + kAvoidTime;
   }
   ++pending.server;
   Ask(pending);

@@ -7,6 +7,7 @@
 // least recently used entry gives way.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <span>
@@ -37,6 +38,7 @@ struct DnsStatus {
 class DnsResolver final : public Resolver, private StreamHandler {
  public:
   static constexpr uint32_t kStaticHostMax = 32;
+  static constexpr uint32_t kDomainServerMax = 10;
 
   struct Parts {
     Arena& arena;
@@ -55,6 +57,11 @@ class DnsResolver final : public Resolver, private StreamHandler {
 
   // In the order of preference; the cache is kept.
   void SetServers(std::span<const IpAddress> servers);
+  // Names in `domain` are asked of `server` and of no other; the longest domain that fits decides,
+  // of equal ones all servers serve, in order. kInvalidArgument: no domain name; kExhausted:
+  // kDomainServerMax.
+  Result<void> AddDomainServer(std::string_view domain, const IpAddress& server);
+  void ClearDomainServers();
   // Answers A or AAAA questions for `name` without asking; kExhausted at kStaticHostMax.
   Result<void> AddStaticHost(std::string_view name, const IpAddress& address);
   void ClearStaticHosts() { static_host_count_ = 0; }
@@ -121,6 +128,14 @@ class DnsResolver final : public Resolver, private StreamHandler {
     IpAddress address;
     Instant avoid_until;
   };
+  struct DomainServer {
+    DnsName domain;
+    Server server;
+  };
+  struct ServerList {
+    std::array<Server*, std::max<size_t>(2 * kDnsServerMax, kDomainServerMax)> list = {};
+    uint32_t count = 0;
+  };
   struct StaticHost {
     DnsName name;
     IpAddress address;
@@ -140,6 +155,8 @@ class DnsResolver final : public Resolver, private StreamHandler {
   void AskNext(Pending& pending, bool blame);
   void AskOverTcp(Pending& pending);
   bool PickServer(Pending& pending);
+  // Those to be asked for `name`.
+  ServerList ServersFor(std::string_view name);
   void HandleResponse(Pending& pending, std::span<const uint8_t> message, bool over_tcp);
   void CloseTransport(Pending& pending);
   void Complete(Pending& pending, ErrorCode error);
@@ -159,6 +176,8 @@ class DnsResolver final : public Resolver, private StreamHandler {
   List<Pending, &Pending::node> done_;
   std::array<Server, 2 * kDnsServerMax> servers_ = {};
   uint32_t server_count_ = 0;
+  std::array<DomainServer, kDomainServerMax> domain_servers_ = {};
+  uint32_t domain_server_count_ = 0;
   std::array<StaticHost, kStaticHostMax> static_hosts_ = {};
   uint32_t static_host_count_ = 0;
   Task deliver_task_;

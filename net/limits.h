@@ -15,6 +15,11 @@ inline constexpr uint32_t kNtpServerMax = 5;
 inline constexpr uint32_t kHostNameMax = 63;
 inline constexpr uint32_t kListenerMax = 32;
 inline constexpr uint32_t kFirewallRuleMax = 128;
+inline constexpr uint32_t kFilterRuleMax = 64;
+inline constexpr uint32_t kFilterRateMax = 100'000;  // packets a second
+inline constexpr uint32_t kBlockMax = 1024;          // addresses blocked at a time
+inline constexpr uint16_t kPortMtuMin = 576;         // RFC 791; with IPv6: 1280
+inline constexpr uint16_t kPortMtuMinIpv6 = 1280;
 inline constexpr uint32_t kFrameTapMax = 2;
 
 // Frames taken from one port in one poll, and polls' worth of work before other sources run.

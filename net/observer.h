@@ -25,6 +25,8 @@ enum class DropReason : uint8_t {
   kListenerLimit,  // too many connections on one listener
   kBadChecksum,
   kNoResource,  // a pool was empty
+  kFiltered,    // a filter rule drops it
+  kBlocked,     // its sender is blocked for a while
   kCount
 };
 const char* DropReasonName(DropReason reason);

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "crypto/digest.h"
+#include "crypto/legacy.h"
 #include "hal/rt/bytes.h"
+#include "hal/rt/secret.h"
 
 namespace gh::net {
 namespace {
@@ -18,8 +21,6 @@ constexpr int64_t kEarliestUnix_s = 1'704'067'200;  // 2024-01-01: before this t
 constexpr uint32_t kRootMax = 16u << 16;            // delay and dispersion: 16 s (RFC 5905 MAXDIST)
 constexpr Duration kServerTimeMax = Duration::Seconds(1);
 constexpr Duration kReplyWait = Duration::Seconds(2);
-constexpr Duration kFirstPeriod = Duration::Seconds(64);
-constexpr Duration kSteadyPeriod = Duration::Seconds(1024);
 constexpr Duration kRetryFirst = Duration::Seconds(8);
 constexpr Duration kAvoidTime = Duration::Hours(24);
 constexpr uint32_t kFirstRounds = 4;
@@ -37,7 +38,106 @@ int64_t UnixNs(uint64_t ntp) {
   return seconds * 1'000'000'000 + fraction_ns;
 }
 
+size_t CodeSize(NtpDigest digest) {
+  return digest == NtpDigest::kMd5 || digest == NtpDigest::kAesCmac ? 16 : kNtpMacMax - 4;
+}
+
+template <typename Hash>
+void HashCode(const NtpKey& key, std::span<const uint8_t> packet, std::span<uint8_t> out) {
+  Hash hash;
+  hash.Add(std::span(key.bytes).first(key.size));
+  hash.Add(packet);
+  const auto digest = hash.Finish();
+  std::copy_n(digest.begin(), std::min(out.size(), digest.size()), out.begin());
+}
+
+// Of `packet` alone, CodeSize bytes.
+void Code(const NtpKey& key, std::span<const uint8_t> packet, std::span<uint8_t> out) {
+  switch (key.digest) {
+    case NtpDigest::kMd5:
+      HashCode<crypto::Md5>(key, packet, out);
+      return;
+    case NtpDigest::kSha1:
+      HashCode<crypto::Sha1>(key, packet, out);
+      return;
+    case NtpDigest::kSha256:
+      HashCode<crypto::Sha256>(key, packet, out);
+      return;
+    case NtpDigest::kSha512:
+      HashCode<crypto::Sha512>(key, packet, out);
+      return;
+    case NtpDigest::kAesCmac: {
+      const auto code = crypto::AesCmac(
+          std::span<const uint8_t, crypto::kAesBlock>(key.bytes.data(), crypto::kAesBlock), packet);
+      std::copy(code.begin(), code.end(), out.begin());
+      return;
+    }
+  }
+}
+
+int HexDigit(char c) {
+  return c >= '0' && c <= '9'   ? c - '0'
+         : c >= 'a' && c <= 'f' ? c - 'a' + 10
+         : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                : -1;
+}
+
 }  // namespace
+
+Result<NtpKey> MakeNtpKey(uint32_t id, NtpDigest digest, std::string_view text) {
+  NtpKey key;
+  key.id = id;
+  key.digest = digest;
+  if (text.starts_with("HEX:")) {
+    text.remove_prefix(4);
+    if (text.size() % 2 != 0 || text.size() / 2 > key.bytes.size()) {
+      return Error(ErrorCode::kInvalidArgument, "expected at most 128 hexadecimal digits in pairs");
+    }
+    for (size_t i = 0; i < text.size(); i += 2) {
+      const int high = HexDigit(text[i]);
+      const int low = HexDigit(text[i + 1]);
+      if (high < 0 || low < 0) {
+        return Error(ErrorCode::kInvalidArgument, "expected hexadecimal digits behind HEX:");
+      }
+      key.bytes[key.size++] = static_cast<uint8_t>(high << 4 | low);
+    }
+  } else {
+    if (text.size() > key.bytes.size()) {
+      return Error(ErrorCode::kInvalidArgument, "expected a time server's key of at most 64 bytes");
+    }
+    std::copy(text.begin(), text.end(), key.bytes.begin());
+    key.size = static_cast<uint8_t>(text.size());
+  }
+  if (id == 0 || key.size == 0 ||
+      (digest == NtpDigest::kAesCmac && key.size != crypto::kAesBlock)) {
+    return Error(ErrorCode::kInvalidArgument,
+                 "expected a time server's key with a number; of 16 bytes for AES128");
+  }
+  return key;
+}
+
+size_t SealNtp(const NtpKey& key, std::span<uint8_t> out, size_t size) {
+  const size_t code_size = CodeSize(key.digest);
+  GH_ASSERT_LE(size + 4 + code_size, out.size());
+  ByteWriter w(out.subspan(size, 4));
+  w.U32Be(key.id);
+  Code(key, out.first(size), out.subspan(size + 4, code_size));
+  return size + 4 + code_size;
+}
+
+bool IsSealedNtp(const NtpKey& key, std::span<const uint8_t> packet) {
+  const size_t code_size = CodeSize(key.digest);
+  if (packet.size() != kNtpPacketSize + 4 + code_size) {
+    return false;
+  }
+  ByteReader r(packet.subspan(kNtpPacketSize));
+  if (r.U32Be() != key.id) {
+    return false;  // 0: the server does not know the key
+  }
+  std::array<uint8_t, kNtpMacMax> wanted = {};
+  Code(key, packet.first(kNtpPacketSize), std::span(wanted).first(code_size));
+  return ConstantTimeEqual(std::span(wanted).first(code_size), packet.last(code_size));
+}
 
 void BuildNtpRequest(std::span<uint8_t, kNtpPacketSize> out, uint64_t nonce) {
   std::fill(out.begin(), out.end(), uint8_t{0});
@@ -108,20 +208,57 @@ SntpClient::~SntpClient() {
 }
 
 Result<void> SntpClient::SetServers(std::span<const std::string_view> servers) {
+  std::array<NtpServerConfig, kNtpServerMax> configs;
+  if (servers.size() > configs.size()) {
+    return ErrorCode::kTooLarge;
+  }
+  std::transform(servers.begin(), servers.end(), configs.begin(), [](std::string_view name) {
+    return NtpServerConfig{name, {}};
+  });
+  return SetServers(std::span<const NtpServerConfig>(configs).first(servers.size()));
+}
+
+NtpServerStatus SntpClient::server_status(uint32_t index) const {
+  GH_ASSERT_LT(index, server_count_);
+  const Server& server = servers_[index];
+  NtpServerStatus out;
+  out.name = server.name.view();
+  out.address = server.address;
+  out.answered = server.answered;
+  out.chosen = server.chosen;
+  out.avoided = server.avoid_until > parts_.loop.now();
+  out.has_key = server.key.id != 0;
+  out.stratum = server.stratum;
+  out.offset = server.offset;
+  out.round_trip = server.round_trip;
+  out.sent_count = server.sent_count;
+  out.good_count = server.good_count;
+  out.rejected_count = server.rejected_count;
+  out.unauthentic_count = server.unauthentic_count;
+  return out;
+}
+
+Result<void> SntpClient::SetServers(std::span<const NtpServerConfig> servers) {
   if (servers.size() > servers_.size()) {
     return ErrorCode::kTooLarge;
   }
-  for (std::string_view text : servers) {
+  for (const NtpServerConfig& server : servers) {
     DnsName name;
-    GH_TRY(NormalizeDnsName(text, name));
+    GH_TRY(NormalizeDnsName(server.name, name));
   }
   for (Server& server : servers_) {
     Close(server);
     server.avoid_until = {};
+    server.answered = server.chosen = false;
+    server.address = {};
+    server.stratum = 0;
+    server.sent_count = server.good_count = 0;
+    server.rejected_count = server.unauthentic_count = 0;
   }
   server_count_ = 0;
-  for (std::string_view text : servers) {
-    NormalizeDnsName(text, servers_[server_count_++].name).ignore("checked above");
+  for (const NtpServerConfig& server : servers) {
+    servers_[server_count_].key = server.key;
+    NormalizeDnsName(server.name, servers_[server_count_++].name).ignore("checked above");
   }
   in_round_ = false;
   failure_count_ = success_count_ = 0;
@@ -200,10 +337,13 @@ void SntpClient::Send(Server& server) {
   }
   server.socket = *socket;
   server.nonce = parts_.random.U64();
-  std::array<uint8_t, kNtpPacketSize> packet;
-  BuildNtpRequest(packet, server.nonce);
+  std::array<uint8_t, kNtpPacketSize + kNtpMacMax> packet;
+  BuildNtpRequest(std::span(packet).first<kNtpPacketSize>(), server.nonce);
+  const size_t size =
+      server.key.id != 0 ? SealNtp(server.key, packet, kNtpPacketSize) : kNtpPacketSize;
+  ++server.sent_count;
   server.sent_at = parts_.clock.Now();
-  parts_.datagrams.SendDatagram(*socket, {server.address, kNtpPort}, packet)
+  parts_.datagrams.SendDatagram(*socket, {server.address, kNtpPort}, std::span(packet).first(size))
       .ignore("a round without answers is reported as a whole");
 }
 
@@ -215,17 +355,27 @@ void SntpClient::Server::OnDatagram(const DatagramInfo& info, std::span<uint8_t>
 
 void SntpClient::HandleReply(Server& server, std::span<const uint8_t> data) {
   const Instant now = parts_.clock.Now();
+  // A kiss of death counts only when it is sealed too: whoever forges one wants us to lose a
+  // server.
+  if (server.key.id != 0 && !IsSealedNtp(server.key, data)) {
+    ++server.unauthentic_count;
+    ++status_.rejected_count;
+    return;
+  }
   const auto reply = ParseNtpReply(data, server.nonce);
   if (!reply.ok()) {
+    ++server.rejected_count;
     ++status_.rejected_count;
     return;
   }
   if (reply->kiss_of_death) {
     server.avoid_until = parts_.loop.now() + kAvoidTime;
+    ++server.rejected_count;
     ++status_.rejected_count;
     return;
   }
   server.answered = true;
+  ++server.good_count;
   server.stratum = reply->stratum;
   server.round_trip = std::max(now - server.sent_at - reply->server_time, Duration{});
   const int64_t true_ns = reply->server_unix_ns + server.round_trip.ns / 2;
@@ -250,6 +400,7 @@ void SntpClient::EndRound() {
   uint32_t count = 0;
   for (uint32_t i = 0; i < server_count_; ++i) {
     Close(servers_[i]);
+    servers_[i].chosen = false;
     if (servers_[i].answered) {
       uint32_t place = count++;  // in the order of their offsets
       for (; place > 0 && servers_[i].offset < good[place - 1]->offset; --place) {
@@ -279,6 +430,7 @@ void SntpClient::EndRound() {
   failure_count_ = 0;
   lost_reported_ = false;
   ++success_count_;
+  chosen->chosen = true;
   const Duration offset = chosen->offset;
   status_.synchronised = true;
   status_.server = chosen->address;
@@ -287,7 +439,7 @@ void SntpClient::EndRound() {
   status_.round_trip = chosen->round_trip;
   status_.last_success = parts_.loop.now();
   parts_.loop.timers().Arm(
-      timer_, parts_.loop.now() + (success_count_ <= kFirstRounds ? kFirstPeriod : kSteadyPeriod));
+      timer_, parts_.loop.now() + (success_count_ <= kFirstRounds ? poll_.min : poll_.max));
   const WallTime wall = parts_.clock.Wall();
   if (!wall.is_set || std::abs(offset.ns) >= kStepMin.ns) {
     parts_.clock.SetWall(wall.unix_ns + offset.ns);

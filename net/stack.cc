@@ -136,6 +136,9 @@ bool Stack::ReceiveFrom(Port& port, Instant) {
 
 void Stack::Steer(Port& port, hal::Frame* frame, const PacketView& view, ErrorCode parsed) {
   frame->port_index = port.index;
+  if (capture_ != nullptr && capture_->active()) [[unlikely]] {
+    capture_->OnFrame(port.index, frame->bytes(), CaptureDirection::kReceived);
+  }
   for (uint32_t i = 0; i < tap_count_; ++i) {
     if (taps_[i]->OnFrame(frame)) {
       return;
@@ -217,6 +220,9 @@ void Stack::HandleIpv6(Port& port, hal::Frame* frame, const PacketView& view) {
   const auto destination = view.destination_bytes(frame->data());
   const bool is_icmp = view.protocol == kProtocolIcmpv6 && !view.is_fragment;
   if (is_icmp && view.icmp_type != kIcmpv6EchoRequest) {
+    if (TakeEcho(port, frame, view)) {
+      return;
+    }
     if (!NeedsIcmpv6(port, *frame, view)) {
       Drop(frame, DropReason::kIcmp, &view);
       return;
@@ -264,14 +270,35 @@ void Stack::HandleUnicast(Port& port, hal::Frame* frame, const PacketView& view)
   HandleIcmp(port, frame, view);
 }
 
+bool Stack::Admit(Port& port, hal::Frame* frame, const PacketView& view, FilterProtocol protocol) {
+  const bool has_service = protocol != FilterProtocol::kEcho;
+  const DropReason why =
+      firewall_.Judge({protocol, view.Source(frame->data()),
+                       has_service ? view.destination_port : uint16_t{0}, port.index},
+                      loop_.now());
+  if (why != DropReason::kCount) {
+    Drop(frame, why, &view);
+    return false;
+  }
+  return true;
+}
+
+void Stack::EnforceFirewall() { streams_->AbortUnwelcome(); }
+
 void Stack::HandleIcmp(Port& port, hal::Frame* frame, const PacketView& view) {
   const uint8_t request = view.is_v6 ? kIcmpv6EchoRequest : kIcmpEchoRequest;
   if (view.icmp_type == request && firewall_.allows_echo()) {
+    if (!Admit(port, frame, view, FilterProtocol::kEcho)) {
+      return;
+    }
     if (!echo_bucket_.Take(loop_.now())) {
       Drop(frame, DropReason::kRateLimited, &view);
       return;
     }
     GiveToLwip(port, frame);
+    return;
+  }
+  if (!view.is_v6 && TakeEcho(port, frame, view)) {
     return;
   }
   if (!view.is_v6 && view.icmp_type == kIcmpUnreachable &&
@@ -365,6 +392,9 @@ void Stack::ReportDrops(Instant now) {
 }
 
 void Stack::QueueFrame(Port& port, hal::Frame* frame) {
+  if (capture_ != nullptr && capture_->active()) [[unlikely]] {
+    capture_->OnFrame(port.index, frame->bytes(), CaptureDirection::kSent);
+  }
   if (port.tx_count == port.tx.size()) {
     port.device->Transmit(port.tx);
     port.tx_count = 0;
@@ -372,11 +402,30 @@ void Stack::QueueFrame(Port& port, hal::Frame* frame) {
   port.tx[port.tx_count++] = frame;
 }
 
+// lwIP routes by itself where our hook has no answer: this has the last word.
+bool Stack::Strays(const Port& port, const pbuf& p) const {
+  if (config_.management_port >= kPortMax || p.len < kEtherHeaderSize + 20) {
+    return false;
+  }
+  const auto* bytes = static_cast<const uint8_t*>(p.payload);
+  const uint16_t ether_type = LoadBe16(bytes + 12);
+  IpAddress source;
+  if (ether_type == kEtherIpv4) {
+    source = IpAddress::V4FromBytes(std::span<const uint8_t, 4>(bytes + 26, 4));
+  } else if (ether_type == kEtherIpv6 && p.len >= kEtherHeaderSize + 40) {
+    source = IpAddress::V6FromBytes(std::span<const uint8_t, 16>(bytes + 22, 16));
+  }
+  return !source.is_none() && KeepApart(port.netif, source) == nullptr;
+}
+
 // lwIP's way out. A frame-backed pbuf nobody else holds is sent as it is; others are copied, for
 // TCP keeps its segments until they are acknowledged.
 int Stack::LinkOutput(Port& port, pbuf* p) {
   if (streams_->swallows_output() && IsTcp(*p)) {
     return ERR_OK;  // the answer to a replayed SYN: the peer has it already
+  }
+  if (Strays(port, *p)) {
+    return ERR_RTE;
   }
   FramePbuf* own = FramePbuf::Of(p);
   hal::Frame* frame = nullptr;

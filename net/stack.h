@@ -23,8 +23,10 @@
 #include "hal/rt/event_loop.h"
 #include "hal/rt/siphash.h"
 #include "net/capacity.h"
+#include "net/capture.h"
 #include "net/datagram.h"
 #include "net/dns_resolver.h"
+#include "net/echo.h"
 #include "net/firewall.h"
 #include "net/limits.h"
 #include "net/lwip_port.h"
@@ -109,8 +111,17 @@ class Stack final : public Pollable {
   // Connections beyond `count` on this listener are refused; none by default.
   void SetListenerLimit(ListenerId listener, uint32_t count);
   Firewall& firewall() { return firewall_; }
+  const Firewall& firewall() const { return firewall_; }
+  // After the firewall has changed: connections it would not admit any more are reset.
+  void EnforceFirewall();
   // Registered before anything else sees a frame; at most kFrameTapMax, before traffic flows.
   void AddTap(FrameTap& tap);
+  // Shown every frame that comes and goes, before anything else sees it; one, or none.
+  void SetCapture(PacketCapture* capture) { capture_ = capture; }
+  // Echo requests with `identifier`; null: nobody asks, replies are dropped.
+  void SetEchoObserver(EchoObserver* observer, uint16_t identifier);
+  // kUnreachable: no route. What comes back is told to the observer.
+  Result<void> SendEcho(const IpAddress& to, uint16_t sequence, uint8_t hop_limit, uint16_t size);
 
   bool Poll(Instant now) override;
 
@@ -157,13 +168,20 @@ class Stack final : public Pollable {
   void HandleIcmp(Port& port, hal::Frame* frame, const PacketView& view);
   bool NeedsIcmpv6(Port& port, const hal::Frame& frame, const PacketView& view);
   bool QuotesUs(Port& port, const hal::Frame& frame, const PacketView& view, uint32_t offset);
+  // stack_echo.cc
+  bool TakeEcho(Port& port, hal::Frame* frame, const PacketView& view);
+  int32_t QuotedEcho(const hal::Frame& frame, const PacketView& view) const;
   bool IsDhcpReply(const Port& port, const PacketView& view) const;
   bool IsOwnAddress(const Port& port, const uint8_t* frame, const PacketView& view) const;
   // Hands the frame to lwIP; the frame is lwIP's from then on.
   void GiveToLwip(Port& port, hal::Frame* frame);
   void Drop(hal::Frame* frame, DropReason reason, const PacketView* view);
+  // Asks blocks and filter rules; false: the frame is dropped.
+  bool Admit(Port& port, hal::Frame* frame, const PacketView& view, FilterProtocol protocol);
   void QueueFrame(Port& port, hal::Frame* frame);
   int LinkOutput(Port& port, ::pbuf* p);
+  // A packet about to leave by a port that its source address is kept apart from.
+  bool Strays(const Port& port, const ::pbuf& p) const;
   void OffloadChecksum(hal::Frame& frame) const;
   // Sends what this turn queued; deferred to the end of the turn by whoever queues outside Poll.
   void Flush();
@@ -179,6 +197,11 @@ class Stack final : public Pollable {
   AddressSource SourceOf(const Port& port, const IpAddress& address) const;
   ::netif* RouteIpv4(const IpAddress& source, const IpAddress& destination);
   ::netif* RouteIpv6(const IpAddress& source, const IpAddress& destination);
+  ::netif* FindRouteIpv4(const IpAddress& source, const IpAddress& destination);
+  ::netif* FindRouteIpv6(const IpAddress& source, const IpAddress& destination);
+  // Null when `out` and the port that `source` belongs to are not both, or neither, the management
+  // port.
+  ::netif* KeepApart(::netif* out, const IpAddress& source) const;
   const RouteConfig* StaticRoute(const IpAddress& destination, int port_index) const;
   void OnSecond();
   void OnTick();
@@ -200,6 +223,9 @@ class Stack final : public Pollable {
   std::array<Port, kPortMax> ports_;
   std::array<FrameTap*, kFrameTapMax> taps_ = {};
   uint32_t tap_count_ = 0;
+  PacketCapture* capture_ = nullptr;
+  EchoObserver* echo_observer_ = nullptr;
+  uint16_t echo_identifier_ = 0;
   DatagramSockets* datagrams_ = nullptr;
   Streams* streams_ = nullptr;
   DnsResolver* resolver_ = nullptr;

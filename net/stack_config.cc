@@ -74,6 +74,10 @@ Result<void> CheckPort(const PortConfig& port, bool present) {
        port.ipv6_address.length != kIpv6PrefixLength)) {
     return Error(ErrorCode::kInvalidArgument, "expected an IPv6 address with prefix length 64");
   }
+  const bool has_v6 = port.ipv6_mode != Ipv6Mode::kOff;
+  if (port.mtu != 0 && port.mtu < (has_v6 ? kPortMtuMinIpv6 : kPortMtuMin)) {
+    return Error(ErrorCode::kInvalidArgument, "expected an MTU of at least 576, 1280 with IPv6");
+  }
   if (!port.ipv6_gateway.is_none() && !port.ipv6_gateway.is_v6()) {
     return Error(ErrorCode::kInvalidArgument, "expected an IPv6 gateway");
   }
@@ -208,6 +212,8 @@ Result<void> Stack::Configure(const StackConfig& config) {
 void Stack::ApplyPort(Port& port, const PortConfig& old, const PortConfig& fresh) {
   netif* n = port.netif;
   n->hostname = config_.host_name[0] == 0 ? nullptr : config_.host_name;
+  const uint16_t device_mtu = port.device->mtu();
+  n->mtu = n->mtu6 = fresh.mtu == 0 ? device_mtu : std::min(fresh.mtu, device_mtu);
   port.gateway_v6 = fresh.ipv6_mode == Ipv6Mode::kOff ? IpAddress() : fresh.ipv6_gateway;
   const bool used = fresh.ipv4_mode != Ipv4Mode::kOff || fresh.ipv6_mode != Ipv6Mode::kOff;
   if (used && !netif_is_up(n)) {
@@ -293,7 +299,7 @@ PortStatus Stack::port_status(uint8_t port_index) const {
   status.present = true;
   status.link_up = port.link_up;
   status.mac = port.mac;
-  status.mtu = port.device->mtu();
+  status.mtu = port.netif->mtu;
   status.driver = port.device->driver();
   status.counters = port.device->counters();
   const netif* n = port.netif;
@@ -386,7 +392,29 @@ const RouteConfig* Stack::StaticRoute(const IpAddress& destination, int port_ind
   return best;
 }
 
+netif* Stack::KeepApart(netif* out, const IpAddress& source) const {
+  if (out == nullptr || source.is_unspecified() || config_.management_port >= kPortMax) {
+    return out;
+  }
+  const PortConfig& apart = config_.ports[config_.management_port];
+  const bool from_apart =
+      source == apart.ipv4_address.address || source == apart.ipv6_address.address;
+  // Link-local sources belong to the port they were chosen for.
+  if (source.is_link_local()) {
+    return out;
+  }
+  return from_apart == (out == ports_[config_.management_port].netif) ? out : nullptr;
+}
+
 netif* Stack::RouteIpv4(const IpAddress& source, const IpAddress& destination) {
+  return KeepApart(FindRouteIpv4(source, destination), source);
+}
+
+netif* Stack::RouteIpv6(const IpAddress& source, const IpAddress& destination) {
+  return KeepApart(FindRouteIpv6(source, destination), source);
+}
+
+netif* Stack::FindRouteIpv4(const IpAddress& source, const IpAddress& destination) {
   const ip4_addr_t to = ToLwip4(destination);
   const ip4_addr_t from = ToLwip4(source);
   netif* fallback = nullptr;
@@ -413,7 +441,7 @@ netif* Stack::RouteIpv4(const IpAddress& source, const IpAddress& destination) {
   return of_source != nullptr ? of_source : fallback;
 }
 
-netif* Stack::RouteIpv6(const IpAddress& source, const IpAddress& destination) {
+netif* Stack::FindRouteIpv6(const IpAddress& source, const IpAddress& destination) {
   const ip6_addr_t to = ToLwip6(destination);
   netif* fallback = nullptr;
   netif* of_source = nullptr;

@@ -19,6 +19,7 @@ struct PortConfig {
   Ipv6Mode ipv6_mode = Ipv6Mode::kOff;
   IpPrefix ipv6_address;
   IpAddress ipv6_gateway;
+  uint16_t mtu = 0;  // 0: the device's
   friend bool operator==(const PortConfig&, const PortConfig&) = default;
 };
 
@@ -29,10 +30,15 @@ struct RouteConfig {
   friend bool operator==(const RouteConfig&, const RouteConfig&) = default;
 };
 
+inline constexpr uint8_t kNoPort = 0xff;
+
 struct StackConfig {
   std::array<PortConfig, kPortMax> ports = {};
   std::array<RouteConfig, kRouteMax> routes = {};
   uint32_t route_count = 0;
+  // A port that is kept apart: what comes from its addresses leaves by it, and nothing that comes
+  // from the others' does. kNoPort: none.
+  uint8_t management_port = kNoPort;
   // Static servers come before those DHCP and router advertisements give.
   std::array<IpAddress, kDnsServerMax> dns_servers = {};
   uint32_t dns_server_count = 0;

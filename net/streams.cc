@@ -152,7 +152,11 @@ struct StreamCallbacks {
       ++self.refused_count_;
       return ERR_VAL;
     }
-    Streams::Connection* connection = self.connections_.Allocate();
+    const uint8_t port_index = static_cast<Stack::Port*>(ip_current_input_netif()->state)->index;
+    // The firewall may have changed since the request.
+    const bool welcome = self.MayStay(port_index, {FromLwip(pcb->local_ip), pcb->local_port},
+                                      {FromLwip(pcb->remote_ip), pcb->remote_port});
+    Streams::Connection* connection = welcome ? self.connections_.Allocate() : nullptr;
     if (connection == nullptr) {
       ++self.refused_count_;
       tcp_arg(pcb, nullptr);
@@ -168,7 +172,7 @@ struct StreamCallbacks {
     connection->info.accepted = true;
     connection->info.remote = {FromLwip(pcb->remote_ip), pcb->remote_port};
     connection->info.local = {FromLwip(pcb->local_ip), pcb->local_port};
-    connection->info.port_index = static_cast<Stack::Port*>(ip_current_input_netif()->state)->index;
+    connection->info.port_index = port_index;
     if (listener.options.no_delay) {
       tcp_nagle_disable(pcb);
     }
@@ -751,6 +755,15 @@ void Streams::Input(Stack::Port& port, hal::Frame* frame, const PacketView& view
         &view);
     return;
   }
+  // A segment that proves a cookie was a request before, and has taken from the rate then.
+  const bool proves = (view.tcp_flags & kTcpSyn) == 0;
+  if (proves ? !MayStay(port.index, local, remote)
+             : !stack_.Admit(port, frame, view, FilterProtocol::kTcp)) {
+    if (proves) {
+      stack_.Drop(frame, DropReason::kNoConnection, &view);
+    }
+    return;
+  }
   Listener* listener = ListenerFor(view.destination_port, local.address);
   if ((view.tcp_flags & (kTcpSyn | kTcpAck | kTcpRst | kTcpFin)) == kTcpSyn) {
     if (listener == nullptr) {
@@ -761,6 +774,22 @@ void Streams::Input(Stack::Port& port, hal::Frame* frame, const PacketView& view
     return;
   }
   HandleStray(port, frame, view, listener);
+}
+
+bool Streams::MayStay(uint8_t port_index, const Endpoint& local, const Endpoint& remote) const {
+  const Arrival arrival{FilterProtocol::kTcp, remote.address, local.port, port_index};
+  return stack_.firewall_.Allows(Transport::kTcp, local.port, port_index) &&
+         stack_.firewall_.Tolerates(arrival, stack_.loop_.now());
+}
+
+void Streams::AbortUnwelcome() {
+  for (uint32_t i = 0; i < connections_.capacity(); ++i) {
+    const Connection* connection = connections_.At(i);
+    if (connection != nullptr && connection->info.accepted && connection->pcb != nullptr &&
+        !MayStay(connection->info.port_index, connection->info.local, connection->info.remote)) {
+      AbortStream(connections_.HandleOf(*connection));
+    }
+  }
 }
 
 void Streams::HandleSyn(Stack::Port& port, hal::Frame* frame, const PacketView& view,

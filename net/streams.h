@@ -52,6 +52,8 @@ class Streams final : public StreamService {
   void Input(Stack::Port& port, hal::Frame* frame, const PacketView& view);
   // An ICMP error that quotes one of our connections: a connect in progress fails at once.
   void OnUnreachable(Stack::Port& port, const hal::Frame& frame, const PacketView& view);
+  // Resets accepted connections that the firewall would not admit any more.
+  void AbortUnwelcome();
   bool IsConnected(Stack::Port& port, const Endpoint& local, const Endpoint& remote) const;
   // Tells handlers what happened. True when more is waiting.
   bool Dispatch();
@@ -123,6 +125,7 @@ class Streams final : public StreamService {
   Source* SourceOf(const IpAddress& address);
   void ReleaseSource(Source* source);
 
+  bool MayStay(uint8_t port_index, const Endpoint& local, const Endpoint& remote) const;
   Listener* ListenerFor(uint16_t port, const IpAddress& local);
   void SetUp(Connection& connection);
   void Ready(Connection& connection);

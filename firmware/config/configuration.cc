@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "firmware/config/migrations.h"
+#include "firmware/config/network_rules.h"
 #include "firmware/config/network_settings.h"
 #include "firmware/config/password.h"
 #include "firmware/config/tree.h"
@@ -108,6 +109,9 @@ Result<Selector> Configuration::Apply(const Line& line, Message& expected) {
 
 Result<void> Configuration::ApplySecret(Selector selector, std::string_view password,
                                         Message& expected) {
+  if (InfoOf(selector).kind == Kind::kSecretText) {
+    return ParseValue(InfoOf(selector), password, staged_.Field(selector), expected);
+  }
   if (InfoOf(selector).kind == Kind::kDigestPassword) {
     const AuthenticationUser& user = staged_.authentication_user()[selector.instance];
     const std::string_view realm = RealmOf(staged_);
@@ -153,6 +157,7 @@ Result<void> Configuration::ApplySecret(Selector selector, std::string_view pass
 
 // Rules between settings. One of a kind is enough to refuse: the first is named.
 Result<void> Configuration::Check(Message& expected) const {
+  GH_TRY(CheckNetwork(staged_, expected));
   const SipRegistration& registration = staged_.sip_registration();
   if (registration.expire_min > registration.expire_max ||
       registration.expire_default > registration.expire_max ||

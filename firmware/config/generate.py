@@ -15,7 +15,7 @@ import descriptors  # noqa: E402
 TEXT_MAX = 255
 STRING_KINDS = {"AUTO": ("kString", 127), "HOST_NAME": ("kHostName", 127), "HOST": ("kHost", 127),
                 "USER_NAME": ("kUserName", 63), "SSH_KEY": ("kSshKey", 254),
-                "WORD_LIST": ("kWordList", 254)}
+                "WORD_LIST": ("kWordList", 254), "SECRET": ("kSecretText", 128)}
 OTHER_KINDS = {"IP_ADDRESS": ("kIpAddress", "net::IpAddress"),
                "IPV4_ADDRESS": ("kIpv4Address", "net::IpAddress"),
                "IPV6_ADDRESS": ("kIpv6Address", "net::IpAddress"),
@@ -143,7 +143,7 @@ class Setting:
 
     @property
     def is_secret(self):
-        return self.kind in ("kAdminPassword", "kDigestPassword")
+        return self.kind in ("kAdminPassword", "kDigestPassword", "kSecretText")
 
     def row(self):
         options = self.options

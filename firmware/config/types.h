@@ -71,6 +71,7 @@ enum class Kind : uint8_t {
   kDigestPassword,
   kSshKey,
   kWordList,  // enum_info: the words
+  kSecretText,
 };
 
 inline constexpr uint8_t kSettingSecret = 1;

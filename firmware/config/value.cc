@@ -266,6 +266,9 @@ void FormatValue(const SettingInfo& setting, const void* value, ByteWriter& out)
     case Kind::kDigestPassword:
       out.Text(static_cast<const DigestSecret*>(value)->is_set() ? "********" : "");
       return;
+    case Kind::kSecretText:
+      out.Text(TextOf(value).empty() ? "" : "********");
+      return;
     default:
       out.Text(TextOf(value));
   }
@@ -297,6 +300,10 @@ void EncodeStored(const SettingInfo& setting, const void* value, ByteWriter& out
     out.Bytes(secret.binding);
     out.Bytes(secret.ha1_md5);
     out.Bytes(secret.ha1_sha256);
+    return;
+  }
+  if (setting.kind == Kind::kSecretText) {
+    out.Text(TextOf(value));
     return;
   }
   FormatValue(setting, value, out);

@@ -326,6 +326,39 @@ TEST(DnsResolverTest, AsksOncePerTtlFromUnpredictablePorts) {
   EXPECT_EQ(std::unique(server.ports.begin(), server.ports.end()), server.ports.end());
 }
 
+TEST(DnsResolverTest, ADomainsServerIsAskedForItsNamesAndNobodyElse) {
+  DnsLab lab;
+  Server everybody(lab.b.stack, [&](auto q, bool) { return DnsLab::Address(q, 1); });
+  Server inside(lab.c.stack, [&](auto q, bool) { return DnsLab::Address(q, 2); });
+  StackConfig config = lab.a.stack.config();
+  config.dns_server_count = 1;
+  ASSERT_TRUE(lab.a.stack.Configure(config).ok());
+  ASSERT_TRUE(lab.resolver().AddDomainServer("Corp.example", IpAddress::V4(10, 0, 0, 3)).ok());
+  lab.Run(Duration::Seconds(1));
+  Asked asked;
+  const auto last = [&](std::string_view name) {
+    lab.Ask(asked, name);
+    return asked.addresses.empty() ? 0 : asked.addresses[0].bytes[3];
+  };
+  EXPECT_EQ(last("phone.corp.example"), 2);
+  EXPECT_EQ(last("corp.example"), 2);
+  EXPECT_EQ(last("xcorp.example"), 1);
+  EXPECT_EQ(last("www.example"), 1);
+  // A longer domain decides, and a domain's silence is not made up for by others.
+  ASSERT_TRUE(lab.resolver().AddDomainServer("lab.corp.example", IpAddress::V4(10, 0, 0, 9)).ok());
+  const uint32_t before = everybody.udp_count + inside.udp_count;
+  EXPECT_EQ(last("x.lab.corp.example"), 0);
+  EXPECT_EQ(everybody.udp_count + inside.udp_count, before);
+  lab.resolver().ClearDomainServers();
+  EXPECT_EQ(last("other.corp.example"), 1);
+  EXPECT_FALSE(lab.resolver().AddDomainServer("", IpAddress::V4(10, 0, 0, 9)).ok());
+  for (uint32_t i = 0; i < DnsResolver::kDomainServerMax; ++i) {
+    EXPECT_TRUE(lab.resolver().AddDomainServer("a.b", IpAddress::V4(10, 0, 0, 9)).ok());
+  }
+  EXPECT_EQ(lab.resolver().AddDomainServer("a.b", IpAddress::V4(10, 0, 0, 9)).code(),
+            ErrorCode::kExhausted);
+}
+
 TEST(DnsResolverTest, TheSameQuestionGoesOutOnceAndACancelledOneStaysSilent) {
   DnsLab lab;
   Server server(lab.b.stack, [&](auto q, bool) { return DnsLab::Address(q, 9); });

@@ -94,8 +94,15 @@ struct NtpServer final : DatagramHandler {
     if (kiss) {
       reply[1] = 0;
     }
+    if (key.id != 0) {
+      was_sealed = IsSealedNtp(key, data);
+      reply.resize(kNtpPacketSize + kNtpMacMax);
+      reply.resize(SealNtp(key, reply, kNtpPacketSize));
+    }
     node.stack.datagrams().SendDatagram(socket, info.remote, reply).ignore("test");
   }
+  NtpKey key;
+  bool was_sealed = false;
   Lab& lab;
   Node& node;
   SocketId socket;
@@ -140,6 +147,94 @@ TEST(SntpClientTest, SetsTheClockAndAsksAgainLater) {
   lab.Run(Duration::Minutes(5));
   EXPECT_GE(lab.sb->count, 4u);
   EXPECT_LE(lab.sb->count, 6u);
+}
+
+NtpKey KeyOf(uint32_t id, NtpDigest digest, std::string_view text) {
+  return MakeNtpKey(id, digest, text).value();
+}
+
+// The code behind the packet 00 01 .. 2f with the key 0..15, as OpenSSL computes it.
+TEST(NtpKeyTest, CodesAreThoseOfOthers) {
+  Bytes packet(kNtpPacketSize + kNtpMacMax);
+  for (size_t i = 0; i < kNtpPacketSize; ++i) {
+    packet[i] = static_cast<uint8_t>(i);
+  }
+  const auto code = [&](NtpDigest digest) {
+    const NtpKey key = KeyOf(10, digest, "HEX:000102030405060708090a0b0c0d0e0f");
+    const size_t size = SealNtp(key, packet, kNtpPacketSize);
+    EXPECT_TRUE(IsSealedNtp(key, std::span(packet).first(size)));
+    uint8_t text[64];
+    ByteWriter out(text);
+    out.HexBytes(std::span(packet).first(size).subspan(kNtpPacketSize));
+    return std::string(out.text());
+  };
+  EXPECT_EQ(code(NtpDigest::kMd5), "0000000aa8cb92ddf33a7acbe8dc5255db777038");
+  EXPECT_EQ(code(NtpDigest::kSha1), "0000000a4a19701529e63c54224113b97bf6c18b7b96b347");
+  EXPECT_EQ(code(NtpDigest::kSha256), "0000000ac2e5b81371b2f08e1d49d47a8bf7f254d9e3c7cb");
+  EXPECT_EQ(code(NtpDigest::kSha512), "0000000a36efd0d43ea32ffd5892401c4e5c5422cba48050");
+  EXPECT_EQ(code(NtpDigest::kAesCmac), "0000000a5247121db0e50733fb83bab08fbba8ea");
+}
+
+TEST(NtpKeyTest, EveryChangedByteIsSeen) {
+  for (const auto digest : {NtpDigest::kMd5, NtpDigest::kSha512, NtpDigest::kAesCmac}) {
+    const NtpKey key = KeyOf(3, digest, "0123456789abcdef");
+    Bytes packet(kNtpPacketSize + kNtpMacMax, 7);
+    packet.resize(SealNtp(key, packet, kNtpPacketSize));
+    for (size_t i = 0; i < packet.size(); ++i) {
+      packet[i] ^= 0x10;
+      EXPECT_FALSE(IsSealedNtp(key, packet));
+      packet[i] ^= 0x10;
+    }
+    EXPECT_FALSE(IsSealedNtp(key, std::span(packet).first(packet.size() - 1)));
+    EXPECT_FALSE(IsSealedNtp(key, std::span(packet).first(kNtpPacketSize)));
+    packet.push_back(0);
+    EXPECT_FALSE(IsSealedNtp(key, packet));
+  }
+}
+
+TEST(NtpKeyTest, RefusesKeysThatDoNotFit) {
+  EXPECT_FALSE(MakeNtpKey(0, NtpDigest::kSha1, "x").ok());
+  EXPECT_FALSE(MakeNtpKey(1, NtpDigest::kSha1, "").ok());
+  EXPECT_FALSE(MakeNtpKey(1, NtpDigest::kAesCmac, "fifteen bytes..").ok());
+  EXPECT_TRUE(MakeNtpKey(1, NtpDigest::kSha1, std::string(kNtpKeyMax, 'x')).ok());
+  EXPECT_FALSE(MakeNtpKey(1, NtpDigest::kSha1, std::string(kNtpKeyMax + 1, 'x')).ok());
+  EXPECT_FALSE(MakeNtpKey(1, NtpDigest::kSha1, "HEX:0").ok());
+  EXPECT_FALSE(MakeNtpKey(1, NtpDigest::kSha1, "HEX:0g").ok());
+  EXPECT_FALSE(MakeNtpKey(1, NtpDigest::kSha1, "HEX:" + std::string(130, '0')).ok());
+}
+
+TEST(SntpClientTest, AServerWithAKeyMustProveToKnowIt) {
+  SntpLab lab;
+  const NtpKey key = KeyOf(5, NtpDigest::kSha256, "shared secret");
+  const NtpServerConfig servers[] = {{"10.0.0.2", key}};
+  lab.sb->key = KeyOf(5, NtpDigest::kSha256, "another secret");
+  ASSERT_TRUE(lab.client->SetServers(servers).ok());
+  lab.Run(Duration::Seconds(20));
+  EXPECT_FALSE(lab.client->status().synchronised);
+  EXPECT_GE(lab.client->server_status(0).unauthentic_count, 1u);
+  lab.sb->key = {};  // says nothing at all
+  lab.Run(Duration::Seconds(40));
+  EXPECT_FALSE(lab.client->status().synchronised);
+  lab.sb->kiss = true;  // a forged kiss of death is no reason to stay away
+  lab.Run(Duration::Minutes(2));
+  lab.sb->kiss = false;
+  lab.sb->key = key;
+  lab.Run(Duration::Minutes(20));
+  EXPECT_TRUE(lab.client->status().synchronised);
+  EXPECT_TRUE(lab.sb->was_sealed);
+  EXPECT_TRUE(lab.client->server_status(0).chosen);
+}
+
+TEST(SntpClientTest, PollIntervalsAreTheOperators) {
+  SntpLab lab;
+  const std::string_view servers[] = {"10.0.0.2"};
+  lab.client->SetPoll({Duration::Seconds(16), Duration::Seconds(600)});
+  ASSERT_TRUE(lab.client->SetServers(servers).ok());
+  lab.Run(Duration::Seconds(60));
+  EXPECT_EQ(lab.sb->count, 4u);
+  lab.Run(Duration::Minutes(60));
+  EXPECT_GE(lab.sb->count, 9u);
+  EXPECT_LE(lab.sb->count, 12u);
 }
 
 TEST(SntpClientTest, AMinorityThatLiesIsOutvoted) {

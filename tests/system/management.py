@@ -1,0 +1,147 @@
+"""A machine with a signalling and a management network, for tests of what is served where.
+
+    phone (10.77.0.11) --- LAN1 10.77.0.2 [edge] LAN3 10.9.0.9 --- manager (10.9.0.1, 192.0.2.10)
+
+The manager's second address is beyond LAN3's subnet: it is reached by a static route only.
+"""
+
+import re
+import subprocess
+
+import host as host_board
+import netns
+import operator_console
+
+LAN1, LAN3, LAN3_V6 = "10.77.0.2", "10.9.0.9", "fd09::9"
+MANAGER, MANAGER_FAR = "10.9.0.1", "192.0.2.10"
+COMMUNITY = "open-sesame"
+PROVISION = operator_console.PROVISION + f"""\
+xConfiguration Network Port 1 IPv4 Address: {LAN1}
+xConfiguration Network Port 1 IPv4 PrefixLength: 24
+xConfiguration Network IPv4 Gateway: 10.77.0.11
+xConfiguration SIP Domain 1 Name: example.com
+xConfiguration Console Severity: Emergency
+xConfiguration SNMP Mode: On
+xConfiguration SNMP Community: {COMMUNITY}
+"""
+SYS_NAME = "1.3.6.1.2.1.1.5.0"
+
+
+def ip(*words):
+    subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
+
+
+class Site:
+    """The networks, their hosts and the edge between them; a context manager."""
+
+    def __init__(self, folder, provision=PROVISION):
+        self.folder, self.provision = folder, provision
+        self.network = netns.Network()
+
+    def __enter__(self):
+        self.network.__enter__()
+        self.phone = self.network.host("phone", "10.77.0.11/24")
+        self.manager = self.network.host("manager")
+        self.edge_host = self.network.host("edge")
+        edge, manager = self.edge_host.namespace, self.manager.namespace
+        ip("-n", edge, "link", "add", "lan2", "type", "veth", "peer", "name", "lan2far")
+        ip("-n", manager, "link", "delete", netns.INTERFACE)
+        ip("-n", edge, "link", "add", "lan3", "type", "veth", "peer", "name", netns.INTERFACE,
+           "netns", manager)
+        for name in ("lan2", "lan2far", "lan3"):
+            ip("-n", edge, "link", "set", name, "up")
+        for address in (f"{MANAGER}/24", f"{MANAGER_FAR}/32", "fd09::1/64"):
+            extra = ["nodad"] if ":" in address else []
+            ip("-n", manager, "address", "add", address, "dev", netns.INTERFACE, *extra)
+        ip("-n", manager, "link", "set", netns.INTERFACE, "up")
+        self.manager.addresses = [f"{MANAGER}/24"]
+        self.machine = host_board.HostMachine(
+            self.folder, netns.INTERFACE, edge, provision=self.provision,
+            options=["--packet", "lan2", "--packet", "lan3"])
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.machine.stop()
+        self.network.__exit__()
+
+    def start(self):
+        self.machine.start()
+        operator_console.log_in(self.machine)
+
+    def restart(self):
+        """As after xCommand Restart: the same store, a new run."""
+        self.machine.stop()
+        self.start()
+
+    def ask(self, line):
+        return operator_console.ask(self.machine, line)
+
+    def set(self, setting):
+        said = self.ask("xConfiguration " + setting)
+        assert re.search(r"^OK", said, re.MULTILINE), said
+
+    def refuse(self, setting):
+        said = self.ask("xConfiguration " + setting)
+        assert "ERROR" in said, said
+        return said
+
+
+def snmp(host, *words, tool="snmpget", credentials=("-v2c", "-c", COMMUNITY), tries=1):
+    """A stock client's answer, or None when there is none."""
+    done = host.run(tool, *credentials, "-On", "-t", "2", "-r", str(tries), *words, check=False,
+                    timeout=60)
+    return done.stdout if done.returncode == 0 else None
+
+
+def reaches(host, address, name="edge1"):
+    answer = snmp(host, address, SYS_NAME)
+    return answer is not None and name in answer
+
+
+OPTIONS = ("OPTIONS sip:{to} SIP/2.0\r\nVia: SIP/2.0/UDP {me}:{port};branch=z9hG4bK{port}\r\n"
+           "Max-Forwards: 70\r\nFrom: <sip:a@example.com>;tag=1\r\nTo: <sip:{to}>\r\n"
+           "Call-ID: {port}@{me}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n")
+SPEAK = """
+import socket, sys
+me, to, port, text = sys.argv[1:5]
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind((me, 0))
+s.settimeout(2)
+text = text.replace("PORT", str(s.getsockname()[1]))
+s.sendto(text.encode(), (to, int(port)))
+try:
+    print(s.recv(2000).decode().splitlines()[0])
+except TimeoutError:
+    print("silence")
+"""
+
+
+def sip_options(host, me, to):
+    text = OPTIONS.format(to=to, me=me, port="PORT")
+    return host.run("python3", "-c", SPEAK, me, to, "5060", text).stdout.strip()
+
+
+LISTEN = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind((sys.argv[1], int(sys.argv[2])))
+s.settimeout(float(sys.argv[3]))
+print("ready", flush=True)
+data, peer = s.recvfrom(4000)
+print(peer[0], data.hex(), flush=True)
+"""
+
+
+class Listener:
+    """Takes one datagram at `address` of a host: who sent it, and what."""
+
+    def __init__(self, host, address, port, timeout=20):
+        self.process = host.start("python3", "-c", LISTEN, address, port, timeout,
+                                  stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout.readline() == "ready\n"
+
+    def take(self):
+        words = self.process.stdout.readline().split()
+        assert words, "nothing came"
+        return words[0], bytes.fromhex(words[1])
