@@ -29,11 +29,11 @@ constexpr uint64_t kNetworkGroups =
     Bit(config::GroupId::kSystem) | Bit(config::GroupId::kNetworkPort) |
     Bit(config::GroupId::kNetwork) | Bit(config::GroupId::kNetworkRoute) |
     Bit(config::GroupId::kDnsServer);
-// Not DNS: those come by way of the stack, which says so. Naming them here would configure the
-// stack again each time it has said so, for ever.
 constexpr uint64_t kSshGroups = Bit(config::GroupId::kSsh) | Bit(config::GroupId::kCiphers) |
                                 Bit(config::GroupId::kAdministration) |
                                 Bit(config::GroupId::kAdministrator);
+// Not DNS: those come by way of the stack, which says so. Naming them here would configure the
+// stack again each time it has said so, for ever.
 constexpr uint64_t kServerGroups = Bit(config::GroupId::kNtpServer) | Bit(config::GroupId::kNtp) |
                                    Bit(config::GroupId::kDnsPerDomainServer);
 constexpr uint64_t kSnmpGroups = Bit(config::GroupId::kSnmp) | Bit(config::GroupId::kSnmpUser);

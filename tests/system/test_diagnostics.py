@@ -80,7 +80,8 @@ def test_traceroute(site):
 def test_traceroute_through_a_router(site):
     # The phone forwards to an address of its own network; the packet's life ends there first.
     site.phone.run("sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
-    site.phone.run("ip", "link", "add", "inside", "type", "dummy")
+    site.phone.run("ip", "link", "add", "inside", "type", "veth", "peer", "name", "far")
+    site.phone.run("ip", "link", "set", "far", "up")
     site.phone.run("ip", "address", "add", "198.51.100.1/24", "dev", "inside")
     site.phone.run("ip", "link", "set", "inside", "up")
     said = run(site, "Diagnostics Traceroute: 198.51.100.7")
@@ -130,7 +131,7 @@ def test_capture_opens_in_wireshark(site, tmp_path):
     path = tmp_path / "capture.pcapng"
     path.write_bytes(base64.b64decode("".join(lines)))
     info = subprocess.run(["capinfos", path], capture_output=True, text=True, check=True).stdout
-    assert "pcapng" in info and "Encapsulation:       Ethernet" in info
+    assert "pcapng" in info and re.search(r"File encapsulation: +Ethernet", info), info
     assert len(re.findall(r"Name = LAN[123]", info)) == 3, info
     fields = subprocess.run(
         ["tshark", "-r", path, "-Y", "tls.handshake", "-T", "fields", "-e", "frame.interface_name",
