@@ -84,8 +84,8 @@ def upload(machine, path):
     """Sends a file with sb; what the console says of it afterwards."""
     start_transfer(machine)
     machine.pipe(["sb", "-k", str(path)], qemu.patience(60))
-    said = machine.expect(r"(Installed in slot|ERROR: upgrade refused:|No update was)[^\r\n]*"
-                          r"(?=[\r\n])", 30).group(0)
+    said = machine.expect(r"(Installed (?:in slot|key list)|ERROR: upgrade refused:|No update was)"
+                          r"[^\r\n]*(?=[\r\n])", 30).group(0)
     machine.expect(PROMPT)
     return said
 
