@@ -126,11 +126,12 @@ bool HttpsSource::Poll(Instant) {
   if (active_ && begun_ && !parts_.upgrade.active()) {
     Finish();  // cancelled, or failed while we waited
   }
-  if (is_held_ && parts_.download.active()) {
+  const bool was_held = is_held_ && parts_.download.active();
+  if (was_held) {
     is_held_ = false;
     parts_.download.Resume();
   }
-  return is_held_ && budget_ == 0;  // else the disk is behind, and wakes us
+  return was_held;  // what the stream has kept for us comes in the next turn
 }
 
 void HttpsSource::OnDownloadEnd(Result<void> outcome) {
