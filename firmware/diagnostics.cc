@@ -108,6 +108,7 @@ Diagnostics::Diagnostics(Appliance::Rooms& rooms) : rooms_(rooms), files_(rooms.
 void Diagnostics::Build() {
   Arena& arena = rooms_.machine.arena;
   arena.OpenAccount("firmware/diagnostics");
+  history_ = arena.New<History>();
   capture_ = arena.New<net::PacketCapture>(arena, rooms_.machine.clock, kCaptureBytes);
   auto* heap = arena.New<Heap>(arena, crypto::kTlsClientHeap);
   auto* environment = arena.New<crypto::TlsEnvironment>(*heap, rooms_.random, rooms_.machine.clock);
@@ -121,6 +122,8 @@ void Diagnostics::Build() {
 
 void Diagnostics::AddTo(admin::StatusTree& status, admin::CommandTable& commands) {
   status.AddMember<&Diagnostics::NextCaptureLine>("Capture", "The packet capture", this);
+  status.AddMember<&Diagnostics::NextHistoryStatus>(
+      "History", "The last second, minute and hour: work, packets, pools", this);
   struct Row {
     const char* path;
     const char* help;
@@ -167,6 +170,17 @@ void Diagnostics::AddTo(admin::StatusTree& status, admin::CommandTable& commands
     return static_cast<Diagnostics*>(self)->StartCapture(value, by, out);
   };
   commands.Add(start);
+  admin::Command history = {"Diagnostics History", "Counters over time, the latest first"};
+  history.value_help = "Seconds, Minutes or Hours";
+  history.context = this;
+  history.only_looks = true;
+  history.run_value = [](void* self, std::string_view, std::string_view value, ByteWriter&) {
+    return static_cast<Diagnostics*>(self)->ChooseHistory(value);
+  };
+  history.next = [](void* self, uint64_t& cursor, ByteWriter& out) {
+    return static_cast<Diagnostics*>(self)->NextHistoryLine(cursor, out);
+  };
+  commands.Add(history);
   admin::Command dump = {"Capture Dump", "Prints the capture in base64, for base64 -d"};
   dump.context = this;
   dump.administrator_only = true;
@@ -359,6 +373,7 @@ void Diagnostics::ReportCapture(const char* reason) {
 }
 
 void Diagnostics::Watch() {
+  TakeReading();
   if (!capture_reported_ && !capture_->active()) {
     ReportCapture("its size limit is reached");
   }

@@ -23,6 +23,7 @@
 #include "firmware/admin/terminal.h"
 #include "firmware/appliance.h"
 #include "firmware/config/line.h"
+#include "firmware/history.h"
 #include "hal/rt/fixed_string.h"
 #include "hal/rt/timer_wheel.h"
 #include "net/capture.h"
@@ -66,7 +67,7 @@ class Diagnostics final : public admin::TerminalGuest,
   void AddTo(admin::StatusTree& status, admin::CommandTable& commands);
   // For /captures.
   admin::FileProvider& files() { return files_; }
-  // Reports a capture that is full; now and then.
+  // Once a second: counts for the history, reports a capture that is full.
   void Watch();
 
   // admin::TerminalGuest
@@ -110,12 +111,19 @@ class Diagnostics final : public admin::TerminalGuest,
   Result<void> StopCapture(ByteWriter& out);
   void ReportCapture(const char* reason);
   bool NextCaptureLine(uint64_t& cursor, ByteWriter& out);
+  Result<void> ChooseHistory(std::string_view value);
+  bool NextHistoryLine(uint64_t& cursor, ByteWriter& out) const;
+  bool NextHistoryStatus(uint64_t& cursor, ByteWriter& out);
+  void WriteReading(const char* unit, uint64_t age, const Reading& reading, ByteWriter& out) const;
+  void TakeReading();
   bool NextDumpLine(uint64_t& cursor, ByteWriter& out) const;
 
   Appliance::Rooms& rooms_;
   net::PacketCapture* capture_ = nullptr;
   bool capture_reported_ = true;
   CaptureFiles files_;
+  History* history_ = nullptr;
+  Period listed_ = Period::kSeconds;
   crypto::TlsClient* tls_ = nullptr;
 
   Test test_ = Test::kNone;

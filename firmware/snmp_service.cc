@@ -279,11 +279,20 @@ void SnmpService::OnDatagram(const net::DatagramInfo& info, std::span<uint8_t> d
 
 void SnmpService::Watch() {
   for (uint32_t i = 0; i < log::kAlarmCount; ++i) {
-    const bool raised = rooms_.alarms.state(i).raised;
-    if (raised != told_[i]) {
-      told_[i] = raised;
-      SendTraps(i, raised);
+    const alarm::AlarmState& state = rooms_.alarms.state(i);
+    Told& told = told_[i];
+    // One that came and went between two looks is told as both.
+    if (state.raise_count != told.raise_count) {
+      if (told.raised) {
+        SendTraps(i, false);
+      }
+      SendTraps(i, true);
+      told.raised = true;
     }
+    if (told.raised && !state.raised) {
+      SendTraps(i, false);
+    }
+    told = {state.raise_count, state.raised};
   }
 }
 

@@ -61,7 +61,11 @@ class SnmpService final : private net::DatagramHandler, private snmp::Source {
   bool job_runs_ = false;
   Task task_;
 
-  std::array<bool, log::kAlarmCount> told_ = {};
+  struct Told {
+    uint32_t raise_count = 0;
+    bool raised = false;
+  };
+  std::array<Told, log::kAlarmCount> told_ = {};
   std::array<uint8_t, snmp::kMessageMax> out_ = {};
 };
 

@@ -143,6 +143,20 @@ def test_capture_opens_in_wireshark(site, tmp_path):
     assert "ERROR" in run(site, "Capture Start: SizeLimit 1")
 
 
+def test_history_counts_by_the_second(site):
+    def seconds():
+        said = run(site, "Diagnostics History: Seconds")
+        return re.findall(r"^History Second -(\d+): busy_us=\d+ received_packets=(\d+)", said,
+                          re.MULTILINE)
+    before = seconds()
+    run(site, f"Diagnostics Ping: {PHONE} 3")
+    after = seconds()
+    assert len(after) >= len(before) + 2 or len(after) == 120
+    assert sum(int(count) for _, count in after[:5]) >= 3
+    assert "History Second -1: busy_us=" in site.ask("xStatus History")
+    assert "ERROR" in run(site, "Diagnostics History: Days")
+
+
 def page(host, url, *options):
     return host.run("curl", "-sS", "-m", "5", *options, url, check=False)
 

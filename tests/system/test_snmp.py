@@ -136,13 +136,11 @@ def decode(folder, message, *options):
 
 
 def take_trap(site, user):
-    """The notification of an alarm that the test raises: a LAN port loses its link."""
+    """The notification of an alarm that the test raises."""
     site.set("SNMP Receiver 1 Address: 10.77.0.11")
     site.set(f"SNMP Receiver 1 User: {user}")
     listener = management.Listener(site.phone, "10.77.0.11", 162, 30)
-    # A setting that waits for a restart raises an alarm; taking it back does not lower it, so
-    # each test takes the SIP domain away and gives it back.
-    site.set("SIP Domain 1 Name:")
+    site.set("SIP Domain 1 Name:")  # that is an alarm
     source, message = listener.take()
     site.set("SIP Domain 1 Name: example.com")
     site.set("SNMP Receiver 1 Address:")
