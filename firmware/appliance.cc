@@ -4,6 +4,7 @@
 
 #include "crypto/init.h"
 #include "firmware/admin/ssh_service.h"
+#include "firmware/config/network_settings.h"
 #include "firmware/log/render.h"
 #include "firmware/rooms.h"
 #include "firmware/settings_map.h"
@@ -528,6 +529,8 @@ void Appliance::Rooms::ApplySettings(uint64_t groups) {
   crashes->Trace(ApplianceTrace::kSettings, groups);
   if ((groups & kNetworkGroups) != 0) {
     ApplyNetwork();
+  }
+  if ((groups & config::NetworkGroups()) != 0) {
     maintenance.KeepNetwork().ignore("told by an event");
   }
   if ((groups & kServerGroups) != 0) {

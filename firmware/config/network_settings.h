@@ -16,4 +16,15 @@ inline bool IsNetworkSetting(Selector selector) {
   return is_network && !InfoOf(selector).is_secret();
 }
 
+// Bit g: group g has such settings.
+inline uint64_t NetworkGroups() {
+  uint64_t groups = 0;
+  for (uint32_t g = 0; g < kGroupCount; ++g) {
+    for (uint32_t s = 0; s < kGroups[g].setting_count; ++s) {
+      groups |= uint64_t{IsNetworkSetting({kGroups[g].setting_first + s, 0})} << g;
+    }
+  }
+  return groups;
+}
+
 }  // namespace gh::config
