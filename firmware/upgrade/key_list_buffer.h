@@ -37,11 +37,12 @@ class KeyListBuffer {
       if (list_size > image::kKeyListSizeMax || signature_count > image::kSignatureCountMax) {
         return Error(ErrorCode::kTooLarge, "key list: a size is out of range");
       }
-      total_ =
+      const uint32_t total =
           image::kKeyListHeaderSize + list_size + signature_count * image::kSignatureRecordSize;
-      if (total_ > image::kKeyListSizeMax) {
+      if (total > image::kKeyListSizeMax) {
         return Error(ErrorCode::kTooLarge, "key list: a size is out of range");
       }
+      total_ = total;
     }
     Take(bytes, total_);
     return Ok();
