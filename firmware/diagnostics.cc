@@ -160,6 +160,10 @@ void Diagnostics::AddTo(admin::StatusTree& status, admin::CommandTable& commands
     command.run_value = row.run;
     commands.Add(command);
   }
+  AddCaptureCommands(commands);
+}
+
+void Diagnostics::AddCaptureCommands(admin::CommandTable& commands) {
   admin::Command start = {"Capture Start", "Captures packets into memory (pcapng)"};
   start.value_help =
       "Any, or of: Interface LAN1, Host ADDRESS, Port N, Protocol udp|tcp|icmp, "

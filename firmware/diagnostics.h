@@ -107,6 +107,7 @@ class Diagnostics final : public admin::TerminalGuest,
   void EndTls(const Error& error);
   void CloseStream();
 
+  void AddCaptureCommands(admin::CommandTable& commands);
   Result<void> StartCapture(std::string_view value, std::string_view by, ByteWriter& out);
   Result<void> StopCapture(ByteWriter& out);
   void ReportCapture(const char* reason);

@@ -99,6 +99,13 @@ def reaches(host, address, name="edge1"):
     return answer is not None and name in answer
 
 
+def ssh_greets(host, address):
+    """Whether an SSH server answers at the address: its identification is the first thing said."""
+    code = ("import socket, sys; s = socket.create_connection((sys.argv[1], 22), 2); "
+            "s.settimeout(2); print(s.recv(100).decode())")
+    return "SSH-2.0" in host.run("python3", "-c", code, address, check=False).stdout
+
+
 OPTIONS = ("OPTIONS sip:{to} SIP/2.0\r\nVia: SIP/2.0/UDP {me}:{port};branch=z9hG4bK{port}\r\n"
            "Max-Forwards: 70\r\nFrom: <sip:a@example.com>;tag=1\r\nTo: <sip:{to}>\r\n"
            "Call-ID: {port}@{me}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n")

@@ -10,7 +10,8 @@ import re
 import management
 import netns
 import pytest
-from management import LAN1, LAN3, LAN3_V6, MANAGER, MANAGER_FAR, reaches, sip_options, snmp
+from management import (LAN1, LAN3, LAN3_V6, MANAGER, MANAGER_FAR, reaches, sip_options, snmp,
+                        ssh_greets)
 
 
 @pytest.fixture(scope="module")
@@ -98,17 +99,25 @@ class TestDmi:
         assert "edge1" in snmp(site.manager, *far)
 
     def test_administration_only_there_closes_the_other_ports_at_once(self, site):
+        assert ssh_greets(site.phone, LAN1) and ssh_greets(site.manager, LAN3)
         site.set("Administration DMI Only: On")
+        assert not ssh_greets(site.phone, LAN1)
+        assert ssh_greets(site.manager, LAN3)
         assert "SSH=Yes" in site.ask("xStatus Network DMI")
         ssh = re.search(r"Firewall Service SSH: (.*)", site.ask("xStatus Firewall")).group(1)
         assert "LAN1" not in ssh and "LAN2" not in ssh
         said = site.refuse("Network DMI Mode: Off")
         assert "Administration DMI Only: Off" in said
         site.set("Administration DMI Only: Off")
+        assert ssh_greets(site.phone, LAN1)
 
     def test_the_serial_console_lets_a_locked_out_administrator_in(self, site):
         management.ip("-n", site.manager.namespace, "link", "set", netns.INTERFACE, "down")
         assert not reaches(site.phone, LAN1)  # nobody can reach it any more
+        site.set("Administration DMI Only: On")
+        assert not ssh_greets(site.phone, LAN1)
+        site.set("Administration DMI Only: Off")
+        assert ssh_greets(site.phone, LAN1)
         site.set("SNMP DMI Only: Off")
         assert reaches(site.phone, LAN1)
         site.set("Network DMI Mode: Off")
