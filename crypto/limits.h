@@ -24,5 +24,9 @@ inline constexpr size_t kTlsOutputMax = 12 * 1024;
 // chain.
 inline constexpr uint64_t kTlsClientHeap = 192 * 1024;
 inline constexpr size_t kTlsServerNameMax = 253;
+// Certificates of authorities an operator trusts.
+inline constexpr uint32_t kTrustAnchorMax = 16;
+inline constexpr size_t kTrustAnchorBytesMax = 3072;
+inline constexpr size_t kPemMax = (kTrustAnchorBytesMax + 2) / 3 * 4;
 
 }  // namespace gh::crypto

@@ -40,19 +40,33 @@ bool IsAddress(std::string_view name) {
 Result<void> TlsClient::Start(std::string_view server_name,
                               const CertificateFingerprint& fingerprint) {
   Reset();
-  if (server_name.empty() || server_name.size() > kTlsServerNameMax) {
+  anchors_ = nullptr;
+  wanted_ = fingerprint;
+  return Begin(server_name);
+}
+
+Result<void> TlsClient::Start(std::string_view server_name, const TrustList& anchors) {
+  Reset();
+  if (anchors.count() == 0) {
+    return Error(ErrorCode::kUnauthentic, "no certificate authority is trusted");
+  }
+  anchors_ = &anchors;
+  return Begin(server_name);
+}
+
+Result<void> TlsClient::Begin(std::string_view server_name) {
+  if (server_name.empty() || !name_.Assign(server_name)) {
     return Error(ErrorCode::kInvalidArgument, "the server's name is empty or too long");
   }
-  wanted_ = fingerprint;
   TlsScope scope(environment_);
   mbedtls_ssl_init(&ssl_);
   mbedtls_ssl_config_init(&config_);
   state_ = State::kHandshake;
-  auto configured = Configure(server_name);
+  auto configured = Configure();
   return configured.ok() ? Handshake() : std::move(configured);
 }
 
-Result<void> TlsClient::Configure(std::string_view server_name) {
+Result<void> TlsClient::Configure() {
   if (mbedtls_ssl_config_defaults(&config_, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_STREAM,
                                   MBEDTLS_SSL_PRESET_DEFAULT) != 0) {
     return Error(ErrorCode::kExhausted, "no memory for a TLS session");
@@ -60,13 +74,11 @@ Result<void> TlsClient::Configure(std::string_view server_name) {
   mbedtls_ssl_conf_rng(&config_, Random::MbedtlsCallback, &environment_.random);
   mbedtls_ssl_conf_min_tls_version(&config_, MBEDTLS_SSL_VERSION_TLS1_2);
   mbedtls_ssl_conf_ciphersuites(&config_, kCiphers);
-  // The chain's verdict is not asked for: CheckPeer compares the certificate itself.
+  // The chain's verdict is not asked for here: CheckPeer looks itself, by either rule.
   mbedtls_ssl_conf_authmode(&config_, MBEDTLS_SSL_VERIFY_OPTIONAL);
   mbedtls_ssl_conf_session_tickets(&config_, MBEDTLS_SSL_SESSION_TICKETS_DISABLED);
-  char name[kTlsServerNameMax + 1] = {};
-  std::memcpy(name, server_name.data(), server_name.size());
   if (mbedtls_ssl_setup(&ssl_, &config_) != 0 ||
-      mbedtls_ssl_set_hostname(&ssl_, IsAddress(server_name) ? nullptr : name) != 0) {
+      mbedtls_ssl_set_hostname(&ssl_, IsAddress(name_.view()) ? nullptr : name_.c_str()) != 0) {
     return Error(ErrorCode::kExhausted, "no memory for a TLS session");
   }
   mbedtls_ssl_set_bio(&ssl_, this, OnSend, OnReceive, nullptr);
@@ -88,12 +100,49 @@ Result<void> TlsClient::CheckPeer() {
     return Error(ErrorCode::kUnauthentic, "the server shows no certificate");
   }
   peer_ = Sha256::Of(std::span(certificate->raw.p, certificate->raw.len));
-  if (!std::ranges::equal(*peer_, wanted_)) {
+  if (anchors_ == nullptr && !std::ranges::equal(*peer_, wanted_)) {
     state_ = State::kOver;
     return Error(ErrorCode::kUnauthentic, "the server's certificate is not the one expected");
   }
+  if (anchors_ != nullptr) {
+    if (auto checked = CheckChain(); !checked.ok()) {
+      state_ = State::kOver;
+      return checked;
+    }
+  }
   state_ = State::kOpen;
   return Ok();
+}
+
+// Outside of the handshake, because the name to be checked may be an address, which is no SNI.
+Result<void> TlsClient::CheckChain() {
+  mbedtls_x509_crt roots;
+  mbedtls_x509_crt_init(&roots);
+  int status = 0;
+  for (uint32_t i = 0; i < anchors_->count() && status == 0; ++i) {
+    const auto der = anchors_->der(i);
+    status = mbedtls_x509_crt_parse_der_nocopy(&roots, der.data(), der.size());
+  }
+  uint32_t flags = 0;
+  if (status == 0) {
+    auto* peer = const_cast<mbedtls_x509_crt*>(mbedtls_ssl_get_peer_cert(&ssl_));
+    status = mbedtls_x509_crt_verify_with_profile(peer, &roots, nullptr,
+                                                  &mbedtls_x509_crt_profile_default, name_.c_str(),
+                                                  &flags, nullptr, nullptr);
+  }
+  mbedtls_x509_crt_free(&roots);
+  if (status == 0) {
+    return Ok();
+  }
+  return Error(ErrorCode::kUnauthentic,
+               flags == 0 ? "the server's certificate cannot be checked"
+               : (flags & (MBEDTLS_X509_BADCERT_EXPIRED | MBEDTLS_X509_BADCERT_FUTURE)) != 0
+                   ? "the server's certificate is not valid at this time"
+               : (flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) != 0
+                   ? "the server's certificate is of no authority that is trusted"
+               : (flags & MBEDTLS_X509_BADCERT_CN_MISMATCH) != 0
+                   ? "the server's certificate is for another name"
+                   : "the server's certificate is not acceptable");
 }
 
 Result<size_t> TlsClient::Read(std::span<const uint8_t>& in, std::span<uint8_t> out) {

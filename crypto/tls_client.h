@@ -4,10 +4,11 @@
 //   client.Start("updates.example", fingerprint);
 //   loop: send output(), ConsumeOutput(); Read(bytes from the peer, plain text out); Write(...)
 //
-// Whom it trusts: exactly the certificate whose SHA-256 fingerprint it is given. Nothing of ours is
-// sent, and nothing of the peer's handed out, before that was compared. Ciphers: AEAD with forward
-// secrecy only (RFC 9325). The session's memory comes from the environment's heap, within
-// kTlsClientHeap.
+// Whom it trusts: exactly the certificate whose SHA-256 fingerprint it is given; or one that a
+// trusted authority vouches for (RFC 5280), valid now, with the server's name or address among its
+// subject alternative names (RFC 6125). Nothing of ours is sent, and nothing of the peer's handed
+// out, before that was compared. Ciphers: AEAD with forward secrecy only (RFC 9325). The session's
+// memory comes from the environment's heap, within kTlsClientHeap.
 #pragma once
 
 #include <mbedtls/ssl.h>
@@ -21,6 +22,8 @@
 #include "crypto/digest.h"
 #include "crypto/limits.h"
 #include "crypto/tls_environment.h"
+#include "crypto/trust_list.h"
+#include "hal/rt/fixed_string.h"
 #include "hal/rt/result.h"
 
 namespace gh::crypto {
@@ -36,6 +39,8 @@ class TlsClient {
 
   // `server_name` is sent as SNI (RFC 6066) unless it is an address.
   Result<void> Start(std::string_view server_name, const CertificateFingerprint& fingerprint);
+  // `anchors` outlives the session.
+  Result<void> Start(std::string_view server_name, const TrustList& anchors);
   // Takes bytes off the front of `in` and returns how much plain text was put into `out`; 0: more
   // bytes are needed. Call again until 0 with `in` empty. kClosed: the peer said close_notify.
   // kUnauthentic: not the certificate we wait for (peer_fingerprint() says which it was).
@@ -57,7 +62,9 @@ class TlsClient {
  private:
   enum class State : uint8_t { kIdle, kHandshake, kOpen, kOver };
 
-  Result<void> Configure(std::string_view server_name);
+  Result<void> Begin(std::string_view server_name);
+  Result<void> Configure();
+  Result<void> CheckChain();
   Result<void> Handshake();
   Result<void> CheckPeer();
   Error Fail(int status);
@@ -69,6 +76,8 @@ class TlsClient {
   mbedtls_ssl_context ssl_;
   mbedtls_ssl_config config_;
   CertificateFingerprint wanted_ = {};
+  const TrustList* anchors_ = nullptr;  // null: by fingerprint
+  FixedString<kTlsServerNameMax> name_;
   std::optional<CertificateFingerprint> peer_;
   std::span<const uint8_t> input_;
   std::array<uint8_t, kTlsOutputMax> output_;

@@ -111,12 +111,6 @@ class Peek final : public store::EntryVisitor {
   }
 };
 
-// Reads every row before any is used: half a configuration is none.
-class RowCheck final : public store::EntryVisitor {
- public:
-  void OnEntry(std::string_view, std::span<const uint8_t>) override {}
-};
-
 }  // namespace
 
 Appliance::Appliance(hal::Machine& machine, const ApplianceOptions& options)
@@ -144,6 +138,7 @@ Result<void> Appliance::Start() {
   rooms_ = machine_.arena.New<Rooms>(machine_, options_);
   Rooms& rooms = *rooms_;
   rooms.used_before = used_before;
+  rooms.event_log.Open();
   rooms.PrintGreeting();
   rooms.TakeOverCrash();
   rooms.maintenance.ReadBootState();
@@ -165,6 +160,7 @@ Result<void> Appliance::Start() {
   rooms.maintenance.BuildHttps();
   rooms.diagnostics.Build();
   rooms.snmp.Build();
+  rooms.BuildChanges();
   rooms.BuildConsole();
   rooms.ReportMemory();
   machine_.arena.Seal();
@@ -193,6 +189,7 @@ Instant Appliance::RunOnce() {
     next = rooms.loop.now();
   }
   rooms.ShowNotices();
+  next = std::min(next, rooms.event_log.Step(rooms.loop.now()));
   if (rooms.RunDeferred(next)) {
     next = rooms.loop.now();
   } else if (!rooms.deferred.empty() || rooms.sessions->is_waiting()) {
@@ -219,9 +216,10 @@ void Appliance::PrepareToStop(const char* why) {
       waiting = waiting || (status.state == log::SyslogState::kSending && status.waiting > 0);
     }
     if (!waiting) {
-      return;
+      break;
     }
   }
+  rooms_->FlushLog();
 }
 
 // --- Steps of Start -----------------------------------------------------------------------------
@@ -265,38 +263,6 @@ void Appliance::Rooms::TakeOverCrash() {
   }
 }
 
-// A store that fails leaves a machine that can still be set up, until the next restart, and mended.
-Result<void> Appliance::Rooms::OpenStore() {
-  store = &volatile_store;
-  if (machine.store == nullptr) {
-    PrintLine(console, "Store: none; configuration is lost at the next restart");
-    alarms.Raise(AlarmId::kNoStore, "");
-    return Ok();
-  }
-  machine.arena.OpenAccount("firmware/store");
-  sqlite_store = machine.arena.New<store::SqliteStore>(machine.arena, *machine.store, machine.clock,
-                                                       store::kHeapBytesMin);
-  const bool reset = machine.reset_button.held_at_power_on();
-  Result<void> opened = reset ? sqlite_store->Reformat() : sqlite_store->Open();
-  RowCheck every_row;
-  opened = opened.ok() ? sqlite_store->ForEach(every_row) : opened;
-  if (reset && opened.ok()) {
-    PrintLine(console, "Factory reset: the button was held; all configuration was removed");
-    log.Emit(FactoryReset{.by = "the reset button"});
-  }
-  if (!opened.ok()) {
-    store_damaged = true;
-    PrintLine(console, "Store: ", opened.error().what,
-              ". Nothing is stored; xCommand FactoryReset makes it anew");
-    log.Emit(StoreFailed{.reason = opened.error().what});
-    alarms.Raise(AlarmId::kStoreFailed, opened.error().what);
-    return Ok();
-  }
-  store = sqlite_store;
-  maintenance.SwitchConfiguration(*store);
-  return Ok();
-}
-
 Result<void> Appliance::Rooms::ChooseCapacity() {
   const uint64_t room = machine.arena.size() - used_before;  // by the board
   if (!options.profile.empty()) {
@@ -333,8 +299,10 @@ Result<void> Appliance::Rooms::LoadConfiguration() {
   machine.arena.OpenAccount("crypto/password");
   hasher = machine.arena.New<crypto::PasswordHasher>(machine.arena, capacity.password_cost);
   machine.arena.OpenAccount("firmware/config", capacity.users);
+  history = machine.arena.New<config::History>(*store, machine.clock);
   configuration = machine.arena.New<config::Configuration>(
-      machine.arena, capacity.users, config::Configuration::Parts{*store, *hasher, random});
+      machine.arena, capacity.users,
+      config::Configuration::Parts{*store, *hasher, random, history});
   const auto loaded = configuration->Load();
   if (!loaded.ok()) {
     return loaded.error();
@@ -413,19 +381,15 @@ void Appliance::Rooms::BuildSip() {
       capacity.sip);
 }
 
-void Appliance::Rooms::BuildSyslog() {
-  machine.arena.OpenAccount("firmware/log");
-  syslog = machine.arena.New<log::Syslog>(
-      log::Syslog::Parts{log, loop, stack->datagrams(), stack->streams(), resolver});
-  loop.Add(*syslog);
-}
-
 void Appliance::Rooms::BuildConsole() {
   machine.arena.OpenAccount("firmware/admin");
   pages.AddTo(status, this);
   trust.AddTo(status);
   trust.AddTo(commands);
   maintenance.AddTo(status, commands);
+  event_log.AddTo(commands);
+  anchors->AddTo(commands);
+  alarm_commands.AddTo(commands);
   AddCommands();
   BuildAdministration();
   BuildSsh();
@@ -523,7 +487,10 @@ void Appliance::Rooms::OnSettingChanged(config::Selector selector, std::string_v
       SettingChanged{.setting = path.text(), .before = before, .after = after, .by = actor.view()});
 }
 
-void Appliance::Rooms::OnCommitted(uint64_t groups, bool) { pending_groups |= groups; }
+void Appliance::Rooms::OnCommitted(uint64_t groups, bool) {
+  pending_groups |= groups;
+  store_refused = false;
+}
 
 void Appliance::Rooms::ApplySettings(uint64_t groups) {
   crashes->Trace(ApplianceTrace::kSettings, groups);
@@ -545,6 +512,9 @@ void Appliance::Rooms::ApplySettings(uint64_t groups) {
   if ((groups & kSshGroups) != 0) {
     ssh->Apply();
     AllowSsh();
+  }
+  if ((groups & Bit(config::GroupId::kLog)) != 0) {
+    event_log.ApplyLevels(configuration->active());
   }
   if ((groups & Bit(config::GroupId::kUpgrade)) != 0) {
     maintenance.ApplySettings();
@@ -686,6 +656,8 @@ void Appliance::Rooms::OnHousekeeping() {
   diagnostics.Watch();
   snmp.Watch();
   metrics.Watch(loop.now());
+  WatchStore();
+  event_log.Watch();
 }
 
 void Appliance::Rooms::WatchSyslog() {
@@ -763,6 +735,7 @@ void Appliance::Rooms::EndIfDue() {
     return;
   }
   DrainConsole(machine, console);
+  FlushLog();
   if (ending == Ending::kRestart) {
     machine.boot.Restart();
   }
@@ -778,10 +751,11 @@ Result<void> Appliance::Rooms::ResetToFactory(bool keep_network, std::string_vie
     return Error{ErrorCode::kUnsupported, "this machine cannot keep its network settings"};
   }
   log.Emit(FactoryReset{.by = by});
-  if (store_damaged && sqlite_store != nullptr) {
-    return sqlite_store->Reformat();
+  // With a new key: what is left of the old content cannot be read, wherever it lies.
+  if (log::EventStore* events = event_log.store(); events != nullptr) {
+    GH_TRY(events->Erase());
   }
-  return configuration->ResetToFactory();
+  return sqlite_store != nullptr ? sqlite_store->Reformat() : configuration->ResetToFactory();
 }
 
 void Appliance::Rooms::AddCommands() {

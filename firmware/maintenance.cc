@@ -379,7 +379,9 @@ Result<void> Maintenance::BeginUpgrade(std::string_view source, uint64_t announc
   GH_TRY(record_->MayInstall(slot));
   const image::TrustPolicy policy = PolicyNow();
   // A configuration that is new since the start is noted as this image's.
-  SwitchConfiguration(*rooms_.store);
+  if (!rooms_.store_damaged) {
+    SwitchConfiguration(*rooms_.store);
+  }
   return upgrade_->Begin(source, announced, policy, rooms_.machine.slots[slot], slot, now);
 }
 

@@ -11,11 +11,15 @@
 #include "firmware/admin/status.h"
 #include "firmware/admin/terminal.h"
 #include "firmware/alarm/alarms.h"
+#include "firmware/alarm_commands.h"
+#include "firmware/anchors.h"
 #include "firmware/appliance.h"
 #include "firmware/capacity.h"
+#include "firmware/change_commands.h"
 #include "firmware/config/configuration.h"
 #include "firmware/crashes.h"
 #include "firmware/diagnostics.h"
+#include "firmware/event_log.h"
 #include "firmware/events.h"
 #include "firmware/log/log.h"
 #include "firmware/log/syslog.h"
@@ -25,6 +29,7 @@
 #include "firmware/sip/engine.h"
 #include "firmware/snmp_service.h"
 #include "firmware/status.h"
+#include "firmware/store/key_record.h"
 #include "firmware/store/sqlite_store.h"
 #include "firmware/store/store.h"
 #include "firmware/trust_status.h"
@@ -61,6 +66,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   void BuildAdministration();  // management_admin.cc
   void BuildSsh();             // management_ssh.cc
   void AllowSsh();
+  void BuildChanges();
   void ReportMemory();
   void ReportReadiness();
   void StartWatchdog();
@@ -75,6 +81,9 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   void UpdateAlarms();
   void OnHousekeeping();
   void WatchSyslog();
+  void WatchStore();
+  void FlushLog();
+  void SayRecovered(const char* fault);
   void ShowNotices();
   bool RunDeferred(Instant next);
   void End(Ending ending, const char* why, std::string_view by);
@@ -87,6 +96,8 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   void OnSettingChanged(config::Selector selector, std::string_view before,
                         std::string_view after) override;
   void OnCommitted(uint64_t groups, bool restart_needed) override;
+  void OnCommitFailed(const Error& error) override;
+  std::string_view Author() const override;
   void OnLine(uint32_t number, bool accepted, std::string_view message) override;
   void OnTimeStep(Duration offset, bool was_set, const net::IpAddress& server) override;
   void OnTimeLost() override;
@@ -104,6 +115,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   crypto::Random random;
   log::Log log;
   alarm::Alarms alarms;
+  EventLog event_log{machine, log, alarms};
   Crashes* crashes = nullptr;
   admin::SerialTerminal serial;
   admin::OutputQueue console;
@@ -112,12 +124,16 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   store::VolatileStore volatile_store;
   store::SqliteStore* sqlite_store = nullptr;
   store::Store* store = nullptr;
+  store::NoWrapper key_wrapper;  // a TPM's or an HSM's goes in its place
   bool store_damaged = false;
 
   uint64_t used_before = 0;  // of the arena, by the board
   Capacity capacity;
   crypto::PasswordHasher* hasher = nullptr;
   config::Configuration* configuration = nullptr;
+  config::History* history = nullptr;
+  ChangeCommands* changes = nullptr;
+  bool store_refused = false;  // the last change did not fit
 
   NetEvents net_events;
   net::Stack* stack = nullptr;
@@ -132,7 +148,10 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   UserCredentials* credentials = nullptr;
   sip::Engine* sip = nullptr;
 
+  crypto::TlsEnvironment* tls = nullptr;  // of sessions to servers
+  Anchors* anchors = nullptr;
   log::Syslog* syslog = nullptr;
+  AlarmCommands alarm_commands{alarms, log};
 
   admin::DeferredQueue deferred;
   admin::Accounts* accounts = nullptr;

@@ -9,8 +9,10 @@ static_assert(static_cast<uint8_t>(config::Ipv4Mode::kDhcp) ==
               static_cast<uint8_t>(net::Ipv4Mode::kDhcp));
 static_assert(static_cast<uint8_t>(config::Ipv6Mode::kSlaac) ==
               static_cast<uint8_t>(net::Ipv6Mode::kSlaac));
-static_assert(static_cast<uint8_t>(config::SyslogTransport::kTcp) ==
-              static_cast<uint8_t>(log::SyslogTransport::kTcp));
+static_assert(static_cast<uint8_t>(config::SyslogTransport::kTls) ==
+              static_cast<uint8_t>(log::SyslogTransport::kTls));
+static_assert(static_cast<uint8_t>(config::SyslogFormat::kBsd) ==
+              static_cast<uint8_t>(log::SyslogFormat::kBsd));
 static_assert(static_cast<uint8_t>(config::Severity::kDebug) ==
               static_cast<uint8_t>(log::Severity::kDebug));
 
@@ -149,6 +151,13 @@ std::array<log::SyslogServerConfig, log::kSyslogServerMax> SyslogConfigOf(
     out[i].port = static_cast<uint16_t>(servers[i].port);
     out[i].transport = static_cast<log::SyslogTransport>(servers[i].transport);
     out[i].severity = static_cast<log::Severity>(servers[i].severity);
+    out[i].format = static_cast<log::SyslogFormat>(servers[i].format);
+    // Words and digits that cannot be read: everything is sent, and no TLS server is trusted.
+    const auto categories = log::ParseCategories(servers[i].categories.view());
+    out[i].categories = categories.ok() ? *categories : log::kAllCategories;
+    out[i].has_fingerprint = !servers[i].fingerprint.empty();
+    const auto fingerprint = log::ParseFingerprint(servers[i].fingerprint.view());
+    out[i].fingerprint = fingerprint.ok() ? *fingerprint : crypto::CertificateFingerprint{};
   }
   return out;
 }

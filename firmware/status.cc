@@ -219,6 +219,20 @@ bool StatusPages::NextStore(uint64_t& cursor, ByteWriter& out) {
       Tell(out, "used_max", status.heap_max);
       return true;
     case 5:
+      out.Text("Store Seal:");
+      Tell(out, "cipher", status.sealed[0] != '\0' ? "XChaCha20-Poly1305" : "none");
+      Tell(out, "key_wrapped_by", status.sealed[0] != '\0' ? status.sealed : "-");
+      return true;
+    case 6: {
+      const store::CopyHeader* copy =
+          rooms.sqlite_store != nullptr ? rooms.sqlite_store->good_copy() : nullptr;
+      out.Text("Store GoodCopy:");
+      Tell(out, "rows", copy != nullptr ? copy->rows : 0);
+      out.Text(" time=");
+      log::FormatTimestamp(copy != nullptr ? copy->wall : WallTime{}, out);
+      return true;
+    }
+    case 7:
       out.Text("Store Commits:");
       Tell(out, "count", status.commit_count);
       Tell(out, "longest_us", static_cast<uint64_t>(status.commit_ns_max / 1000));
@@ -248,6 +262,11 @@ bool StatusPages::NextAlarm(uint64_t& cursor, ByteWriter& out) {
     out.Text(state.detail.view());
     out.Text(". ");
     out.Text(info.action);
+    out.Text(" [since ");
+    log::FormatTimestamp(state.raised_wall, out);
+    Tell(out, "raised", state.raise_count);
+    Tell(out, "acknowledged", state.acknowledged ? state.acknowledged_by.view() : "no");
+    out.Char(']');
     return true;
   }
   return false;

@@ -4,11 +4,14 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "firmware/log/log.h"
 #include "hal/clock.h"
+#include "hal/rt/bytes.h"
 #include "hal/rt/fixed_string.h"
+#include "hal/rt/result.h"
 
 namespace gh::alarm {
 
@@ -21,7 +24,21 @@ struct AlarmState {
   Instant last_raised;
   WallTime raised_wall;
   FixedString<kDetailMax> detail;
+  bool acknowledged = false;  // somebody knows; until it is lowered
+  FixedString<32> acknowledged_by;
 };
+
+// What outlives a restart: since when an alarm is raised and whether somebody knows. The alarm
+// itself is raised anew by whoever finds the condition again.
+struct AlarmMemory {
+  WallTime raised_wall;
+  uint32_t raise_count = 0;
+  bool acknowledged = false;
+  FixedString<32> acknowledged_by;
+};
+inline constexpr size_t kAlarmMemoryMax = 64;  // encoded
+void EncodeAlarm(const AlarmState& state, ByteWriter& out);
+Result<AlarmMemory> DecodeAlarm(std::span<const uint8_t> bytes);
 
 class Alarms {
  public:
@@ -37,6 +54,12 @@ class Alarms {
   }
   bool IsRaised(log::AlarmId id) const { return states_[IndexOf(id)].raised; }
   uint32_t raised_count() const;
+  // kNotFound: no alarm of that number is raised.
+  Result<void> Acknowledge(uint32_t number, std::string_view by);
+  // Of the run before: taken over when the alarm is raised again.
+  void Remember(uint32_t number, const AlarmMemory& memory);
+  // Counts every change that ought to be kept.
+  uint64_t change_count() const { return change_count_; }
   // By index into log::kAlarms.
   const AlarmState& state(uint32_t index) const { return states_[index]; }
 
@@ -46,6 +69,8 @@ class Alarms {
   log::Log& log_;
   hal::Clock& clock_;
   std::array<AlarmState, log::kAlarmCount> states_ = {};
+  std::array<AlarmMemory, log::kAlarmCount> memories_ = {};  // raise_count 0: none
+  uint64_t change_count_ = 0;
 };
 
 }  // namespace gh::alarm

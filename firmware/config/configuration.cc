@@ -66,6 +66,9 @@ Result<LoadReport> Configuration::Load() {
   active_.ResetToDefaults();
   Loader loader(active_);
   GH_TRY(parts_.store.ForEach(loader));
+  if (parts_.history != nullptr) {
+    GH_TRY(parts_.history->Load());
+  }
   is_factory_ = !loader.any;
   IndexUsers(active_);
   return loader.report;
@@ -223,35 +226,18 @@ Result<void> Configuration::CheckUsers(Message& expected) const {
   return Ok();
 }
 
-template <typename Visit>
-void Configuration::ForEachChange(Visit visit) const {
-  for (uint32_t g = 0; g < kGroupCount; ++g) {
-    for (uint32_t i = 0; i < active_.instance_count(g); ++i) {
-      if (std::ranges::equal(active_.Instance(g, i), staged_.Instance(g, i))) {
-        continue;
-      }
-      for (uint32_t s = 0; s < kGroups[g].setting_count; ++s) {
-        const Selector selector{kGroups[g].setting_first + s, i};
-        if (std::memcmp(active_.Field(selector), staged_.Field(selector),
-                        ValueSize(InfoOf(selector))) != 0) {
-          visit(selector);
-        }
-      }
-    }
-  }
-}
-
 Result<void> Configuration::WriteSetting(Selector selector) {
   uint8_t key_bytes[kPathTextMax];
-  uint8_t value_bytes[store::kValueMax];
+  uint8_t value_bytes[kStoredValueMax];
   ByteWriter key(key_bytes);
   ByteWriter value(value_bytes);
   FormatPath(selector, key);
   EncodeStored(InfoOf(selector), staged_.Field(selector), value);
   GH_ASSERT(key.ok() && value.ok());
-  return IsDefault(InfoOf(selector), staged_.Field(selector))
+  GH_TRY(IsDefault(InfoOf(selector), staged_.Field(selector))
              ? parts_.store.Remove(key.text())
-             : parts_.store.Put(key.text(), value.written());
+             : parts_.store.Put(key.text(), value.written()));
+  return WriteHistory(selector, key.text(), value.written());
 }
 
 template <typename Visit>
@@ -302,14 +288,91 @@ Result<void> Configuration::WriteChanges() {
   store::Store& store = parts_.store;
   GH_TRY(store.Begin());
   Result<void> outcome = is_factory_ ? store.Put(kMarkerKey, kMarkerValue) : Ok();
-  ForEachChange(
-      [&](Selector selector) { outcome = outcome.ok() ? WriteSetting(selector) : outcome; });
+  uint32_t count = 0;
+  if (outcome.ok() && parts_.history != nullptr) {
+    outcome = parts_.history->Begin();
+  }
+  ForEachChange([&](Selector selector) {
+    ++count;
+    outcome = outcome.ok() ? WriteSetting(selector) : outcome;
+  });
   outcome = outcome.ok() && preset_count_ > 0 ? WritePresets() : outcome;
+  const bool has_history = parts_.history != nullptr && count > 0;
+  if (outcome.ok() && has_history) {
+    const std::string_view author = listener_ != nullptr ? listener_->Author() : "provisioning";
+    outcome = parts_.history->Finish(author);
+  }
   if (!outcome.ok()) {
     store.Rollback();
     return outcome;
   }
-  return store.Commit();
+  GH_TRY(store.Commit());
+  if (has_history) {
+    parts_.history->Commit();
+  }
+  return Ok();
+}
+
+Result<void> Configuration::WriteHistory(Selector selector, std::string_view path,
+                                         std::span<const uint8_t> after) {
+  if (parts_.history == nullptr) {
+    return Ok();
+  }
+  const SettingInfo& setting = InfoOf(selector);
+  uint8_t bytes[kStoredValueMax];
+  ByteWriter before(bytes);
+  EncodeStored(setting, active_.Field(selector), before);
+  GH_ASSERT(before.ok());
+  return parts_.history->Add(path, {IsDefault(setting, active_.Field(selector)), before.written()},
+                             {IsDefault(setting, staged_.Field(selector)), after});
+}
+
+// Puts back, newest first, what each later commit had found.
+class Configuration::Reverter final : public ChangeVisitor {
+ public:
+  explicit Reverter(Settings& settings) : settings_(settings) {}
+  void OnChange(const ChangeRow& row) override {
+    Message ignored;
+    const auto line = ParsePath(row.path, ignored);
+    const auto selector = line.ok() ? FindSetting(line->path(), settings_, ignored)
+                                    : Result<Selector>(ErrorCode::kNotFound);
+    if (!selector.ok()) {
+      return;  // this version does not have the setting
+    }
+    if (row.before.is_default) {
+      SetDefault(InfoOf(*selector), settings_.Field(*selector));
+    } else {
+      DecodeStored(InfoOf(*selector), row.before.bytes, settings_.Field(*selector))
+          .ignore("a value this version does not accept stays as it is");
+    }
+  }
+
+ private:
+  Settings& settings_;
+};
+
+Result<void> Configuration::StageRevert(uint32_t number, Message& expected) {
+  GH_ASSERT(in_change_);
+  History* history = parts_.history;
+  const bool kept = history != nullptr && number >= 1 && number + 1 >= history->first() &&
+                    number < history->next();
+  if (!kept) {
+    MessageWriter(expected).Add(
+        "expected the number of a change, see xCommand Configuration "
+        "History");
+    return Error{ErrorCode::kNotFound, "expected the number of a change that is kept"};
+  }
+  Reverter reverter(staged_);
+  for (uint32_t at = history->next() - 1; at > number; --at) {
+    GH_TRY_ASSIGN(const CommitInfo info, history->Read(at));
+    if (info.kept_count != info.change_count) {
+      MessageWriter(expected).Add("change ").Add(at).Add(
+          " was too large to be kept whole: nothing before it can be gone back to");
+      return Error{ErrorCode::kTooLarge, "a later change was too large to be kept whole"};
+    }
+    GH_TRY(history->ForEachChange(at, reverter));
+  }
+  return Ok();
 }
 
 void Configuration::Announce() {
@@ -345,6 +408,9 @@ Result<void> Configuration::Commit(Message& note) {
     outcome = WriteChanges();
     if (!outcome.ok()) {
       MessageWriter(note).Add("not stored: ").Add(outcome.error().what);
+      if (listener_ != nullptr) {
+        listener_->OnCommitFailed(outcome.error());
+      }
     }
   }
   if (!outcome.ok()) {
@@ -472,7 +538,7 @@ Result<ProvisionReport> Configuration::Provision(std::string_view text, LineRepo
 
 Result<void> Configuration::ResetToFactory() {
   GH_TRY(parts_.store.Begin());
-  if (auto removed = parts_.store.RemoveAll(); !removed.ok()) {
+  if (auto removed = parts_.store.RemoveEverything(); !removed.ok()) {
     parts_.store.Rollback();
     return removed;
   }

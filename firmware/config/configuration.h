@@ -8,14 +8,18 @@
 // may be damaged or from another version: what cannot be read is left at its default and counted.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string_view>
 
 #include "crypto/password.h"
 #include "crypto/random.h"
+#include "firmware/config/history.h"
 #include "firmware/config/line.h"
 #include "firmware/config/settings.h"
+#include "firmware/config/value.h"
 #include "firmware/store/store.h"
 #include "hal/rt/arena.h"
 #include "hal/rt/result.h"
@@ -29,6 +33,10 @@ class ChangeListener {
                                 std::string_view after) = 0;
   // After the last of them. `groups`: bit g is set when a setting of kGroups[g] changed.
   virtual void OnCommitted(uint64_t groups, bool restart_needed) = 0;
+  // The store did not take a change; nothing of it is in force.
+  virtual void OnCommitFailed(const Error& /*error*/) {}
+  // Who changes settings now, for the history.
+  virtual std::string_view Author() const { return {}; }
 
  protected:
   ~ChangeListener() = default;
@@ -62,6 +70,7 @@ class Configuration {
     store::Store& store;
     crypto::PasswordHasher& hasher;
     crypto::Random& random;
+    History* history = nullptr;
   };
   Configuration(Arena& arena, uint32_t user_count_max, const Parts& parts);
 
@@ -81,6 +90,27 @@ class Configuration {
   // Success may carry a note ("2 passwords must be set again").
   Result<void> Commit(Message& note);
   void Abort();
+  // Inside a change: stages what the settings were after commit `number` of the history.
+  // kNotFound: it is not kept. kTooLarge: behind a commit that is not kept whole.
+  Result<void> StageRevert(uint32_t number, Message& expected);
+  // Setting by setting what the staged change would do.
+  template <typename Visit>
+  void ForEachChange(Visit visit) const {
+    for (uint32_t g = 0; g < kGroupCount; ++g) {
+      for (uint32_t i = 0; i < active_.instance_count(g); ++i) {
+        if (std::ranges::equal(active_.Instance(g, i), staged_.Instance(g, i))) {
+          continue;
+        }
+        for (uint32_t s = 0; s < kGroups[g].setting_count; ++s) {
+          const Selector selector{kGroups[g].setting_first + s, i};
+          if (std::memcmp(active_.Field(selector), staged_.Field(selector),
+                          ValueSize(InfoOf(selector))) != 0) {
+            visit(selector);
+          }
+        }
+      }
+    }
+  }
 
   // Applies a whole text, all or nothing; each line is reported. kWrongState: not factory state.
   Result<ProvisionReport> Provision(std::string_view text, LineReporter& reporter, Message& note);
@@ -115,10 +145,11 @@ class Configuration {
   Result<void> WritePresets();
   template <typename Visit>
   void ForEachNetworkSetting(Visit visit) const;
+  Result<void> WriteHistory(Selector selector, std::string_view path,
+                            std::span<const uint8_t> after);
   void Announce();
   void IndexUsers(const Settings& settings);
-  template <typename Visit>
-  void ForEachChange(Visit visit) const;
+  class Reverter;
   void ApplyLines(std::string_view text, bool report, LineReporter& reporter,
                   ProvisionReport& result);
 

@@ -16,5 +16,13 @@ inline constexpr uint32_t kLaxPasswordMin = 6;  // administrators', with strict 
 inline constexpr uint32_t kSipPasswordMin = 1;
 inline constexpr uint32_t kAdminHashMax = 127;  // Argon2id in its text form
 inline constexpr uint32_t kListenerMax = 8;
+inline constexpr uint32_t kStoredValueMax = 400;  // bytes of one value as it is stored
+inline constexpr uint32_t kHistoryCommitMax = 200;
+inline constexpr uint32_t kHistoryRowMax = 5000;     // changes of all commits
+inline constexpr uint32_t kHistoryChangeMax = 1000;  // of one commit; the rest is counted
+inline constexpr uint32_t kHistoryRowBytes = 1024;
+inline constexpr uint32_t kAuthorMax = 63;
+
+static_assert(2 * kStoredValueMax + kPathTextMax + 16 <= kHistoryRowBytes);
 
 }  // namespace gh::config

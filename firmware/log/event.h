@@ -27,6 +27,9 @@ enum class Severity : uint8_t {
 
 enum class Category : uint8_t { kSystem, kAlarm, kAudit, kStore, kNetwork, kFirewall, kSip };
 
+inline constexpr uint32_t kCategoryCount = 7;
+inline constexpr uint32_t kAllCategories = (1u << kCategoryCount) - 1;
+
 const char* SeverityName(Severity severity);  // "warning"
 const char* CategoryName(Category category);  // "network"
 
@@ -40,6 +43,7 @@ struct EventInfo {
   Category category;
   uint32_t rate;   // a second, in the long run
   uint32_t burst;  // at once
+  uint8_t level;   // 1 to 4: from which log level of its category on it is recorded
 };
 
 struct AlarmInfo {

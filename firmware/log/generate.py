@@ -36,6 +36,10 @@ class Event:
         self.fields = [(field.name, field.type) for field in message.field]
         self.severity = schema.EventSeverity.Name(options.severity)
         self.category = schema.EventCategory.Name(options.category)
+        self.level = options.level or (3 if options.severity == 7 else
+                                       2 if options.severity == 6 else 1)
+        if self.level > 4:
+            raise DeclarationError(f"{self.message}: levels are 1 to 4")
         if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", options.name) or len(options.name) > 32:
             raise DeclarationError(f"{self.message}: name '{options.name}' is not lower-case words")
         if len(self.fields) > FIELD_MAX:
@@ -68,7 +72,7 @@ class Event:
         return (f"    {{{options.id}, {quote(options.name)}, {quote(options.text)}, "
                 f"k{self.message}Fields, {len(self.fields)}, Severity::k"
                 f"{self.severity.capitalize()}, Category::k{self.category.capitalize()}, "
-                f"{options.rate}, {options.burst}}},")
+                f"{options.rate}, {options.burst}, {self.level}}},")
 
     def field_names(self):
         names = ", ".join(quote(name) for name, _ in self.fields) or "nullptr"

@@ -25,10 +25,17 @@ Log::Log(Arena& arena, hal::Clock& clock, uint32_t record_count)
       records_(arena.NewArray<Record>(record_count)),
       limiters_(arena.NewArray<Limiter>(kEventCount)) {
   GH_ASSERT_GT(record_count, 0u);
+  levels_.fill(kLevelMax);
   for (uint32_t i = 0; i < kEventCount; ++i) {
     limiters_[i].tokens_micro = int64_t{kEvents[i].burst} * kMicro;
     limiters_[i].refilled = clock_.Now();
   }
+}
+
+void Log::StartAt(uint64_t sequence) {
+  GH_ASSERT_EQ(next_sequence_, start_sequence_);
+  GH_ASSERT_GT(sequence, 0u);
+  start_sequence_ = next_sequence_ = sequence;
 }
 
 bool Log::Admit(uint16_t event, Instant now) {
@@ -54,6 +61,9 @@ bool Log::Admit(uint16_t event, Instant now) {
 
 Record* Log::Open(uint16_t event) {
   GH_ASSERT_LT(event, kEventCount);
+  if (kEvents[event].level > levels_[static_cast<uint8_t>(kEvents[event].category)]) {
+    return nullptr;
+  }
   const Instant now = clock_.Now();
   if (!Admit(event, now)) {
     return nullptr;
@@ -85,7 +95,7 @@ void Log::ReportSuppressed(Instant now) {
 
 uint64_t Log::first_sequence() const {
   const uint64_t kept = records_.size();
-  return next_sequence_ > kept ? next_sequence_ - kept : 1;
+  return next_sequence_ - start_sequence_ > kept ? next_sequence_ - kept : start_sequence_;
 }
 
 const Record* Log::Find(uint64_t sequence) const {

@@ -5,6 +5,7 @@
 // kind of event has a rate and a burst; what exceeds them is counted and the count is told.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 
@@ -32,6 +33,14 @@ class Log {
     event.Write(writer);
   }
 
+  // Goes on with that number; before the first event.
+  void StartAt(uint64_t sequence);
+  // Events of this category above the level (EventInfo::level) are not recorded.
+  void SetLevel(Category category, uint8_t level) {
+    levels_[static_cast<uint8_t>(category)] = level;
+  }
+  Instant now() const { return clock_.Now(); }
+
   // Tells of suppressed events whose kind has fallen silent; call now and then.
   void ReportSuppressed(Instant now);
 
@@ -55,6 +64,8 @@ class Log {
   hal::Clock& clock_;
   std::span<Record> records_;
   std::span<Limiter> limiters_;
+  std::array<uint8_t, kCategoryCount> levels_ = {};
+  uint64_t start_sequence_ = 1;
   uint64_t next_sequence_ = 1;
   uint64_t suppressed_total_ = 0;
 };

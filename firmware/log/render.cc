@@ -1,5 +1,7 @@
 #include "firmware/log/render.h"
 
+#include <algorithm>
+
 #include "firmware/log/events.gen.h"
 
 namespace gh::log {
@@ -201,6 +203,45 @@ void FormatSyslog(const Record& record, const SyslogIdentity& identity, ByteWrit
     out.Text(rest.substr(0, size == 0 ? 1 : size));
     rest.remove_prefix(size == 0 ? 1 : size);
   }
+}
+
+void FormatBsdSyslog(const Record& record, const SyslogIdentity& identity, ByteWriter& out) {
+  static constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                            "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  const EventInfo& info = kEvents[record.event];
+  const uint32_t facility = info.category == Category::kAudit ? kFacilityAuthpriv : kFacilityLocal0;
+  out.Char('<');
+  out.Decimal(facility * 8 + static_cast<uint32_t>(info.severity));
+  out.Char('>');
+  // Out of "2026-11-21T08:30:05..."; a clock that is not set is 1970.
+  WallTime wall = record.wall;
+  wall.is_set = true;
+  wall.unix_ns = record.wall.is_set ? std::max<int64_t>(wall.unix_ns, 0) : 0;
+  uint8_t stamp_bytes[40];
+  ByteWriter stamp(stamp_bytes);
+  FormatTimestamp(wall, stamp);
+  const std::string_view text = stamp.text();
+  const size_t year = text.find('-');  // of four digits for thousands of years
+  const auto month = static_cast<size_t>((text[year + 1] - '0') * 10 + text[year + 2] - '0');
+  out.Text(kMonths[month - 1]);
+  out.Char(' ');
+  out.Char(text[year + 4] == '0' ? ' ' : text[year + 4]);
+  out.Char(text[year + 5]);
+  out.Char(' ');
+  out.Text(text.substr(year + 7, 8));
+  out.Char(' ');
+  WriteHeaderWord(identity.host_name, 255, out);
+  out.Char(' ');
+  out.Text(identity.app_name);
+  out.Char('[');
+  WriteHeaderWord(identity.proc_id, 128, out);
+  out.Text("]: ");
+  out.Text(info.name);
+  out.Text(": ");
+  uint8_t bytes[1024];
+  ByteWriter sentence(bytes);
+  FormatText(record, sentence);
+  out.Text(sentence.text().substr(0, std::min(sentence.size(), out.room())));
 }
 
 }  // namespace gh::log

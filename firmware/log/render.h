@@ -24,6 +24,9 @@ void FormatTimestamp(const WallTime& wall, ByteWriter& out);
 // The text is cut when it does not fit; at least 1 KiB of room is needed.
 void FormatSyslog(const Record& record, const SyslogIdentity& identity, ByteWriter& out);
 
+// The older form, RFC 3164: <PRI>Nov 21 08:30:05 HOST APP[PROC]: name: text, in UTC.
+void FormatBsdSyslog(const Record& record, const SyslogIdentity& identity, ByteWriter& out);
+
 // The sentence for people: the declaration's text with its values.
 void FormatText(const Record& record, ByteWriter& out);
 

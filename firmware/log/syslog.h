@@ -1,12 +1,17 @@
-// Remote syslog: events of the ring to up to four servers, RFC 5424 messages over UDP (RFC 5426) or
-// TCP with octet counting (RFC 6587 3.4.1).
+// Remote syslog: events to up to four servers, as RFC 5424 or RFC 3164 messages over UDP (RFC
+// 5426), TCP with octet counting (RFC 6587 3.4.1) or TLS (RFC 5425: the same framing).
 //
-// Each server reads the ring at its own pace: the ring is the queue while a server is away, and
-// when it has overtaken a reader the number of lost events is itself an event. Nothing here waits:
-// a batch goes out per turn while the network takes it; TCP connects with growing pauses.
+// Each server reads the event log at its own pace: the log on the disk is the queue while a server
+// is away, in order and over restarts; when it has overtaken a reader the number of lost events is
+// itself an event. Nothing here waits but for one page of the log: a batch goes out per turn while
+// the network takes it; connections are tried again with growing pauses.
 //
-// What TCP had taken when a connection broke is lost without notice: octet counting has no
-// acknowledgement (RFC 6587 5.2). Servers see the gap in [meta sequenceId].
+// Octet counting has no acknowledgement (RFC 6587 5.2). When a connection breaks, what TCP had not
+// been acknowledged a moment before is sent again on the next: a server may see events twice, with
+// the same [meta sequenceId], but misses none. UDP tells nothing of an outage.
+//
+// A TLS server is checked before the first event is sent: by the fingerprint of its certificate, or
+// by the trusted authorities and its name (crypto/tls_client.h).
 #pragma once
 
 #include <array>
@@ -14,8 +19,11 @@
 #include <span>
 #include <string_view>
 
+#include "crypto/tls_client.h"
+#include "crypto/trust_list.h"
 #include "firmware/log/log.h"
 #include "firmware/log/render.h"
+#include "hal/rt/arena.h"
 #include "hal/rt/event_loop.h"
 #include "hal/rt/fixed_string.h"
 #include "net/datagram.h"
@@ -24,7 +32,8 @@
 
 namespace gh::log {
 
-enum class SyslogTransport : uint8_t { kUdp, kTcp };
+enum class SyslogTransport : uint8_t { kUdp, kTcp, kTls };
+enum class SyslogFormat : uint8_t { kIetf, kBsd };
 
 struct SyslogServerConfig {
   bool enabled = false;
@@ -32,13 +41,33 @@ struct SyslogServerConfig {
   uint16_t port = 514;
   SyslogTransport transport = SyslogTransport::kUdp;
   Severity severity = Severity::kInformational;  // this and graver
-  friend bool operator==(const SyslogServerConfig& a, const SyslogServerConfig& b) {
-    return a.enabled == b.enabled && a.address == b.address && a.port == b.port &&
-           a.transport == b.transport && a.severity == b.severity;
-  }
+  SyslogFormat format = SyslogFormat::kIetf;
+  uint32_t categories = kAllCategories;  // bit c: Category c
+  bool has_fingerprint = false;          // TLS: pinned; else by the trust list
+  crypto::CertificateFingerprint fingerprint = {};
+  friend bool operator==(const SyslogServerConfig&, const SyslogServerConfig&) = default;
+  // Whether it is the same server, whatever it is told: the queue goes on.
+  uint32_t Identity() const;
 };
 
-enum class SyslogState : uint8_t { kOff, kResolving, kConnecting, kWaiting, kSending };
+// "sip, audit"; empty: all. kInvalidArgument: a word is no category.
+Result<uint32_t> ParseCategories(std::string_view text);
+// "AB:CD:..." or without colons. kInvalidArgument.
+Result<crypto::CertificateFingerprint> ParseFingerprint(std::string_view text);
+
+// Where events come from that memory does not have any more, and what is remembered of servers.
+class EventSource {
+ public:
+  // The event of that number, or the next one that there is; null: none.
+  virtual const Record* FindFrom(uint64_t sequence) = 0;
+  virtual uint64_t MarkOf(uint32_t server) = 0;
+  virtual void SetMark(uint32_t index, uint32_t server, uint64_t next) = 0;
+
+ protected:
+  ~EventSource() = default;
+};
+
+enum class SyslogState : uint8_t { kOff, kResolving, kConnecting, kWaiting, kSending, kSecuring };
 const char* SyslogStateName(SyslogState state);
 
 struct SyslogServerStatus {
@@ -57,7 +86,11 @@ class Syslog final : public Pollable, net::StreamHandler, net::DatagramHandler {
     EventLoop& loop;
     net::DatagramService& datagrams;
     net::StreamService& streams;
-    net::Resolver* resolver;  // null: addresses only
+    net::Resolver* resolver;                // null: addresses only
+    EventSource* source = nullptr;          // null: what memory holds
+    crypto::TlsEnvironment* tls = nullptr;  // null: no TLS
+    const crypto::TrustList* trust = nullptr;
+    Arena* arena = nullptr;  // with `tls`
   };
   explicit Syslog(const Parts& parts);
   Syslog(const Syslog&) = delete;
@@ -84,6 +117,11 @@ class Syslog final : public Pollable, net::StreamHandler, net::DatagramHandler {
     bool told_lost = false;
     Instant retry_at;
     Instant deadline;
+    crypto::TlsClient* tls = nullptr;
+    size_t room_full = 0;       // of the stream when it was opened
+    uint64_t acknowledged = 0;  // a connection that breaks goes on here
+    uint64_t candidate = 0;     // all before it was acknowledged at candidate_at
+    Instant candidate_at;
     int64_t pause_s = kReconnectMinSeconds;
     uint64_t sent = 0;
     uint64_t dropped = 0;
@@ -104,6 +142,14 @@ class Syslog final : public Pollable, net::StreamHandler, net::DatagramHandler {
   void Resolve(Server& server, net::DnsType type);
   void Connect(Server& server);
   void Begin(Server& server);
+  void Secure(Server& server);
+  void PumpTls(Server& server);
+  void Break(Server& server, const char* why);
+  void NoteAcknowledged(Server& server);
+  bool Wants(const Server& server, const Record& record) const;
+  Result<void> SendFrame(Server& server, std::span<const uint8_t> frame);
+  const Record* Next(Server& server);
+  void SaveMark(Server& server);
   void Fail(Server& server, const char* why);
   void Stop(Server& server);
   bool SendBatch(Server& server);

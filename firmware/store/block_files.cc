@@ -3,19 +3,21 @@
 #include <algorithm>
 #include <cstring>
 
+#include "crypto/mac.h"
 #include "hal/rt/bytes.h"
-#include "hal/rt/crc32.h"
 
 namespace gh::store {
 namespace {
 
-constexpr uint64_t kTableMagic = 0x4748'5354'4f52'4531;  // "GHSTORE1"
-constexpr uint32_t kTableVersion = 1;
-constexpr size_t kCrcSize = 4;
+constexpr uint64_t kTableMagic = 0x4748'5354'4f52'4532;     // "GHSTORE2"
+constexpr uint64_t kUnsealedMagic = 0x4748'5354'4f52'4531;  // "GHSTORE1"
+constexpr uint32_t kTableVersion = 2;
+
+uint64_t SectorsOf(uint64_t size) { return (size + kSectorSize - 1) / kSectorSize; }
 
 }  // namespace
 
-BlockFiles::BlockFiles(Arena& arena, hal::BlockDevice& device) : device_(device) {
+BlockFiles::BlockFiles(Arena& arena, SealedUnits& units) : units_(units) {
   const auto sector = [&] {
     return std::span<uint8_t>(static_cast<uint8_t*>(arena.Allocate(kSectorSize, kSectorSize)),
                               kSectorSize);
@@ -24,119 +26,214 @@ BlockFiles::BlockFiles(Arena& arena, hal::BlockDevice& device) : device_(device)
   for (File& file : files_) {
     file.cache = sector();
   }
+  if (units_.Check().ok()) {
+    hashes_ = arena.NewArray<Hash>((units_.count() - kReservedUnits) / 4);
+  }
 }
 
 Result<void> BlockFiles::Layout() {
-  const uint32_t block_size = device_.block_size();
-  if (block_size == 0 || kSectorSize % block_size != 0) {
-    return Error{ErrorCode::kUnsupported, "store: block size is not 512 to 4096"};
-  }
-  blocks_per_sector_ = kSectorSize / block_size;
-  const uint64_t sectors =
-      std::min(device_.block_count() / blocks_per_sector_, kPartitionSectorsMax);
-  if (sectors < kPartitionSectorsMin) {
-    return Error{ErrorCode::kOutOfRange, "store: partition is smaller than 512 KiB"};
-  }
-  const uint64_t half = (sectors - kReservedSectors) / 2;
-  files_[Index(FileId::kJournal)].first_sector = kReservedSectors;
-  files_[Index(FileId::kJournal)].sector_count = half;
-  files_[Index(FileId::kDatabase)].first_sector = kReservedSectors + half;
+  GH_TRY(units_.Check());
+  const uint64_t quarter = (units_.count() - kReservedUnits) / 4;
+  File& journal = files_[Index(FileId::kJournal)];
+  File& database = files_[Index(FileId::kDatabase)];
+  journal.first_unit = kReservedUnits;
+  journal.sector_count = quarter;
+  database.first_unit = kReservedUnits + quarter;
   // A journal of the whole database has a record header for each page and a header of its own.
-  files_[Index(FileId::kDatabase)].sector_count = half - half / 64 - 4;
+  database.sector_count = quarter - quarter / 64 - 4;
+  copies_[0] = {kReservedUnits + 2 * quarter, quarter};
+  copies_[1] = {kReservedUnits + 3 * quarter, quarter};
   for (File& file : files_) {
     file.size = 0;
     file.cached = kNoSector;
     file.dirty = false;
   }
+  std::ranges::fill(hashes_, Hash{});
+  root_ = committed_ = {};
+  roots_ = {};
+  table_sequence_ = 0;
+  table_dirty_ = false;
   return Ok();
 }
 
-Result<void> BlockFiles::Open() {
+Result<void> BlockFiles::Open(const StoreKey& key) {
   GH_TRY(Layout());
+  units_.SetKey(key);
+  key.Derive("contents", hash_key_);
   bool found = false;
-  bool blank = false;
-  for (uint64_t copy = 0; copy < kTableSectors; ++copy) {
-    GH_TRY(ReadSector(copy, scratch_));
-    blank = blank || std::ranges::all_of(scratch_, [](uint8_t byte) { return byte == 0; });
-    uint64_t sequence = 0;
-    std::array<uint64_t, kFileCount> sizes = {};
-    if (!DecodeTable(scratch_, sequence, sizes) || (found && sequence < table_sequence_)) {
+  for (uint64_t copy = 0; copy < kTableUnits; ++copy) {
+    const auto read = units_.Read(copy, scratch_);
+    if (!read.ok() && read.code() != ErrorCode::kNotFound &&
+        read.code() != ErrorCode::kUnauthentic) {
+      return read;
+    }
+    Table table;
+    if (!read.ok() || !DecodeTable(scratch_, table) ||
+        (found && table.sequence < table_sequence_)) {
       continue;
     }
     found = true;
-    table_sequence_ = sequence;
+    table_sequence_ = table.sequence;
+    roots_ = table.roots;
     for (uint32_t i = 0; i < kFileCount; ++i) {
-      files_[i].size = sizes[i];
+      files_[i].size = table.sizes[i];
     }
   }
-  if (found) {
-    return Ok();
+  if (!found) {
+    return Error{ErrorCode::kCorrupt, "store: both file tables are damaged"};
   }
-  // A blank copy beside no good one: never used, or cut off in the midst of the first Format().
-  return blank ? Format() : Error{ErrorCode::kCorrupt, "store: both file tables are damaged"};
+  committed_ = roots_[0];
+  return ReadHashes();
 }
 
-Result<void> BlockFiles::Format() {
+Result<bool> BlockFiles::IsBlank() {
   GH_TRY(Layout());
-  std::memset(scratch_.data(), 0, scratch_.size());
-  // What old files held must not come back to life: their first sectors go first.
-  for (File& file : files_) {
-    GH_TRY(WriteSector(file.first_sector, scratch_));
+  bool blank = false;
+  for (uint64_t copy = 0; copy < kTableUnits; ++copy) {
+    GH_TRY_ASSIGN(const auto raw, units_.ReadRaw(copy));
+    ByteReader first(raw);
+    ByteReader second(raw.subspan(kSectorSize));
+    if (copy == 0 && (first.U64Be() == kUnsealedMagic || second.U64Be() == kUnsealedMagic)) {
+      return Error{ErrorCode::kUnsupported, "store: it was made before stores were sealed"};
+    }
+    blank = blank || std::ranges::all_of(raw, [](uint8_t byte) { return byte == 0; });
   }
-  GH_TRY(hal::FlushBlocks(device_));
-  table_sequence_ = 0;
+  return blank;
+}
+
+Result<void> BlockFiles::EraseTable() {
+  for (uint64_t copy = 0; copy < kTableUnits; ++copy) {
+    GH_TRY(units_.Erase(copy));
+    GH_TRY(hal::FlushBlocks(units_.device()));  // a cut tears one of them, never both
+  }
+  return Ok();
+}
+
+Result<void> BlockFiles::Format(const StoreKey& key) {
+  GH_TRY(Layout());
+  units_.SetKey(key);
+  key.Derive("contents", hash_key_);
+  // What old files held must not come back to life: their first sectors go first.
+  for (const File& file : files_) {
+    GH_TRY(units_.Erase(file.first_unit));
+  }
+  GH_TRY(hal::FlushBlocks(units_.device()));
   GH_TRY(WriteTable());
   return WriteTable();  // the other copy
 }
 
-Result<void> BlockFiles::ReadSector(uint64_t sector, std::span<uint8_t> out) {
-  GH_ASSERT_EQ(out.size(), size_t{kSectorSize});
-  return hal::ReadBlocks(device_, sector * blocks_per_sector_, out);
+// --- Sectors ------------------------------------------------------------------------------------
+
+BlockFiles::Hash BlockFiles::HashOf(uint64_t sector, std::span<const uint8_t> data) const {
+  crypto::Blake2bMac mac(hash_key_.Expose());
+  uint8_t place[8];
+  ByteWriter(place).U64Le(sector);
+  mac.Update(place);
+  mac.Update(data);
+  const auto tag = mac.Finish();
+  Hash hash;
+  std::copy_n(tag.begin(), hash.size(), hash.begin());
+  return hash;
 }
 
-Result<void> BlockFiles::WriteSector(uint64_t sector, std::span<const uint8_t> data) {
-  GH_ASSERT_EQ(data.size(), size_t{kSectorSize});
-  ++sector_write_count_;
-  return hal::WriteBlocks(device_, sector * blocks_per_sector_, data);
+void BlockFiles::SetHash(uint64_t sector, const Hash& hash) {
+  for (size_t i = 0; i < hash.size(); ++i) {
+    root_[i] = static_cast<uint8_t>(root_[i] ^ hashes_[sector][i] ^ hash[i]);
+  }
+  hashes_[sector] = hash;
 }
 
-// Magic, version, sequence, sizes, zeros, CRC of everything before it: padding included.
+// What is torn has no hash, and the sum is wrong until the journal has mended it.
+Result<void> BlockFiles::ReadHashes() {
+  const File& database = files_[Index(FileId::kDatabase)];
+  for (uint64_t sector = 0; sector < SectorsOf(database.size); ++sector) {
+    const auto read = units_.Read(database.first_unit + sector, scratch_);
+    if (read.ok()) {
+      SetHash(sector, HashOf(sector, scratch_));
+    } else if (read.code() != ErrorCode::kNotFound && read.code() != ErrorCode::kUnauthentic) {
+      return read;
+    }
+  }
+  return Ok();
+}
+
+Result<void> BlockFiles::CheckFreshness() {
+  for (File& file : files_) {
+    GH_TRY(Clean(file));
+  }
+  if (root_ != roots_[0] && root_ != roots_[1]) {
+    return Error{ErrorCode::kCorrupt, "store: a page is not what was last written"};
+  }
+  committed_ = root_;
+  return Ok();
+}
+
+// Into the cache. A journal's sector that is not readable is one that was not wholly written.
+Result<void> BlockFiles::ReadSector(File& file, uint64_t sector) {
+  const auto read = units_.Read(file.first_unit + sector, file.cache);
+  const bool is_missing =
+      read.code() == ErrorCode::kNotFound || read.code() == ErrorCode::kUnauthentic;
+  if (!read.ok() && is_missing && !IsDatabase(file)) {
+    std::ranges::fill(file.cache, uint8_t{0});
+    return Ok();
+  }
+  if (!read.ok()) {
+    return is_missing ? Error{ErrorCode::kUnauthentic, read.error().what} : read.error();
+  }
+  if (IsDatabase(file) && hashes_[sector] != Hash{} &&
+      hashes_[sector] != HashOf(sector, file.cache)) {
+    return Error{ErrorCode::kUnauthentic, "store: a page is not what was last written"};
+  }
+  return Ok();
+}
+
+Result<void> BlockFiles::WriteSector(File& file, uint64_t sector) {
+  if (IsDatabase(file)) {
+    SetHash(sector, {});  // not known, should the write fail half way
+  }
+  GH_TRY(units_.Write(file.first_unit + sector, file.cache));
+  if (IsDatabase(file)) {
+    SetHash(sector, HashOf(sector, file.cache));
+  }
+  return Ok();
+}
+
+// --- File table ---------------------------------------------------------------------------------
+
+// Magic, version, sequence, files, roots, zeros; the seal covers all of it.
 void BlockFiles::EncodeTable(std::span<uint8_t> sector, uint64_t sequence) const {
   std::memset(sector.data(), 0, sector.size());
-  ByteWriter out(sector.first(sector.size() - kCrcSize));
+  ByteWriter out(sector);
   out.U64Be(kTableMagic);
   out.U32Be(kTableVersion);
   out.U64Be(sequence);
   for (const File& file : files_) {
-    out.U64Be(file.first_sector);
+    out.U64Be(file.first_unit);
     out.U64Be(file.sector_count);
     out.U64Be(file.size);
   }
+  out.Bytes(committed_);
+  out.Bytes(root_);
   GH_ASSERT(out.ok());
-  ByteWriter crc(sector.last(kCrcSize));
-  crc.U32Be(Crc32(sector.first(sector.size() - kCrcSize)));
 }
 
-bool BlockFiles::DecodeTable(std::span<const uint8_t> sector, uint64_t& sequence,
-                             std::array<uint64_t, kFileCount>& sizes) const {
-  ByteReader crc(sector.last(kCrcSize));
-  if (crc.U32Be() != Crc32(sector.first(sector.size() - kCrcSize))) {
-    return false;
-  }
+bool BlockFiles::DecodeTable(std::span<const uint8_t> sector, Table& out) const {
   ByteReader in(sector);
   if (in.U64Be() != kTableMagic || in.U32Be() != kTableVersion) {
     return false;
   }
-  sequence = in.U64Be();
+  out.sequence = in.U64Be();
   for (uint32_t i = 0; i < kFileCount; ++i) {
     const bool same_place =
-        in.U64Be() == files_[i].first_sector && in.U64Be() == files_[i].sector_count;
-    sizes[i] = in.U64Be();
-    if (!same_place || sizes[i] > files_[i].sector_count * kSectorSize) {
+        in.U64Be() == files_[i].first_unit && in.U64Be() == files_[i].sector_count;
+    out.sizes[i] = in.U64Be();
+    if (!same_place || out.sizes[i] > files_[i].sector_count * kSectorSize) {
       return false;
     }
   }
-  return true;
+  in.Copy(out.roots[0]);
+  in.Copy(out.roots[1]);
+  return in.ok();
 }
 
 Result<void> BlockFiles::WriteTable() {
@@ -144,32 +241,36 @@ Result<void> BlockFiles::WriteTable() {
   // never the other one, which is then the only good one.
   const uint64_t sequence = table_sequence_ + 1;
   EncodeTable(scratch_, sequence);
-  GH_TRY(WriteSector(sequence % kTableSectors, scratch_));
-  GH_TRY(hal::FlushBlocks(device_));
+  GH_TRY(units_.Write(sequence % kTableUnits, scratch_));
+  GH_TRY(hal::FlushBlocks(units_.device()));
   table_sequence_ = sequence;
+  roots_ = {committed_, root_};
   table_dirty_ = false;
   return Ok();
 }
+
+// --- Files --------------------------------------------------------------------------------------
 
 Result<void> BlockFiles::Clean(File& file) {
   if (!file.dirty) {
     return Ok();
   }
-  GH_TRY(WriteSector(file.first_sector + file.cached, file.cache));
+  GH_TRY(WriteSector(file, file.cached));
   file.dirty = false;
   return Ok();
 }
 
-Result<void> BlockFiles::Load(File& file, uint64_t sector) {
+// `is_overwritten`: the caller replaces all of it.
+Result<void> BlockFiles::Load(File& file, uint64_t sector, bool is_overwritten) {
   if (file.cached == sector) {
     return Ok();
   }
   GH_TRY(Clean(file));
   file.cached = kNoSector;
-  if (sector * kSectorSize >= file.size) {  // nothing there yet, whatever the device holds
-    std::memset(file.cache.data(), 0, file.cache.size());
+  if (is_overwritten || sector * kSectorSize >= file.size) {
+    std::memset(file.cache.data(), 0, file.cache.size());  // whatever the device holds there
   } else {
-    GH_TRY(ReadSector(file.first_sector + sector, file.cache));
+    GH_TRY(ReadSector(file, sector));
   }
   file.cached = sector;
   return Ok();
@@ -184,7 +285,7 @@ Result<size_t> BlockFiles::Read(FileId id, uint64_t offset, std::span<uint8_t> o
     const uint64_t at = offset + done;
     const size_t within = at % kSectorSize;
     const size_t count = std::min<size_t>(kSectorSize - within, inside - done);
-    GH_TRY(Load(file, at / kSectorSize));
+    GH_TRY(Load(file, at / kSectorSize, false));
     std::memcpy(out.data() + done, file.cache.data() + within, count);
     done += count;
   }
@@ -201,7 +302,7 @@ Result<void> BlockFiles::Write(FileId id, uint64_t offset, std::span<const uint8
     const uint64_t at = offset + done;
     const size_t within = at % kSectorSize;
     const size_t count = std::min<size_t>(kSectorSize - within, data.size() - done);
-    GH_TRY(Load(file, at / kSectorSize));
+    GH_TRY(Load(file, at / kSectorSize, count == kSectorSize));
     std::memcpy(file.cache.data() + within, data.data() + done, count);
     file.dirty = true;
     done += count;
@@ -220,11 +321,15 @@ Result<void> BlockFiles::Truncate(FileId id, uint64_t size) {
   }
   GH_TRY(Clean(file));
   file.cached = kNoSector;
+  for (uint64_t sector = SectorsOf(size); IsDatabase(file) && sector < SectorsOf(file.size);
+       ++sector) {
+    SetHash(sector, {});
+  }
   file.size = size;
   table_dirty_ = true;
   // The rest of the last sector reads as zeros when the file grows again.
   if (size % kSectorSize != 0) {
-    GH_TRY(Load(file, size / kSectorSize));
+    GH_TRY(Load(file, size / kSectorSize, false));
     std::memset(file.cache.data() + size % kSectorSize, 0, kSectorSize - size % kSectorSize);
     file.dirty = true;
   }
@@ -235,7 +340,8 @@ Result<void> BlockFiles::Sync() {
   for (File& file : files_) {
     GH_TRY(Clean(file));
   }
-  return table_dirty_ ? WriteTable() : hal::FlushBlocks(device_);
+  const bool is_known = root_ == roots_[0] || root_ == roots_[1];
+  return table_dirty_ || !is_known ? WriteTable() : hal::FlushBlocks(units_.device());
 }
 
 }  // namespace gh::store

@@ -7,16 +7,35 @@
 
 namespace gh::store {
 
-// Everything is in sectors of this size, whatever the device's blocks are.
+// Plain text comes in sectors of this size, whatever the device's blocks are; each lies sealed in a
+// unit of twice the size: 4 KiB of cipher text, then nonce and tag in a block of their own.
 inline constexpr uint32_t kSectorSize = 4096;
-// Sectors 0 and 1: the file table's two copies. 2..15: kept for the sealed store's key record.
-inline constexpr uint64_t kTableSectors = 2;
-inline constexpr uint64_t kReservedSectors = 16;
-inline constexpr uint64_t kPartitionSectorsMin = 128;       // 512 KiB
-inline constexpr uint64_t kPartitionSectorsMax = 1u << 20;  // 4 GiB are used at most
+inline constexpr uint32_t kUnitSize = 2 * kSectorSize;
+// Units 0 and 1: the file table's two copies. 2 to 7: kept, for the key record on boards without a
+// boot state partition.
+inline constexpr uint64_t kTableUnits = 2;
+inline constexpr uint64_t kReservedUnits = 8;
+inline constexpr uint64_t kPartitionUnitsMin = 64;        // 512 KiB
+inline constexpr uint64_t kPartitionUnitsMax = 1u << 16;  // 512 MiB are used at most
 inline constexpr uint64_t kHeapBytesMin = 1u << 20;
 inline constexpr uint32_t kCachePages = 64;
 
+// The key record: two copies of 4 KiB, 16 KiB apart.
+inline constexpr uint32_t kStoreKeyBytes = 32;
+inline constexpr uint32_t kWrappedKeyMax = 1024;
+inline constexpr uint32_t kKeyCopies = 2;
+inline constexpr uint32_t kKeyCopyBytes = 4096;
+inline constexpr uint64_t kKeyCopyStride = 0x4000;
+inline constexpr uint64_t kKeyAreaBytes = kKeyCopyStride + kKeyCopyBytes;
+inline constexpr uint64_t kKeyOffsetInStore = kTableUnits * kUnitSize;
+
+// The last good copy: rows read in one turn while it is written, and how long the store is left
+// alone after a commit before it is copied.
+inline constexpr uint32_t kCopyRowsPerTurn = 256;
+inline constexpr int64_t kCopyPauseSeconds = 5;
+inline constexpr int64_t kCopyLatestSeconds = 60;
+
 static_assert(kKeyMax + kValueMax < kSectorSize);
+static_assert(kKeyOffsetInStore + kKeyAreaBytes <= kReservedUnits * kUnitSize);
 
 }  // namespace gh::store

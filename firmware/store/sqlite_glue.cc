@@ -2,6 +2,7 @@
 
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "hal/rt/assert.h"
@@ -13,6 +14,7 @@ namespace {
 struct Current {
   Heap* heap = nullptr;
   BlockFiles* files = nullptr;
+  bool journal_ends = false;  // its header was zeroed, not yet durable: SQLite's commit
 };
 Current current;
 
@@ -45,6 +47,11 @@ int Close(sqlite3_file*) { return SQLITE_OK; }
 int Read(sqlite3_file* file, void* out, int size, sqlite3_int64 offset) {
   const auto read = current.files->Read(IdOf(file), static_cast<uint64_t>(offset),
                                         {static_cast<uint8_t*>(out), static_cast<size_t>(size)});
+  if (read.code() == ErrorCode::kUnauthentic) {
+    // SQLite looks at the header before it mends what a cut has torn, and then again.
+    const bool is_first_look = offset == 0 && size < static_cast<int>(kSectorSize);
+    return is_first_look ? SQLITE_IOERR_SHORT_READ : SQLITE_CORRUPT;
+  }
   if (!read.ok()) {
     return SQLITE_IOERR_READ;
   }
@@ -52,21 +59,38 @@ int Read(sqlite3_file* file, void* out, int size, sqlite3_int64 offset) {
 }
 
 int Write(sqlite3_file* file, const void* data, int size, sqlite3_int64 offset) {
+  if (IdOf(file) == FileId::kJournal && offset == 0) {
+    const std::span bytes(static_cast<const uint8_t*>(data), static_cast<size_t>(size));
+    current.journal_ends = std::ranges::all_of(bytes, [](uint8_t byte) { return byte == 0; });
+  }
   const auto written =
       current.files->Write(IdOf(file), static_cast<uint64_t>(offset),
                            {static_cast<const uint8_t*>(data), static_cast<size_t>(size)});
   if (written.ok()) {
     return SQLITE_OK;
   }
-  return written.code() == ErrorCode::kNoSpace ? SQLITE_FULL : SQLITE_IOERR_WRITE;
+  return written.code() == ErrorCode::kNoSpace       ? SQLITE_FULL
+         : written.code() == ErrorCode::kUnauthentic ? SQLITE_CORRUPT
+                                                     : SQLITE_IOERR_WRITE;
 }
 
 int Truncate(sqlite3_file* file, sqlite3_int64 size) {
+  current.journal_ends = current.journal_ends || (IdOf(file) == FileId::kJournal && size == 0);
   const bool good = current.files->Truncate(IdOf(file), static_cast<uint64_t>(size)).ok();
   return good ? SQLITE_OK : SQLITE_IOERR_TRUNCATE;
 }
 
-int Sync(sqlite3_file*, int) { return current.files->Sync().ok() ? SQLITE_OK : SQLITE_IOERR_FSYNC; }
+int SyncAll() {
+  if (!current.files->Sync().ok()) {
+    return SQLITE_IOERR_FSYNC;
+  }
+  if (current.journal_ends) {
+    current.files->EndTransaction();
+    current.journal_ends = false;
+  }
+  return SQLITE_OK;
+}
+int Sync(sqlite3_file*, int) { return SyncAll(); }
 
 int FileSize(sqlite3_file* file, sqlite3_int64* size) {
   *size = static_cast<sqlite3_int64>(current.files->Size(IdOf(file)));
@@ -133,7 +157,8 @@ int Delete(sqlite3_vfs*, const char* name, int sync_directory) {
   if (!current.files->Truncate(FileId::kJournal, 0).ok()) {
     return SQLITE_IOERR_DELETE;
   }
-  return sync_directory == 0 || current.files->Sync().ok() ? SQLITE_OK : SQLITE_IOERR_DELETE;
+  current.journal_ends = true;
+  return sync_directory == 0 || SyncAll() == SQLITE_OK ? SQLITE_OK : SQLITE_IOERR_DELETE;
 }
 
 int Access(sqlite3_vfs*, const char* name, int, int* exists) {
@@ -197,7 +222,7 @@ extern "C" int sqlite3_os_end() { return SQLITE_OK; }
 
 SqliteScope::SqliteScope(Heap& heap, BlockFiles& files) {
   GH_ASSERT(current.heap == nullptr);
-  current = {&heap, &files};
+  current = {&heap, &files, false};
 }
 
 SqliteScope::~SqliteScope() { current = {}; }

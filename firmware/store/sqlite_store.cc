@@ -19,18 +19,26 @@ constexpr const char* kSettings[] = {
 static_assert(kCachePages == 64);
 constexpr const char* kSchema =
     "CREATE TABLE IF NOT EXISTS entry("
-    "key TEXT PRIMARY KEY, value BLOB NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID";
+    "room INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, crc INTEGER NOT NULL, "
+    "PRIMARY KEY(room, key)) WITHOUT ROWID";
 
-uint32_t CrcOf(std::string_view key, std::span<const uint8_t> value) {
+uint32_t CrcOf(Table table, std::string_view key, std::span<const uint8_t> value) {
+  const uint8_t head[] = {static_cast<uint8_t>(table)};
   const uint8_t separator[] = {0};
-  return Crc32(value, Crc32(separator, Crc32(AsBytes(key))));
+  return Crc32(value, Crc32(separator, Crc32(AsBytes(key), Crc32(head))));
 }
 
 }  // namespace
 
 SqliteStore::SqliteStore(Arena& arena, hal::BlockDevice& device, hal::Clock& clock,
-                         uint64_t heap_bytes)
-    : clock_(clock), heap_(arena, std::max(heap_bytes, kHeapBytesMin)), files_(arena, device) {}
+                         uint64_t heap_bytes, const Sealing& sealing)
+    : clock_(clock),
+      heap_(arena, std::max(heap_bytes, kHeapBytesMin)),
+      key_(arena, sealing.key_device != nullptr ? *sealing.key_device : device, sealing.key_offset,
+           sealing.random, sealing.wrapper),
+      units_(arena, device, sealing.random),
+      files_(arena, units_),
+      copy_(arena, units_, files_) {}
 
 SqliteStore::~SqliteStore() {
   const SqliteScope scope(heap_, files_);
@@ -55,7 +63,8 @@ Error SqliteStore::ErrorOf(int code) const {
 
 Result<void> SqliteStore::Open() {
   GH_ASSERT(database_ == nullptr);
-  GH_TRY(files_.Open());
+  GH_TRY(OpenFiles());
+  copy_.Open();
   const SqliteScope scope(heap_, files_);
   GH_TRY(InitialiseSqlite());
   auto opened = OpenDatabase();
@@ -81,8 +90,157 @@ Result<void> SqliteStore::Reformat() {
     const SqliteScope scope(heap_, files_);
     Close();
   }
-  GH_TRY(files_.Format());
+  GH_TRY(units_.Check());
+  GH_TRY(MakeNew(true));
   return Open();
+}
+
+// The table first: without one and a key, what a cut leaves is an empty partition.
+Result<void> SqliteStore::MakeNew(bool new_key) {
+  const auto blank = files_.IsBlank();
+  if (!blank.ok() || !*blank) {
+    GH_TRY(files_.EraseTable());
+  }
+  if (new_key) {
+    GH_TRY(key_.Create());
+  }
+  GH_TRY(files_.Format(key_));
+  if (new_key) {
+    GH_TRY(units_.Erase(files_.CopyArea(0).first_unit));
+    GH_TRY(units_.Erase(files_.CopyArea(1).first_unit));
+    GH_TRY(hal::FlushBlocks(units_.device()));
+  }
+  return Ok();
+}
+
+// A partition of zeros is new; one from before sealing is made new; anything else must open.
+Result<void> SqliteStore::OpenFiles() {
+  GH_TRY(units_.Check());
+  const auto loaded = key_.Load();
+  if (!loaded.ok() && loaded.code() != ErrorCode::kNotFound) {
+    return loaded;
+  }
+  const auto opened =
+      loaded.ok() ? files_.Open(key_) : Error{ErrorCode::kCorrupt, loaded.error().what};
+  if (opened.ok() || opened.code() != ErrorCode::kCorrupt) {
+    return opened;
+  }
+  const auto blank = files_.IsBlank();
+  if (blank.code() == ErrorCode::kUnsupported) {
+    origin_ = StoreOrigin::kWasUnsealed;
+  } else if (!blank.ok()) {
+    return blank.error();
+  } else if (!*blank) {
+    return opened;
+  } else {
+    origin_ = StoreOrigin::kNew;
+  }
+  GH_TRY(MakeNew(!key_.is_loaded() || origin_ == StoreOrigin::kWasUnsealed));
+  return files_.Open(key_);
+}
+
+class SqliteStore::CopyWriter final : public EntryVisitor {
+ public:
+  CopyWriter(SqliteStore& store, Table table) : store_(store), table_(table) {}
+  void OnEntry(std::string_view key, std::span<const uint8_t> value) override {
+    outcome = outcome.ok() ? store_.copy_.Add(table_, key, value) : outcome;
+    store_.copy_after_.Assign(key);
+  }
+  Result<void> outcome;
+
+ private:
+  SqliteStore& store_;
+  Table table_;
+};
+
+class SqliteStore::CopyReader final : public CopyRows {
+ public:
+  explicit CopyReader(SqliteStore& store) : store_(store) {}
+  Result<void> OnRow(Table table, std::string_view key, std::span<const uint8_t> value) override {
+    return store_.PutIn(table, key, value);
+  }
+
+ private:
+  SqliteStore& store_;
+};
+
+Result<void> SqliteStore::Recover() {
+  {
+    const SqliteScope scope(heap_, files_);
+    Close();
+  }
+  if (key_.is_loaded()) {
+    units_.SetKey(key_);
+    copy_.Open();
+  }
+  if (!key_.is_loaded() || copy_.newest() == nullptr) {
+    return Error{ErrorCode::kNotFound, "store: there is no good copy"};
+  }
+  class Nothing final : public CopyRows {
+    Result<void> OnRow(Table, std::string_view, std::span<const uint8_t>) override { return Ok(); }
+  } nothing;
+  GH_TRY(copy_.Read(nothing));  // before anything is given up for it
+  GH_TRY(MakeNew(false));
+  GH_TRY(Open());
+  GH_TRY(Begin());
+  CopyReader reader(*this);
+  if (auto read = copy_.Read(reader); !read.ok()) {
+    Rollback();
+    return read;
+  }
+  GH_TRY(Commit());
+  origin_ = StoreOrigin::kRecovered;
+  return Ok();
+}
+
+bool SqliteStore::StepCopy(Instant now) {
+  if (database_ == nullptr || must_reopen_ || copied_commit_ == commit_count_) {
+    return false;
+  }
+  if (copying_commit_ != commit_count_) {
+    copy_.Abandon();
+    const bool is_first = copied_commit_ == copying_commit_;
+    copy_latest_ = is_first ? now + Duration::Seconds(kCopyLatestSeconds) : copy_latest_;
+    copy_due_ = std::min(now + Duration::Seconds(kCopyPauseSeconds), copy_latest_);
+    copying_commit_ = commit_count_;
+  }
+  if (now < copy_due_) {
+    return false;
+  }
+  if (!copy_.is_writing()) {
+    copy_table_ = 0;
+    copy_after_.Clear();
+    copy_.Begin(clock_.Wall());
+  }
+  const auto stepped = StepCopyRows();
+  copy_fault_ = stepped.ok() ? "" : stepped.error().what;
+  if (!stepped.ok() || copy_table_ == kTableCount) {
+    copy_.Abandon();
+    copied_commit_ = commit_count_;  // a fault is not tried again for the same content
+    return false;
+  }
+  return true;
+}
+
+Result<void> SqliteStore::StepCopyRows() {
+  for (uint32_t count = 0; count < kCopyRowsPerTurn;) {
+    const auto table = static_cast<Table>(copy_table_);
+    const uint32_t room = kCopyRowsPerTurn - count;
+    uint32_t given = 0;
+    if (table != Table::kHistory) {
+      CopyWriter writer(*this, table);
+      GH_TRY_ASSIGN(given, ForEachIn(table, copy_after_.view(), room, writer));
+      GH_TRY(writer.outcome);
+    }
+    count += given;
+    if (given < room) {
+      copy_after_.Clear();
+      if (++copy_table_ == kTableCount) {
+        return copy_.Finish();
+      }
+    }
+  }
+  return Ok();
 }
 
 Result<void> SqliteStore::OpenDatabase() {
@@ -95,21 +253,24 @@ Result<void> SqliteStore::OpenDatabase() {
   for (const char* setting : kSettings) {
     GH_TRY(Execute(setting));
   }
+  GH_TRY(Execute("SELECT count(*) FROM sqlite_schema"));  // mends what a cut left, if it did
+  GH_TRY(files_.CheckFreshness());
   GH_TRY(Execute(kSchema));
   GH_TRY(CheckIntegrity());
   GH_TRY(Prepare("BEGIN IMMEDIATE", begin_));
-  GH_TRY(Prepare("INSERT OR REPLACE INTO entry(key,value,crc) VALUES(?1,?2,?3)", put_));
-  GH_TRY(Prepare("DELETE FROM entry WHERE key=?1", remove_));
-  GH_TRY(Prepare("DELETE FROM entry", remove_all_));
-  GH_TRY(Prepare("SELECT key,value,crc FROM entry ORDER BY key", select_));
-  GH_TRY(Prepare("SELECT key,value,crc FROM entry WHERE key>?1 ORDER BY key LIMIT 1", next_));
+  GH_TRY(Prepare("INSERT OR REPLACE INTO entry(key,value,crc,room) VALUES(?1,?2,?3,?4)", put_));
+  GH_TRY(Prepare("DELETE FROM entry WHERE key=?1 AND room=?2", remove_));
+  GH_TRY(Prepare("DELETE FROM entry WHERE room=0", remove_all_));
+  GH_TRY(Prepare("DELETE FROM entry", remove_everything_));
+  GH_TRY(Prepare("SELECT key,value,crc FROM entry WHERE room=?1 AND key>?2 ORDER BY key LIMIT ?3",
+                 select_));
   GH_TRY(Prepare("COMMIT", commit_));
   return Prepare("ROLLBACK", rollback_);
 }
 
 void SqliteStore::Close() {
-  for (sqlite3_stmt** statement :
-       {&begin_, &put_, &remove_, &remove_all_, &select_, &next_, &commit_, &rollback_}) {
+  for (sqlite3_stmt** statement : {&begin_, &put_, &remove_, &remove_all_, &remove_everything_,
+                                   &select_, &commit_, &rollback_}) {
     sqlite3_finalize(*statement);
     *statement = nullptr;
   }
@@ -152,69 +313,71 @@ Result<void> SqliteStore::Step(sqlite3_stmt* statement) {
 }
 
 Result<void> SqliteStore::ForEach(EntryVisitor& visitor) {
+  GH_TRY(ForEachIn(Table::kSettings, "", UINT32_MAX, visitor));
+  return Ok();
+}
+
+Result<uint32_t> SqliteStore::ForEachIn(Table table, std::string_view after, uint32_t limit,
+                                        EntryVisitor& visitor) {
   if (must_reopen_) {
     GH_TRY(Reopen());
   }
-  const SqliteScope scope(heap_, files_);
   if (database_ == nullptr) {
     return Error{ErrorCode::kWrongState, "store: not open"};
   }
+  const SqliteScope scope(heap_, files_);
+  sqlite3_bind_int(select_, 1, static_cast<int>(table));
+  sqlite3_bind_text(select_, 2, after.data(), static_cast<int>(after.size()), SQLITE_TRANSIENT);
+  sqlite3_bind_int64(select_, 3, limit);
   int code = SQLITE_ROW;
   bool damaged = false;
+  uint32_t count = 0;
   while ((code = sqlite3_step(select_)) == SQLITE_ROW && !damaged) {
     const std::string_view key(reinterpret_cast<const char*>(sqlite3_column_text(select_, 0)),
                                static_cast<size_t>(sqlite3_column_bytes(select_, 0)));
     const std::span<const uint8_t> value(
         static_cast<const uint8_t*>(sqlite3_column_blob(select_, 1)),
         static_cast<size_t>(sqlite3_column_bytes(select_, 1)));
-    damaged = CrcOf(key, value) != static_cast<uint32_t>(sqlite3_column_int64(select_, 2));
+    damaged = CrcOf(table, key, value) != static_cast<uint32_t>(sqlite3_column_int64(select_, 2));
     if (!damaged) {
+      ++count;
       visitor.OnEntry(key, value);
     }
   }
   sqlite3_reset(select_);
+  sqlite3_clear_bindings(select_);
   must_reopen_ = must_reopen_ || (code & 0xff) == SQLITE_IOERR;
   if (damaged) {
     return Error{ErrorCode::kCorrupt, "store: a row does not match its checksum"};
   }
-  return code == SQLITE_DONE ? Ok() : ErrorOf(code);
+  if (code != SQLITE_DONE) {
+    return ErrorOf(code);
+  }
+  return count;
 }
 
 Result<bool> SqliteStore::Next(std::string_view after, Entry& out) {
-  const FixedString<kKeyMax> from(after);  // it may be part of `out`
-  const SqliteScope scope(heap_, files_);
-  if (database_ == nullptr || must_reopen_) {
-    return Error{ErrorCode::kWrongState, "store: not open"};
-  }
-  if (sqlite3_bind_text(next_, 1, from.c_str(), static_cast<int>(from.size()), SQLITE_STATIC) !=
-      SQLITE_OK) {
-    return ErrorOf(SQLITE_NOMEM);
-  }
-  const int code = sqlite3_step(next_);
-  bool good = true;
-  if (code == SQLITE_ROW) {
-    const std::string_view key(reinterpret_cast<const char*>(sqlite3_column_text(next_, 0)),
-                               static_cast<size_t>(sqlite3_column_bytes(next_, 0)));
-    const std::span<const uint8_t> value(static_cast<const uint8_t*>(sqlite3_column_blob(next_, 1)),
-                                         static_cast<size_t>(sqlite3_column_bytes(next_, 1)));
-    good = key.size() <= kKeyMax && value.size() <= kValueMax &&
-           CrcOf(key, value) == static_cast<uint32_t>(sqlite3_column_int64(next_, 2));
-    if (good) {
-      out.key.Assign(key);
-      out.size = static_cast<uint32_t>(value.size());
-      std::copy(value.begin(), value.end(), out.value.begin());
+  class One final : public EntryVisitor {
+   public:
+    explicit One(Entry& out) : out_(out) {}
+    void OnEntry(std::string_view key, std::span<const uint8_t> value) override {
+      fits = key.size() <= kKeyMax && value.size() <= kValueMax;
+      if (fits) {
+        out_.key.Assign(key);
+        out_.size = static_cast<uint32_t>(value.size());
+        std::copy(value.begin(), value.end(), out_.value.begin());
+      }
     }
+    bool fits = true;
+
+   private:
+    Entry& out_;
+  } one(out);
+  GH_TRY_ASSIGN(const uint32_t count, ForEachIn(Table::kSettings, after, 1, one));
+  if (!one.fits) {
+    return Error{ErrorCode::kCorrupt, "store: a row is too long"};
   }
-  sqlite3_reset(next_);
-  sqlite3_clear_bindings(next_);
-  must_reopen_ = must_reopen_ || (code & 0xff) == SQLITE_IOERR;
-  if (!good) {
-    return Error{ErrorCode::kCorrupt, "store: a row does not match its checksum"};
-  }
-  if (code != SQLITE_ROW && code != SQLITE_DONE) {
-    return ErrorOf(code);
-  }
-  return code == SQLITE_ROW;
+  return count == 1;
 }
 
 Result<void> SqliteStore::Begin() {
@@ -229,6 +392,10 @@ Result<void> SqliteStore::Begin() {
 }
 
 Result<void> SqliteStore::Put(std::string_view key, std::span<const uint8_t> value) {
+  return PutIn(Table::kSettings, key, value);
+}
+
+Result<void> SqliteStore::PutIn(Table table, std::string_view key, std::span<const uint8_t> value) {
   GH_ASSERT_LE(key.size(), size_t{kKeyMax});
   GH_ASSERT_LE(value.size(), size_t{kValueMax});
   const SqliteScope scope(heap_, files_);
@@ -237,20 +404,29 @@ Result<void> SqliteStore::Put(std::string_view key, std::span<const uint8_t> val
           SQLITE_OK &&
       sqlite3_bind_blob(put_, 2, value.empty() ? "" : static_cast<const void*>(value.data()),
                         static_cast<int>(value.size()), SQLITE_STATIC) == SQLITE_OK &&
-      sqlite3_bind_int64(put_, 3, CrcOf(key, value)) == SQLITE_OK;
+      sqlite3_bind_int64(put_, 3, CrcOf(table, key, value)) == SQLITE_OK &&
+      sqlite3_bind_int(put_, 4, static_cast<int>(table)) == SQLITE_OK;
   return bound ? Step(put_) : ErrorOf(SQLITE_NOMEM);
 }
 
-Result<void> SqliteStore::Remove(std::string_view key) {
+Result<void> SqliteStore::Remove(std::string_view key) { return RemoveIn(Table::kSettings, key); }
+
+Result<void> SqliteStore::RemoveIn(Table table, std::string_view key) {
   const SqliteScope scope(heap_, files_);
-  const int bound =
+  int bound =
       sqlite3_bind_text(remove_, 1, key.data(), static_cast<int>(key.size()), SQLITE_STATIC);
+  bound = bound == SQLITE_OK ? sqlite3_bind_int(remove_, 2, static_cast<int>(table)) : bound;
   return bound == SQLITE_OK ? Step(remove_) : ErrorOf(bound);
 }
 
 Result<void> SqliteStore::RemoveAll() {
   const SqliteScope scope(heap_, files_);
   return Step(remove_all_);
+}
+
+Result<void> SqliteStore::RemoveEverything() {
+  const SqliteScope scope(heap_, files_);
+  return Step(remove_everything_);
 }
 
 Result<void> SqliteStore::Commit() {
@@ -277,7 +453,8 @@ void SqliteStore::Rollback() {
 
 StoreStatus SqliteStore::status() const {
   StoreStatus status;
-  status.kind = "SQLite on the store partition, not sealed";
+  status.kind = "SQLite on the store partition, sealed";
+  status.sealed = key_.wrapper().name();
   status.persistent = database_ != nullptr;
   status.bytes_used = files_.Size(FileId::kDatabase);
   status.bytes_capacity = files_.Capacity(FileId::kDatabase);

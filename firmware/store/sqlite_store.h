@@ -6,11 +6,12 @@
 // enters through a scope that says whose heap and files are meant, so several stores can live in
 // one process, and one may be dropped without a word (a simulated power cut).
 //
-// Fault model: as BlockFiles; and each row carries a CRC-32 over key and value, because a flipped
-// bit inside a value is no fault to SQLite.
+// What is on the partition is sealed (sealed_units.h) by a key that a factory reset destroys first
+// (key_record.h). A store from before sealing is emptied, and Open() says so.
 //
-// Not here yet: sealing (encryption and authentication) of what is on the partition. Until it is,
-// whoever takes the disk can read it; that holds digests and hashes, no clear passwords.
+// Fault model: as BlockFiles; and each row carries a CRC-32 over key and value. When the database
+// is damaged, Recover() goes back to the last good copy of all tables but the history, which the
+// store makes by itself, some rows a turn, a while after a commit (StepCopy).
 #pragma once
 
 #include <cstdint>
@@ -18,10 +19,14 @@
 #include <string_view>
 
 #include "firmware/store/block_files.h"
+#include "firmware/store/good_copy.h"
+#include "firmware/store/key_record.h"
+#include "firmware/store/sealed_units.h"
 #include "firmware/store/store.h"
 #include "hal/block_device.h"
 #include "hal/clock.h"
 #include "hal/rt/arena.h"
+#include "hal/rt/fixed_string.h"
 #include "hal/rt/heap.h"
 
 struct sqlite3;
@@ -29,9 +34,20 @@ struct sqlite3_stmt;
 
 namespace gh::store {
 
+// Where the store's key lies and who wraps it. No device: in the store partition itself.
+struct Sealing {
+  crypto::Random& random;
+  KeyWrapper& wrapper;
+  hal::BlockDevice* key_device = nullptr;
+  uint64_t key_offset = kKeyOffsetInStore;
+};
+
+enum class StoreOrigin : uint8_t { kThere, kNew, kWasUnsealed, kRecovered };
+
 class SqliteStore final : public Store {
  public:
-  SqliteStore(Arena& arena, hal::BlockDevice& device, hal::Clock& clock, uint64_t heap_bytes);
+  SqliteStore(Arena& arena, hal::BlockDevice& device, hal::Clock& clock, uint64_t heap_bytes,
+              const Sealing& sealing);
   SqliteStore(const SqliteStore&) = delete;
   SqliteStore& operator=(const SqliteStore&) = delete;
   ~SqliteStore();
@@ -39,9 +55,19 @@ class SqliteStore final : public Store {
   // Rolls back what a power cut left half done, checks the database, makes it when there is none.
   // kCorrupt: what is there is damaged; Reformat() is the way out.
   Result<void> Open();
-  // Empties the partition, whatever it holds, and opens it.
+  // Destroys the key, empties the partition, whatever it holds, and opens it.
   Result<void> Reformat();
+  // After kCorrupt: makes the database anew from the last good copy. kNotFound: there is none.
+  Result<void> Recover();
   bool is_open() const { return database_ != nullptr; }
+  StoreOrigin origin() const { return origin_; }
+  // For what other rooms keep outside the store; open stores only.
+  void DeriveKey(std::string_view purpose, KeyBytes& out) const { key_.Derive(purpose, out); }
+  const CopyHeader* good_copy() const { return copy_.newest(); }
+  const char* copy_fault() const { return copy_fault_; }  // why the last was not made; ""
+  // Now and then, never in a transaction: keeps the good copy behind the commits. True: there is
+  // more to do soon.
+  bool StepCopy(Instant now);
 
   Result<void> ForEach(EntryVisitor& visitor) override;
   Result<void> Begin() override;
@@ -52,8 +78,18 @@ class SqliteStore final : public Store {
   Result<void> Commit() override;
   void Rollback() override;
   StoreStatus status() const override;
+  Result<void> PutIn(Table table, std::string_view key, std::span<const uint8_t> value) override;
+  Result<void> RemoveIn(Table table, std::string_view key) override;
+  Result<uint32_t> ForEachIn(Table table, std::string_view after, uint32_t limit,
+                             EntryVisitor& visitor) override;
+  Result<void> RemoveEverything() override;
 
  private:
+  class CopyReader;
+  class CopyWriter;
+  Result<void> OpenFiles();
+  Result<void> MakeNew(bool new_key);
+  Result<void> StepCopyRows();
   Result<void> OpenDatabase();
   Result<void> Reopen();
   void Close();
@@ -65,19 +101,31 @@ class SqliteStore final : public Store {
 
   hal::Clock& clock_;
   Heap heap_;
+  StoreKey key_;
+  SealedUnits units_;
   BlockFiles files_;
+  GoodCopy copy_;
   sqlite3* database_ = nullptr;
   sqlite3_stmt* begin_ = nullptr;
   sqlite3_stmt* put_ = nullptr;
   sqlite3_stmt* remove_ = nullptr;
   sqlite3_stmt* remove_all_ = nullptr;
+  sqlite3_stmt* remove_everything_ = nullptr;
   sqlite3_stmt* select_ = nullptr;
-  sqlite3_stmt* next_ = nullptr;
   sqlite3_stmt* commit_ = nullptr;
   sqlite3_stmt* rollback_ = nullptr;
   bool must_reopen_ = false;
   uint64_t commit_count_ = 0;
   int64_t commit_ns_max_ = 0;
+  StoreOrigin origin_ = StoreOrigin::kThere;
+  // The good copy: which commit it is of, and how far it has come.
+  uint64_t copied_commit_ = UINT64_MAX;
+  uint64_t copying_commit_ = UINT64_MAX;
+  uint8_t copy_table_ = 0;
+  FixedString<kKeyMax> copy_after_;
+  Instant copy_due_;
+  Instant copy_latest_;
+  const char* copy_fault_ = "";
 };
 
 }  // namespace gh::store

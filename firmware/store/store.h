@@ -17,10 +17,22 @@
 namespace gh::store {
 
 inline constexpr uint32_t kKeyMax = 128;  // bytes
-inline constexpr uint32_t kValueMax = 1024;
+inline constexpr uint32_t kValueMax = 3840;
+
+// Rows of different rooms, apart from each other. The numbers are on the disk.
+enum class Table : uint8_t {
+  kSettings = 0,  // the configuration; what the calls without a table mean
+  kHistory = 1,   // of its changes
+  kTrust = 2,     // certificates an operator trusts
+  kAlarms = 3,    // what is remembered of alarms
+  kKeys = 4,      // private keys of services
+  kNotes = 5,     // small marks of rooms
+};
+inline constexpr uint8_t kTableCount = 6;
 
 struct StoreStatus {
-  const char* kind = "";  // "SQLite on store partition", "memory only"
+  const char* kind = "";    // "SQLite on store partition", "memory only"
+  const char* sealed = "";  // by whom the key is wrapped; "" is not sealed
   bool persistent = false;
   uint64_t bytes_used = 0;  // of the partition
   uint64_t bytes_capacity = 0;
@@ -50,6 +62,7 @@ struct Entry {
 
 class Store {
  public:
+  // Of the configuration. For other tables see below.
   virtual Result<void> ForEach(EntryVisitor& visitor) = 0;
   virtual Result<void> Begin() = 0;
   virtual Result<void> Put(std::string_view key, std::span<const uint8_t> value) = 0;
@@ -83,6 +96,19 @@ class Store {
   virtual Result<void> Commit() = 0;
   virtual void Rollback() = 0;
   virtual StoreStatus status() const = 0;
+
+  // The same for any table, in the same transaction.
+  virtual Result<void> PutIn(Table, std::string_view /*key*/, std::span<const uint8_t>) {
+    return Ok();
+  }
+  virtual Result<void> RemoveIn(Table, std::string_view /*key*/) { return Ok(); }
+  // At most `limit` rows whose key is greater than `after`; returns how many there were.
+  virtual Result<uint32_t> ForEachIn(Table, std::string_view /*after*/, uint32_t /*limit*/,
+                                     EntryVisitor&) {
+    return 0u;
+  }
+  // Every table: factory reset.
+  virtual Result<void> RemoveEverything() { return RemoveAll(); }
 
  protected:
   ~Store() = default;

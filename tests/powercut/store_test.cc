@@ -5,6 +5,7 @@
 // acknowledged is lost. With a flipped bit the store may also say that it is damaged.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -31,6 +32,12 @@ class FixedClock final : public hal::Clock {
   void SetWall(int64_t /*unix_ns*/) override {}
 };
 
+class FixedEntropy final : public hal::Entropy {
+ public:
+  void Fill(std::span<uint8_t> out) override { std::ranges::fill(out, uint8_t{7}); }
+  const char* source() const override { return "fixed"; }
+};
+
 class Collector final : public store::EntryVisitor {
  public:
   void OnEntry(std::string_view key, std::span<const uint8_t> value) override {
@@ -44,7 +51,8 @@ class Machine {
  public:
   explicit Machine(sim::SimDisk& disk)
       : memory_(2u << 20), arena_({memory_.data(), memory_.size()}) {
-    store_ = arena_.New<store::SqliteStore>(arena_, disk, clock_, 1u << 20);
+    store_ = arena_.New<store::SqliteStore>(arena_, disk, clock_, 1u << 20,
+                                            store::Sealing{random_, wrapper_});
     opened = store_->Open();
   }
   Result<void> Commit(const Contents& contents) {
@@ -67,6 +75,9 @@ class Machine {
   std::vector<uint8_t> memory_;
   Arena arena_;
   FixedClock clock_;
+  FixedEntropy entropy_;
+  crypto::Random random_{entropy_};
+  store::NoWrapper wrapper_;
   store::SqliteStore* store_ = nullptr;  // dropped without a word, as by a power cut
 };
 

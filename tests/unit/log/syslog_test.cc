@@ -50,7 +50,8 @@ class FakeNetwork final : public net::DatagramService,
     bytes += AsText(data);
     return Ok();
   }
-  size_t SendRoom(net::StreamId) const override { return room; }
+  size_t SendRoom(net::StreamId) const override { return acknowledged ? 65536 : 1024; }
+  bool acknowledged = true;
   void CloseStream(net::StreamId) override { ++closes; }
   void AbortStream(net::StreamId) override { ++closes; }
   const net::StreamInfo* InfoOf(net::StreamId) const override { return nullptr; }
@@ -288,6 +289,67 @@ TEST_F(SyslogTest, AChangedServerBeginsAnewAndOthersAreLeftAlone) {
   EXPECT_EQ(syslog_.status(0).state, SyslogState::kConnecting);
   syslog_.Configure({});
   EXPECT_EQ(syslog_.status(0).state, SyslogState::kOff);
+}
+
+TEST_F(SyslogTest, WhatWasNotAcknowledgedIsSentAgainOnTheNextConnection) {
+  Configure("192.0.2.9", SyslogTransport::kTcp);
+  Run(0.2);
+  network_.handler->OnStreamOpen(network_.stream, {});
+  Emit("A");
+  Run(6);  // acknowledged, and long ago
+  network_.bytes.clear();
+  network_.acknowledged = false;
+  Emit("B");
+  Emit("C");
+  Run(1);
+  EXPECT_EQ(Frames(network_.bytes).size(), 2u);
+  network_.handler->OnStreamClosed(network_.stream, net::StreamClose::kTimeout);
+  network_.bytes.clear();
+  network_.acknowledged = true;
+  Run(2);
+  network_.handler->OnStreamOpen(network_.stream, {});
+  Run(1);
+  std::string all;
+  for (const std::string& one : Frames(network_.bytes)) {
+    all += one.substr(0, one.find(']')) +
+           one.substr(one.find("port=") == one.npos ? 0 : one.find("port="), 8);
+  }
+  EXPECT_EQ(all.find("port=\"A"), all.npos);
+  EXPECT_NE(all.find("port=\"B"), all.npos);
+  EXPECT_LT(all.find("port=\"B"), all.find("port=\"C"));
+}
+
+TEST_F(SyslogTest, CategoriesFilterAndBsdFormat) {
+  SyslogServerConfig config;
+  config.enabled = true;
+  config.address.Assign("192.0.2.9");
+  config.format = SyslogFormat::kBsd;
+  config.categories = *ParseCategories("Network, audit");
+  syslog_.Configure({&config, 1});
+  log_.Emit(event::StoreFailed{.reason = "disk"});
+  clock_.wall = {.unix_ns = int64_t{1'795'248'605} * 1'000'000'000, .is_set = true};
+  Emit("LAN1");
+  Run(0.3);
+  ASSERT_EQ(network_.datagrams.size(), 1u);
+  EXPECT_EQ(network_.datagrams[0].substr(0, 53),
+            "<133>Nov 21 08:10:05 edge1 gatehouse[run1]: link-up: ");
+}
+
+TEST(SyslogWords, CategoriesAndFingerprints) {
+  EXPECT_EQ(*ParseCategories(""), kAllCategories);
+  EXPECT_EQ(*ParseCategories("sip"), 1u << 6);
+  EXPECT_EQ(*ParseCategories("system,SIP"), 1u << 6 | 1u);
+  EXPECT_FALSE(ParseCategories("sip,nothing").ok());
+  std::string hex;
+  for (int i = 0; i < 32; ++i) {
+    hex += "aB:";
+  }
+  EXPECT_FALSE(ParseFingerprint(hex + "0").ok());
+  hex.pop_back();
+  ASSERT_TRUE(ParseFingerprint(hex).ok());
+  EXPECT_EQ((*ParseFingerprint(hex))[31], 0xab);
+  EXPECT_FALSE(ParseFingerprint(hex.substr(1)).ok());
+  EXPECT_FALSE(ParseFingerprint("").ok());
 }
 
 }  // namespace

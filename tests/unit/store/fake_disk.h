@@ -85,6 +85,10 @@ class FakeDisk final : public hal::BlockDevice {
     fail_at_ = 0;
   }
   std::vector<uint8_t>& raw() { return data_; }
+  void Put(uint64_t at, std::span<const uint8_t> bytes) {
+    std::copy(bytes.begin(), bytes.end(), data_.begin() + static_cast<long>(at));
+    std::copy(bytes.begin(), bytes.end(), durable_.begin() + static_cast<long>(at));
+  }
   void FlipBit(uint64_t bit) {
     data_[bit / 8] ^= static_cast<uint8_t>(1u << (bit % 8));
     durable_ = data_;

@@ -23,11 +23,24 @@ class Collector final : public EntryVisitor {
   Contents contents;
 };
 
+// Another for each machine: each has its own keys.
+class FakeEntropy final : public hal::Entropy {
+ public:
+  void Fill(std::span<uint8_t> out) override {
+    static uint32_t machines = 0;
+    ++machines;
+    for (size_t i = 0; i < out.size(); ++i) {
+      out[i] = static_cast<uint8_t>(machines >> (i % 4 * 8));
+    }
+  }
+  const char* source() const override { return "fake"; }
+};
+
 // A store with memory of its own, opened on a disk: what a machine is between two power cuts.
 class Machine {
  public:
   explicit Machine(FakeDisk& disk) : memory_(2u << 20), arena_({memory_.data(), memory_.size()}) {
-    store = arena_.New<SqliteStore>(arena_, disk, clock_, 1u << 20);
+    store = arena_.New<SqliteStore>(arena_, disk, clock_, 1u << 20, Sealing{random_, wrapper_});
     opened = store->Open();
   }
   // Without a word: a power cut runs no destructors.
@@ -35,6 +48,14 @@ class Machine {
   ~Machine() {
     if (store != nullptr) {
       store->~SqliteStore();
+    }
+  }
+  // Time enough for the good copy.
+  void StepCopies() {
+    Instant now;
+    for (int i = 0; i < 200; ++i) {
+      (void)store->StepCopy(now);
+      now = now + Duration::Seconds(1);
     }
   }
   Contents Read() {
@@ -65,6 +86,9 @@ class Machine {
   std::vector<uint8_t> memory_;
   Arena arena_;
   FakeClock clock_;
+  FakeEntropy entropy_;
+  crypto::Random random_{entropy_};
+  NoWrapper wrapper_;
 };
 
 constexpr uint64_t kDiskBytes = 1u << 20;
@@ -132,29 +156,26 @@ TEST(SqliteStore, ManyRowsInOneTransactionStayWithinTheHeap) {
   EXPECT_LT(status.heap_max, status.heap_capacity);
 }
 
+constexpr uint64_t kUnitBits = uint64_t{kUnitSize} * 8;
+// Journal, database, copies: a quarter each.
+uint64_t FirstDatabaseUnit(uint64_t bytes) {
+  return kReservedUnits + (bytes / kUnitSize - kReservedUnits) / 4;
+}
+
 TEST(SqliteStore, DamageIsFoundAndReformatIsTheWayOut) {
   FakeDisk disk(512, kDiskBytes / 512);
   {
     Machine machine(disk);
-    ASSERT_TRUE(machine.Write({{"key", "a value to find on the disk"}}).ok());
+    ASSERT_TRUE(machine.Write({{"key", "a value"}}).ok());
   }
-  // A flipped bit inside a value: no fault to SQLite, one to us.
-  const std::string needle = "a value to find";
-  auto& raw = disk.raw();
-  const auto at = std::search(raw.begin(), raw.end(), needle.begin(), needle.end());
-  ASSERT_NE(at, raw.end());
-  disk.FlipBit(static_cast<uint64_t>(at - raw.begin()) * 8 + 1);
-  {
-    Machine machine(disk);
-    ASSERT_TRUE(machine.opened.ok());
-    Collector collector;
-    EXPECT_EQ(machine.store->ForEach(collector).code(), ErrorCode::kCorrupt);
-  }
+  disk.FlipBit((FirstDatabaseUnit(kDiskBytes) + 1) * kUnitBits + 77);
+  EXPECT_EQ(Machine(disk).opened.code(), ErrorCode::kCorrupt);
   // Both file tables.
   disk.FlipBit(100 * 8);
-  disk.FlipBit((4096 + 100) * 8);
+  disk.FlipBit(kUnitBits + 100 * 8);
   Machine machine(disk);
   EXPECT_EQ(machine.opened.code(), ErrorCode::kCorrupt);
+  EXPECT_EQ(machine.store->Recover().code(), ErrorCode::kNotFound);
   ASSERT_TRUE(machine.store->Reformat().ok());
   EXPECT_TRUE(machine.Read().empty());
   EXPECT_TRUE(machine.Write({{"a", "1"}}).ok());
@@ -166,12 +187,212 @@ TEST(SqliteStore, OneDamagedFileTableIsSurvived) {
     {
       Machine machine(disk);
       ASSERT_TRUE(machine.Write({{"a", "1"}}).ok());
-      ASSERT_TRUE(machine.Write({{"a", "2"}}).ok());
+      machine.Drop();
     }
-    disk.FlipBit((copy * 4096 + 40) * 8);
+    const auto newest = Machine(disk).Read();
+    disk.FlipBit(copy * kUnitBits + 40 * 8);
     Machine machine(disk);
-    EXPECT_TRUE(machine.opened.ok()) << copy;
+    // The older table still knows the content: that of before the last commit is not there again.
+    if (machine.opened.ok()) {
+      EXPECT_EQ(machine.Read(), newest) << copy;
+    } else {
+      EXPECT_EQ(machine.opened.code(), ErrorCode::kCorrupt);
+    }
   }
+}
+
+TEST(SqliteStore, NothingOfItIsOnTheRawDisk) {
+  FakeDisk disk(512, kDiskBytes / 512);
+  const std::string planted = "a planted secret, long enough to be found";
+  Machine machine(disk);
+  ASSERT_TRUE(machine.Write({{"secret", planted}, {"planted-key", "x"}}).ok());
+  ASSERT_TRUE(machine.Write({{"secret", planted + " twice"}}).ok());
+  machine.StepCopies();
+  const std::string raw(disk.raw().begin(), disk.raw().end());
+  for (const char* needle : {"planted", "SQLite format", "CREATE TABLE", "GHCOPY"}) {
+    EXPECT_EQ(raw.find(needle), raw.npos) << needle;
+  }
+}
+
+TEST(SqliteStore, OnePagePutBackToAnOlderStateIsFound) {
+  uint32_t changed = 0;
+  for (uint64_t page = 0; page < 12; ++page) {
+    FakeDisk disk(512, kDiskBytes / 512);
+    Contents rows;
+    for (int i = 0; i < 60; ++i) {
+      rows["row" + std::to_string(i)] = std::string(400, 'a');
+    }
+    {
+      Machine machine(disk);
+      ASSERT_TRUE(machine.Write(rows).ok());
+    }
+    const auto older = disk.raw();
+    for (auto& [key, value] : rows) {
+      value = std::string(400, 'b');
+    }
+    {
+      Machine machine(disk);
+      ASSERT_TRUE(machine.Write(rows).ok());
+      ASSERT_TRUE(machine.Write({{"last", "commit"}}).ok());
+    }
+    const uint64_t at = (FirstDatabaseUnit(kDiskBytes) + page) * kUnitSize;
+    if (std::equal(older.begin() + static_cast<long>(at),
+                   older.begin() + static_cast<long>(at + kUnitSize),
+                   disk.raw().begin() + static_cast<long>(at))) {
+      continue;  // not used, or the same in both
+    }
+    ++changed;
+    disk.Put(at, {older.data() + at, kUnitSize});
+    EXPECT_EQ(Machine(disk).opened.code(), ErrorCode::kCorrupt) << "page " << page;
+  }
+  EXPECT_GT(changed, 4u);
+}
+
+TEST(SqliteStore, APageAtAnotherPlaceIsFound) {
+  FakeDisk disk(512, kDiskBytes / 512);
+  {
+    Machine machine(disk);
+    ASSERT_TRUE(machine.Write({{"a", std::string(3000, 'x')}, {"b", std::string(3000, 'y')}}).ok());
+  }
+  const uint64_t first = FirstDatabaseUnit(kDiskBytes) * kUnitSize;
+  const std::vector<uint8_t> moved(disk.raw().begin() + static_cast<long>(first + kUnitSize),
+                                   disk.raw().begin() + static_cast<long>(first + 2 * kUnitSize));
+  disk.Put(first + 2 * kUnitSize, moved);
+  EXPECT_EQ(Machine(disk).opened.code(), ErrorCode::kCorrupt);
+}
+
+TEST(SqliteStore, WithoutItsKeyItIsGoneAndReformatMakesAnother) {
+  FakeDisk disk(512, kDiskBytes / 512);
+  { EXPECT_TRUE(Machine(disk).Write({{"a", "1"}}).ok()); }
+  const auto key = std::vector<uint8_t>(disk.raw().begin() + kKeyOffsetInStore,
+                                        disk.raw().begin() + kKeyOffsetInStore + kKeyAreaBytes);
+  disk.Put(kKeyOffsetInStore, std::vector<uint8_t>(kKeyAreaBytes));
+  {
+    Machine machine(disk);
+    EXPECT_EQ(machine.opened.code(), ErrorCode::kCorrupt);
+    EXPECT_EQ(machine.store->Recover().code(), ErrorCode::kNotFound);
+    ASSERT_TRUE(machine.store->Reformat().ok());
+  }
+  // The old key does not open the new store.
+  disk.Put(kKeyOffsetInStore, key);
+  EXPECT_EQ(Machine(disk).opened.code(), ErrorCode::kCorrupt);
+}
+
+TEST(SqliteStore, OneKeyCopyIsEnough) {
+  for (uint64_t copy : {0u, 1u}) {
+    FakeDisk disk(512, kDiskBytes / 512);
+    { EXPECT_TRUE(Machine(disk).Write({{"a", "1"}}).ok()); }
+    disk.FlipBit((kKeyOffsetInStore + copy * kKeyCopyStride + 30) * 8);
+    Machine machine(disk);
+    ASSERT_TRUE(machine.opened.ok());
+    EXPECT_EQ(machine.Read(), (Contents{{"a", "1"}}));
+  }
+}
+
+TEST(SqliteStore, AStoreFromBeforeSealingIsEmptiedAndSaysSo) {
+  FakeDisk disk(512, kDiskBytes / 512);
+  const std::string old = "GHSTORE1 and what it held in clear";
+  disk.Put(0, {reinterpret_cast<const uint8_t*>(old.data()), old.size()});
+  Machine machine(disk);
+  ASSERT_TRUE(machine.opened.ok());
+  EXPECT_EQ(machine.store->origin(), StoreOrigin::kWasUnsealed);
+  EXPECT_TRUE(machine.Read().empty());
+}
+
+TEST(SqliteStore, RecoversFromTheLastGoodCopy) {
+  FakeDisk disk(512, kDiskBytes / 512);
+  const Contents good = {{"a", "1"}, {"b", std::string(3000, 'b')}};
+  {
+    Machine machine(disk);
+    ASSERT_TRUE(machine.Write(good).ok());
+    ASSERT_TRUE(machine.store->Begin().ok());
+    ASSERT_TRUE(machine.store->PutIn(Table::kTrust, "root", AsBytes("pem")).ok());
+    ASSERT_TRUE(machine.store->PutIn(Table::kHistory, "1", AsBytes("who")).ok());
+    ASSERT_TRUE(machine.store->Commit().ok());
+    machine.StepCopies();
+    ASSERT_NE(machine.store->good_copy(), nullptr);
+    // Later, and in no copy yet.
+    ASSERT_TRUE(machine.Write({{"late", "1"}}).ok());
+  }
+  disk.FlipBit((FirstDatabaseUnit(kDiskBytes) + 1) * kUnitBits + 5);
+  {
+    Machine machine(disk);
+    ASSERT_EQ(machine.opened.code(), ErrorCode::kCorrupt);
+    ASSERT_TRUE(machine.store->Recover().ok());
+    EXPECT_EQ(machine.store->origin(), StoreOrigin::kRecovered);
+    EXPECT_EQ(machine.Read(), good);
+    Collector trust;
+    EXPECT_EQ(*machine.store->ForEachIn(Table::kTrust, "", 10, trust), 1u);
+    EXPECT_EQ(*machine.store->ForEachIn(Table::kHistory, "", 10, trust), 0u);
+  }
+  Machine again(disk);
+  EXPECT_TRUE(again.opened.ok());
+  EXPECT_EQ(again.Read(), good);
+}
+
+TEST(SqliteStore, ADamagedCopyFallsBackToTheOneBefore) {
+  FakeDisk disk(512, kDiskBytes / 512);
+  {
+    Machine machine(disk);
+    ASSERT_TRUE(machine.Write({{"a", "1"}}).ok());
+    machine.StepCopies();
+    ASSERT_TRUE(machine.Write({{"a", "2"}}).ok());
+    machine.StepCopies();
+    EXPECT_EQ(machine.store->good_copy()->generation, 2u);
+  }
+  const uint64_t quarter = (kDiskBytes / kUnitSize - kReservedUnits) / 4;
+  disk.FlipBit((kReservedUnits + 3 * quarter + 1) * kUnitBits + 9);  // the second's rows
+  Machine machine(disk);
+  ASSERT_TRUE(machine.store->Recover().ok());
+  EXPECT_EQ(machine.Read(), (Contents{{"a", "1"}}));
+}
+
+TEST(SqliteStore, AFullStoreFitsItsCopy) {
+  FakeDisk disk(512, kDiskBytes / 512);
+  Machine machine(disk);
+  Contents many;
+  for (int i = 0; i < 100; ++i) {
+    const Contents row = {{"row" + std::to_string(i), std::string(3000, 'x')}};
+    if (!machine.Write(row).ok()) {
+      break;
+    }
+    many.insert(row.begin(), row.end());
+  }
+  EXPECT_GT(many.size(), 15u);
+  EXPECT_LT(many.size(), 100u);
+  machine.StepCopies();
+  ASSERT_NE(machine.store->good_copy(), nullptr);
+  EXPECT_EQ(machine.store->good_copy()->rows, many.size());
+  EXPECT_STREQ(machine.store->copy_fault(), "");
+}
+
+TEST(SqliteStore, TablesAreApart) {
+  FakeDisk disk(512, kDiskBytes / 512);
+  Machine machine(disk);
+  SqliteStore& store = *machine.store;
+  ASSERT_TRUE(store.Begin().ok());
+  for (uint8_t table = 0; table < kTableCount; ++table) {
+    const std::string value(1, static_cast<char>('0' + table));
+    ASSERT_TRUE(
+        store.PutIn(static_cast<Table>(table), "same", AsBytes(std::string_view(value))).ok());
+    ASSERT_TRUE(store.PutIn(static_cast<Table>(table), "more", AsBytes("x")).ok());
+  }
+  ASSERT_TRUE(store.Commit().ok());
+  EXPECT_EQ(machine.Read(), (Contents{{"same", "0"}, {"more", "x"}}));
+  ASSERT_TRUE(store.Begin().ok());
+  ASSERT_TRUE(store.RemoveAll().ok());
+  ASSERT_TRUE(store.RemoveIn(Table::kKeys, "same").ok());
+  ASSERT_TRUE(store.Commit().ok());
+  EXPECT_TRUE(machine.Read().empty());
+  Collector keys, notes, page;
+  EXPECT_EQ(*store.ForEachIn(Table::kKeys, "", 10, keys), 1u);
+  EXPECT_EQ(*store.ForEachIn(Table::kNotes, "", 10, notes), 2u);
+  EXPECT_EQ(*store.ForEachIn(Table::kNotes, "more", 10, page), 1u);
+  EXPECT_EQ(page.contents, (Contents{{"same", "5"}}));
+  ASSERT_TRUE(store.Begin().ok());
+  ASSERT_TRUE(store.RemoveEverything().ok());
+  ASSERT_TRUE(store.Commit().ok());
+  EXPECT_EQ(*store.ForEachIn(Table::kNotes, "", 10, notes), 0u);
 }
 
 // SQLite's first loop: the Nth disk operation fails, for N = 1, 2, ... until a run has no failure.

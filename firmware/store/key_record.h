@@ -1,0 +1,97 @@
+// The store's master key on the disk: made once at random, kept wrapped, destroyed by a factory
+// reset before anything else (boot/chain.h).
+//
+// Two copies in an area of a block device: the boot state partition's store-key area, or, on boards
+// without one, the store partition's reserved bytes. A copy is one block of 4 KiB, little-endian:
+//
+//   "GHKEY001" | u32 wrapper kind | u64 generation | u16 size | wrapped key | zeros | BLAKE2b-256
+//
+// The newer valid copy counts. A new wrapping goes to the older copy first, is flushed, and then
+// replaces the other: a power cut leaves a key that opens, and at the end the old wrapping is gone.
+//
+// Who wraps is a seam: KeyWrapper. Until a TPM or HSM stands behind it the key lies beside the
+// store it seals (NoWrapper): destroying it works, and a disk taken without its boot state
+// partition tells nothing; whoever takes the whole disk has both.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "crypto/random.h"
+#include "firmware/store/limits.h"
+#include "hal/block_device.h"
+#include "hal/rt/arena.h"
+#include "hal/rt/result.h"
+#include "hal/rt/secret.h"
+
+namespace gh::store {
+
+using KeyBytes = SecretBytes<kStoreKeyBytes>;
+
+class KeyWrapper {
+ public:
+  virtual uint32_t kind() const = 0;     // stable, on the disk; 0 is NoWrapper
+  virtual const char* name() const = 0;  // "TPM 2.0"
+  // Returns how much of `out` (kWrappedKeyMax) was filled.
+  virtual Result<size_t> Wrap(const KeyBytes& key, std::span<uint8_t> out) = 0;
+  virtual Result<void> Unwrap(std::span<const uint8_t> wrapped, KeyBytes& key) = 0;
+
+ protected:
+  ~KeyWrapper() = default;
+};
+
+class NoWrapper final : public KeyWrapper {
+ public:
+  uint32_t kind() const override { return 0; }
+  const char* name() const override { return "none"; }
+  Result<size_t> Wrap(const KeyBytes& key, std::span<uint8_t> out) override;
+  Result<void> Unwrap(std::span<const uint8_t> wrapped, KeyBytes& key) override;
+};
+
+struct KeyRecord {
+  uint32_t wrapper = 0;
+  uint64_t generation = 0;
+  uint16_t size = 0;
+  std::array<uint8_t, kWrappedKeyMax> wrapped = {};
+};
+// `block`: kKeyCopyBytes.
+void EncodeKeyRecord(const KeyRecord& record, std::span<uint8_t> block);
+Result<KeyRecord> DecodeKeyRecord(std::span<const uint8_t> block);
+
+class StoreKey {
+ public:
+  // `offset`: of kKeyAreaBytes on `device`, a multiple of 4096.
+  StoreKey(Arena& arena, hal::BlockDevice& device, uint64_t offset, crypto::Random& random,
+           KeyWrapper& wrapper);
+  StoreKey(const StoreKey&) = delete;
+  StoreKey& operator=(const StoreKey&) = delete;
+
+  // kNotFound: there is no key. kUnauthentic: there is one that the wrapper does not open. A key
+  // that is not wrapped yet is wrapped now when there is a wrapper.
+  Result<void> Load();
+  // A new key; the old one is gone when this returns.
+  Result<void> Create();
+  // Wraps the key anew (another wrapper, or the same one in another state).
+  Result<void> Wrap(KeyWrapper& wrapper);
+  bool is_loaded() const { return is_loaded_; }
+  const KeyWrapper& wrapper() const { return wrapper_; }
+  // A key of its own for each use; `purpose` has at most 32 bytes.
+  void Derive(std::string_view purpose, KeyBytes& out) const;
+
+ private:
+  Result<void> ReadCopy(uint32_t copy);
+  Result<void> WriteCopies(KeyWrapper& wrapper);
+
+  hal::BlockDevice& device_;
+  const uint64_t offset_;
+  crypto::Random& random_;
+  KeyWrapper& wrapper_;
+  NoWrapper none_;
+  std::span<uint8_t> block_;
+  KeyBytes key_;
+  uint64_t generation_ = 0;
+  uint32_t newest_ = 1;
+  bool is_loaded_ = false;
+};
+
+}  // namespace gh::store

@@ -1,0 +1,85 @@
+#include "firmware/store/sealed_units.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "crypto/aead.h"
+#include "hal/rt/bytes.h"
+
+namespace gh::store {
+namespace {
+
+constexpr size_t kNonceAt = kSectorSize;
+constexpr size_t kTagAt = kNonceAt + crypto::kAeadNonceSize;
+
+std::array<uint8_t, 16> PlaceOf(uint64_t unit) {
+  std::array<uint8_t, 16> place;
+  ByteWriter out(place);
+  out.Text("GHUNIT01");
+  out.U64Le(unit);
+  return place;
+}
+
+}  // namespace
+
+SealedUnits::SealedUnits(Arena& arena, hal::BlockDevice& device, crypto::Random& random)
+    : device_(device),
+      random_(random),
+      buffer_(static_cast<uint8_t*>(arena.Allocate(kUnitSize, kSectorSize)), kUnitSize) {}
+
+Result<void> SealedUnits::Check() const {
+  const uint32_t block_size = device_.block_size();
+  if (block_size == 0 || kSectorSize % block_size != 0) {
+    return Error{ErrorCode::kUnsupported, "store: block size is not 512 to 4096"};
+  }
+  return count() >= kPartitionUnitsMin
+             ? Ok()
+             : Error{ErrorCode::kOutOfRange, "store: partition is smaller than 512 KiB"};
+}
+
+uint64_t SealedUnits::count() const {
+  return std::min(device_.block_count() / (kUnitSize / device_.block_size()), kPartitionUnitsMax);
+}
+
+Result<std::span<const uint8_t>> SealedUnits::ReadRaw(uint64_t unit) {
+  GH_TRY(hal::ReadBlocks(device_, BlockOf(unit), buffer_));
+  return std::span<const uint8_t>(buffer_);
+}
+
+Result<void> SealedUnits::Read(uint64_t unit, std::span<uint8_t> out) {
+  GH_ASSERT_EQ(out.size(), size_t{kSectorSize});
+  GH_TRY(hal::ReadBlocks(device_, BlockOf(unit), buffer_));
+  if (std::ranges::all_of(buffer_, [](uint8_t byte) { return byte == 0; })) {
+    return Error{ErrorCode::kNotFound, "store: a page is missing"};
+  }
+  const auto opened = crypto::AeadOpen(
+      key_.Expose(), std::span<const uint8_t>(buffer_).subspan<kNonceAt, crypto::kAeadNonceSize>(),
+      PlaceOf(unit), buffer_.first(kSectorSize),
+      std::span<const uint8_t>(buffer_).subspan<kTagAt, crypto::kAeadTagSize>());
+  if (!opened.ok()) {
+    return Error{ErrorCode::kUnauthentic, "store: a page does not authenticate"};
+  }
+  std::memcpy(out.data(), buffer_.data(), kSectorSize);
+  SecureZero(buffer_.first(kSectorSize));
+  return Ok();
+}
+
+Result<void> SealedUnits::Write(uint64_t unit, std::span<const uint8_t> data) {
+  GH_ASSERT_EQ(data.size(), size_t{kSectorSize});
+  std::memcpy(buffer_.data(), data.data(), kSectorSize);
+  std::memset(buffer_.data() + kSectorSize, 0, kUnitSize - kSectorSize);
+  const auto nonce = buffer_.subspan<kNonceAt, crypto::kAeadNonceSize>();
+  random_.Fill(nonce);
+  crypto::AeadSeal(key_.Expose(), nonce, PlaceOf(unit), buffer_.first(kSectorSize),
+                   buffer_.subspan<kTagAt, crypto::kAeadTagSize>());
+  ++write_count_;
+  return hal::WriteBlocks(device_, BlockOf(unit), buffer_);
+}
+
+Result<void> SealedUnits::Erase(uint64_t unit) {
+  std::ranges::fill(buffer_, uint8_t{0});
+  ++write_count_;
+  return hal::WriteBlocks(device_, BlockOf(unit), buffer_);
+}
+
+}  // namespace gh::store
