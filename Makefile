@@ -9,7 +9,7 @@ endif
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
-.PHONY: all help run test image host bench fuzz deps check clean FORCE
+.PHONY: all help run test image host bench fuzz docs deps check clean FORCE
 
 export LC_ALL := C.UTF-8
 export SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
@@ -117,6 +117,7 @@ help:
 # make test        all tests; T="unit sip" picks groups (tests/run --list), T=first-light issue 2's
 # make fuzz        run every fuzz target for FUZZ_SECONDS (20) each; T= picks targets
 # make bench       all benchmarks; B=name picks one
+# make docs        the reference manual and the settings' JSON schema, in out/docs
 # make check       clang-format, clang-tidy, cppcheck and the house rules
 # make deps        install packages, fetch and build the libraries (DOWNLOADS=folder: from there)
 # make clean       remove what was built, but not the libraries (rm -rf out removes everything)

@@ -513,8 +513,8 @@ void Appliance::Rooms::ApplySettings(uint64_t groups) {
     ssh->Apply();
     AllowSsh();
   }
-  if ((groups & Bit(config::GroupId::kLog)) != 0) {
-    event_log.ApplyLevels(configuration->active());
+  if ((groups & (Bit(config::GroupId::kLog) | Bit(config::GroupId::kTime))) != 0) {
+    event_log.ApplySettings(configuration->active());
   }
   if ((groups & Bit(config::GroupId::kUpgrade)) != 0) {
     maintenance.ApplySettings();

@@ -44,10 +44,11 @@ void FormatStored(std::string_view path, const config::StoredValue& value,
 }  // namespace
 
 ChangeCommands::ChangeCommands(Arena& arena, config::Configuration& configuration,
-                               config::History& history, log::Log& log)
+                               config::History& history, log::Log& log, const log::TimeZone& zone)
     : configuration_(configuration),
       history_(history),
       log_(log),
+      zone_(zone),
       text_(arena.NewArray<uint8_t>(kTextBytes)) {}
 
 void ChangeCommands::AddTo(admin::CommandTable& commands) {
@@ -73,6 +74,7 @@ void ChangeCommands::AddTo(admin::CommandTable& commands) {
   admin::Command compare = show;
   compare.path = "Configuration Compare";
   compare.help = "Compares the settings as they were after a change with those in force";
+  compare.value_help = "number of a change";
   compare.run_value = [](void* self, std::string_view, std::string_view value, ByteWriter& out) {
     return static_cast<Self*>(self)->Compare(value, out);
   };
@@ -102,7 +104,7 @@ bool ChangeCommands::NextCommit(uint64_t& cursor, ByteWriter& out) {
     out.Text(info.error().what);
     return true;
   }
-  log::FormatTimestamp(info->wall, out);
+  log::FormatLocalTime(info->wall, zone_, out);
   out.Text(" by=");
   out.Text(info->author.empty() ? "-" : info->author.view());
   out.Text(" changes=");

@@ -8,6 +8,7 @@
 #include "firmware/admin/commands.h"
 #include "firmware/config/configuration.h"
 #include "firmware/log/log.h"
+#include "firmware/log/time_zone.h"
 #include "hal/rt/arena.h"
 
 namespace gh {
@@ -15,7 +16,7 @@ namespace gh {
 class ChangeCommands {
  public:
   ChangeCommands(Arena& arena, config::Configuration& configuration, config::History& history,
-                 log::Log& log);
+                 log::Log& log, const log::TimeZone& zone);
   ChangeCommands(const ChangeCommands&) = delete;
   ChangeCommands& operator=(const ChangeCommands&) = delete;
 
@@ -36,6 +37,7 @@ class ChangeCommands {
   config::Configuration& configuration_;
   config::History& history_;
   log::Log& log_;
+  const log::TimeZone& zone_;
   std::span<uint8_t> text_;  // of the answer being shown, whole lines
   size_t text_size_ = 0;
   uint32_t left_out_ = 0;

@@ -44,7 +44,7 @@ bool LogFollower::Serve(admin::Terminal& terminal, Instant) {
     if (log::Matches(filter_, *record)) {
       ByteWriter out(line_);
       out.Text("Log ");
-      log::FormatLine(*record, out);
+      log::FormatLine(*record, zone_, out);
       out.Text("\r\n");
       line_size_ = out.size();
       line_sent_ = 0;
@@ -81,7 +81,13 @@ void EventLog::Watch() {
   alarms_.Set(AlarmId::kLogFailed, fault[0] != '\0', fault);
 }
 
-void EventLog::ApplyLevels(const config::Settings& settings) {
+// A zone that is neither a name nor a rule is told, and UTC.
+void EventLog::ApplySettings(const config::Settings& settings) {
+  const auto zone = log::TimeZone::Of(settings.time().zone.view());
+  zone_ = zone.ok() ? *zone : log::TimeZone();
+  if (!zone.ok()) {
+    log_.Emit(log::event::ServiceFailed{.service = "time zone", .reason = zone.error().what});
+  }
   const config::Log& levels = settings.log();
   const std::array<int32_t, log::kCategoryCount> by_category = {
       levels.system_level,  levels.alarm_level,    levels.audit_level, levels.store_level,
@@ -202,7 +208,7 @@ bool EventLog::NextLine(uint64_t& cursor, ByteWriter& out) {
     if (log::Matches(filter, *record)) {
       cursor = listing << kListingShift | at;
       out.Text("Log ");
-      log::FormatLine(*record, out);
+      log::FormatLine(*record, zone_, out);
       return true;
     }
   }

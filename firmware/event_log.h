@@ -19,7 +19,7 @@ namespace gh {
 // Shows events as they come, until a key is pressed.
 class LogFollower final : public admin::TerminalGuest {
  public:
-  explicit LogFollower(log::Log& log) : log_(log) {}
+  LogFollower(log::Log& log, const log::TimeZone& zone) : log_(log), zone_(zone) {}
   void SetFilter(const log::EventFilter& filter) { filter_ = filter; }
   bool is_busy() const { return is_busy_; }
   void Enter(Instant now) override;
@@ -28,6 +28,7 @@ class LogFollower final : public admin::TerminalGuest {
 
  private:
   log::Log& log_;
+  const log::TimeZone& zone_;
   log::EventFilter filter_;
   uint64_t next_ = 0;
   std::array<uint8_t, 1200> line_ = {};
@@ -39,14 +40,16 @@ class LogFollower final : public admin::TerminalGuest {
 class EventLog final : public log::EventSource {
  public:
   EventLog(hal::Machine& machine, log::Log& log, alarm::Alarms& alarms)
-      : machine_(machine), log_(log), alarms_(alarms), follower_(log) {}
+      : machine_(machine), log_(log), alarms_(alarms), follower_(log, zone_) {}
   EventLog(const EventLog&) = delete;
   EventLog& operator=(const EventLog&) = delete;
 
   // First of all that may emit an event: the log goes on where the last run ended.
   void Open();
   void AddTo(admin::CommandTable& commands);
-  void ApplyLevels(const config::Settings& settings);
+  void ApplySettings(const config::Settings& settings);
+  // Times are shown in it.
+  const log::TimeZone& zone() const { return zone_; }
   // Each turn; when to be called again.
   Instant Step(Instant now);
   void Watch();  // once a second
@@ -69,6 +72,7 @@ class EventLog final : public log::EventSource {
   alarm::Alarms& alarms_;
   log::EventStore* store_ = nullptr;
   const char* open_fault_ = "";
+  log::TimeZone zone_;
   LogFollower follower_;
   log::Record record_;  // read from the disk
   std::array<log::EventFilter, kListings> filters_ = {};

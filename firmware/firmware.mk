@@ -38,3 +38,6 @@ out/gen/firmware/%.gen.h out/gen/firmware/%.gen.cc &: firmware/%.proto \
 	@$(PYTHON) $(<D)/generate.py $< out/gen
 out/gen/firmware/config/settings.gen.h: firmware/config/generate.py
 out/gen/firmware/log/events.gen.h: firmware/log/generate.py firmware/log/event_schema.proto
+
+docs: out/host/deps/.nanopb
+	@$(PYTHON) firmware/reference.py out/docs

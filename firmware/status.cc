@@ -263,7 +263,7 @@ bool StatusPages::NextAlarm(uint64_t& cursor, ByteWriter& out) {
     out.Text(". ");
     out.Text(info.action);
     out.Text(" [since ");
-    log::FormatTimestamp(state.raised_wall, out);
+    log::FormatLocalTime(state.raised_wall, rooms.event_log.zone(), out);
     Tell(out, "raised", state.raise_count);
     Tell(out, "acknowledged", state.acknowledged ? state.acknowledged_by.view() : "no");
     out.Char(']');
@@ -525,7 +525,7 @@ bool StatusPages::NextLog(uint64_t& cursor, ByteWriter& out) {
   out.Text("Log ");
   out.Decimal(sequence);
   out.Text(": ");
-  log::FormatTimestamp(record->wall, out);
+  log::FormatLocalTime(record->wall, RoomsOf(rooms_).event_log.zone(), out);
   out.Char(' ');
   const log::EventInfo& info = log::kEvents[record->event];
   out.Text(log::SeverityName(info.severity));

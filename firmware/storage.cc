@@ -137,7 +137,8 @@ void Appliance::Rooms::BuildSyslog() {
 
 void Appliance::Rooms::BuildChanges() {
   machine.arena.OpenAccount("firmware/changes");
-  changes = machine.arena.New<ChangeCommands>(machine.arena, *configuration, *history, log);
+  changes = machine.arena.New<ChangeCommands>(machine.arena, *configuration, *history, log,
+                                              event_log.zone());
   changes->AddTo(commands);
 }
 

@@ -39,6 +39,7 @@ ssh_transport_fuzz_ROOMS := firmware_admin
 ssh_channels_fuzz_ROOMS := firmware_admin
 ssh_key_fuzz_ROOMS := firmware_admin
 backup_file_fuzz_ROOMS := firmware_admin
+store_record_fuzz_ROOMS := firmware_config firmware_log firmware_alarm firmware_store
 canary_fuzz_ROOMS := hal
 net_frame_fuzz_ROOMS := net
 dns_response_fuzz_ROOMS := net

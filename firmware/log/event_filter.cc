@@ -114,11 +114,11 @@ Result<EventFilter> ParseEventFilter(std::string_view text) {
   return filter;
 }
 
-void FormatLine(const Record& record, ByteWriter& out) {
+void FormatLine(const Record& record, const TimeZone& zone, ByteWriter& out) {
   const EventInfo& info = kEvents[record.event];
   out.Decimal(record.sequence);
   out.Text(": ");
-  FormatTimestamp(record.wall, out);
+  FormatLocalTime(record.wall, zone, out);
   out.Char(' ');
   out.Text(SeverityName(info.severity));
   out.Char(' ');
@@ -142,7 +142,7 @@ bool Matches(const EventFilter& filter, const Record& record) {
   }
   uint8_t bytes[1024];
   ByteWriter out(bytes);
-  FormatLine(record, out);
+  FormatLine(record, TimeZone(), out);
   const auto found = std::ranges::search(out.text(), filter.text.view(),
                                          [](char a, char b) { return Lower(a) == Lower(b); });
   return !found.empty();

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "firmware/log/event.h"
+#include "firmware/log/time_zone.h"
 #include "hal/rt/fixed_string.h"
 #include "hal/rt/result.h"
 
@@ -30,6 +31,6 @@ bool Matches(const EventFilter& filter, const Record& record);
 // "2026-11-21T08:30[:15][Z]", UTC.
 Result<int64_t> ParseTime(std::string_view text);
 // 42: 2026-11-21T08:00:00.000000Z warning sip sip-refused ...
-void FormatLine(const Record& record, ByteWriter& out);
+void FormatLine(const Record& record, const TimeZone& zone, ByteWriter& out);
 
 }  // namespace gh::log

@@ -60,6 +60,8 @@ class BlockFiles {
   Result<void> Sync();
   // The journal was ended and that is durable: the database's content is the one that counts.
   void EndTransaction() { committed_ = root_; }
+  // Brings the older copy of the table up to date: each of the two then knows the content.
+  Result<void> Settle() { return WriteTable(); }
   // After SQLite's own recovery. kCorrupt: a page is not what was last written.
   Result<void> CheckFreshness();
 

@@ -236,7 +236,8 @@ Result<void> SqliteStore::StepCopyRows() {
     if (given < room) {
       copy_after_.Clear();
       if (++copy_table_ == kTableCount) {
-        return copy_.Finish();
+        GH_TRY(copy_.Finish());
+        return files_.Settle();
       }
     }
   }

@@ -227,7 +227,7 @@ TEST(Appliance, DamagedStoreIsSaidAndMended) {
     ASSERT_TRUE(machine.Start().ok());
   }
   disk.FlipBit(100 * 8);
-  disk.FlipBit((4096 + 100) * 8);
+  disk.FlipBit((8192 + 100) * 8);
   {
     FakeMachine machine(&disk);
     machine.boot.provision = kProvision;

@@ -24,6 +24,7 @@ class MapStore final : public store::Store {
   }
   Result<void> Begin() override {
     staged = rows;
+    staged_history = history;
     return Ok();
   }
   Result<void> Put(std::string_view key, std::span<const uint8_t> value) override {
@@ -38,11 +39,32 @@ class MapStore final : public store::Store {
     staged.clear();
     return Ok();
   }
+  // The history's rows.
+  Result<void> PutIn(store::Table table, std::string_view key,
+                     std::span<const uint8_t> value) override {
+    EXPECT_EQ(table, store::Table::kHistory);
+    staged_history[std::string(key)] = std::string(AsText(value));
+    return Ok();
+  }
+  Result<void> RemoveIn(store::Table, std::string_view key) override {
+    EXPECT_EQ(staged_history.erase(std::string(key)), 1u) << key;
+    return Ok();
+  }
+  Result<uint32_t> ForEachIn(store::Table, std::string_view after, uint32_t limit,
+                             store::EntryVisitor& visitor) override {
+    uint32_t count = 0;
+    for (auto at = history.upper_bound(std::string(after)); at != history.end() && count < limit;
+         ++at, ++count) {
+      visitor.OnEntry(at->first, AsBytes(at->second));
+    }
+    return count;
+  }
   Result<void> Commit() override {
     if (fail_commit) {
       return Error{ErrorCode::kIoError, "the disk failed"};
     }
     rows = staged;
+    history = staged_history;
     ++commits;
     return Ok();
   }
@@ -51,6 +73,8 @@ class MapStore final : public store::Store {
 
   std::map<std::string, std::string> rows;
   std::map<std::string, std::string> staged;
+  std::map<std::string, std::string> history;
+  std::map<std::string, std::string> staged_history;
   bool fail_commit = false;
   int commits = 0;
 };
@@ -64,6 +88,13 @@ class CountingEntropy final : public hal::Entropy {
   }
   const char* source() const override { return "counting"; }
   uint8_t next = 1;
+};
+
+class FixedClock final : public hal::Clock {
+ public:
+  Instant Now() override { return {}; }
+  WallTime Wall() override { return {.unix_ns = 1'795'248'605'000'000'000, .is_set = true}; }
+  void SetWall(int64_t) override {}
 };
 
 class ConfigTest : public ::testing::Test, public ChangeListener, public LineReporter {
@@ -80,8 +111,9 @@ class ConfigTest : public ::testing::Test, public ChangeListener, public LineRep
     config_memory_.emplace_back(std::make_unique<std::vector<uint8_t>>(1u << 20));
     arenas_.emplace_back(std::make_unique<Arena>(
         std::span<uint8_t>(config_memory_.back()->data(), config_memory_.back()->size())));
-    config_ = arenas_.back()->New<Configuration>(*arenas_.back(), kUsers,
-                                                 Configuration::Parts{store_, *hasher_, *random_});
+    history_ = arenas_.back()->New<History>(store_, clock_);
+    config_ = arenas_.back()->New<Configuration>(
+        *arenas_.back(), kUsers, Configuration::Parts{store_, *hasher_, *random_, history_});
     load_ = config_->Load().value_or({});
     config_->SetListener(this);
   }
@@ -118,6 +150,8 @@ class ConfigTest : public ::testing::Test, public ChangeListener, public LineRep
     groups_ = groups;
     restart_ = restart_needed;
   }
+  std::string_view Author() const override { return "alice"; }
+  void OnCommitFailed(const Error& error) override { failure_ = error.what; }
   void OnLine(uint32_t number, bool accepted, std::string_view message) override {
     lines_.push_back(std::to_string(number) + (accepted ? " OK" : " " + std::string(message)));
   }
@@ -141,10 +175,13 @@ class ConfigTest : public ::testing::Test, public ChangeListener, public LineRep
   MapStore store_;
   std::vector<std::unique_ptr<std::vector<uint8_t>>> config_memory_;
   std::vector<std::unique_ptr<Arena>> arenas_;
+  FixedClock clock_;
+  History* history_ = nullptr;
   Configuration* config_ = nullptr;
   LoadReport load_;
   std::vector<std::string> changes_;
   std::vector<std::string> lines_;
+  std::string failure_;
   uint64_t groups_ = 0;
   bool restart_ = false;
 };

@@ -110,7 +110,7 @@ def test_an_event_is_one_declaration(tmp_path):
     assert "struct Happened {" in header
     assert "uint64_t count = {};" in header
     assert ('{1, "it-happened", "{what}", kHappenedFields, 2, Severity::kError, Category::kSip, '
-            "20, 100}") in log.source(declared, alarms)
+            "20, 100, 1}") in log.source(declared, alarms)
 
 
 @pytest.mark.parametrize("fields, options, why", [
