@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "firmware/log/event_store.h"
 #include "tests/unit/store/fake_disk.h"
 
 namespace gh::log {
@@ -333,6 +334,86 @@ TEST_F(SyslogTest, CategoriesFilterAndBsdFormat) {
   ASSERT_EQ(network_.datagrams.size(), 1u);
   EXPECT_EQ(network_.datagrams[0].substr(0, 53),
             "<133>Nov 21 08:10:05 edge1 gatehouse[run1]: link-up: ");
+}
+
+// Memory first, then the disk: as the appliance reads its log.
+class DiskSource final : public EventSource {
+ public:
+  DiskSource(Log& log, EventStore& events) : log_(log), events_(events) {}
+  const Record* FindFrom(uint64_t sequence) override {
+    if (sequence < log_.first_sequence() && events_.Find(sequence, record_) &&
+        record_.sequence < log_.first_sequence()) {
+      return &record_;
+    }
+    return log_.Find(std::max(sequence, log_.first_sequence()));
+  }
+  uint64_t MarkOf(uint32_t server) override { return events_.MarkOf(server); }
+  void SetMark(uint32_t index, uint32_t server, uint64_t next) override {
+    events_.SetMark(index, {server, next});
+  }
+
+ private:
+  Log& log_;
+  EventStore& events_;
+  Record record_;
+};
+
+// Five minutes of the server's absence, far more events than memory holds, and a restart in
+// between.
+TEST(SyslogQueue, AnOutageOfFiveMinutesLosesNoEventThatFitsTheDisk) {
+  store::FakeDisk disk(512, (kCrashAreaBytes + 400 * kEventPageBytes) / 512);
+  store::FakeClock clock;
+  FakeNetwork network;
+  int emitted = 0;
+  std::string received;
+  for (int run = 0; run < 2; ++run) {
+    std::vector<uint8_t> memory(1u << 20);
+    Arena arena({memory.data(), memory.size()});
+    Log log(arena, clock, 64);
+    EventStore events(arena, disk, log);
+    ASSERT_TRUE(events.Open().ok());
+    log.StartAt(events.next_sequence());
+    DiskSource source(log, events);
+    EventLoop loop(clock);
+    Syslog syslog({log, loop, network, network, &network, &source});
+    SyslogServerConfig config;
+    config.enabled = true;
+    config.address.Assign("192.0.2.9");
+    config.transport = SyslogTransport::kTcp;
+    const int connects = network.connects;
+    syslog.Configure({&config, 1});
+    int opened = connects;
+    const int seconds = run == 0 ? 150 : 300;
+    for (int tenth = 0; tenth < seconds * 10; ++tenth) {
+      clock.now = clock.now + Duration::Milliseconds(100);
+      const bool is_away = run == 0 || tenth < 1500;
+      if (is_away && tenth % 5 == 0) {
+        log.Emit(event::LinkUp{.port = "P" + std::to_string(emitted++)});
+      }
+      if (network.connects != opened) {
+        opened = network.connects;
+        if (is_away) {
+          network.handler->OnStreamClosed(network.stream, net::StreamClose::kRefused);
+        } else {
+          network.handler->OnStreamOpen(network.stream, {});
+        }
+      }
+      (void)syslog.Poll(clock.now);
+      (void)events.Step(clock.now);
+    }
+    received = network.bytes;
+    EXPECT_EQ(syslog.status(0).dropped, 0u);
+    syslog.Configure({});
+    events.Flush();
+  }
+  EXPECT_EQ(emitted, 600);
+  int next = 0;
+  for (const std::string& one : Frames(received)) {
+    if (one.find("port=\"P" + std::to_string(next) + "\"") != one.npos) {
+      ++next;
+    }
+  }
+  EXPECT_EQ(next, emitted);
 }
 
 TEST(SyslogWords, CategoriesAndFingerprints) {
