@@ -389,7 +389,11 @@ Result<void> Maintenance::ForgetSlot(uint32_t slot) {
   GH_TRY(record_->ForgetSlot(slot));
   versions_[slot].Clear();
   builds_[slot].Clear();
-  return snapshots_->Forget(*rooms_.store, slot);
+  // A store that fails must not keep a machine from the update that mends it.
+  if (auto forgotten = snapshots_->Forget(*rooms_.store, slot); !forgotten.ok()) {
+    OnSnapshotFailed(kSlotNames[slot][0], forgotten.error().what);
+  }
+  return Ok();
 }
 
 Result<void> Maintenance::OfferTrial(uint32_t slot, uint64_t security_version) {
