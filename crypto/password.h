@@ -48,6 +48,8 @@ class PasswordHasher {
   // Whether a valid record was made with less than this hasher's cost and should be renewed.
   bool IsWeak(std::string_view record) const;
 
+  PasswordCost cost() const { return cost_; }
+
   static constexpr size_t kSaltSize = 16;
   static constexpr size_t kHashSize = 32;
   // The primitive, for tests against published vectors.

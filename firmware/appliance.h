@@ -40,6 +40,7 @@ class Appliance {
   void PrepareToStop(const char* why);
 
   struct Rooms;  // firmware/rooms.h
+  Rooms& rooms() { return *rooms_; }  // for tests that stand in for a client
 
  private:
   hal::Machine& machine_;

@@ -21,6 +21,8 @@ constexpr uint64_t kBytesPerCallSetup = 432 * 1024;
 constexpr uint64_t kBytesPerStream = 320;
 constexpr uint64_t kBytesPerNetConnection = 1024;
 constexpr uint64_t kBytesPerSession = 112 * 1024;
+constexpr uint64_t kFileBytes = 272 * 1024;  // a backup or an import that waits
+constexpr uint64_t kFileBytesPerUser = 320;
 
 Capacity Make(const char* profile, uint32_t registrations, uint32_t streams, uint32_t calls,
               uint32_t call_setups_per_s) {
@@ -60,7 +62,7 @@ uint64_t Capacity::ArenaBytes() const {
          admin::SshService::ArenaBytes() + user_bytes + store_heap_bytes +
          uint64_t{password_cost.memory_kib} * 1026 + 8192 + net.buffer_bytes +
          uint64_t{registrations} * kBytesPerRegistration + uint64_t{calls} * kBytesPerCall +
-         uint64_t{sessions + 1} * kBytesPerSession +
+         uint64_t{sessions + 1} * kBytesPerSession + kFileBytes + users * kFileBytesPerUser +
          uint64_t{call_setups_per_s} * kBytesPerCallSetup + uint64_t{streams} * kBytesPerStream +
          uint64_t{net.connection_count} * kBytesPerNetConnection;
 }

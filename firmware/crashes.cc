@@ -269,6 +269,18 @@ bool Crashes::NextLineOfText(uint64_t& cursor, ByteWriter& out) {
   return true;
 }
 
+std::string_view Crashes::TextAt(uint32_t index, uint64_t& number) {
+  const auto numbers = store_ == nullptr ? std::span<const uint64_t>() : store_->numbers();
+  if (index >= numbers.size() || !Load(numbers[index]).ok()) {
+    return {};
+  }
+  number = numbers[index];
+  ByteWriter out(text_);
+  FormatCrashRecord(record_, out);
+  shown_ = {};  // a listing of it ends
+  return out.text();
+}
+
 Result<void> Crashes::Show(std::string_view value) {
   uint64_t number = 0;
   const auto [end, code] = std::from_chars(value.data(), value.data() + value.size(), number);

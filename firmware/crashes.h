@@ -42,6 +42,10 @@ class Crashes final : public hal::CrashWitness {
   void AddTo(admin::CommandTable& commands);
   bool NextStatus(uint64_t& cursor, ByteWriter& out);
 
+  // The index-th record as text and its number; empty when there is none (or it cannot be read).
+  // Good until the next call of any function here.
+  std::string_view TextAt(uint32_t index, uint64_t& number);
+
   void Trace(ApplianceTrace point, uint64_t first = 0, uint64_t second = 0);
   void TraceTurn(Instant now);
   void Describe(CrashRecord& record) override;

@@ -101,6 +101,9 @@ void Appliance::Rooms::BuildAdministration() {
   status.AddMember<&Rooms::NextIntrusionLine>("IntrusionProtection",
                                               "Addresses with failed log-ins, blocked ones", this);
   AddAdministrationCommands();
+  machine.arena.OpenAccount("firmware/files");
+  folders = machine.arena.New<Folders>(*this);
+  files = &folders->service();
 }
 
 void Appliance::Rooms::AddAdministrationCommands() {

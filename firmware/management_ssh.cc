@@ -7,7 +7,6 @@ namespace gh {
 
 void Appliance::Rooms::BuildSsh() {
   machine.arena.OpenAccount("firmware/ssh");
-  files = machine.arena.New<admin::FileService>(log, machine.clock);
   ssh = machine.arena.New<admin::SshService>(
       admin::SshService::Parts{machine.arena, loop, stack->streams(), random, machine.clock, *store,
                                *configuration, log, alarms, *accounts, *sessions, *files});

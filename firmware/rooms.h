@@ -24,6 +24,7 @@
 #include "firmware/log/log.h"
 #include "firmware/log/syslog.h"
 #include "firmware/maintenance.h"
+#include "firmware/management_files.h"
 #include "firmware/metrics.h"
 #include "firmware/network_services.h"
 #include "firmware/sip/engine.h"
@@ -161,6 +162,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   admin::Sessions* sessions = nullptr;
   admin::FileService* files = nullptr;
   admin::SshService* ssh = nullptr;
+  Folders* folders = nullptr;
   StatusPages pages;
   TrustStatus trust;
 

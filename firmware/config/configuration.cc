@@ -110,8 +110,28 @@ Result<Selector> Configuration::Apply(const Line& line, Message& expected) {
   return selector;
 }
 
+void Configuration::StageDefaults() {
+  GH_ASSERT(in_change_);
+  staged_.ResetToDefaults();
+}
+
+Result<void> Configuration::ApplyStored(std::string_view path, std::span<const uint8_t> stored) {
+  GH_ASSERT(in_change_);
+  Message ignored;
+  const auto line = ParsePath(path, ignored);
+  const auto selector = line.ok() ? FindSetting(line->path(), staged_, ignored)
+                                  : Result<Selector>(ErrorCode::kMalformed);
+  if (!selector.ok()) {
+    return Error{ErrorCode::kNotFound, "no such setting"};
+  }
+  return DecodeStored(InfoOf(*selector), stored, staged_.Field(*selector));
+}
+
 Result<void> Configuration::ApplySecret(Selector selector, std::string_view password,
                                         Message& expected) {
+  if (password == kSecretShown) {
+    return Ok();  // a listing put back in: what is set stays
+  }
   if (InfoOf(selector).kind == Kind::kSecretText) {
     return ParseValue(InfoOf(selector), password, staged_.Field(selector), expected);
   }
@@ -515,6 +535,11 @@ Result<ProvisionReport> Configuration::Provision(std::string_view text, LineRepo
     MessageWriter(note).Add("provisioning is taken in factory state only");
     return Error{ErrorCode::kWrongState, "not in factory state"};
   }
+  return Import(text, reporter, note);
+}
+
+Result<ProvisionReport> Configuration::Import(std::string_view text, LineReporter& reporter,
+                                              Message& note) {
   if (text.size() > kProvisionMax) {
     MessageWriter(note)
         .Add("expected a provisioning text of at most ")

@@ -86,6 +86,11 @@ class Configuration {
   // Stages one "xConfiguration <path>: <value>" line. An error stages nothing of it.
   Result<Selector> Apply(std::string_view line, Message& expected);
   Result<Selector> Apply(const Line& line, Message& expected);
+  // Stages a value in its stored form (a backup's row). kNotFound: no setting of this version or
+  // machine; other errors: not a value of it.
+  Result<void> ApplyStored(std::string_view path, std::span<const uint8_t> stored);
+  // Between Begin() and the first Apply: every setting at its default.
+  void StageDefaults();
   // An error leaves settings and store as they were, and says why; the change is over either way.
   // Success may carry a note ("2 passwords must be set again").
   Result<void> Commit(Message& note);
@@ -122,6 +127,9 @@ class Configuration {
   void DropPresets();
   // How many of those are in force and not stored yet.
   uint32_t preset_count() const { return preset_count_; }
+
+  // The same at any time, on top of what is in force.
+  Result<ProvisionReport> Import(std::string_view text, LineReporter& reporter, Message& note);
 
   // Removes everything; in force at the next start.
   Result<void> ResetToFactory();

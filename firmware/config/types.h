@@ -120,6 +120,9 @@ struct Selector {
   friend bool operator==(Selector, Selector) = default;
 };
 
+// What a secret that is set looks like.
+inline constexpr std::string_view kSecretShown = "********";
+
 using Message = Text<kMessageMax>;
 
 }  // namespace gh::config

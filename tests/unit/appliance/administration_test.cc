@@ -1,0 +1,288 @@
+// Administration as an operator at the serial console meets it: roles, forms, feedback, backups and
+// imports. What needs a network is in tests/system.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "firmware/admin/sessions.h"
+#include "firmware/rooms.h"
+#include "tests/unit/appliance/fake_machine.h"
+
+namespace gh {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr const char* kProvision =
+    "xConfiguration System Name: edge1\n"
+    "xConfiguration Administrator 1 Name: admin\n"
+    "xConfiguration Administrator 1 Password: Correct-Horse-7\n"
+    "xConfiguration Administrator 2 Name: writer\n"
+    "xConfiguration Administrator 2 Password: Correct-Horse-8\n"
+    "xConfiguration Administrator 2 Role: ReadWrite\n"
+    "xConfiguration Administrator 3 Name: reader\n"
+    "xConfiguration Administrator 3 Password: Correct-Horse-9\n"
+    "xConfiguration Administrator 3 Role: ReadOnly\n"
+    "xConfiguration Administrator 4 Name: eve\n"
+    "xConfiguration Administrator 4 Password: Correct-Horse-4\n"
+    "xConfiguration Administrator 4 Role: Auditor\n"
+    "xConfiguration SIP Domain 1 Name: example.com\n";
+
+// A channel as SSH would give it: what a test types, what is shown.
+class Pipe final : public admin::Terminal, public admin::SessionObserver {
+ public:
+  uint32_t Read(std::span<uint8_t> out) override {
+    const auto count = static_cast<uint32_t>(std::min(out.size(), typed.size()));
+    std::copy_n(typed.begin(), count, out.begin());
+    typed.erase(0, count);
+    return count;
+  }
+  uint32_t Write(std::span<const uint8_t> data) override {
+    const auto count = static_cast<uint32_t>(std::min<size_t>(data.size(), take_max));
+    shown.append(reinterpret_cast<const char*>(data.data()), count);
+    return count;
+  }
+  const char* name() const override { return "pipe"; }
+  bool at_end() const override { return ended && typed.empty(); }
+  void OnSessionEnded(admin::Session&, admin::ExitCode exit_code) override {
+    code = static_cast<int>(exit_code);
+  }
+  std::string typed, shown;
+  bool ended = false;
+  int code = -1;
+  size_t take_max = 1000;
+};
+
+class AdministrationTest : public ::testing::Test {
+ protected:
+  AdministrationTest() : disk_(512, (4u << 20) / 512), machine_(&disk_) {
+    machine_.boot.provision = kProvision;
+    EXPECT_TRUE(machine_.Start().ok());
+  }
+  void LogIn(const std::string& user, const std::string& password) {
+    machine_.Line(user);
+    ASSERT_THAT(machine_.Line(password, 1), HasSubstr("edge1> "));
+  }
+  Appliance::Rooms& rooms() { return machine_.appliance->rooms(); }
+  admin::SessionRequest RequestFor(Pipe& pipe, const char* user, config::Role role) {
+    admin::SessionRequest request;
+    request.kind = admin::SessionKind::kExec;
+    request.terminal = &pipe;
+    request.observer = &pipe;
+    request.origin = admin::Origin::Ssh(net::IpAddress::V4(192, 0, 2, 7));
+    request.identity.user.Assign(user);
+    request.identity.role = role;
+    return request;
+  }
+  // One command line as "ssh user@edge1 <line>".
+  std::pair<std::string, int> Exec(const std::string& line, const char* user = "admin") {
+    Pipe pipe;
+    auto request = RequestFor(pipe, user, config::Role::kAdministrator);
+    request.command_line = line;
+    const auto session = rooms().sessions->Open(request);
+    EXPECT_TRUE(session.ok());
+    for (int i = 0; i < 500 && pipe.code < 0; ++i) {
+      machine_.Run(0.02);
+    }
+    return {pipe.shown, pipe.code};
+  }
+
+  store::FakeDisk disk_;
+  FakeMachine machine_;
+};
+
+TEST_F(AdministrationTest, EachRoleDoesWhatItMayAndNoMore) {
+  LogIn("writer", "Correct-Horse-8");
+  EXPECT_THAT(machine_.Line("xConfiguration SIP UDP Port: 5070"), HasSubstr("OK"));
+  EXPECT_THAT(machine_.Line("xConfiguration Administrator 2 Role: Administrator"),
+              HasSubstr("only the role Administrator"));
+  EXPECT_THAT(machine_.Line("xConfiguration IntrusionProtection Mode: Off"),
+              HasSubstr("only the role Administrator"));
+  EXPECT_THAT(machine_.Line("xCommand Backup Create: long enough"),
+              HasSubstr("only the role Administrator"));
+  machine_.Line("exit");
+  LogIn("reader", "Correct-Horse-9");
+  EXPECT_THAT(machine_.Line("xConfiguration SIP UDP Port"), HasSubstr("Port: 5070"));
+  EXPECT_THAT(machine_.Line("xConfiguration SIP UDP Port: 5060"), HasSubstr("may look"));
+  machine_.Line("exit");
+  LogIn("eve", "Correct-Horse-4");
+  EXPECT_THAT(machine_.Line("xConfiguration SIP UDP Port"), HasSubstr("may not read"));
+  const std::string log = machine_.Line("xStatus Log");
+  EXPECT_THAT(log, HasSubstr("command-refused eve@serial is not permitted"));
+  EXPECT_THAT(log, HasSubstr("from \"5060\" to \"5070\" by writer@serial"));
+}
+
+TEST_F(AdministrationTest, ExecHasExitCodesAndPlainLineEnds) {
+  const auto [text, code] = Exec("xConfiguration SIP UDP Port");
+  EXPECT_EQ(text, "*c xConfiguration SIP UDP Port: 5060\n");
+  EXPECT_EQ(code, 0);
+  EXPECT_EQ(Exec("xNonsense").second, 2);
+  EXPECT_EQ(Exec("xConfiguration SIP UPD").second, 2);
+  EXPECT_EQ(Exec("xStatus Nonsense").second, 2);
+  EXPECT_EQ(Exec("xConfiguration SIP UDP Port: 99").second, 3);
+  EXPECT_EQ(Exec("xCommand Restart").second, 3) << "it asks, and nobody answers";
+  EXPECT_EQ(Exec("xConfiguration SIP UDP Port: 5070", "reader").second, 4);
+  EXPECT_EQ(Exec("xConfiguration SIP UDP Port: 5070").second, 0);
+  EXPECT_EQ(Exec("xConfiguration Administrator 1 Password: Another-Horse-7").second, 0);
+  EXPECT_THAT(Exec("xStatus Log").first, HasSubstr("by admin@ssh 192.0.2.7"));
+}
+
+TEST_F(AdministrationTest, ALongListingGoesAtThePaceOfItsReader) {
+  Pipe slow;
+  slow.take_max = 7;
+  auto request = RequestFor(slow, "admin", config::Role::kAdministrator);
+  request.command_line = "xConfiguration";
+  ASSERT_TRUE(rooms().sessions->Open(request).ok());
+  for (int i = 0; i < 100'000 && slow.code < 0; ++i) {
+    machine_.Run(0.01);
+  }
+  EXPECT_EQ(slow.code, 0);
+  EXPECT_EQ(slow.shown, Exec("xConfiguration").first);
+}
+
+TEST_F(AdministrationTest, ScriptsFromAPipe) {
+  Pipe pipe;
+  auto request = RequestFor(pipe, "admin", config::Role::kAdministrator);
+  request.kind = admin::SessionKind::kScript;
+  pipe.typed = "xConfiguration SIP UDP Port: 5080\nxConfiguration SIP UDP Port\nxNonsense";
+  pipe.ended = true;
+  ASSERT_TRUE(rooms().sessions->Open(request).ok());
+  machine_.Run(1);
+  EXPECT_THAT(pipe.shown, HasSubstr("OK\n*c xConfiguration SIP UDP Port: 5080\nERROR: "));
+  EXPECT_EQ(pipe.code, 2) << "of the last line";
+}
+
+TEST_F(AdministrationTest, SessionLimitsAndEnds) {
+  const uint32_t limit = rooms().sessions->limit();
+  std::vector<std::unique_ptr<Pipe>> pipes;
+  for (uint32_t i = 0; i <= limit; ++i) {
+    pipes.push_back(std::make_unique<Pipe>());
+    auto request = RequestFor(*pipes.back(), "admin", config::Role::kAdministrator);
+    request.kind = admin::SessionKind::kShell;
+    EXPECT_EQ(rooms().sessions->Open(request).ok(), i < limit) << i;
+  }
+  LogIn("admin", "Correct-Horse-7");
+  EXPECT_THAT(machine_.Line("xStatus Session"), HasSubstr("Session 1: user=\"admin\""));
+  EXPECT_THAT(machine_.Line("xCommand Session End: 1"), HasSubstr("Ended."));
+  EXPECT_EQ(pipes[0]->code, 5);
+  EXPECT_THAT(machine_.Line("xConfiguration Administration Session AccountLimit: 2"),
+              HasSubstr("OK"));
+  auto request = RequestFor(*pipes[0], "admin", config::Role::kAdministrator);
+  EXPECT_EQ(rooms().sessions->Open(request).code(), ErrorCode::kExhausted);
+  machine_.Line("xConfiguration Administration Session TimeOut: 1");
+  machine_.Run(62);
+  EXPECT_EQ(rooms().sessions->open_count(), 0u);
+  EXPECT_EQ(pipes[1]->code, 5);
+}
+
+TEST_F(AdministrationTest, NetworkFailuresLockAndBlockAndSerialRecovers) {
+  class Waiter final : public admin::PasswordCheck::Observer {
+   public:
+    void OnPasswordChecked(admin::Verdict v, const admin::Identity&) override { verdict = v; }
+    admin::Verdict verdict = admin::Verdict::kAccepted;
+  };
+  LogIn("admin", "Correct-Horse-7");
+  machine_.Line("xConfiguration Administration LockOut Failures: 3");
+  machine_.Line("xConfiguration Administration LockOut Duration: 0");
+  machine_.Line("xConfiguration IntrusionProtection Failures: 4");
+  const auto attempt = [&](uint8_t host, const char* password) {
+    admin::PasswordCheck check;
+    Waiter waiter;
+    const auto origin = admin::Origin::Ssh(net::IpAddress::V4(192, 0, 2, host));
+    rooms().accounts->BeginPasswordCheck(check, origin, "admin", password, waiter);
+    for (int i = 0; i < 1000 && check.is_pending(); ++i) {
+      machine_.Run(0.1);
+    }
+    return waiter.verdict;
+  };
+  EXPECT_EQ(attempt(1, "wrong"), admin::Verdict::kRefused);
+  EXPECT_EQ(attempt(1, "wrong"), admin::Verdict::kRefused);
+  EXPECT_EQ(attempt(1, "wrong"), admin::Verdict::kRefused);
+  EXPECT_EQ(attempt(2, "Correct-Horse-7"), admin::Verdict::kLocked);
+  EXPECT_EQ(attempt(1, "wrong"), admin::Verdict::kLocked);
+  EXPECT_EQ(attempt(1, "Correct-Horse-7"), admin::Verdict::kBlocked);
+  EXPECT_FALSE(rooms().accounts->Admits(admin::Origin::Ssh(net::IpAddress::V4(192, 0, 2, 1))));
+  EXPECT_THAT(machine_.Line("xStatus Account"), HasSubstr("locked to the network"));
+  EXPECT_THAT(machine_.Line("xStatus IntrusionProtection"), HasSubstr("192.0.2.1: blocked"));
+  machine_.Line("exit");
+  LogIn("admin", "Correct-Horse-7");
+  EXPECT_THAT(machine_.Line("xStatus Account"), Not(HasSubstr("locked")));
+  EXPECT_THAT(machine_.Line("xCommand IntrusionProtection Unblock: 192.0.2.1"),
+              HasSubstr("free again"));
+  EXPECT_EQ(attempt(1, "Correct-Horse-7"), admin::Verdict::kAccepted);
+  machine_.Line("xConfiguration IntrusionProtection Exemption 1 Address: 192.0.2.0/24");
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_NE(attempt(3, "wrong"), admin::Verdict::kBlocked);
+  }
+}
+
+TEST_F(AdministrationTest, FeedbackTellsEventsAndChanges) {
+  LogIn("admin", "Correct-Horse-7");
+  EXPECT_THAT(machine_.Line("xFeedback Register /Nonsense"), HasSubstr("expected /Event"));
+  EXPECT_THAT(machine_.Line("xFeedback Register /Configuration/SIP"), HasSubstr("OK"));
+  EXPECT_THAT(machine_.Line("xFeedback Register /Configuration/SIP"), HasSubstr("already"));
+  EXPECT_THAT(machine_.Line("xFeedback Register /Status/Session"), HasSubstr("OK"));
+  EXPECT_THAT(machine_.Line("xFeedback List"), HasSubstr("/Configuration/SIP"));
+  EXPECT_THAT(machine_.Line("xConfiguration SIP UDP Port: 5070", 1),
+              HasSubstr("*e Event setting-changed: SIP UDP Port was changed"));
+  EXPECT_THAT(machine_.Line("xConfiguration System Name: edge2", 1), Not(HasSubstr("*e Event")));
+  EXPECT_THAT(machine_.Line("xFeedback Deregister /"), HasSubstr("OK"));
+  EXPECT_THAT(machine_.Line("xConfiguration SIP UDP Port: 5060", 1), Not(HasSubstr("*e")));
+}
+
+TEST_F(AdministrationTest, ConfigurationGoesOutAndInWholeOrNotAtAll) {
+  const std::string exported = Exec("xCommand Configuration Export").first;
+  EXPECT_THAT(exported, HasSubstr("xConfiguration SIP Domain 1 Name: \"example.com\"\n"));
+  LogIn("admin", "Correct-Horse-7");
+  machine_.Line("xCommand File Paste");
+  machine_.Line("xConfiguration SIP UDP Port: 5090\rxConfiguration SIP UPD Port: 1\r.");
+  EXPECT_THAT(machine_.Line("xCommand Configuration Import Confirm: Yes", 1),
+              HasSubstr("nothing was changed; line 2: \"UPD\" is not known here"));
+  EXPECT_THAT(machine_.Line("xConfiguration SIP UDP Port"), HasSubstr("Port: 5060"));
+  machine_.Line("xConfiguration SIP UDP Port: 5091");
+  machine_.Line("xCommand File Paste");
+  machine_.Type(exported + "xConfiguration SIP UDP Port: 5092\r.\r", 3);
+  EXPECT_THAT(machine_.Line("xCommand Configuration Import Confirm: Yes", 2),
+              HasSubstr("lines are in force"));
+  EXPECT_THAT(machine_.Line("xConfiguration SIP UDP Port"), HasSubstr("Port: 5092"));
+  machine_.Line("exit");
+  LogIn("writer", "Correct-Horse-8");
+}
+
+TEST_F(AdministrationTest, ABackupIsRestoredOnAnotherMachine) {
+  LogIn("admin", "Correct-Horse-7");
+  machine_.Line("xConfiguration SIP UDP Port: 5075");
+  EXPECT_THAT(machine_.Line("xCommand Backup Create: short", 1), HasSubstr("at least 8"));
+  EXPECT_THAT(machine_.Line("xCommand Backup Create: plain battery", 1), HasSubstr("settings are"));
+  const std::string armoured = Exec("xCommand Backup Show").first;
+  EXPECT_THAT(armoured, HasSubstr("-----END GATEHOUSE BACKUP-----"));
+  EXPECT_THAT(machine_.Line("xStatus Log"), Not(HasSubstr("battery")));
+
+  store::FakeDisk disk(512, (4u << 20) / 512);
+  FakeMachine other(&disk);
+  other.boot.provision =
+      "xConfiguration System Name: edge1\nxConfiguration Administrator 1 Name: root\n"
+      "xConfiguration Administrator 1 Password: Other-Horse-77\n"
+      "xConfiguration NTP Server 1 Address: 192.0.2.9\n";
+  ASSERT_TRUE(other.Start().ok());
+  other.Line("root");
+  ASSERT_THAT(other.Line("Other-Horse-77", 1), HasSubstr("edge1> "));
+  EXPECT_THAT(other.Line("xCommand Backup Restore: plain battery Confirm: Yes", 1),
+              HasSubstr("there is no file"));
+  other.Line("xCommand File Paste");
+  other.Type(armoured + ".\r", 3);
+  EXPECT_THAT(other.Line("xCommand Backup Restore: wrong battery Confirm: Yes", 1),
+              HasSubstr("wrong password"));
+  EXPECT_THAT(other.Line("xConfiguration SIP UDP Port"), HasSubstr("Port: 5060"));
+  EXPECT_THAT(other.Line("xCommand Backup Restore: plain battery Confirm: Yes", 1),
+              HasSubstr("settings are in force"));
+  EXPECT_THAT(other.Type("\r", 1), HasSubstr("Logged out")) << "root is no account any more";
+  other.Line("admin");
+  ASSERT_THAT(other.Line("Correct-Horse-7", 1), HasSubstr("edge1> "));
+  EXPECT_THAT(other.Line("xConfiguration SIP UDP Port"), HasSubstr("Port: 5075"));
+  EXPECT_THAT(other.Line("xConfiguration NTP Server 1 Address"), Not(HasSubstr("192.0.2.9")));
+}
+
+}  // namespace
+}  // namespace gh
