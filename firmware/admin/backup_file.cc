@@ -26,44 +26,8 @@ std::array<uint8_t, crypto::kAeadNonceSize> NonceOf(std::span<const uint8_t, 16>
   return nonce;
 }
 
-}  // namespace
-
-struct BackupCodec::Header {
-  crypto::PasswordCost cost;
-  uint32_t rows = 0;
-  uint64_t chunks = 0;
-  int64_t made_at_s = 0;
-  std::array<uint8_t, 16> salt = {};
-  std::array<uint8_t, 16> prefix = {};
-  std::array<uint8_t, 16> check = {};
-};
-
-void BackupCodec::Wipe() {
-  key_.Zero();
-  check_.Zero();
-  chunk_.Zero();
-}
-
-Result<void> BackupCodec::DeriveKey(std::string_view password, std::span<const uint8_t, 16> salt,
-                                    crypto::PasswordCost cost) {
-  SecretBytes<48> derived;
-  GH_TRY(hasher_.Derive(password, salt, cost, derived.Expose()));
-  key_.Set(std::span<const uint8_t, 48>(derived.Expose()).first<32>());
-  check_.Set(std::span<const uint8_t, 48>(derived.Expose()).last<16>());
-  return Ok();
-}
-
-// --- Writing ------------------------------------------------------------------------------------
-
-Result<size_t> BackupCodec::Write(std::string_view password, int64_t now_s, BackupSource& source,
-                                  std::span<uint8_t> out, uint32_t& rows) {
-  if (password.size() < kBackupPasswordMin) {
-    return Error{ErrorCode::kInvalidArgument, "expected a password of at least 8 characters"};
-  }
-  if (out.size() < kBackupHeaderSize) {
-    return Error{ErrorCode::kTooLarge, "there is no room for a backup"};
-  }
-  // The rows first, in clear, each chunk in its place; then the header, which counts them.
+// The rows in clear, each chunk in its place behind the header. Returns where they end.
+Result<size_t> PackRows(BackupSource& source, std::span<uint8_t> out, uint32_t& rows) {
   rows = 0;
   size_t at = kBackupHeaderSize;
   size_t used = 0;  // of the chunk at `at`
@@ -111,6 +75,48 @@ Result<size_t> BackupCodec::Write(std::string_view password, int64_t now_s, Back
     return Error{ErrorCode::kTooLarge, "there is no room for a backup"};
   }
   end_chunk();
+  return at;
+}
+
+}  // namespace
+
+struct BackupCodec::Header {
+  crypto::PasswordCost cost;
+  uint32_t rows = 0;
+  uint64_t chunks = 0;
+  int64_t made_at_s = 0;
+  std::array<uint8_t, 16> salt = {};
+  std::array<uint8_t, 16> prefix = {};
+  std::array<uint8_t, 16> check = {};
+};
+
+void BackupCodec::Wipe() {
+  key_.Zero();
+  check_.Zero();
+  chunk_.Zero();
+}
+
+Result<void> BackupCodec::DeriveKey(std::string_view password, std::span<const uint8_t, 16> salt,
+                                    crypto::PasswordCost cost) {
+  SecretBytes<48> derived;
+  GH_TRY(hasher_.Derive(password, salt, cost, derived.Expose()));
+  key_.Set(std::span<const uint8_t, 48>(derived.Expose()).first<32>());
+  check_.Set(std::span<const uint8_t, 48>(derived.Expose()).last<16>());
+  return Ok();
+}
+
+// --- Writing ------------------------------------------------------------------------------------
+
+Result<size_t> BackupCodec::Write(std::string_view password, int64_t now_s, BackupSource& source,
+                                  std::span<uint8_t> out, uint32_t& rows) {
+  if (password.size() < kBackupPasswordMin) {
+    return Error{ErrorCode::kInvalidArgument, "expected a password of at least 8 characters"};
+  }
+  if (out.size() < kBackupHeaderSize) {
+    return Error{ErrorCode::kTooLarge, "there is no room for a backup"};
+  }
+  // The rows first; then the header, which counts them.
+  GH_TRY_ASSIGN(const size_t at, PackRows(source, out, rows));
   const uint64_t chunks = (at - kBackupHeaderSize) / kBackupSealedSize;
   std::array<uint8_t, 32> fresh;
   random_.Fill(fresh);
