@@ -448,6 +448,9 @@ void Appliance::Rooms::ReportReadiness() {
     PrintLine(console, PortName(i), ": ", port.driver, port.link_up ? ", link up," : ", no link,",
               port.address_count == 0 ? " no address yet" : "", out.text());
   }
+  if (ssh->server().status().listening) {
+    PrintLine(console, "SSH: host key ssh-ed25519 ", ssh->fingerprint().view());
+  }
   const Duration since_loader = machine.clock.Now() - machine.boot.report().loader_entry;
   boot_time = since_loader;
   if (!sip_ready) {
