@@ -102,7 +102,7 @@ def reaches(host, address, name="edge1"):
 def ssh_greets(host, address):
     """Whether an SSH server answers at the address: its identification is the first thing said."""
     code = ("import socket, sys; s = socket.create_connection((sys.argv[1], 22), 2); "
-            "s.settimeout(2); print(s.recv(100).decode())")
+            "s.settimeout(2); print(s.recv(7).decode())")
     return "SSH-2.0" in host.run("python3", "-c", code, address, check=False).stdout
 
 
