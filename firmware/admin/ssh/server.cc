@@ -154,11 +154,13 @@ bool Server::Admit(const net::IpAddress& address) {
     Refuse(address, RefusalReason::kBlocked);
     return false;
   }
-  if (!opens_.Take(parts_.loop.now())) {
+  // Who holds connections without a log-in does not use up what is for everybody else.
+  const Source source = CountOf(address);
+  net::TokenBucket& opens = source.unauthenticated_count > 0 ? crowded_opens_ : opens_;
+  if (!opens.Take(parts_.loop.now())) {
     Refuse(address, RefusalReason::kTooFast);
     return false;
   }
-  const Source source = CountOf(address);
   const bool has_its_share = source.unauthenticated_count >= kUnauthenticatedPerAddress ||
                              source.connection_count >= kConnectionsPerAddress;
   if (has_its_share && !EvictHalfOpen(address)) {

@@ -5,7 +5,7 @@
 // connection takes the place of the oldest half-open one of its own address when that address has
 // its share, and of the oldest of the most crowded address when all places are taken. So floods
 // push out their own. New connections are answered at a bounded rate, since each costs us a
-// signature.
+// signature; addresses that hold connections without a log-in have a rate of their own to share.
 #pragma once
 
 #include <array>
@@ -153,6 +153,7 @@ class Server final : private net::StreamHandler, private ConnectionOwner {
   std::array<net::ListenerId, 2> listeners_;  // IPv4, IPv6
   uint16_t listener_port_ = 0;
   net::TokenBucket opens_{kOpensPerSecond, kOpensBurst};
+  net::TokenBucket crowded_opens_{kOpensPerSecond, kOpensBurst};
   Task pump_task_;
   Timer tick_;
 
