@@ -29,6 +29,8 @@ firmware_snmp_USES := crypto
 firmware_store_USES := crypto hal
 firmware_store_DEPS := sqlite
 firmware_upgrade_USES := image firmware_admin
+firmware_media_USES := net
+firmware_turn_USES := firmware_media
 firmware_admin_USES := firmware_config firmware_log firmware_alarm firmware_store
 
 out/gen/firmware/%.gen.h out/gen/firmware/%.gen.cc &: firmware/%.proto \

@@ -54,4 +54,22 @@ uint16_t PseudoHeaderSum(std::span<const uint8_t> address_bytes, uint8_t protoco
   return ChecksumSum(address_bytes, FoldSum(start + length_sum));
 }
 
+bool UdpChecksumIsGood(const hal::Frame& frame, const PacketView& view) {
+  const uint8_t* bytes = frame.data();
+  if (!view.is_v6 && ChecksumSum({bytes + view.l3, 20}) != 0xffff) {
+    return false;
+  }
+  if ((frame.flags & hal::kFrameChecksumGood) != 0) {
+    return true;
+  }
+  const uint8_t* udp = bytes + view.l4;
+  if (udp[6] == 0 && udp[7] == 0) {
+    return !view.is_v6;  // "no checksum" exists in IPv4 only
+  }
+  const auto addresses =
+      view.is_v6 ? std::span(bytes + view.l3 + 8, 32) : std::span(bytes + view.l3 + 12, 8);
+  const uint16_t start = PseudoHeaderSum(addresses, kProtocolUdp, view.l4_size);
+  return ChecksumSum({udp, view.l4_size}, start) == 0xffff;
+}
+
 }  // namespace gh::net

@@ -34,24 +34,6 @@ ErrorCode CodeOf(err_t error) {
   }
 }
 
-bool ChecksumIsGood(const hal::Frame& frame, const PacketView& view) {
-  const uint8_t* bytes = frame.data();
-  if (!view.is_v6 && ChecksumSum({bytes + view.l3, 20}) != 0xffff) {
-    return false;
-  }
-  if ((frame.flags & hal::kFrameChecksumGood) != 0) {
-    return true;
-  }
-  const uint8_t* udp = bytes + view.l4;
-  if (udp[6] == 0 && udp[7] == 0) {
-    return !view.is_v6;  // "no checksum" exists in IPv4 only
-  }
-  const auto addresses =
-      view.is_v6 ? std::span(bytes + view.l3 + 8, 32) : std::span(bytes + view.l3 + 12, 8);
-  const uint16_t start = PseudoHeaderSum(addresses, kProtocolUdp, view.l4_size);
-  return ChecksumSum({udp, view.l4_size}, start) == 0xffff;
-}
-
 }  // namespace
 
 DatagramSockets::DatagramSockets(Stack& stack, Arena& arena, uint32_t socket_count)
@@ -189,7 +171,7 @@ void DatagramSockets::Input(Stack::Port& port, hal::Frame* frame, const PacketVi
   if (!socket->reply_only && !stack_.Admit(port, frame, view, FilterProtocol::kUdp)) {
     return;
   }
-  if (!ChecksumIsGood(*frame, view)) {
+  if (!UdpChecksumIsGood(*frame, view)) {
     stack_.Drop(frame, DropReason::kBadChecksum, &view);
     return;
   }
@@ -276,22 +258,43 @@ Result<void> DatagramSockets::SendDatagram(SocketId id, const Endpoint& to,
     Remember(socket, to);
   }
   stack_.FlushSoon();
-  const Result<void> sent = kUdpHeaderSize + data.size() <= kFramePayloadMax
-                                ? SendFrame(socket, out, to, data, source)
-                                : SendLarge(socket, to, data, source, out);
+  const Result<void> sent =
+      kUdpHeaderSize + data.size() <= kFramePayloadMax
+          ? SendFrame(out, {source, socket.local.port}, &socket.pcb->netif_hints, to, data)
+          : SendLarge(socket, to, data, source, out);
   sent_count_ += sent.ok() ? 1 : 0;
   return sent;
 }
 
-Result<void> DatagramSockets::SendFrame(Socket& socket, netif* out, const Endpoint& to,
-                                        std::span<const uint8_t> data, const IpAddress& source) {
+Result<void> DatagramSockets::SendUnbound(const Endpoint& from, const Endpoint& to,
+                                          std::span<const uint8_t> data) {
+  if (kUdpHeaderSize + data.size() > kFramePayloadMax) {
+    return ErrorCode::kTooLarge;
+  }
+  if (to.address.family != from.address.family || to.port == 0 || from.port == 0 ||
+      to.address.is_unspecified() || from.address.is_unspecified()) {
+    return ErrorCode::kInvalidArgument;
+  }
+  LwipScope scope(stack_.lwip_);
+  netif* out = to.address.is_v6() ? stack_.RouteIpv6(from.address, to.address)
+                                  : stack_.RouteIpv4(from.address, to.address);
+  if (out == nullptr) {
+    return ErrorCode::kUnreachable;
+  }
+  stack_.FlushSoon();
+  return SendFrame(out, from, nullptr, to, data);
+}
+
+Result<void> DatagramSockets::SendFrame(netif* out, const Endpoint& from, netif_hint* hints,
+                                        const Endpoint& to, std::span<const uint8_t> data) {
+  const IpAddress& source = from.address;
   hal::Frame* frame = stack_.frames_.Allocate();
   if (frame == nullptr) {
     return ErrorCode::kExhausted;
   }
   const auto size = static_cast<uint32_t>(kUdpHeaderSize + data.size());
   uint8_t* udp = frame->buffer + kFramePayloadStart;
-  StoreBe16(udp, socket.local.port);
+  StoreBe16(udp, from.port);
   StoreBe16(udp + 2, to.port);
   StoreBe16(udp + 4, static_cast<uint16_t>(size));
   StoreBe16(udp + 6, 0);
@@ -311,7 +314,7 @@ Result<void> DatagramSockets::SendFrame(Socket& socket, netif* out, const Endpoi
   }
   pbuf* p = &FramePbuf::Make(stack_.frames_, frame, kFramePayloadStart, size)->custom.pbuf;
   err_t error = ERR_OK;
-  NETIF_SET_HINTS(out, &socket.pcb->netif_hints);
+  NETIF_SET_HINTS(out, hints);
   if (is_v6) {
     ip6_addr_t from6 = ToLwip6(source);
     ip6_addr_t to6 = ToLwip6(to.address);

@@ -14,6 +14,7 @@
 #include "net/stack.h"
 
 struct ip_addr;
+struct netif_hint;
 struct pbuf;
 struct udp_pcb;
 
@@ -27,6 +28,10 @@ class DatagramSockets final : public DatagramService {
   void CloseDatagram(SocketId socket) override;
   Result<void> SendDatagram(SocketId socket, const Endpoint& to, std::span<const uint8_t> data,
                             const IpAddress& from) override;
+
+  // From an address and port nobody listens on: what the media plane sends by way of lwIP, so that
+  // the neighbour is asked for. kTooLarge: more than one frame of ours holds.
+  Result<void> SendUnbound(const Endpoint& from, const Endpoint& to, std::span<const uint8_t> data);
 
   // A whole datagram to one of the port's addresses; the frame is consumed.
   void Input(Stack::Port& port, hal::Frame* frame, const PacketView& view);
@@ -61,8 +66,8 @@ class DatagramSockets final : public DatagramService {
   Result<void> OpenPcb(Socket& socket);
   static void OnReassembled(void* socket, udp_pcb* pcb, ::pbuf* p, const ::ip_addr* source,
                             uint16_t source_port);
-  Result<void> SendFrame(Socket& socket, ::netif* netif, const Endpoint& to,
-                         std::span<const uint8_t> data, const IpAddress& source);
+  Result<void> SendFrame(::netif* netif, const Endpoint& from, ::netif_hint* hints,
+                         const Endpoint& to, std::span<const uint8_t> data);
   Result<void> SendLarge(Socket& socket, const Endpoint& to, std::span<const uint8_t> data,
                          const IpAddress& source, ::netif* netif);
 

@@ -94,6 +94,7 @@ void Stack::SetListenerLimit(ListenerId listener, uint32_t count) {
 
 bool Stack::Poll(Instant now) {
   bool more = false;
+  polling_ = true;
   WatchLinks();
   for (Port& port : ports_) {
     if (port.device != nullptr) {
@@ -105,6 +106,7 @@ bool Stack::Poll(Instant now) {
   }
   more = streams_->Dispatch() || more || slow_pending_;
   Flush();
+  polling_ = false;
   if (addresses_changed_) {
     addresses_changed_ = false;
     ReportAddresses();
@@ -140,7 +142,7 @@ void Stack::Steer(Port& port, hal::Frame* frame, const PacketView& view, ErrorCo
     capture_->OnFrame(port.index, frame->bytes(), CaptureDirection::kReceived);
   }
   for (uint32_t i = 0; i < tap_count_; ++i) {
-    if (taps_[i]->OnFrame(frame)) {
+    if (taps_[i]->OnFrame(frame, parsed == ErrorCode::kOk ? &view : nullptr)) {
       return;
     }
   }
@@ -487,6 +489,13 @@ void Stack::Flush() {
     port.device->Flush();
   }
   ArmSlowTimer();
+}
+
+void Stack::Transmit(uint8_t port_index, hal::Frame* frame) {
+  QueueFrame(ports_[port_index], frame);
+  if (!polling_) {
+    FlushSoon();
+  }
 }
 
 void Stack::FlushSoon() { loop_.Defer(flush_task_); }

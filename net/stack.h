@@ -123,6 +123,14 @@ class Stack final : public Pollable {
   // kUnreachable: no route. What comes back is told to the observer.
   Result<void> SendEcho(const IpAddress& to, uint16_t sequence, uint8_t hop_limit, uint16_t size);
 
+  // For the media plane. The next hop of a packet, if its neighbour is known and its link is up; a
+  // datagram sent by SendUnbound asks for one that is not.
+  Result<NextHop> FindNextHop(const IpAddress& source, const IpAddress& destination);
+  Result<void> SendUnbound(const Endpoint& from, const Endpoint& to, std::span<const uint8_t> data);
+  // Queues a finished frame; it leaves with the rest of this turn's.
+  void Transmit(uint8_t port_index, hal::Frame* frame);
+  hal::FramePool& frames() { return frames_; }
+
   bool Poll(Instant now) override;
 
   // Servers in the order to be asked: configured ones first, then learnt ones.
@@ -242,6 +250,7 @@ class Stack final : public Pollable {
   uint32_t minute_phase_ = 0;
   uint32_t tick_phase_ = 0;
   bool slow_pending_ = false;
+  bool polling_ = false;
   bool addresses_changed_ = false;
 
   // Servers learnt: DHCP gives IPv4, router advertisements IPv6.

@@ -1,7 +1,9 @@
 // The steering seam: who sees a frame before the control plane's stack does.
 #pragma once
 
+#include "hal/ethernet_port.h"
 #include "hal/frame.h"
+#include "net/packet.h"
 
 namespace gh::net {
 
@@ -9,10 +11,20 @@ namespace gh::net {
 class FrameTap {
  public:
   // True: the frame is the tap's from now on (it transmits or releases it). False: untouched.
-  virtual bool OnFrame(hal::Frame* frame) = 0;
+  // `view` is null when the frame is no packet ParsePacket understands.
+  virtual bool OnFrame(hal::Frame* frame, const PacketView* view) = 0;
 
  protected:
   ~FrameTap() = default;
+};
+
+// Where a packet goes on the wire: what a frame of the media plane begins with.
+struct NextHop {
+  hal::MacAddress destination = {};
+  hal::MacAddress source = {};
+  uint16_t mtu = 0;
+  uint8_t port_index = 0;
+  bool fills_checksum = false;
 };
 
 }  // namespace gh::net

@@ -734,7 +734,7 @@ TEST(StackTest, StaticAndDefaultRoutesChooseTheGateway) {
 
 TEST(StackTest, ATapSeesFramesFirst) {
   struct Tap final : FrameTap {
-    bool OnFrame(hal::Frame* frame) override {
+    bool OnFrame(hal::Frame* frame, const PacketView*) override {
       PacketView view;
       if (ParsePacket(frame->bytes(), view).ok() && view.destination_port == 5060) {
         ++taken;

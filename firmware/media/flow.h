@@ -1,0 +1,119 @@
+// Flows: what the media plane relays by itself, and what it hands to an engine.
+//
+// A flow is one direction: datagrams that arrive at `local` from `remote` (behind a ChannelData
+// header with number `channel_in`, or bare) leave from `from` to `to` (behind `channel_out`, or
+// bare). An engine adds flows when both ends are proven and removes them before they are not; the
+// plane only moves bytes. Fault model: any frame may arrive at any time; a flow that may not send
+// now (bandwidth, no next hop, too large) drops or goes the slow way, and counts it.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "hal/rt/hash_table.h"
+#include "hal/rt/result.h"
+#include "hal/rt/time.h"
+#include "net/address.h"
+#include "net/steering.h"
+
+namespace gh::media {
+
+// What has passed, and what may: bytes a second with a burst of one second. Meters form a chain
+// (an allocation's, its user's, all), and a packet passes when each of them lets it.
+struct Meter {
+  uint64_t packets = 0;
+  uint64_t bytes = 0;
+  uint64_t dropped = 0;
+  uint64_t bytes_per_s = 0;  // 0: no limit
+  int64_t tokens = 0;
+  Instant filled_at;
+  Meter* parent = nullptr;
+
+  void SetLimit(uint64_t rate) {
+    bytes_per_s = rate;
+    tokens = static_cast<int64_t>(rate);
+  }
+  bool Take(Instant now, uint32_t size) {
+    for (Meter* m = this; m != nullptr; m = m->parent) {
+      if (m->bytes_per_s != 0 && !m->HasRoom(now, size)) {
+        ++dropped;
+        return false;
+      }
+    }
+    for (Meter* m = this; m != nullptr; m = m->parent) {
+      ++m->packets;
+      m->bytes += size;
+      m->tokens -= m->bytes_per_s != 0 ? size : 0;
+    }
+    return true;
+  }
+
+ private:
+  bool HasRoom(Instant now, uint32_t size) {
+    const int64_t rate = static_cast<int64_t>(bytes_per_s);
+    const int64_t passed_us = (now - filled_at).ns / 1000;
+    if (passed_us >= 1'000'000) {
+      tokens = rate;
+      filled_at = now;
+    } else if (const int64_t fresh = passed_us * rate / 1'000'000; fresh > 0) {
+      tokens = tokens + fresh > rate ? rate : tokens + fresh;
+      filled_at = now;
+    }
+    return tokens >= static_cast<int64_t>(size);
+  }
+};
+
+struct FlowKey {
+  uint64_t words[5] = {};  // IPv4 uses two, the rest are zero
+  friend bool operator==(const FlowKey&, const FlowKey&) = default;
+
+  static FlowKey Of(const net::Endpoint& local, const net::Endpoint& remote, uint16_t channel);
+};
+
+struct FlowSpec {
+  net::Endpoint local;
+  net::Endpoint remote;
+  uint16_t channel_in = 0;  // 0: bare
+  net::Endpoint from;
+  net::Endpoint to;
+  uint16_t channel_out = 0;  // 0: bare
+  Meter* meter = nullptr;
+};
+
+struct Flow {
+  FlowSpec spec;
+  FlowKey key;
+  net::NextHop next_hop;
+  Instant resolved_at;  // 0: no next hop yet
+  HashNode node;
+};
+
+// What an engine that relays asks of the plane.
+class Relay {
+ public:
+  // Null: no room, or there is such a flow already. The engine then relays itself.
+  virtual Flow* AddFlow(const FlowSpec& spec) = 0;
+  virtual void RemoveFlow(Flow* flow) = 0;
+  // One datagram, now or not at all. With `dont_fragment` kTooLarge when it exceeds the MTU.
+  virtual Result<void> Send(const net::Endpoint& from, const net::Endpoint& to,
+                            std::span<const uint8_t> data, bool dont_fragment) = 0;
+
+ protected:
+  ~Relay() = default;
+};
+
+// What an engine hears of its relay ports.
+class RelayHandler {
+ public:
+  // A datagram to a relay port that no flow takes. False: nobody has that port.
+  virtual bool OnRelayDatagram(const net::Endpoint& local, const net::Endpoint& remote,
+                               std::span<uint8_t> data) = 0;
+  // An ICMP error about a datagram sent from relay port `local` to `remote`.
+  virtual void OnRelayError(const net::Endpoint& local, const net::Endpoint& remote,
+                            uint8_t icmp_type, uint8_t icmp_code, uint32_t icmp_data) = 0;
+
+ protected:
+  ~RelayHandler() = default;
+};
+
+}  // namespace gh::media

@@ -1,0 +1,75 @@
+// What the engine keeps of one client: allocation, permissions, channels.
+#pragma once
+
+#include <array>
+
+#include "firmware/media/flow.h"
+#include "firmware/turn/config.h"
+#include "firmware/turn/stun.h"
+#include "hal/rt/hash_table.h"
+#include "hal/rt/list.h"
+#include "hal/rt/timer_wheel.h"
+#include "net/stream.h"
+
+namespace gh::turn {
+
+class Engine;
+
+enum class ClientTransport : uint8_t { kUdp = 1, kStream = 2 };
+
+// How a client is reached: its 5-tuple, and the stream when it is one.
+struct ClientPath {
+  ClientTransport transport = ClientTransport::kUdp;
+  net::Endpoint local;
+  net::Endpoint remote;
+  net::StreamId stream;
+  media::FlowKey Key() const {
+    return media::FlowKey::Of(local, remote, static_cast<uint16_t>(transport));
+  }
+};
+
+// What one user name holds, whatever it calls itself from.
+struct UserAccount {
+  FixedString<kUserNameMax> name;
+  uint32_t allocation_count = 0;
+  media::Meter meter;
+  HashNode node;
+};
+
+struct Permission {
+  net::IpAddress peer;
+  Instant expires_at;
+  Permission* next = nullptr;
+};
+
+struct Channel {
+  uint16_t number = 0;
+  net::Endpoint peer;
+  Instant expires_at;
+  media::Flow* up = nullptr;  // null: the engine relays
+  media::Flow* down = nullptr;
+  Channel* next = nullptr;
+};
+
+struct Allocation {
+  Engine* engine = nullptr;
+  ClientPath path;
+  media::FlowKey key;
+  TransactionId transaction = {};  // of the Allocate that made it, for its retransmissions
+  UserAccount* user = nullptr;
+  std::array<uint16_t, kFamilyCount> relay_port = {};  // 0: not of this family
+  Instant created_at;
+  Instant expires_at;
+  Timer timer;
+  Permission* permissions = nullptr;
+  Channel* channels = nullptr;
+  uint32_t permission_count = 0;
+  uint32_t channel_count = 0;
+  media::Meter up;    // client to peers
+  media::Meter down;  // peers to client
+  bool is_mobile = false;
+  std::array<uint8_t, 16> ticket = {};
+  HashNode node;
+};
+
+}  // namespace gh::turn

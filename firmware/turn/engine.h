@@ -1,0 +1,223 @@
+// The TURN engine (RFC 8656): allocations, permissions, channels and what they relay.
+//
+// No I/O: datagrams and frames of streams come in with the path they came by; replies and relayed
+// data leave through media::Relay and ClientStreams, time is the wheel's. All memory is carved in
+// the constructor. Nothing is kept of a sender who is not authentic. Relaying between UDP clients
+// and their channels is installed in the media plane as flows; the rest passes here.
+//
+// Invariants: a port in use belongs to exactly one allocation or reservation; a flow exists only
+// while its channel and the permission of its peer do; an allocation counts against its user until
+// it is released.
+#pragma once
+
+#include <array>
+#include <span>
+
+#include "firmware/turn/allocation.h"
+#include "firmware/turn/auth.h"
+#include "firmware/turn/config.h"
+#include "firmware/turn/peer_policy.h"
+#include "firmware/turn/relay_ports.h"
+#include "firmware/turn/stun.h"
+#include "hal/rt/pool.h"
+
+namespace gh::turn {
+
+// Streams to clients, as the engine sees them.
+class ClientStreams {
+ public:
+  virtual Result<void> SendToStream(net::StreamId stream, std::span<const uint8_t> frame) = 0;
+  virtual void CloseClient(net::StreamId stream) = 0;
+
+ protected:
+  ~ClientStreams() = default;
+};
+
+enum class EndReason : uint8_t { kByClient, kExpired, kStreamClosed, kByOperator, kReconfigured };
+const char* EndReasonName(EndReason reason);
+
+struct AllocationInfo {
+  uint32_t id = 0;
+  std::string_view user;
+  const ClientPath* path = nullptr;
+  std::array<net::Endpoint, kFamilyCount> relay = {};
+  uint32_t permission_count = 0;
+  uint32_t channel_count = 0;
+  uint32_t flow_count = 0;
+  uint32_t remaining_s = 0;
+  Duration age;
+  const media::Meter* up = nullptr;
+  const media::Meter* down = nullptr;
+};
+
+class Observer {
+ public:
+  virtual void OnAllocated(const AllocationInfo& info) = 0;
+  virtual void OnEnded(const AllocationInfo& info, EndReason reason) = 0;
+  // An authentic request that was answered with an error; or wrong credentials.
+  virtual void OnRefused(const net::Endpoint& client, std::string_view user, uint16_t code) = 0;
+
+ protected:
+  ~Observer() = default;
+};
+
+struct Ports {
+  media::Relay& relay;
+  ClientStreams& streams;
+  TimerWheel& timers;
+  crypto::Random& random;
+  hal::Clock& clock;  // wall time alone
+  Credentials& credentials;
+  Observer& observer;
+};
+
+struct Counters {
+  uint64_t requests = 0;
+  uint64_t challenges = 0;
+  uint64_t auth_failures = 0;
+  uint64_t allocated = 0;
+  uint64_t refused_quota = 0;     // 486
+  uint64_t refused_capacity = 0;  // 508
+  uint64_t refused_peer = 0;      // 403
+  uint64_t dropped_malformed = 0;
+  uint64_t dropped_stray = 0;  // of no allocation
+  uint64_t dropped_permission = 0;
+  uint64_t dropped_limit = 0;
+  uint64_t dropped_unanswered = 0;  // Binding of strangers, challenges that would amplify
+  uint64_t sent_to_peers = 0;
+  uint64_t sent_to_clients = 0;
+};
+
+class Engine final : public media::RelayHandler {
+ public:
+  Engine(Arena& arena, const Ports& ports, const Capacity& capacity);
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // In force at once. Other relay addresses or ports end all allocations.
+  void Apply(const Config& config);
+  const Config& config() const { return config_; }
+
+  // One datagram, or one frame of a stream (FrameSize). May be modified.
+  void OnClientData(const ClientPath& path, std::span<uint8_t> data);
+  void OnStreamClosed(const ClientPath& path);
+  bool OnRelayDatagram(const net::Endpoint& local, const net::Endpoint& remote,
+                       std::span<uint8_t> data) override;
+  void OnRelayError(const net::Endpoint& local, const net::Endpoint& remote, uint8_t icmp_type,
+                    uint8_t icmp_code, uint32_t icmp_data) override;
+
+  // Allocations in no order; `cursor` starts at 0.
+  bool NextAllocation(uint32_t& cursor, AllocationInfo& out);
+  bool Close(uint32_t id);
+  uint32_t CloseAll(EndReason reason);
+
+  const Counters& counters() const { return counters_; }
+  uint64_t rate_limited_count() const { return authenticator_.rate_limited_count(); }
+  const media::Meter& total() const { return total_; }
+  uint32_t allocation_count() const { return allocations_.used_count(); }
+  uint32_t allocation_capacity() const { return allocations_.capacity(); }
+  uint32_t permission_count() const { return permissions_.used_count(); }
+  uint32_t channel_count() const { return channels_.used_count(); }
+  uint32_t user_count() const { return users_.used_count(); }
+  uint32_t reservation_count() const { return reservation_count_; }
+  const RelayPorts& ports(uint32_t family) const { return *relay_ports_[family]; }
+  static uint64_t BytesPerAllocation();
+
+ private:
+  struct AllocationTraits {
+    using Key = media::FlowKey;
+    static const Key& KeyOf(const Allocation& allocation) { return allocation.key; }
+    static uint64_t HashOf(const SipKey& key, const Key& k) {
+      return SipHash13(key, {reinterpret_cast<const uint8_t*>(k.words), sizeof(k.words)});
+    }
+  };
+  struct UserTraits {
+    using Key = std::string_view;
+    static Key KeyOf(const UserAccount& user) { return user.name.view(); }
+  };
+  struct Reservation {
+    std::array<uint8_t, 8> token = {};
+    uint16_t port = 0;  // 0: free
+    uint8_t family = 0;
+    Instant expires_at;
+  };
+  // One authentic request while it is answered.
+  struct Request {
+    const ClientPath& path;
+    const Message& message;
+    const Identity& identity;
+    Allocation* allocation;
+  };
+  struct Wanted;  // an Allocate, taken apart; allocate.cc
+
+  Instant now() const { return ports_.timers.now(); }
+
+  // engine.cc
+  void OnMessage(const ClientPath& path, const Message& message);
+  void OnBinding(const ClientPath& path, const Message& message);
+  void Dispatch(const Request& request);
+  void Challenge(const ClientPath& path, const Message& message, uint16_t code);
+  void Refuse(const Request& request, uint16_t code);
+  void RefuseUnknown(const Request& request);
+  Builder Reply(const Request& request);
+  void SendReply(const Request& request, Builder& builder);
+  void SendToClient(const ClientPath& path, std::span<const uint8_t> bytes);
+  AllocationInfo InfoOf(const Allocation& allocation) const;
+
+  // allocate.cc
+  void OnAllocate(const Request& request);
+  uint16_t ReadWanted(const Request& request, Wanted& wanted);
+  uint16_t TakePorts(Wanted& wanted, Allocation& allocation);
+  uint16_t TakeReserved(const Wanted& wanted, Allocation& allocation);
+  UserAccount* AccountOf(std::string_view name);
+  void AnswerAllocate(const Request& request, const Allocation& allocation, const Wanted* wanted);
+  void OnRefresh(const Request& request);
+  bool Move(const Request& request, Allocation& allocation);
+  void OnMobileRefresh(const Request& request);
+  uint32_t LifetimeOf(const Message& message) const;
+  void Release(Allocation& allocation, EndReason reason);
+  void ReleaseUser(UserAccount& user);
+  void ExpireReservations();
+  void OnTimer(Allocation& allocation);
+  void ArmTimer(Allocation& allocation);
+  net::Endpoint Shown(uint32_t family, uint16_t port) const;
+  net::Endpoint Bound(uint32_t family, uint16_t port) const;
+
+  // peers.cc
+  void OnCreatePermission(const Request& request);
+  void OnChannelBind(const Request& request);
+  uint16_t CheckPeer(const Allocation& allocation, const net::Endpoint& peer);
+  Permission* FindPermission(const Allocation& allocation, const net::IpAddress& peer) const;
+  bool Permit(Allocation& allocation, const net::IpAddress& peer);
+  void SyncFlows(Allocation& allocation);
+  void AddFlows(Allocation& allocation, Channel& channel);
+  void RemoveFlows(Channel& channel);
+  void DropExpired(Allocation& allocation);
+  void ReleasePeers(Allocation& allocation);
+  void OnSend(const ClientPath& path, const Message& message);
+  void OnChannelData(const ClientPath& path, std::span<uint8_t> data);
+  void SendToPeer(Allocation& allocation, const net::Endpoint& peer, std::span<const uint8_t> data,
+                  bool dont_fragment);
+  void TellIcmp(Allocation& allocation, const net::Endpoint& peer, uint8_t type, uint8_t code,
+                uint32_t data);
+  Allocation* OwnerOf(const net::Endpoint& relay);
+
+  Ports ports_;
+  Config config_;
+  Authenticator authenticator_;
+  PeerPolicy policy_{config_};
+  Pool<Allocation> allocations_;
+  Pool<Permission> permissions_;
+  Pool<Channel> channels_;
+  Pool<UserAccount> users_;
+  HashTable<Allocation, &Allocation::node, AllocationTraits> by_path_;
+  HashTable<UserAccount, &UserAccount::node, UserTraits> by_user_;
+  std::array<RelayPorts*, kFamilyCount> relay_ports_ = {};
+  std::array<Reservation, kReservationMax> reservations_ = {};
+  uint32_t reservation_count_ = 0;
+  media::Meter total_;
+  Counters counters_;
+  std::array<uint8_t, kMessageMax + 64> out_ = {};  // the message being built
+};
+
+}  // namespace gh::turn
