@@ -45,6 +45,10 @@ constexpr uint64_t kSipGroups =
     Bit(config::GroupId::kSipUdp) | Bit(config::GroupId::kSipTcp) |
     Bit(config::GroupId::kSipDomain) | Bit(config::GroupId::kSipRegistration) |
     Bit(config::GroupId::kSipAuthentication) | Bit(config::GroupId::kAuthenticationUser);
+constexpr uint64_t kTurnGroups =
+    Bit(config::GroupId::kTraversalServerTurn) | Bit(config::GroupId::kTraversalServerTurnSecret) |
+    Bit(config::GroupId::kTraversalServerTurnAllow) |
+    Bit(config::GroupId::kTraversalServerTurnDeny);
 constexpr uint64_t kSyslogGroups =
     Bit(config::GroupId::kSystem) | Bit(config::GroupId::kSyslogServer);
 
@@ -155,6 +159,7 @@ Result<void> Appliance::Start() {
   rooms.services.ReadAtStart();
   rooms.BuildNetwork();
   rooms.BuildSip();
+  rooms.BuildTurn();
   rooms.BuildSyslog();
   rooms.maintenance.Build();
   rooms.maintenance.BuildHttps();
@@ -390,6 +395,7 @@ void Appliance::Rooms::BuildConsole() {
   event_log.AddTo(commands);
   anchors->AddTo(commands);
   alarm_commands.AddTo(commands);
+  turn->AddTo(status, commands);
   AddCommands();
   BuildAdministration();
   BuildSsh();
@@ -508,6 +514,10 @@ void Appliance::Rooms::ApplySettings(uint64_t groups) {
   }
   if ((groups & (kSipGroups | kNetworkGroups)) != 0) {
     ApplySip();
+  }
+  // Behind SIP, which closes the firewall before it opens what it needs.
+  if ((groups & (kTurnGroups | kSipGroups | kNetworkGroups)) != 0) {
+    turn->Apply();
   }
   if ((groups & kSyslogGroups) != 0) {
     ApplySyslog();
@@ -654,6 +664,7 @@ void Appliance::Rooms::OnHousekeeping() {
   alarms.Set(AlarmId::kClockNotSet,
              !machine.clock.Wall().is_set && loop.now() - started_at > Duration::Minutes(1), "");
   WatchSyslog();
+  turn->UpdateAlarms();
   maintenance.Watch(loop.now());
   services.Watch(loop.now());
   diagnostics.Watch();

@@ -1,5 +1,6 @@
 #include "firmware/capacity.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "crypto/limits.h"
@@ -20,6 +21,8 @@ constexpr uint64_t kBytesPerCall = 512;
 constexpr uint64_t kBytesPerCallSetup = 432 * 1024;
 constexpr uint64_t kBytesPerStream = 320;
 constexpr uint64_t kBytesPerNetConnection = 1024;
+constexpr uint64_t kBytesPerAllocation = 4096;   // with four permissions and channels, eight flows
+constexpr uint64_t kBytesPerRelayPort = 2 * 24;  // of both address families
 constexpr uint64_t kBytesPerSession = 112 * 1024;
 constexpr uint64_t kFileBytes = 272 * 1024;  // a backup or an import that waits
 constexpr uint64_t kFileBytesPerUser = 320;
@@ -38,6 +41,8 @@ Capacity Make(const char* profile, uint32_t registrations, uint32_t streams, uin
   // 64 more connections: syslog and administration.
   capacity.net = net::Capacity::For(streams + 64);
   capacity.sip = sip::Capacity::For(registrations, streams, calls, call_setups_per_s);
+  // Two relays for each call, and as many for those whose calls are elsewhere.
+  capacity.turn = turn::Capacity::For(std::clamp(calls * 4, 200u, 20'000u));
   return capacity;
 }
 
@@ -64,6 +69,8 @@ uint64_t Capacity::ArenaBytes() const {
          uint64_t{registrations} * kBytesPerRegistration + uint64_t{calls} * kBytesPerCall +
          uint64_t{sessions + 1} * kBytesPerSession + kFileBytes + users * kFileBytesPerUser +
          uint64_t{call_setups_per_s} * kBytesPerCallSetup + uint64_t{streams} * kBytesPerStream +
+         uint64_t{turn.allocations} * kBytesPerAllocation +
+         uint64_t{turn.relay_ports} * kBytesPerRelayPort + uint64_t{users} * 16 +
          uint64_t{net.connection_count} * kBytesPerNetConnection;
 }
 

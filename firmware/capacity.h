@@ -10,6 +10,7 @@
 
 #include "crypto/password.h"
 #include "firmware/sip/config.h"
+#include "firmware/turn/config.h"
 #include "hal/rt/result.h"
 #include "net/capacity.h"
 
@@ -23,12 +24,13 @@ struct Capacity {
   uint32_t users = 0;          // SIP users with a password
   uint32_t calls = 0;          // calls in progress
   uint32_t call_setups_per_s = 0;
-  uint32_t streams = 0;  // TCP connections
+  uint32_t streams = 0;   // TCP connections
   uint32_t sessions = 0;  // of administrators, over the network
   uint64_t store_heap_bytes = 0;
   crypto::PasswordCost password_cost;
   net::Capacity net;
   sip::Capacity sip;
+  turn::Capacity turn;
 
   // An upper bound of what the rooms take from the arena.
   uint64_t ArenaBytes() const;

@@ -34,6 +34,7 @@
 #include "firmware/store/sqlite_store.h"
 #include "firmware/store/store.h"
 #include "firmware/trust_status.h"
+#include "firmware/turn_service.h"
 #include "hal/machine.h"
 #include "hal/rt/event_loop.h"
 #include "net/dns_resolver.h"
@@ -62,6 +63,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   void Provision();
   void BuildNetwork();
   void BuildSip();
+  void BuildTurn();  // turn_service.cc
   void BuildSyslog();
   void BuildConsole();
   void BuildAdministration();  // management_admin.cc
@@ -151,6 +153,8 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
 
   crypto::TlsEnvironment* tls = nullptr;  // of sessions to servers
   Anchors* anchors = nullptr;
+  TurnService* turn = nullptr;
+
   log::Syslog* syslog = nullptr;
   AlarmCommands alarm_commands{alarms, log};
 

@@ -25,7 +25,7 @@ enum class Severity : uint8_t {
   kDebug = 7,
 };
 
-enum class Category : uint8_t { kSystem, kAlarm, kAudit, kStore, kNetwork, kFirewall, kSip };
+enum class Category : uint8_t { kSystem, kAlarm, kAudit, kStore, kNetwork, kFirewall, kSip, kTurn };
 
 inline constexpr uint32_t kCategoryCount = 7;
 inline constexpr uint32_t kAllCategories = (1u << kCategoryCount) - 1;

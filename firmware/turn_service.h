@@ -1,0 +1,84 @@
+// TURN in the appliance: the media plane, the engine and its listeners put together; settings in,
+// events, alarms, status and commands out.
+#pragma once
+
+#include <array>
+#include <span>
+
+#include "firmware/admin/commands.h"
+#include "firmware/admin/status.h"
+#include "firmware/alarm/alarms.h"
+#include "firmware/config/configuration.h"
+#include "firmware/log/log.h"
+#include "firmware/media/plane.h"
+#include "firmware/turn/engine.h"
+#include "firmware/turn/server.h"
+#include "hal/machine.h"
+#include "net/stack.h"
+
+namespace gh {
+
+// Local users: the keys are what SIP keeps of them, H(user:realm:password).
+class TurnCredentials final : public turn::Credentials {
+ public:
+  TurnCredentials(Arena& arena, const config::Configuration& configuration, uint32_t user_count);
+  // Users or the realm have changed: their USERHASHes are computed anew.
+  void Refresh(std::string_view realm);
+  bool FindKeys(std::string_view user, std::string_view realm, turn::UserKeys& out) override;
+  std::string_view FindByHash(std::span<const uint8_t> hash, std::string_view realm) override;
+
+ private:
+  struct Entry {
+    uint64_t prefix = 0;  // of the hash
+    uint32_t instance = 0;
+  };
+  const config::Configuration& configuration_;
+  std::span<Entry> entries_;  // by prefix
+  uint32_t count_ = 0;
+};
+
+struct TurnParts {
+  Arena& arena;
+  EventLoop& loop;
+  hal::Clock& clock;
+  net::Stack& stack;
+  crypto::Random& random;
+  log::Log& log;
+  alarm::Alarms& alarms;
+  const config::Configuration& configuration;
+};
+
+class TurnService final : public turn::Observer {
+ public:
+  TurnService(const TurnParts& parts, const turn::Capacity& capacity, uint32_t user_count);
+
+  // Settings or addresses have changed. Opens its services in the firewall.
+  void Apply();
+  void UpdateAlarms();
+  void AddTo(admin::StatusTree& status, admin::CommandTable& commands);
+  const turn::Engine& engine() const { return *engine_; }
+  const media::Plane& plane() const { return *plane_; }
+
+  void OnAllocated(const turn::AllocationInfo& info) override;
+  void OnEnded(const turn::AllocationInfo& info, turn::EndReason reason) override;
+  void OnRefused(const net::Endpoint& client, std::string_view user, uint16_t code) override;
+
+ private:
+  turn::Config EngineConfig() const;
+  turn::ListenConfig ListenersConfig() const;
+  void OpenFirewall(const turn::ListenConfig& listen);
+  bool NextStatus(uint64_t& cursor, ByteWriter& out);
+  bool NextCounters(uint64_t line, ByteWriter& out) const;
+  bool NextAllocation(uint64_t& cursor, ByteWriter& out);
+  static Result<void> CloseCommand(void* context, std::string_view by, std::string_view value,
+                                   ByteWriter& out);
+
+  TurnParts parts_;
+  TurnCredentials* credentials_ = nullptr;
+  media::Plane* plane_ = nullptr;
+  turn::Server* server_ = nullptr;
+  turn::Engine* engine_ = nullptr;
+  bool is_serving_ = false;
+};
+
+}  // namespace gh
