@@ -1,5 +1,5 @@
-// Digests: SHA-256, SHA-512, SHA-512/256 (RFC 6234, FIPS 180-4), BLAKE2b-256 (RFC 7693); MD5 for
-// digest authentication and SHA-1 for STUN only.
+// Digests: SHA-256, SHA-512, SHA-512/256 (RFC 6234, FIPS 180-4), BLAKE2b-256 (RFC 7693), and MD5
+// for SIP digest authentication only.
 //
 //   auto digest = Sha256::Of(bytes);              one shot
 //   Sha256 sha; sha.Update("a:"); sha.Update(b); sha.Finish();   in parts; Finish once
@@ -91,18 +91,6 @@ class Md5 : public DigestBase<Md5, 16> {
 
  private:
   alignas(8) uint8_t state_[96];  // mbedtls_md5_context, kept out of this header
-};
-
-// Broken against collisions; for STUN's MESSAGE-INTEGRITY (RFC 8489 14.5) and nothing else.
-class Sha1 : public DigestBase<Sha1, 20> {
- public:
-  Sha1();
-  ~Sha1();
-  void Add(std::span<const uint8_t> bytes);
-  Digest Finish();
-
- private:
-  alignas(8) uint8_t state_[112];  // mbedtls_sha1_context, kept out of this header
 };
 
 }  // namespace gh::crypto

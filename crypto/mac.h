@@ -1,4 +1,4 @@
-// Message authentication: HMAC-SHA-256, -512 and -1 (RFC 2104), keyed BLAKE2b-256 (RFC 7693): tags
+// Message authentication: HMAC-SHA-256 and -512 (RFC 2104) and keyed BLAKE2b-256 (RFC 7693): tags
 // are compared with ConstantTimeEqual (hal/rt/secret.h).
 #pragma once
 
@@ -46,25 +46,6 @@ class HmacSha512 {
 
  private:
   crypto_auth_hmacsha512_state state_;
-};
-
-// For STUN's MESSAGE-INTEGRITY and the shared-secret credentials of TURN, where peers know no other.
-class HmacSha1 {
- public:
-  static constexpr size_t kSize = 20;
-  using Tag = std::array<uint8_t, kSize>;
-
-  explicit HmacSha1(std::span<const uint8_t> key);  // any key size
-  HmacSha1(const HmacSha1&) = delete;
-  HmacSha1& operator=(const HmacSha1&) = delete;
-  void Update(std::span<const uint8_t> bytes) { inner_.Update(bytes); }
-  void Update(std::string_view text) { inner_.Update(text); }
-  Tag Finish();
-  static Tag Of(std::span<const uint8_t> key, std::span<const uint8_t> bytes);
-
- private:
-  Sha1 inner_;
-  Sha1 outer_;
 };
 
 class Blake2bMac {

@@ -45,10 +45,10 @@ constexpr uint64_t kSipGroups =
     Bit(config::GroupId::kSipUdp) | Bit(config::GroupId::kSipTcp) |
     Bit(config::GroupId::kSipDomain) | Bit(config::GroupId::kSipRegistration) |
     Bit(config::GroupId::kSipAuthentication) | Bit(config::GroupId::kAuthenticationUser);
-constexpr uint64_t kTurnGroups =
-    Bit(config::GroupId::kTraversalServerTurn) | Bit(config::GroupId::kTraversalServerTurnSecret) |
-    Bit(config::GroupId::kTraversalServerTurnAllow) |
-    Bit(config::GroupId::kTraversalServerTurnDeny);
+constexpr uint64_t kTurnGroups = Bit(config::GroupId::kTraversalServerTurn) |
+                                 Bit(config::GroupId::kTraversalServerTurnSecret) |
+                                 Bit(config::GroupId::kTraversalServerTurnAllow) |
+                                 Bit(config::GroupId::kTraversalServerTurnDeny);
 constexpr uint64_t kSyslogGroups =
     Bit(config::GroupId::kSystem) | Bit(config::GroupId::kSyslogServer);
 
@@ -515,7 +515,6 @@ void Appliance::Rooms::ApplySettings(uint64_t groups) {
   if ((groups & (kSipGroups | kNetworkGroups)) != 0) {
     ApplySip();
   }
-  // Behind SIP, which closes the firewall before it opens what it needs.
   if ((groups & (kTurnGroups | kSipGroups | kNetworkGroups)) != 0) {
     turn->Apply();
   }
@@ -538,7 +537,7 @@ void Appliance::Rooms::ApplySettings(uint64_t groups) {
   if ((groups & Bit(config::GroupId::kMetrics)) != 0) {
     metrics.ApplySettings();
   }
-  if ((groups & (kServiceGroups | kSshGroups | kSipGroups | kNetworkGroups)) != 0) {
+  if ((groups & (kServiceGroups | kSshGroups | kSipGroups | kTurnGroups | kNetworkGroups)) != 0) {
     services.Apply();  // when all who listen have said where
   }
   UpdateAlarms();

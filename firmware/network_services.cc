@@ -110,6 +110,7 @@ void NetworkServices::Apply() {
           .ignore("a port number, and fewer services than rules");
     }
   }
+  rooms_.turn->OpenFirewall(MaskOf(ServiceId::kSipUdp));  // on the side calls come from
   firewall.AllowEcho(rooms_.configuration->active().firewall().ping == config::OnOff::kOn);
   ApplyRules();
   rooms_.stack->EnforceFirewall();

@@ -13,8 +13,6 @@ namespace {
 using namespace gh::log::event;
 using log::AlarmId;
 
-constexpr uint8_t kManagementPort = 2;  // LAN3
-
 uint64_t PrefixOf(std::span<const uint8_t> hash) {
   uint64_t prefix = 0;
   std::memcpy(&prefix, hash.data(), sizeof(prefix));
@@ -205,7 +203,8 @@ turn::ListenConfig TurnService::ListenersConfig() const {
   return out;
 }
 
-void TurnService::OpenFirewall(const turn::ListenConfig& listen) {
+void TurnService::OpenFirewall(uint8_t port_mask) {
+  const turn::ListenConfig listen = ListenersConfig();
   if (listen.address_count == 0) {
     return;
   }
@@ -213,7 +212,7 @@ void TurnService::OpenFirewall(const turn::ListenConfig& listen) {
     if (is_udp ? listen.udp : listen.tcp) {
       parts_.stack.firewall()
           .Allow({is_udp ? net::Transport::kUdp : net::Transport::kTcp, listen.port_first,
-                  listen.port_last, net::kAllPorts})
+                  listen.port_last, port_mask})
           .ignore("port numbers from the schema's range, few rules");
     }
   }
@@ -240,7 +239,6 @@ void TurnService::Apply() {
   engine_->Apply(config);
   net::Endpoint failed;
   const uint32_t listeners = server_->Listen(listen, &failed);
-  OpenFirewall(listen);
   if (failed.port != 0) {
     parts_.log.Emit(ServiceFailed{.service = "TURN", .reason = net::ToText(failed).view()});
   }

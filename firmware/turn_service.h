@@ -52,8 +52,10 @@ class TurnService final : public turn::Observer {
  public:
   TurnService(const TurnParts& parts, const turn::Capacity& capacity, uint32_t user_count);
 
-  // Settings or addresses have changed. Opens its services in the firewall.
+  // Settings or addresses have changed.
   void Apply();
+  // Lets clients in on these LAN ports; relay ports need no rule, the plane asks its flows.
+  void OpenFirewall(uint8_t port_mask);
   void UpdateAlarms();
   void AddTo(admin::StatusTree& status, admin::CommandTable& commands);
   const turn::Engine& engine() const { return *engine_; }
@@ -66,7 +68,6 @@ class TurnService final : public turn::Observer {
  private:
   turn::Config EngineConfig() const;
   turn::ListenConfig ListenersConfig() const;
-  void OpenFirewall(const turn::ListenConfig& listen);
   bool NextStatus(uint64_t& cursor, ByteWriter& out);
   bool NextCounters(uint64_t line, ByteWriter& out) const;
   bool NextAllocation(uint64_t& cursor, ByteWriter& out);

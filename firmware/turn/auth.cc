@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "crypto/legacy.h"
 #include "crypto/mac.h"
 
 namespace gh::turn {
@@ -266,7 +267,7 @@ bool Authenticator::CheckSecrets(const Message& message, std::string_view user, 
     return false;
   }
   for (uint32_t i = 0; i < config_.secret_count; ++i) {
-    const auto tag = crypto::HmacSha1::Of(AsBytes(config_.secrets[i].view()), AsBytes(user));
+    const auto tag = crypto::HmacSha1(AsBytes(config_.secrets[i].view()), AsBytes(user));
     char password[28];
     const size_t size = EncodeBase64(tag, password);
     const std::string_view text(password, size);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "crypto/legacy.h"
 #include "crypto/mac.h"
 #include "hal/rt/crc32.h"
 #include "hal/rt/secret.h"
@@ -11,7 +12,7 @@ namespace {
 
 constexpr uint32_t kFingerprintXor = 0x5354554e;
 constexpr uint32_t kAttributeHeaderSize = 4;
-constexpr size_t kSha1Size = crypto::HmacSha1::kSize;
+constexpr size_t kSha1Size = crypto::Sha1::kSize;
 constexpr size_t kSha256Size = crypto::HmacSha256::kSize;
 
 uint16_t Load16(const uint8_t* p) { return static_cast<uint16_t>(p[0] << 8 | p[1]); }
@@ -20,13 +21,16 @@ uint32_t Load32(const uint8_t* p) { return static_cast<uint32_t>(Load16(p)) << 1
 constexpr size_t Padded(size_t size) { return (size + 3) & ~size_t{3}; }
 
 // A message's first bytes with the length its integrity is computed with (RFC 8489 14.5).
-template <typename Mac>
-void FeedPrefix(Mac& mac, std::span<const uint8_t> prefix, size_t length) {
-  const uint8_t head[4] = {prefix[0], prefix[1], static_cast<uint8_t>(length >> 8),
-                           static_cast<uint8_t>(length)};
-  mac.Update(std::span<const uint8_t>(head));
-  mac.Update(prefix.subspan(4));
-}
+struct Prefix {
+  Prefix(std::span<const uint8_t> prefix, size_t length) : size(prefix.size()) {
+    std::copy(prefix.begin(), prefix.end(), bytes.begin());
+    bytes[2] = static_cast<uint8_t>(length >> 8);
+    bytes[3] = static_cast<uint8_t>(length);
+  }
+  std::span<const uint8_t> view() const { return std::span(bytes).first(size); }
+  std::array<uint8_t, kMessageMax> bytes;
+  size_t size;
+};
 
 bool MustBeKnown(uint16_t type) {
   switch (type) {
@@ -195,15 +199,12 @@ bool Message::IsAuthentic(std::span<const uint8_t> key) const {
   if (at == 0) {
     return false;
   }
-  const auto prefix = bytes_.first(at);
-  if (sha256_at_ != 0) {
-    crypto::HmacSha256 mac(key);
-    FeedPrefix(mac, prefix, at + kAttributeHeaderSize + kSha256Size - kStunHeaderSize);
-    return ConstantTimeEqual(mac.Finish(), bytes_.subspan(at + kAttributeHeaderSize, kSha256Size));
-  }
-  crypto::HmacSha1 mac(key);
-  FeedPrefix(mac, prefix, at + kAttributeHeaderSize + kSha1Size - kStunHeaderSize);
-  return ConstantTimeEqual(mac.Finish(), bytes_.subspan(at + kAttributeHeaderSize, kSha1Size));
+  const bool is_sha256 = sha256_at_ != 0;
+  const size_t tag_size = is_sha256 ? kSha256Size : kSha1Size;
+  const Prefix prefix(bytes_.first(at), at + kAttributeHeaderSize + tag_size - kStunHeaderSize);
+  const auto tag = bytes_.subspan(at + kAttributeHeaderSize, tag_size);
+  return is_sha256 ? ConstantTimeEqual(crypto::HmacSha256::Of(key, prefix.view()), tag)
+                   : ConstantTimeEqual(crypto::HmacSha1(key, prefix.view()), tag);
 }
 
 // --- Writing ------------------------------------------------------------------------------------
@@ -275,7 +276,7 @@ void Builder::Sign(Integrity integrity, std::span<const uint8_t> key) {
     return;
   }
   SetLength(kAttributeHeaderSize + kSha1Size);
-  Bytes(kMessageIntegrity, crypto::HmacSha1::Of(key, writer_.written()));
+  Bytes(kMessageIntegrity, crypto::HmacSha1(key, writer_.written()));
 }
 
 void Builder::Fingerprint() {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "crypto/mac.h"
+#include "crypto/legacy.h"
 #include "firmware/turn/stun.h"
 
 namespace gh::turn {
@@ -143,11 +143,11 @@ TEST(Rfc5769, EveryBitIsCovered) {
 
 TEST(Rfc2202, HmacSha1) {
   const Bytes key(20, 0x0b);
-  const auto tag = crypto::HmacSha1::Of(key, AsBytes("Hi There"));
+  const auto tag = crypto::HmacSha1(key, AsBytes("Hi There"));
   EXPECT_EQ(Bytes(tag.begin(), tag.end()), FromHex("b617318655057264e28bc0b6fb378c8ef146be00"));
   const Bytes long_key(80, 0xaa);
-  const auto other = crypto::HmacSha1::Of(
-      long_key, AsBytes("Test Using Larger Than Block-Size Key - Hash Key First"));
+  const auto other =
+      crypto::HmacSha1(long_key, AsBytes("Test Using Larger Than Block-Size Key - Hash Key First"));
   EXPECT_EQ(Bytes(other.begin(), other.end()), FromHex("aa4ae5e15272d00e95705637ce8a3b55ed402112"));
 }
 

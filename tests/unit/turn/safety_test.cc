@@ -2,7 +2,7 @@
 // concerns a relay has its line here.
 #include <functional>
 
-#include "crypto/mac.h"
+#include "crypto/legacy.h"
 #include "tests/unit/turn/world.h"
 
 namespace gh::turn::test {
@@ -27,7 +27,7 @@ std::string Base64(std::span<const uint8_t> bytes) {
 }
 
 std::string SecretPassword(const std::string& secret, const std::string& user) {
-  return Base64(crypto::HmacSha1::Of(AsBytes(secret), AsBytes(user)));
+  return Base64(crypto::HmacSha1(AsBytes(secret), AsBytes(user)));
 }
 
 // CVE-2020-26262, CVE-2026-27624 and kin: no spelling of an inside address is let through.
