@@ -54,7 +54,7 @@ def scene(coturn, tmp_path_factory):
         server = host_board.HostMachine(tmp_path_factory.mktemp("edge"), netns.INTERFACE,
                                         edge.namespace, PROVISION)
         server.start()
-        server.expect(r"SIP ready", 60)
+        server.expect(r"login:", 60)
         peer.start(coturn / "turnutils_peer", "-L", PEER, "-p", "3480",
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         netns.wait_for(lambda: "3480" in peer.run("ss", "-lun").stdout, 10, "the peer listens")
