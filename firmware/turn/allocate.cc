@@ -118,37 +118,49 @@ void Engine::OnAllocate(const Request& request) {
     Refuse(request, 486);
     return;
   }
-  Allocation* allocation = allocations_.Allocate();
-  uint16_t code = allocation == nullptr ? 508 : 0;
-  if (allocation != nullptr) {
-    allocation->key = request.path.Key();
-    code = TakePorts(wanted, *allocation);
-    if (code == 0 && by_path_.Insert(*allocation) != HashInsert::kInserted) {
-      code = 508;
-    }
-  }
-  if (code != 0) {
-    if (allocation != nullptr) {
-      for (uint32_t i = 0; i < kFamilyCount; ++i) {
-        if (allocation->relay_port[i] != 0) {
-          relay_ports_[i]->Give(now(), allocation->relay_port[i]);
-        }
-      }
-      allocations_.Release(allocation);
-    }
+  uint16_t code = 0;
+  Allocation* allocation = Make(request, wanted, *user, code);
+  if (allocation == nullptr) {
     ReleaseUser(*user);
     Refuse(request, code);
     return;
   }
+  ++counters_.allocated;
+  ports_.observer.OnAllocated(InfoOf(*allocation));
+  AnswerAllocate(request, *allocation, &wanted);
+}
+
+// Null: there is no room, `code` says how that is told; nothing is held then.
+Allocation* Engine::Make(const Request& request, Wanted& wanted, UserAccount& user,
+                         uint16_t& code) {
+  Allocation* allocation = allocations_.Allocate();
+  code = 508;
+  if (allocation == nullptr) {
+    return nullptr;
+  }
+  allocation->key = request.path.Key();
+  code = TakePorts(wanted, *allocation);
+  if (code == 0 && by_path_.Insert(*allocation) != HashInsert::kInserted) {
+    code = 508;
+  }
+  if (code != 0) {
+    for (uint32_t i = 0; i < kFamilyCount; ++i) {
+      if (allocation->relay_port[i] != 0) {
+        relay_ports_[i]->Give(now(), allocation->relay_port[i]);
+      }
+    }
+    allocations_.Release(allocation);
+    return nullptr;
+  }
   allocation->engine = this;
   allocation->path = request.path;
   allocation->transaction = request.message.transaction();
-  allocation->user = user;
-  ++user->allocation_count;
+  allocation->user = &user;
+  ++user.allocation_count;
   allocation->created_at = now();
   allocation->expires_at = now() + Duration::Seconds(int64_t{LifetimeOf(request.message)});
   for (media::Meter* meter : {&allocation->up, &allocation->down}) {
-    meter->parent = &user->meter;
+    meter->parent = &user.meter;
     meter->SetLimit(config_.allocation_bytes_per_s);
   }
   allocation->is_mobile = wanted.is_mobile;
@@ -162,9 +174,7 @@ void Engine::OnAllocate(const Request& request) {
       },
       allocation);
   ArmTimer(*allocation);
-  ++counters_.allocated;
-  ports_.observer.OnAllocated(InfoOf(*allocation));
-  AnswerAllocate(request, *allocation, &wanted);
+  return allocation;
 }
 
 uint16_t Engine::TakeReserved(const Wanted& wanted, Allocation& allocation) {

@@ -16,7 +16,6 @@
 #include "hal/rt/arena.h"
 #include "hal/rt/secret.h"
 #include "hal/rt/siphash.h"
-#include "net/token_bucket.h"
 
 namespace gh::turn {
 

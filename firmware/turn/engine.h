@@ -167,6 +167,7 @@ class Engine final : public media::RelayHandler {
   // allocate.cc
   void OnAllocate(const Request& request);
   uint16_t ReadWanted(const Request& request, Wanted& wanted);
+  Allocation* Make(const Request& request, Wanted& wanted, UserAccount& user, uint16_t& code);
   uint16_t TakePorts(Wanted& wanted, Allocation& allocation);
   uint16_t TakeReserved(const Wanted& wanted, Allocation& allocation);
   UserAccount* AccountOf(std::string_view name);

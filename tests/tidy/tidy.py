@@ -222,7 +222,7 @@ ARROWS = {
     "board": ["firmware", "net", "image", "crypto", "hal", "boot"],
 }
 # Engines do no I/O: bytes, a peer and the time come in, bytes, timers and events go out.
-ENGINES = tuple(f"firmware/{name}/" for name in ("sip", "turn", "xmpp", "media", "presence", "mra"))
+ENGINES = tuple(f"firmware/{name}/" for name in ("sip", "turn", "xmpp", "presence", "mra"))
 ENGINE_NET = {"address.h", "datagram.h", "stream.h", "resolver.h", "limits.h"}
 ENGINE_C = re.compile(
     r"<(?:lwip|netif|mbedtls|psa|sys|netinet|arpa|linux)/|<(?:unistd|fcntl|poll|time)\.h>"
