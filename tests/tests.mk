@@ -14,11 +14,6 @@ sip_test_ROOMS := firmware_sip
 sip_conformance_test_ROOMS := firmware_sip
 turn_test_ROOMS := firmware_turn
 turn_conformance_test_ROOMS := firmware_turn
-media_test_ROOMS := firmware_media
-stun_message_fuzz_ROOMS := firmware_turn
-turn_engine_fuzz_ROOMS := firmware_turn
-media_frame_fuzz_ROOMS := firmware_media
-turn_bench_ROOMS := firmware_turn
 config_test_ROOMS := firmware_config
 log_test_ROOMS := firmware_log firmware_alarm
 store_test_ROOMS := firmware_store
@@ -89,6 +84,7 @@ boot-chain_NEEDS := $(system_NEEDS) $(powercut_NEEDS) \
   $(patsubst %,out/asan/tests/%_test,boot image)
 # By name in tests/run; here, everything they may be.
 management_NEEDS := $(unit_NEEDS) $(system_NEEDS) $(powercut_NEEDS) $(FUZZ_TARGETS:%=out/fuzz/bin/%)
+turn_NEEDS := $(patsubst %,out/asan/tests/%_test,turn turn_conformance) out/host/gatehouse
 fuzz_NEEDS := $(FUZZ_TARGETS:%=out/fuzz/bin/%)
 tidy_NEEDS := out/sources
 all_NEEDS := $(unit_NEEDS) $(conformance_NEEDS) $(sim_NEEDS) $(system_NEEDS) $(fuzz_NEEDS) \
