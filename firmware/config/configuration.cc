@@ -390,7 +390,10 @@ Result<void> Configuration::StageRevert(uint32_t number, Message& expected) {
           " was too large to be kept whole: nothing before it can be gone back to");
       return Error{ErrorCode::kTooLarge, "a later change was too large to be kept whole"};
     }
-    GH_TRY(history->ForEachChange(at, reverter));
+    if (auto walked = history->ForEachChange(at, reverter); !walked.ok()) {
+      MessageWriter(expected).Add(walked.error().what);
+      return walked.error();
+    }
   }
   return Ok();
 }
