@@ -18,13 +18,15 @@ GCC_INCLUDE := $(word 3,$(GCC_PATHS))
 
 # Shared by our code and the libraries. Paths are relative and mapped, so that a build does not
 # depend on the folder it runs in.
-COMMON := -g -ffunction-sections -fdata-sections -fno-common -ffile-prefix-map=$(CURDIR)=.
+SHAPE := -ffunction-sections -fdata-sections -fno-common -ffile-prefix-map=$(CURDIR)=.
+COMMON := -g $(SHAPE)
 STACK_PROTECTOR := -fstack-protector-strong
 
 host_COMMON := $(COMMON) -O2 $(STACK_PROTECTOR) -fPIE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-asan_COMMON := $(COMMON) -O1 $(SANITIZE) -fPIE
-fuzz_COMMON := $(COMMON) -O1 $(SANITIZE) -fsanitize=fuzzer-no-link -fPIE
+# Lines in reports, no more: these builds are large, and made for every test run.
+asan_COMMON := -g1 $(SHAPE) -O1 $(SANITIZE) -fPIE
+fuzz_COMMON := -g1 $(SHAPE) -O1 $(SANITIZE) -fsanitize=fuzzer-no-link -fPIE
 
 # The pc board has no C library but picolibc and no operating system under it: interrupts may use
 # the stack, the stack protector's canary is a plain global, and frame pointers serve backtraces.
