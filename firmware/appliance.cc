@@ -69,6 +69,15 @@ void PrintLine(admin::OutputQueue& console, const Pieces&... pieces) {
   console.Pump();
 }
 
+// Between what an operator types, once there is a session; before that as part of the boot report.
+void Say(admin::Sessions& sessions, admin::OutputQueue& console, std::string_view text) {
+  if (sessions.console().is_open()) {
+    sessions.console().Notice(text);
+  } else {
+    PrintLine(console, text);
+  }
+}
+
 // Waits, for at most a moment, until the console has taken everything: before an end.
 void DrainConsole(hal::Machine& machine, admin::OutputQueue& console) {
   const Instant deadline = machine.clock.Now() + kLastWordsMax;
@@ -611,7 +620,7 @@ void Appliance::Rooms::ApplySip() {
   line.SignedDecimal(boot_time.milliseconds());
   line.Text(" ms after loader entry:");
   line.Text(out.text());
-  sessions->console().Notice(line.text());
+  Say(*sessions, console, line.text());
   SayReach();
 }
 
@@ -626,7 +635,7 @@ void Appliance::Rooms::SayReach() {
     for (const char c : text.substr(0, end < 120 ? end : 120)) {
       line.Char(c >= ' ' && c <= '~' ? c : '?');
     }
-    sessions->console().Notice(line.text());
+    Say(*sessions, console, line.text());
     text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
   }
 }
@@ -708,7 +717,7 @@ void Appliance::Rooms::ShowNotices() {
     out.Text(log::SeverityName(info.severity));
     out.Text("] ");
     log::FormatText(*record, out);
-    sessions->console().Notice(out.text());
+    Say(*sessions, console, out.text());
   }
 }
 

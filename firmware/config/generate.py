@@ -177,11 +177,24 @@ class Group:
         self.settings = [Setting(field, self, enums, schema) for field in message.field]
 
 
+def in_branches(messages, schema):
+    """Messages in the order of the tree: what shares its first words stands together, so that a
+    listing opens each branch once; otherwise as declared."""
+    paths = [tuple(m.options.Extensions[schema.group].path.split()) for m in messages]
+
+    def place(path):
+        return [next(i for i, other in enumerate(paths) if other[:depth] == path[:depth])
+                for depth in range(1, len(path) + 1)]
+
+    return [message for _, message in sorted(zip(paths, messages), key=lambda pair: place(pair[0]))]
+
+
 def load(proto_path, root="."):
     """All groups and enums of a declaration file, in order."""
     file, schema = descriptors.load(proto_path, "firmware/config/schema.proto", root)
     enums = {proto.name: EnumType(proto, schema) for proto in file.enum_type}
-    groups = [Group(m, i, enums, schema) for i, m in enumerate(file.message_type)]
+    messages = in_branches(file.message_type, schema)
+    groups = [Group(m, i, enums, schema) for i, m in enumerate(messages)]
     seen = {}
     for group in groups:
         for setting in group.settings:

@@ -143,9 +143,10 @@ bool Matches(const EventFilter& filter, const Record& record) {
   uint8_t bytes[1024];
   ByteWriter out(bytes);
   FormatLine(record, TimeZone(), out);
-  const auto found = std::ranges::search(out.text(), filter.text.view(),
-                                         [](char a, char b) { return Lower(a) == Lower(b); });
-  return !found.empty();
+  const std::string_view line = out.text();
+  const std::string_view wanted = filter.text.view();
+  return std::search(line.begin(), line.end(), wanted.begin(), wanted.end(),
+                     [](char a, char b) { return Lower(a) == Lower(b); }) != line.end();
 }
 
 }  // namespace gh::log

@@ -135,10 +135,6 @@ def test_events_are_kept_over_a_restart_and_found_again(world):
     said = ask(world.edge, "xCommand Log Show: text=TimeOut category=audit last=3")
     assert said.count("setting-changed") == 3
     world.edge.send("xCommand Restart Confirm: Yes\r")
-    if isinstance(world.edge, host_board.HostMachine):
-        world.edge.process.wait(20)
-        world.edge.stop()
-        world.edge.start()
     operator_console.log_in(world.edge)
     said = ask(world.edge, "xCommand Log Show: text=TimeOut category=audit last=3")
     assert said.count("setting-changed") == 3

@@ -83,8 +83,8 @@ def test_a_planted_secret_is_not_on_the_raw_disk(edge):
     edge.stop()
     data = raw_disk(edge)
     assert SECRET.encode() not in data
-    assert b"SQLite format 3" not in data
     if isinstance(edge, host_board.HostMachine):
+        assert b"SQLite format 3" not in data  # the image holds SQLite itself
         store = edge.workdir / "store"
         content = bytearray(store.read_bytes())
         # The database's pages, in the second quarter behind the first 64 KiB.

@@ -96,4 +96,4 @@ def test_shared_secret_credentials(scene):
 def test_wrong_password_is_refused(scene):
     code, text = uclient(scene, password=("-w", "wrong"), count=1)
     assert code != 0
-    assert "401" in text, text[-2000:]
+    assert "Cannot complete Allocation" in text, text[-2000:]
