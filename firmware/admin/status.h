@@ -1,6 +1,7 @@
 // What xStatus shows: rooms add nodes, each a source of lines read one at a time.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <span>
@@ -24,9 +25,17 @@ struct StatusNode {
 
 class StatusTree {
  public:
+  // Behind the last one of its branch ("Network"), so that a listing opens each branch once.
   void Add(const StatusNode& node) {
     GH_ASSERT_LT(count_, kStatusNodeMax);
-    nodes_[count_++] = node;
+    uint32_t at = count_;
+    while (at > 0 && BranchOf(nodes_[at - 1]) != BranchOf(node)) {
+      --at;
+    }
+    at = at == 0 ? count_ : at;
+    std::copy_backward(nodes_.begin() + at, nodes_.begin() + count_, nodes_.begin() + count_ + 1);
+    nodes_[at] = node;
+    ++count_;
   }
   // StatusTree::AddMember<&Rooms::NextMemoryLine>("Memory", "...", this)
   template <auto Method, typename T>
@@ -40,6 +49,11 @@ class StatusTree {
   std::span<const StatusNode> nodes() const { return {nodes_.data(), count_}; }
 
  private:
+  static std::string_view BranchOf(const StatusNode& node) {
+    const std::string_view path = node.path;
+    return path.substr(0, path.find(' '));
+  }
+
   std::array<StatusNode, kStatusNodeMax> nodes_ = {};
   uint32_t count_ = 0;
 };

@@ -80,6 +80,7 @@ def test_xml_is_what_python_reads(world):
 
 @pytest.mark.parametrize("client", ["scp -O", "scp", "sftp"])
 def test_a_backup_goes_out_and_comes_back(world, client):
+    assert world.ssh("xConfiguration SIP UDP Port: 5070").returncode == 0
     made = world.ssh("xCommand Backup Create: plain battery")
     assert made.returncode == 0 and "settings are in /backup" in made.stdout, made.stdout
     kept = world.folder / f"backup-{client.replace(' ', '')}"
@@ -90,7 +91,8 @@ def test_a_backup_goes_out_and_comes_back(world, client):
     else:
         fetched = copy(world, *client.split(), f"admin@{EDGE}:{remote}", str(kept))
     assert fetched.returncode == 0, fetched.stderr
-    assert kept.read_bytes().startswith(b"GHBACKUP") and PASSWORD.encode() not in kept.read_bytes()
+    content = kept.read_bytes()
+    assert content.startswith(b"GHBACKUP") and PASSWORD.encode() not in content
 
     assert world.ssh("xConfiguration SIP UDP Port: 5099").returncode == 0
     cut = world.folder / "cut"

@@ -98,7 +98,7 @@ def test_history_brings_lines_back_and_edits_them(screen):
     screen.type("M-b", "M-b", "C-k")
     screen.tmux("send-keys", "-l", "UDP Port")
     screen.type("Enter")
-    screen.wait(lambda rows: any("SIP UDP Port: 5060" in row for row in rows), "the edited line's answer")
+    screen.wait(lambda rows: any("SIP UDP Port: 5060" in row for row in rows), "its answer")
     screen.last("edge1>")
 
 

@@ -56,6 +56,7 @@ std::optional<ScpCommand> ScpServer::Parse(std::string_view command_line) {
 
 void ScpServer::Reset() {
   line_.Clear();
+  refusal_.Clear();
   size_ = done_ = 0;
   stalled_ = false;
   out_begin_ = out_end_ = 0;
@@ -125,6 +126,10 @@ size_t ScpServer::Feed(std::span<const uint8_t> bytes) {
         count = 1;
         if (rest[0] != 0) {
           Fail("the file was given up by its sender");
+          break;
+        }
+        if (!refusal_.empty()) {
+          Fail(refusal_.view());
           break;
         }
         state_ = State::kClosing;
@@ -239,10 +244,13 @@ size_t ScpServer::FeedData(std::span<const uint8_t> bytes) {
     return 0;
   }
   const auto part = bytes.first(std::min<uint64_t>(bytes.size(), size_ - done_));
-  const auto taken = files_.Write(file_, done_, part);
+  auto taken = refusal_.empty() ? files_.Write(file_, done_, part) : Result<size_t>(part.size());
   if (!taken.ok()) {
-    Fail(taken.error().what);
-    return bytes.size();
+    // The sender listens only behind its last byte: what is on its way is let pass.
+    refusal_.Assign(taken.error().what);
+    files_.Abort(file_);
+    file_ = {};
+    taken = part.size();
   }
   stalled_ = *taken == 0;
   done_ += *taken;

@@ -76,6 +76,7 @@ class ScpServer final : public FileEngine {
   State state_ = State::kDone;
   bool failed_ = false;
   FileId file_;
+  FixedString<200> refusal_;  // of the file that is being received
   uint64_t size_ = 0;
   uint64_t done_ = 0;
   bool stalled_ = false;  // the disk took nothing: wait for a turn
