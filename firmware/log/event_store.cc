@@ -116,7 +116,8 @@ Result<EventPage> EventStore::ReadPage(uint64_t number) {
 uint64_t EventStore::MarkOf(uint32_t server) const {
   for (const ServerMark& mark : disk_head_.marks) {
     if (disk_head_.number != 0 && server != 0 && mark.server == server) {
-      return mark.next;
+      // What was sent and never stored is lost with the power; its number is used again.
+      return std::min(mark.next, stored_next_);
     }
   }
   return 0;

@@ -177,11 +177,28 @@ def test_upgrade_trial_confirm_and_factory_reset(machine, second, tmp_path):
     factory_reset(tmp_path)
 
 
+def convert(form, source, target):
+    subprocess.run(["qemu-img", "convert", "-O", form, str(source), str(target)], check=True)
+
+
+def plant(folder):
+    """The secrets in plain at the end of the store: what is sealed there no search can find."""
+    raw = folder / "disk.raw"
+    convert("raw", folder / "vm/disk.qcow2", raw)
+    table = subprocess.run(["sgdisk", "-p", str(raw)], check=True, text=True, capture_output=True)
+    last = int(re.search(r"^ +\d+ +\d+ +(\d+) .* store$", table.stdout, re.MULTILINE)[1])
+    with open(raw, "r+b") as disk:
+        disk.seek(last * 512)
+        disk.write(b" ".join(SECRETS))
+    (folder / "vm/disk.qcow2").unlink()
+    convert("qcow2", raw, folder / "vm/disk.qcow2")
+    raw.unlink()
+
+
 def on_the_disk(folder):
     """Which of the planted secrets the raw disk holds."""
     raw = folder / "disk.raw"
-    subprocess.run(["qemu-img", "convert", "-O", "raw", str(folder / "vm/disk.qcow2"), str(raw)],
-                   check=True)
+    convert("raw", folder / "vm/disk.qcow2", raw)
     with open(raw, "rb") as disk, mmap.mmap(disk.fileno(), 0, access=mmap.ACCESS_READ) as data:
         found = [secret for secret in SECRETS if data.find(secret) >= 0]
     raw.unlink()
@@ -191,6 +208,8 @@ def on_the_disk(folder):
 def factory_reset(folder):
     """Everything that was stored is erased, but the network settings when they are to be kept; and
     what was delivered first runs again."""
+    assert SECRETS[2] not in on_the_disk(folder)  # the store is sealed
+    plant(folder)
     assert on_the_disk(folder) == list(SECRETS)  # the search finds what it looks for
     with qemu.Machine(folder / "vm") as machine:  # nothing to provision it anew
         log_in(machine)

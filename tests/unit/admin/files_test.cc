@@ -358,7 +358,10 @@ TEST_F(ScpTest, FaultsEndItInWords) {
   EXPECT_THAT(Scp("scp -t /upgrade", "C0644 3 x\nabc\1gone\n"), HasSubstr("given up"));
   EXPECT_EQ(upgrade_.aborted, "the connection ended");
   upgrade_.refuse_at = 1000;
-  EXPECT_THAT(Scp("scp -t /upgrade", "C0644 3000 x\n" + std::string(3000, 'x')),
+  // Its sender hears only behind its last byte, and the zero that follows it.
+  const std::string refused = "C0644 3000 x\n" + std::string(3000, 'x');
+  EXPECT_EQ(Scp("scp -t /upgrade", refused), std::string(2, '\0'));
+  EXPECT_THAT(Scp("scp -t /upgrade", refused + std::string(1, '\0')),
               HasSubstr("the signature does not verify"));
   EXPECT_EQ(files_.open_count(), 0u);
 }

@@ -180,11 +180,16 @@ TEST(EventStore, MarksOfServersAreKept) {
   {
     Life run(disk);
     run.Emit("a");
-    run.events->SetMark(2, {77, 41});
+    run.Emit("b");
+    run.Emit("c");
+    run.events->SetMark(2, {77, 2});
+    run.events->SetMark(3, {79, 41});
     run.events->Flush();
   }
   Life run(disk);
-  EXPECT_EQ(run.events->MarkOf(77), 41u);
+  EXPECT_EQ(run.events->MarkOf(77), 2u);
+  // Sent but never stored: the next event, which gets the lost one's number, is still to be sent.
+  EXPECT_EQ(run.events->MarkOf(79), run.log.next_sequence());
   EXPECT_EQ(run.events->MarkOf(78), 0u);
   EXPECT_EQ(run.events->MarkOf(0), 0u);
 }
