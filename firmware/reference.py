@@ -20,6 +20,8 @@ COMMANDS = [
                r",\s*(?:\.help\s*=\s*)?" + TEXT),
 ]
 COPIED = re.compile(r"(\w+)\.path\s*=\s*" + TEXT + r";\s*\w+\.help\s*=\s*" + TEXT)
+# A row of a table of commands: path, help, what value it takes, and the function behind them.
+ROW = re.compile(r"\{()" + TEXT + r",\s*" + TEXT + r",\s*" + TEXT + r",\s*\[\]\(void\*")
 VALUE_HELP = re.compile(r"\.value_help\s*=\s*" + TEXT)
 PAGES = re.compile(r"\bAddMember<[^>]*>\(\s*" + TEXT + r",\s*" + TEXT)
 
@@ -54,6 +56,9 @@ def commands():
             end = starts[i + 1][0] if i + 1 < len(starts) else at + 1500
             value = VALUE_HELP.search(text, at, end)
             found[text_of(path)] = (text_of(help_text), text_of(value.group(1)) if value else "")
+        for row in ROW.finditer(text):
+            if text_of(row.group(4)):
+                found[text_of(row.group(2))] = (text_of(row.group(3)), text_of(row.group(4)))
     return [(path, *found[path]) for path in sorted(found)]
 
 

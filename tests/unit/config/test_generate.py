@@ -71,7 +71,7 @@ def test_a_setting_is_one_declaration(tmp_path):
     assert "std::span<const Group> group() const" in header
     assert re.search(r'\{"Some Port", "Helps", "7", "s", "", nullptr, 1, 9, '
                      r"offsetof\(Group, port\), 0, Kind::kInteger, kSettingRestart\}", source)
-    assert '{"My Group", 4, false, 0, 1, sizeof(Group), Construct<Group>}' in source
+    assert '{"My Group", 4, false, false, 0, 1, sizeof(Group), Construct<Group>}' in source
 
 
 @pytest.mark.parametrize("text, why", [
@@ -133,4 +133,17 @@ def test_the_product_declarations_are_sound():
     assert len(groups) > 10 and len(declared) > 20 and len(alarms) > 5
     assert len({e.options.id for e in declared}) == len(declared)
     secrets = [s for g in groups for s in g.settings if s.is_secret]
-    assert {s.where for s in secrets} == {"AuthenticationUser.password", "Administrator.password"}
+    assert {s.where for s in secrets} == {
+        "AuthenticationUser.password", "Administrator.password", "SnmpUser.authentication_password",
+        "SnmpUser.privacy_password", "Snmp.community", "NtpServer.key",
+        "TraversalServerTurnSecret.value"}
+
+
+def test_groups_of_one_branch_stand_together(tmp_path):
+    one = 'message {name} {{ option (schema.group) = {{path: "{path}"}};\n' \
+          'optional int32 port = 1 [(schema.setting) = ' \
+          '{{path: "Port" default: "7" min: 1 max: 9 help: "h"}}];\n}}'
+    declared = [("NetworkPort", "Network Port"), ("Sip", "SIP"), ("Network", "Network"),
+                ("NetworkPortX", "Network Port Extra")]
+    _, groups = settings(tmp_path, "\n".join(one.format(name=n, path=p) for n, p in declared))
+    assert [g.path for g in groups] == ["Network", "Network Port", "Network Port Extra", "SIP"]
