@@ -48,7 +48,11 @@ Result<void> EventStore::Open() {
     if (head.ok()) {
       disk_head_ = *head;
       stored_next_ = head->last + 1;
-      head_.marks = head->marks;
+      // What was sent and never stored is lost with the power; its number is used again.
+      for (ServerMark& mark : disk_head_.marks) {
+        mark.next = std::min(mark.next, stored_next_);
+      }
+      head_.marks = disk_head_.marks;
     }
   }
   writing_next_ = stored_next_;
@@ -116,8 +120,7 @@ Result<EventPage> EventStore::ReadPage(uint64_t number) {
 uint64_t EventStore::MarkOf(uint32_t server) const {
   for (const ServerMark& mark : disk_head_.marks) {
     if (disk_head_.number != 0 && server != 0 && mark.server == server) {
-      // What was sent and never stored is lost with the power; its number is used again.
-      return std::min(mark.next, stored_next_);
+      return mark.next;
     }
   }
   return 0;
