@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "hal/rt/ascii.h"
 #include "hal/rt/bytes.h"
 
 namespace gh::net {
@@ -17,8 +18,6 @@ constexpr uint16_t kClassIn = 1;
 constexpr uint16_t kTypeSoa = 6;
 constexpr uint16_t kTypeOpt = 41;
 constexpr size_t kLabelMax = 63;
-
-char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
 uint16_t U16At(std::span<const uint8_t> m, size_t at) {
   return static_cast<uint16_t>(m[at] << 8 | m[at + 1]);
@@ -35,7 +34,7 @@ bool AppendLabel(std::span<const uint8_t> label, DnsName& name) {
     if (c <= ' ' || c >= 0x7f || c == '.') {
       return false;
     }
-    name.text[name.size++] = Lower(static_cast<char>(c));
+    name.text[name.size++] = AsciiLower(static_cast<char>(c));
   }
   return true;
 }

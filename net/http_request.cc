@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "hal/rt/ascii.h"
+
 namespace gh::net {
 namespace {
 
@@ -18,22 +20,6 @@ bool IsToken(std::string_view text) {
 bool IsVisible(std::string_view text) {
   return !text.empty() &&
          std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~'; });
-}
-
-char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
-
-bool IsNamed(std::string_view field, std::string_view name) {
-  return std::ranges::equal(field, name, {}, Lower);
-}
-
-std::string_view Trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) {
-    text.remove_prefix(1);
-  }
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) {
-    text.remove_suffix(1);
-  }
-  return text;
 }
 
 Result<void> ParseLine(std::string_view line, HttpRequest& out) {
@@ -63,20 +49,20 @@ Result<void> ParseField(std::string_view line, HttpRequest& out) {
     return Error(ErrorCode::kMalformed, "no header field");  // also folded lines
   }
   const std::string_view name = line.substr(0, colon);
-  const std::string_view value = Trim(line.substr(colon + 1));
+  const std::string_view value = TrimBlanks(line.substr(colon + 1));
   const bool printable = std::all_of(value.begin(), value.end(), [](char c) {
     return c == '\t' || (static_cast<unsigned char>(c) >= ' ' && c != 0x7f);
   });
   if (!printable) {
     return Error(ErrorCode::kMalformed, "a control character in a header field");
   }
-  if (IsNamed(name, "host")) {
+  if (EqualsIgnoringCase(name, "host")) {
     if (!out.host.empty()) {
       return Error(ErrorCode::kMalformed, "two hosts");
     }
     out.host = value;
-  } else if (IsNamed(name, "transfer-encoding") ||
-             (IsNamed(name, "content-length") && value != "0")) {
+  } else if (EqualsIgnoringCase(name, "transfer-encoding") ||
+             (EqualsIgnoringCase(name, "content-length") && value != "0")) {
     out.has_body = true;
   }
   return Ok();

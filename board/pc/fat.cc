@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstring>
 
+#include "hal/rt/ascii.h"
 #include "hal/rt/bytes.h"
 
 namespace gh::pc {
@@ -18,12 +19,6 @@ constexpr uint8_t kDeleted = 0xe5;
 constexpr uint32_t kCharactersPerLongEntry = 13;
 
 using Sector = std::array<uint8_t, kFatSectorSize>;
-
-char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-bool SameName(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, [](char x, char y) { return Lower(x) == Lower(y); });
-}
 
 std::string_view TrimSpaces(std::string_view text) {
   while (!text.empty() && text.back() == ' ') {
@@ -249,8 +244,8 @@ Result<uint32_t> FatVolume::ReadRootFile(std::string_view name, std::span<uint8_
       return false;
     }
     const bool is_file = (attributes & (kAttributeLabel | kAttributeDirectory)) == 0;
-    found = is_file &&
-            (SameName(long_name.For(entry), name) || SameName(ShortName(entry).view(), name));
+    found = is_file && (EqualsIgnoringCase(long_name.For(entry), name) ||
+                        EqualsIgnoringCase(ShortName(entry).view(), name));
     long_name.Forget();
     file = {U16At(entry, 26) | static_cast<uint32_t>(bits_ == 32 ? U16At(entry, 20) : 0) << 16,
             U32At(entry, 28)};

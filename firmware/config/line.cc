@@ -2,12 +2,12 @@
 
 #include <algorithm>
 
+#include "hal/rt/ascii.h"
 #include "hal/rt/bytes.h"
 
 namespace gh::config {
 namespace {
 
-constexpr char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 constexpr bool IsSpace(char c) { return c == ' ' || c == '\t' || c == '\r'; }
 
 std::string_view TakeWord(std::string_view& rest) {
@@ -67,7 +67,7 @@ bool EqualsIgnoreCase(std::string_view a, std::string_view b) {
 bool StartsWithIgnoreCase(std::string_view text, std::string_view prefix) {
   return text.size() >= prefix.size() &&
          std::equal(prefix.begin(), prefix.end(), text.begin(),
-                    [](char a, char b) { return Lower(a) == Lower(b); });
+                    [](char a, char b) { return AsciiLower(a) == AsciiLower(b); });
 }
 
 bool ContainsIgnoreCase(std::string_view text, std::string_view part) {

@@ -5,17 +5,12 @@
 
 #include "firmware/log/events.gen.h"
 #include "firmware/log/render.h"
+#include "hal/rt/ascii.h"
 
 namespace gh::log {
 namespace {
 
 constexpr uint32_t kLastMax = 10'000;
-
-char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-bool EqualsNoCase(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, [](char x, char y) { return Lower(x) == Lower(y); });
-}
 
 template <typename Number>
 bool ReadNumber(std::string_view text, Number& out) {
@@ -24,9 +19,9 @@ bool ReadNumber(std::string_view text, Number& out) {
 }
 
 Result<void> Apply(std::string_view name, std::string_view value, EventFilter& out) {
-  if (EqualsNoCase(name, "category")) {
+  if (EqualsIgnoringCase(name, "category")) {
     for (uint32_t i = 0; i < kCategoryCount; ++i) {
-      if (EqualsNoCase(value, CategoryName(static_cast<Category>(i)))) {
+      if (EqualsIgnoringCase(value, CategoryName(static_cast<Category>(i)))) {
         out.category = static_cast<Category>(i);
         out.has_category = true;
         return Ok();
@@ -35,31 +30,31 @@ Result<void> Apply(std::string_view name, std::string_view value, EventFilter& o
     return Error(ErrorCode::kInvalidArgument,
                  "expected category=system, alarm, audit, store, network, firewall or sip");
   }
-  if (EqualsNoCase(name, "severity")) {
+  if (EqualsIgnoringCase(name, "severity")) {
     for (uint8_t i = 0; i <= static_cast<uint8_t>(Severity::kDebug); ++i) {
-      if (EqualsNoCase(value, SeverityName(static_cast<Severity>(i)))) {
+      if (EqualsIgnoringCase(value, SeverityName(static_cast<Severity>(i)))) {
         out.severity = static_cast<Severity>(i);
         return Ok();
       }
     }
     return Error(ErrorCode::kInvalidArgument, "expected severity=emergency to debug");
   }
-  if (EqualsNoCase(name, "since")) {
+  if (EqualsIgnoringCase(name, "since")) {
     GH_TRY_ASSIGN(out.since_ns, ParseTime(value));
     out.has_since = true;
     return Ok();
   }
-  if (EqualsNoCase(name, "until")) {
+  if (EqualsIgnoringCase(name, "until")) {
     GH_TRY_ASSIGN(out.until_ns, ParseTime(value));
     out.has_until = true;
     return Ok();
   }
-  if (EqualsNoCase(name, "text") && !value.empty()) {
+  if (EqualsIgnoringCase(name, "text") && !value.empty()) {
     return out.text.Assign(value)
                ? Ok()
                : Error(ErrorCode::kInvalidArgument, "expected text= of at most 64 characters");
   }
-  if (EqualsNoCase(name, "last") && ReadNumber(value, out.last) && out.last >= 1 &&
+  if (EqualsIgnoringCase(name, "last") && ReadNumber(value, out.last) && out.last >= 1 &&
       out.last <= kLastMax) {
     return Ok();
   }
@@ -105,7 +100,7 @@ Result<EventFilter> ParseEventFilter(std::string_view text) {
     const size_t end = std::min(text.find(' '), text.size());
     const std::string_view word = text.substr(0, end);
     text.remove_prefix(std::min(end + 1, text.size()));
-    if (word.empty() || EqualsNoCase(word, "all")) {
+    if (word.empty() || EqualsIgnoringCase(word, "all")) {
       continue;
     }
     const size_t equals = std::min(word.find('='), word.size());
@@ -146,7 +141,7 @@ bool Matches(const EventFilter& filter, const Record& record) {
   const std::string_view line = out.text();
   const std::string_view wanted = filter.text.view();
   return std::search(line.begin(), line.end(), wanted.begin(), wanted.end(),
-                     [](char a, char b) { return Lower(a) == Lower(b); }) != line.end();
+                     [](char a, char b) { return AsciiLower(a) == AsciiLower(b); }) != line.end();
 }
 
 }  // namespace gh::log

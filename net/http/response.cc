@@ -4,28 +4,13 @@
 #include <charconv>
 #include <cstring>
 
+#include "hal/rt/ascii.h"
 #include "hal/rt/assert.h"
 
 namespace gh::net {
 namespace {
 
 Error Malformed(const char* what) { return {ErrorCode::kMalformed, what}; }
-
-char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
-
-bool Same(std::string_view text, std::string_view lower) {
-  return std::ranges::equal(text, lower, {}, Lower);
-}
-
-std::string_view Trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) {
-    text.remove_prefix(1);
-  }
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) {
-    text.remove_suffix(1);
-  }
-  return text;
-}
 
 // A whole, unsigned number and nothing else.
 std::optional<uint64_t> Number(std::string_view text, int base = 10) {
@@ -40,7 +25,7 @@ std::optional<uint64_t> Number(std::string_view text, int base = 10) {
 
 bool IsToken(std::string_view text) {
   return !text.empty() && std::ranges::all_of(text, [](char c) {
-    return (c >= '0' && c <= '9') || (Lower(c) >= 'a' && Lower(c) <= 'z') ||
+    return (c >= '0' && c <= '9') || (AsciiLower(c) >= 'a' && AsciiLower(c) <= 'z') ||
            std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
   });
 }
@@ -161,23 +146,23 @@ Result<void> HttpResponse::OnField(std::string_view line) {
   if (colon == line.npos || !IsToken(name)) {
     return Malformed("a header field of the response is malformed");
   }
-  const std::string_view value = Trim(line.substr(colon + 1));
-  if (Same(name, "content-length")) {
+  const std::string_view value = TrimBlanks(line.substr(colon + 1));
+  if (EqualsIgnoringCase(name, "content-length")) {
     return OnContentLength(value);
   }
-  if (Same(name, "content-range")) {
+  if (EqualsIgnoringCase(name, "content-range")) {
     return OnContentRange(value);
   }
-  if (Same(name, "transfer-encoding")) {
-    if (!Same(value, "chunked") || is_chunked_) {
+  if (EqualsIgnoringCase(name, "transfer-encoding")) {
+    if (!EqualsIgnoringCase(value, "chunked") || is_chunked_) {
       return Error(ErrorCode::kUnsupported, "the response has a coding other than chunked");
     }
     is_chunked_ = true;
   }
-  if (Same(name, "content-encoding") && !Same(value, "identity")) {
+  if (EqualsIgnoringCase(name, "content-encoding") && !EqualsIgnoringCase(value, "identity")) {
     return Error(ErrorCode::kUnsupported, "the response is compressed, which was not asked for");
   }
-  if (Same(name, "location") && !location_.Assign(value)) {
+  if (EqualsIgnoringCase(name, "location") && !location_.Assign(value)) {
     return Error(ErrorCode::kTooLarge, "the redirection's URL is too long");
   }
   return Ok();
@@ -241,7 +226,7 @@ Result<void> HttpResponse::OnHeadEnd() {
 
 Result<void> HttpResponse::OnChunkSize(std::string_view line) {
   // Chunk extensions are ignored (RFC 9112 section 7.1.1).
-  const auto size = Number(Trim(line.substr(0, line.find(';'))), 16);
+  const auto size = Number(TrimBlanks(line.substr(0, line.find(';'))), 16);
   if (!size || *size > UINT64_MAX / 2) {
     return Malformed("a chunk's size is malformed");
   }

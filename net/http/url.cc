@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "hal/rt/ascii.h"
 #include "net/address.h"
 
 namespace gh::net {
@@ -18,11 +19,8 @@ bool IsHostCharacter(char c) { return IsAlphanumeric(c) || c == '-' || c == '.' 
 
 bool IsTargetCharacter(char c) { return c > ' ' && c < 0x7f && c != '"' && c != '<' && c != '>'; }
 
-char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
-
 bool HasScheme(std::string_view text) {
-  return text.size() >= kScheme.size() &&
-         std::ranges::equal(text.substr(0, kScheme.size()), kScheme, {}, Lower);
+  return EqualsIgnoringCase(text.substr(0, kScheme.size()), kScheme);
 }
 
 Result<void> TakePort(std::string_view text, uint16_t& port) {
