@@ -2,4 +2,4 @@
 ROOMS += crypto
 crypto_SRCS := $(wildcard crypto/*.cc crypto/*/*.cc)
 crypto_USES := hal
-crypto_DEPS := libsodium mbedtls
+crypto_DEPS := libsodium mbedtls openssh

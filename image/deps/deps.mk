@@ -1,7 +1,7 @@
 # Third-party code: packages by name (packages.list), library sources by hash (sources.lock), each
 # library compiled for host and for pc. `make deps` does all of it; other targets do what they need.
 FETCH := $(PYTHON) image/deps/fetch.py
-LIBRARIES := mbedtls lwip libsodium nanopb expat sqlite
+LIBRARIES := mbedtls lwip libsodium nanopb expat sqlite openssh
 -include $(LIBRARIES:%=image/deps/%.mk)
 
 PACKAGE_GROUPS := build run test bench check

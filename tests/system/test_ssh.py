@@ -87,6 +87,8 @@ def test_logs_in_by_either_key_with_strict_key_exchange(world):
         done = world.ssh("xStatus SSH", key=key, options=["-vvv"])
         assert done.returncode == 0, done.stderr
         assert "will use strict KEX ordering" in done.stderr
+        # The stock client's own first choice is post-quantum, and we have it.
+        assert "kex: algorithm: sntrup761x25519-sha512" in done.stderr
         assert "Authorised use only" in done.stderr
         assert re.search(r'SSH Connection \d+: user="admin" from="10\.77\.0\.11:\d+" '
                          r'method="publickey"', done.stdout), done.stdout
@@ -171,6 +173,7 @@ def test_several_sessions_over_several_connections_and_over_one(world):
     "Ciphers=chacha20-poly1305@openssh.com", "Ciphers=aes256-gcm@openssh.com",
     "Ciphers=aes128-gcm@openssh.com", "KexAlgorithms=curve25519-sha256",
     "KexAlgorithms=curve25519-sha256@libssh.org", "KexAlgorithms=ecdh-sha2-nistp256",
+    "KexAlgorithms=sntrup761x25519-sha512@openssh.com",
     "HostKeyAlgorithms=ecdsa-sha2-nistp256", "HostKeyAlgorithms=ssh-ed25519"],
     ids=lambda option: option.split("=")[1])
 def test_each_algorithm_offered(world, option):
@@ -227,6 +230,8 @@ def test_ssh_audit_finds_nothing_to_fail(world):
     # NIST's curve is there because the product needs it; ssh-audit fails it on principle.
     assert [line for line in fails if "nistp256" not in line] == [], done.stdout
     assert "curve25519-sha256" in done.stdout
+    for hybrid in ("mlkem768x25519-sha256", "sntrup761x25519-sha512@openssh.com"):
+        assert hybrid in done.stdout, done.stdout
 
 
 def memory(world):

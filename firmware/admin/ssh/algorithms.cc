@@ -1,6 +1,5 @@
 #include "firmware/admin/ssh/algorithms.h"
 
-#include "firmware/admin/ssh/kex.h"
 #include "firmware/admin/ssh/wire.h"
 
 namespace gh::ssh {
@@ -25,23 +24,15 @@ bool IsDefault(AlgorithmKind kind, uint8_t index) {
   return kind != AlgorithmKind::kCipher || IsAead(static_cast<Cipher>(index));
 }
 
-bool IsBuilt(AlgorithmKind kind, uint8_t index) {
-  return kind != AlgorithmKind::kKex || HasKex(static_cast<Kex>(index));
-}
-
 Error Refuse(AlgorithmKind kind, std::string_view name, ByteWriter& expected) {
   if (name.ends_with("-cbc") || name.ends_with("-cbc@lysator.liu.se")) {
     expected.Text("CBC ciphers are not part of this system; ");
   }
   expected.Text("expected a comma-separated list of: ");
-  bool first = true;
   const auto names = AlgorithmNames(kind);
   for (uint8_t index = 0; index < names.size(); ++index) {
-    if (IsBuilt(kind, index)) {
-      expected.Text(first ? "" : ", ");
-      expected.Text(names[index]);
-      first = false;
-    }
+    expected.Text(index == 0 ? "" : ", ");
+    expected.Text(names[index]);
   }
   return {ErrorCode::kUnsupported, "unknown algorithm"};
 }
@@ -93,7 +84,7 @@ Result<AlgorithmList> ParseAlgorithms(AlgorithmKind kind, std::string_view text,
   while (!text.empty()) {
     const std::string_view name = TakeName(text);
     uint8_t index = 0;
-    while (index < names.size() && (names[index] != name || !IsBuilt(kind, index))) {
+    while (index < names.size() && names[index] != name) {
       ++index;
     }
     if (index == names.size()) {
@@ -113,7 +104,7 @@ AlgorithmList DefaultAlgorithms(AlgorithmKind kind) {
   AlgorithmList list;
   const size_t count = AlgorithmNames(kind).size();
   for (uint8_t index = 0; index < count; ++index) {
-    if (IsBuilt(kind, index) && IsDefault(kind, index)) {
+    if (IsDefault(kind, index)) {
       list.items[list.count++] = index;
     }
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "crypto/kem.h"
 #include "crypto/key_agreement.h"
 #include "firmware/admin/ssh/wire.h"
 #include "hal/rt/assert.h"
@@ -39,17 +40,71 @@ Result<void> RunP256(crypto::TlsEnvironment& environment, std::span<const uint8_
   return crypto::P256Agree(environment, secret.Expose(), client_public, shared.Expose());
 }
 
-}  // namespace
-
-bool HasKex(Kex kex) {
-  return kex == Kex::kCurve25519 || kex == Kex::kCurve25519Old || kex == Kex::kNistP256;
+// A hybrid's secret is a string: the hash of what the KEM gave and what X25519 gave
+// (draft-ietf-sshm-ntruprime-ssh, draft-ietf-sshm-mlkem-hybrid-kex).
+template <typename Hash>
+void SetHybrid(SharedSecret& shared, const SecretBytes<32>& kem, const SecretBytes<32>& point) {
+  Hash hash;
+  hash.Add(kem.Expose());
+  hash.Add(point.Expose());
+  auto digest = hash.Finish();
+  ByteWriter out(shared.bytes.Expose());
+  PutString(out, digest);
+  GH_ASSERT(out.ok());
+  shared.size = out.size();
+  SecureZero(digest);
 }
+
+Result<void> RunSntrup761(crypto::TlsEnvironment& environment,
+                          std::span<const uint8_t> client_public, ByteWriter& server_public,
+                          SharedSecret& shared) {
+  if (client_public.size() != crypto::kSntrup761PublicSize + crypto::kX25519Size) {
+    return Error(ErrorCode::kMalformed, "wrong size of an sntrup761x25519 public value");
+  }
+  const auto cipher = server_public.Reserve(crypto::kSntrup761CipherSize);
+  GH_ASSERT(server_public.ok());
+  SecretBytes<32> kem;
+  crypto::Sntrup761Encapsulate(environment.random,
+                               client_public.first<crypto::kSntrup761PublicSize>(),
+                               cipher.first<crypto::kSntrup761CipherSize>(), kem.Expose());
+  SecretBytes<32> point;
+  GH_TRY(RunX25519(environment, client_public.last<crypto::kX25519Size>(), server_public, point));
+  SetHybrid<crypto::Sha512>(shared, kem, point);
+  return Ok();
+}
+
+Result<void> RunMlKem768(crypto::TlsEnvironment& environment,
+                         std::span<const uint8_t> client_public, ByteWriter& server_public,
+                         SharedSecret& shared) {
+  if (client_public.size() != crypto::kMlKem768PublicSize + crypto::kX25519Size) {
+    return Error(ErrorCode::kMalformed, "wrong size of an mlkem768x25519 public value");
+  }
+  const auto cipher = server_public.Reserve(crypto::kMlKem768CipherSize);
+  GH_ASSERT(server_public.ok());
+  SecretBytes<crypto::kMlKem768MessageSize> message;
+  environment.random.Fill(message.Expose());
+  SecretBytes<32> kem;
+  GH_TRY(crypto::MlKem768Encapsulate(message.Expose(),
+                                     client_public.first<crypto::kMlKem768PublicSize>(),
+                                     cipher.first<crypto::kMlKem768CipherSize>(), kem.Expose()));
+  SecretBytes<32> point;
+  GH_TRY(RunX25519(environment, client_public.last<crypto::kX25519Size>(), server_public, point));
+  SetHybrid<crypto::Sha256>(shared, kem, point);
+  return Ok();
+}
+
+}  // namespace
 
 Result<void> RunKex(Kex kex, crypto::TlsEnvironment& environment,
                     std::span<const uint8_t> client_public, ByteWriter& server_public,
                     SharedSecret& shared) {
   SecretBytes<32> number;
   switch (kex) {
+    case Kex::kMlKem768X25519:
+      return RunMlKem768(environment, client_public, server_public, shared);
+    case Kex::kSntrup761X25519:
+    case Kex::kSntrup761X25519Old:
+      return RunSntrup761(environment, client_public, server_public, shared);
     case Kex::kCurve25519:
     case Kex::kCurve25519Old:
       GH_TRY(RunX25519(environment, client_public, server_public, number));
@@ -57,8 +112,6 @@ Result<void> RunKex(Kex kex, crypto::TlsEnvironment& environment,
     case Kex::kNistP256:
       GH_TRY(RunP256(environment, client_public, server_public, number));
       break;
-    default:
-      return Error(ErrorCode::kUnsupported, "key exchange method not built in");
   }
   SetNumber(shared, number.Expose());
   return Ok();

@@ -28,9 +28,6 @@ struct SharedSecret {
   std::span<const uint8_t> view() const { return bytes.Expose().first(size); }
 };
 
-// Whether this build has the method.
-bool HasKex(Kex kex);
-
 // Takes the client's public value, writes the server's. kMalformed, kUnauthentic: the client's
 // value is at fault.
 Result<void> RunKex(Kex kex, crypto::TlsEnvironment& environment,

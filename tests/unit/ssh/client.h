@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "crypto/init.h"
+#include "crypto/kem.h"
 #include "crypto/key_agreement.h"
 #include "firmware/admin/ssh/connection.h"
 #include "hal/rt/arena.h"
@@ -341,28 +342,89 @@ class Client {
     return packet.bytes();
   }
   void SendVersion() { Feed(AsBytes(offer_.version)); }
+  Kex AgreedKex(const Bytes& server_init) const {
+    ByteReader in(std::span<const uint8_t>(server_init).subspan(17));
+    const std::string_view offered = TakeText(in);
+    std::string_view ours = offer_.kex;
+    while (!ours.empty()) {
+      const std::string_view name = TakeName(ours);
+      const auto names = AlgorithmNames(AlgorithmKind::kKex);
+      const auto found = std::find(names.begin(), names.end(), name);
+      if (found != names.end() && ListHas(offered, name)) {
+        return static_cast<Kex>(found - names.begin());
+      }
+    }
+    return Kex::kCurve25519;
+  }
+  // A hybrid's first part; nothing for the others.
+  Bytes KemPublic(Kex kex, Bytes& kem_secret) {
+    if (kex == Kex::kMlKem768X25519) {
+      std::array<uint8_t, crypto::kMlKem768SeedSize> seed;
+      world_.random.Fill(seed);
+      Bytes key(crypto::kMlKem768PublicSize);
+      crypto::MlKem768MakeKey(seed, std::span(key).first<crypto::kMlKem768PublicSize>(),
+                              std::span(kem_secret).first<crypto::kMlKem768SecretSize>());
+      return key;
+    }
+    if (kex == Kex::kSntrup761X25519 || kex == Kex::kSntrup761X25519Old) {
+      Bytes key(crypto::kSntrup761PublicSize);
+      crypto::Sntrup761MakeKey(world_.random, std::span(key).first<crypto::kSntrup761PublicSize>(),
+                               std::span(kem_secret).first<crypto::kSntrup761SecretSize>());
+      return key;
+    }
+    return {};
+  }
+  static void SharedOf(Kex kex, const Bytes& kem_secret, std::span<const uint8_t> server_value,
+                       const SecretBytes<32>& number, SharedSecret& shared) {
+    ByteWriter out(shared.bytes.Expose());
+    std::array<uint8_t, 64> both;
+    std::copy(number.Expose().begin(), number.Expose().end(), both.begin() + 32);
+    const auto kem = std::span(both).first<32>();
+    const std::span<const uint8_t> secret(kem_secret);
+    if (kex == Kex::kMlKem768X25519) {
+      crypto::MlKem768Decapsulate(secret.first<crypto::kMlKem768SecretSize>(),
+                                  server_value.first<crypto::kMlKem768CipherSize>(), kem);
+      crypto::Sha256 hash;
+      hash.Add(both);
+      PutString(out, hash.Finish());
+    } else if (kex == Kex::kSntrup761X25519 || kex == Kex::kSntrup761X25519Old) {
+      crypto::Sntrup761Decapsulate(secret.first<crypto::kSntrup761SecretSize>(),
+                                   server_value.first<crypto::kSntrup761CipherSize>(), kem);
+      crypto::Sha512 hash;
+      hash.Add(both);
+      PutString(out, hash.Finish());
+    } else {
+      PutMpint(out, number.Expose());
+    }
+    shared.size = out.size();
+  }
   // Sends our public value after both KEXINITs; takes the keys into use.
   bool Exchange(const Bytes& own_init, const Bytes& server_init) {
+    const Kex kex = AgreedKex(server_init);
     SecretBytes<32> secret;
     world_.random.Fill(secret.Expose());
-    const auto point = crypto::X25519PublicOf(secret.Expose());
+    Bytes kem_secret(crypto::kMlKem768SecretSize);
+    Bytes point = KemPublic(kex, kem_secret);
+    const size_t kem_cipher = kex == Kex::kMlKem768X25519 ? crypto::kMlKem768CipherSize
+                              : point.empty()             ? 0
+                                                          : crypto::kSntrup761CipherSize;
+    const auto own_point = crypto::X25519PublicOf(secret.Expose());
+    point.insert(point.end(), own_point.begin(), own_point.end());
     Send(Packet(kMsgKexEcdhInit).Str(AsText(point)));
     const Bytes reply = Wait(kMsgKexEcdhReply);
     ByteReader in(std::span<const uint8_t>(reply).subspan(reply.empty() ? 0 : 1));
     const auto host_key = TakeString(in);
     const auto server_point = TakeString(in);
     const auto signature = TakeString(in);
-    if (!in.ok() || server_point.size() != 32) {
+    if (!in.ok() || server_point.size() != kem_cipher + 32) {
       return false;
     }
     SecretBytes<32> number;
-    (void)crypto::X25519Agree(secret.Expose(), server_point.first<32>(), number.Expose()).ok();
+    (void)crypto::X25519Agree(secret.Expose(), server_point.last<32>(), number.Expose()).ok();
     SharedSecret shared;
-    ByteWriter shared_out(shared.bytes.Expose());
-    PutMpint(shared_out, number.Expose());
-    shared.size = shared_out.size();
+    SharedOf(kex, kem_secret, server_point, number, shared);
     KexHash hash;
-    hash.Start(Kex::kCurve25519);
+    hash.Start(kex);
     std::string version = offer_.version;
     version.resize(version.find('\r'));
     hash.UpdateString(AsBytes(version));
@@ -393,8 +455,8 @@ class Client {
                                                                   : Mac::kHmacSha512Etm;
     KeyMaterial to_server;
     KeyMaterial to_client;
-    DeriveKeys(Kex::kCurve25519, shared, exchange_hash, session_id, "ACE", to_server);
-    DeriveKeys(Kex::kCurve25519, shared, exchange_hash, session_id, "BDF", to_client);
+    DeriveKeys(kex, shared, exchange_hash, session_id, "ACE", to_server);
+    DeriveKeys(kex, shared, exchange_hash, session_id, "BDF", to_client);
     Send(Packet(kMsgNewKeys));
     (void)out_.SetKeys(world_.environment, cipher, mac, to_server).ok();
     (void)in_.SetKeys(world_.environment, cipher, mac, to_client).ok();

@@ -73,6 +73,62 @@ TEST(Transport, ServesClientsWithoutStrictKex) {
   EXPECT_TRUE(client.Rekey());
 }
 
+class HybridTest : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(HybridTest, IsFirstTakenAndCarriesNewKeys) {
+  World world;
+  Offer offer;
+  offer.kex =
+      std::string(GetParam()) + ",curve25519-sha256,ext-info-c,kex-strict-c-v00@openssh.com";
+  Client client(world, offer);
+  ASSERT_TRUE(client.LogIn());
+  EXPECT_TRUE(client.host_key_verified);
+  EXPECT_EQ(NameOf(world.connection->transport().negotiated().kex), GetParam());
+  ASSERT_TRUE(client.OpenChannel(5));
+  EXPECT_TRUE(client.Rekey());
+  EXPECT_EQ(world.connection->transport().exchange_count(), 2u);
+}
+
+// One byte less, one more, and nothing: each ends the exchange, none is read past its end.
+TEST_P(HybridTest, RefusesAPublicValueOfAnotherSize) {
+  const bool is_sntrup = std::string_view(GetParam()).starts_with("sntrup");
+  const size_t size = 32 + (is_sntrup ? crypto::kSntrup761PublicSize : crypto::kMlKem768PublicSize);
+  for (const size_t wrong : {size - 1, size + 1, size_t{32}, size_t{0}}) {
+    World world;
+    Offer offer;
+    offer.kex = GetParam();
+    Client client(world, offer);
+    client.SendVersion();
+    client.Send(client.KexInit());
+    client.Send(Packet(kMsgKexEcdhInit).Str(std::string(wrong, 'x')));
+    EXPECT_TRUE(world.connection->is_over()) << wrong;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ssh, HybridTest,
+                         ::testing::Values("mlkem768x25519-sha256", "sntrup761x25519-sha512",
+                                           "sntrup761x25519-sha512@openssh.com"));
+
+TEST(Transport, EndsAtAnMlKemKeyThatIsNotReduced) {
+  World world;
+  Offer offer;
+  offer.kex = "mlkem768x25519-sha256";
+  Client client(world, offer);
+  client.SendVersion();
+  client.Send(client.KexInit());
+  client.Send(Packet(kMsgKexEcdhInit).Str(std::string(crypto::kMlKem768PublicSize + 32, '\xff')));
+  EXPECT_EQ(world.connection->transport().end_reason(), "not an ML-KEM-768 public key");
+}
+
+TEST(Transport, OffersPostQuantumHybridsFirst) {
+  std::array<uint8_t, 400> text;
+  ByteWriter out(text);
+  DefaultAlgorithms(AlgorithmKind::kKex).Format(AlgorithmKind::kKex, out);
+  EXPECT_EQ(AsText(out.written()),
+            "mlkem768x25519-sha256,sntrup761x25519-sha512,sntrup761x25519-sha512@openssh.com,"
+            "curve25519-sha256,curve25519-sha256@libssh.org,ecdh-sha2-nistp256");
+}
+
 TEST(Transport, StrictKexEndsAtAnIgnoreBeforeTheKeys) {
   World world;
   Client client(world);
