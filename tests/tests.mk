@@ -5,6 +5,8 @@
 # <program>_ROOMS names fewer: a room that does not compile then holds up only its own tests.
 rt_test_ROOMS := hal
 crypto_test_ROOMS := crypto
+pkcs11_test_ROOMS := crypto
+pkcs11_rpc_fuzz_ROOMS := crypto
 image_test_ROOMS := image_tool
 net_test_ROOMS := net
 http_test_ROOMS := net
