@@ -65,10 +65,13 @@
 #define MBEDTLS_PK_RSA_ALT_SUPPORT
 #define MBEDTLS_GENPRIME
 
-// PSA: TLS 1.3 works through it. Keys stay in memory (no storage), randomness is ours.
+// PSA: TLS 1.3 makes its secrets through it. Keys stay in memory (no storage), randomness is ours.
+// Not USE_PSA: sessions would keep their record keys in PSA's slots, which are one table for the
+// process, and set a key up anew for every record. A slot is held from a client's hello to its
+// server's answer, else within one call.
 #define MBEDTLS_PSA_CRYPTO_C
 #define MBEDTLS_PSA_CRYPTO_EXTERNAL_RNG
-#define MBEDTLS_USE_PSA_CRYPTO
+#define MBEDTLS_PSA_KEY_SLOT_COUNT 512
 
 // X.509.
 #define MBEDTLS_ASN1_PARSE_C
@@ -95,6 +98,7 @@
 #define MBEDTLS_SSL_TLS1_3_KEY_EXCHANGE_MODE_PSK_EPHEMERAL_ENABLED
 #define MBEDTLS_SSL_TLS1_3_COMPATIBILITY_MODE
 #define MBEDTLS_SSL_PROTO_DTLS
+#define MBEDTLS_SSL_ASYNC_PRIVATE
 #define MBEDTLS_SSL_DTLS_ANTI_REPLAY
 #define MBEDTLS_SSL_DTLS_HELLO_VERIFY
 #define MBEDTLS_SSL_DTLS_SRTP
@@ -114,6 +118,7 @@
 #define MBEDTLS_KEY_EXCHANGE_ECDHE_ECDSA_ENABLED
 #define MBEDTLS_KEY_EXCHANGE_ECDHE_PSK_ENABLED
 
-// Whole SIP and XMPP peers' records in, our own records cut at 4 KiB out.
+// Any peer's records in; out, a whole chain of certificates in one message (TLS 1.2 cannot cut it).
+// A session at rest holds neither buffer.
 #define MBEDTLS_SSL_IN_CONTENT_LEN 16384
-#define MBEDTLS_SSL_OUT_CONTENT_LEN 4096
+#define MBEDTLS_SSL_OUT_CONTENT_LEN 10240

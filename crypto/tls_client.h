@@ -1,5 +1,5 @@
-// One TLS 1.3 or 1.2 client session: a protocol engine without I/O. Bytes from the peer and plain
-// text go in; bytes for the peer and plain text come out.
+// A TLS client that keeps what it has made for the peer: crypto/tls_session.h for those who hold
+// one connection and feed it by hand.
 //
 //   client.Start("updates.example", fingerprint);
 //   loop: send output(), ConsumeOutput(); Read(bytes from the peer, plain text out); Write(...)
@@ -7,11 +7,9 @@
 // Whom it trusts: exactly the certificate whose SHA-256 fingerprint it is given; or one that a
 // trusted authority vouches for (RFC 5280), valid now, with the server's name or address among its
 // subject alternative names (RFC 6125). Nothing of ours is sent, and nothing of the peer's handed
-// out, before that was compared. Ciphers: AEAD with forward secrecy only (RFC 9325). The session's
-// memory comes from the environment's heap, within kTlsClientHeap.
+// out, before that was compared. The session's memory comes from the environment's heap, within
+// kTlsClientHeap.
 #pragma once
-
-#include <mbedtls/ssl.h>
 
 #include <array>
 #include <cstdint>
@@ -21,7 +19,9 @@
 
 #include "crypto/digest.h"
 #include "crypto/limits.h"
+#include "crypto/tls_endpoint.h"
 #include "crypto/tls_environment.h"
+#include "crypto/tls_session.h"
 #include "crypto/trust_list.h"
 #include "hal/rt/fixed_string.h"
 #include "hal/rt/result.h"
@@ -30,7 +30,7 @@ namespace gh::crypto {
 
 using CertificateFingerprint = std::array<uint8_t, 32>;  // SHA-256 of the certificate's DER
 
-class TlsClient {
+class TlsClient final : private TlsWire, private PeerCheck {
  public:
   explicit TlsClient(TlsEnvironment& environment) : environment_(environment) {}
   TlsClient(const TlsClient&) = delete;
@@ -47,39 +47,34 @@ class TlsClient {
   Result<size_t> Read(std::span<const uint8_t>& in, std::span<uint8_t> out);
   // All or nothing. kWouldBlock: output() must go first, or the handshake is not over.
   Result<void> Write(std::span<const uint8_t> plain);
-  void Close();  // close_notify joins output()
+  void Close() { session_.Close(); }  // close_notify joins output()
 
-  bool is_open() const { return state_ == State::kOpen; }
+  bool is_open() const { return session_.is_open(); }
   std::span<const uint8_t> output() const { return {output_.data(), output_size_}; }
   void ConsumeOutput(size_t count);
   const std::optional<CertificateFingerprint>& peer_fingerprint() const { return peer_; }
-  const char* version() const;  // "TLSv1.3"
-  const char* cipher() const;
+  const char* version() const { return session_.version(); }  // "TLSv1.3"
+  const char* cipher() const { return session_.cipher(); }
 
   // Gives all memory back.
   void Reset();
 
  private:
-  enum class State : uint8_t { kIdle, kHandshake, kOpen, kOver };
-
   Result<void> Begin(std::string_view server_name);
-  Result<void> Configure();
-  Result<void> CheckChain();
-  Result<void> Handshake();
-  Result<void> CheckPeer();
-  Error Fail(int status);
-  static int OnSend(void* self, const unsigned char* bytes, size_t size);
-  static int OnReceive(void* self, unsigned char* out, size_t size);
+  PeerVerdict Check(const mbedtls_x509_crt& chain, const PeerExpectation& expected) override;
+  PeerVerdict CheckChain(const mbedtls_x509_crt& chain);
+  Error Explain(const Error& error) const;
+  size_t OnTlsOutput(std::span<const uint8_t> bytes) override;
+  void OnTlsReady() override {}  // there is no key of ours
 
   TlsEnvironment& environment_;
-  State state_ = State::kIdle;
-  mbedtls_ssl_context ssl_;
-  mbedtls_ssl_config config_;
+  std::optional<TlsEndpoint> endpoint_;
+  TlsSession session_;
   CertificateFingerprint wanted_ = {};
   const TrustList* anchors_ = nullptr;  // null: by fingerprint
+  const char* objection_ = nullptr;     // to the server's certificate
   FixedString<kTlsServerNameMax> name_;
   std::optional<CertificateFingerprint> peer_;
-  std::span<const uint8_t> input_;
   std::array<uint8_t, kTlsOutputMax> output_;
   size_t output_size_ = 0;
 };

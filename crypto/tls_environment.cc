@@ -5,6 +5,7 @@
 #include <mbedtls/platform_time.h>
 #include <mbedtls/platform_util.h>
 #include <psa/crypto.h>
+#include <sodium/crypto_scalarmult_curve25519.h>
 
 #include <ctime>
 
@@ -58,8 +59,13 @@ TlsScope::~TlsScope() { g_environment = previous_; }
 
 }  // namespace gh::crypto
 
-// What mbedTLS's configuration leaves to us (crypto/mbedtls_config.h).
+// What mbedTLS's configuration and patches leave to us (crypto/mbedtls_config.h, mbedtls-patches/).
 extern "C" {
+
+// RFC 7748. Not 0: the shared secret would not depend on ours.
+int gh_x25519(unsigned char* shared, const unsigned char* secret, const unsigned char* point) {
+  return crypto_scalarmult_curve25519(shared, secret, point);
+}
 
 mbedtls_ms_time_t mbedtls_ms_time(void) {
   GH_ASSERT(gh::crypto::g_environment != nullptr);
