@@ -3,6 +3,7 @@
 #include <sodium/utils.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "hal/rt/assert.h"
@@ -12,6 +13,12 @@
 #define INCLUDES_H
 #define HAVE_STDINT_H
 #define fatal_f(text) GH_ASSERT(false && (text))
+static_assert(std::endian::native == std::endian::little);
+#ifndef htole64
+#define htole64(value) (value)
+#define le64toh(value) (value)
+#define le32toh(value) (value)
+#endif
 extern "C" {
 #include <openssh/crypto_api.h>
 // Read back by sntrup761.c so that no compiler proves what a secret bit is.
