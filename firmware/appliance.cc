@@ -169,6 +169,7 @@ Result<void> Appliance::Start() {
   rooms.BuildNetwork();
   rooms.BuildSip();
   rooms.BuildTurn();
+  rooms.BuildCertificates();
   rooms.BuildSyslog();
   rooms.maintenance.Build();
   rooms.maintenance.BuildHttps();

@@ -31,6 +31,7 @@ firmware_store_DEPS := sqlite
 firmware_upgrade_USES := image firmware_admin
 firmware_media_USES := net
 firmware_turn_USES := firmware_media
+firmware_keys_USES := net crypto firmware_log firmware_store firmware_alarm
 firmware_admin_USES := firmware_config firmware_log firmware_alarm firmware_store
 
 out/gen/firmware/%.gen.h out/gen/firmware/%.gen.cc &: firmware/%.proto \

@@ -21,6 +21,7 @@
 #include "firmware/diagnostics.h"
 #include "firmware/event_log.h"
 #include "firmware/events.h"
+#include "firmware/key_store.h"
 #include "firmware/log/log.h"
 #include "firmware/log/syslog.h"
 #include "firmware/maintenance.h"
@@ -64,6 +65,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   void BuildNetwork();
   void BuildSip();
   void BuildTurn();  // turn_service.cc
+  void BuildCertificates();  // key_store.cc
   void BuildSyslog();
   void BuildConsole();
   void BuildAdministration();  // management_admin.cc
@@ -152,6 +154,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   sip::Engine* sip = nullptr;
 
   crypto::TlsEnvironment* tls = nullptr;  // of sessions to servers
+  Certificates* certificates = nullptr;
   Anchors* anchors = nullptr;
   TurnService* turn = nullptr;
 

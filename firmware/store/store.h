@@ -21,14 +21,15 @@ inline constexpr uint32_t kValueMax = 3840;
 
 // Rows of different rooms, apart from each other. The numbers are on the disk.
 enum class Table : uint8_t {
-  kSettings = 0,  // the configuration; what the calls without a table mean
-  kHistory = 1,   // of its changes
-  kTrust = 2,     // certificates an operator trusts
-  kAlarms = 3,    // what is remembered of alarms
-  kKeys = 4,      // private keys of services
-  kNotes = 5,     // small marks of rooms
+  kSettings = 0,      // the configuration; what the calls without a table mean
+  kHistory = 1,       // of its changes
+  kTrust = 2,         // certificates an operator trusts
+  kAlarms = 3,        // what is remembered of alarms
+  kKeys = 4,          // private keys of services
+  kNotes = 5,         // small marks of rooms
+  kCertificates = 6,  // of services, and lists of revocations
 };
-inline constexpr uint8_t kTableCount = 6;
+inline constexpr uint8_t kTableCount = 7;
 
 struct StoreStatus {
   const char* kind = "";    // "SQLite on store partition", "memory only"
