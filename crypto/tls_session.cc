@@ -156,9 +156,8 @@ Result<void> TlsSession::Start(TlsEndpoint& endpoint, TlsWire& wire,
     return Error(ErrorCode::kWrongState, "the TLS service has no configuration");
   }
   const bool is_client = endpoint.parts().side == TlsSide::kClient;
-  if (options.server_name.size() > kTlsServerNameMax ||
-      (is_client && options.server_name.empty())) {
-    return Error(ErrorCode::kInvalidArgument, "the server's name is empty or too long");
+  if (options.server_name.size() > kTlsServerNameMax) {
+    return Error(ErrorCode::kInvalidArgument, "the server's name is too long");
   }
   endpoint_ = &endpoint;
   wire_ = &wire;
@@ -195,8 +194,8 @@ Result<void> TlsSession::Prepare(const TlsSessionOptions& options) {
   if (endpoint_->parts().side == TlsSide::kServer) {
     return Ok();
   }
-  const bool is_address = IsAddress(options.server_name);
-  if (mbedtls_ssl_set_hostname(&ssl_, is_address ? nullptr : handshake_->name.c_str()) != 0) {
+  const bool is_named = !IsAddress(options.server_name);  // nor is "" a name
+  if (mbedtls_ssl_set_hostname(&ssl_, !is_named ? nullptr : handshake_->name.c_str()) != 0) {
     return no_memory;
   }
   if (endpoint_->parts().identities != nullptr && UseIdentity({}) == MBEDTLS_ERR_SSL_ALLOC_FAILED) {

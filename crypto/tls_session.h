@@ -65,7 +65,7 @@ class TlsWire {
 
 struct TlsSessionOptions {
   // Client: sent as SNI (RFC 6066) unless it is an address, and what the server's certificate must
-  // name. Copied.
+  // name; empty: any. Copied.
   std::string_view server_name;
   uint32_t heap_owner = 0;
 };

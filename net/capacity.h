@@ -14,6 +14,8 @@ struct Capacity {
   // Segments queued for sending or held out of order, and the bytes behind what is queued.
   uint32_t segment_count = 4096;
   uint64_t buffer_bytes = 4 * 1024 * 1024;
+  uint32_t tls_session_count = 250;   // of the connections, how many may speak TLS
+  uint32_t tls_handshake_count = 16;  // of those, how many may be in their handshake
   uint32_t dns_query_count = 256;
   uint32_t dns_cache_count = 1024;
 
@@ -27,6 +29,9 @@ struct Capacity {
     c.buffer_bytes =
         uint64_t{connections} * 1536 < 2097152 ? 2097152 : uint64_t{connections} * 1536;
     c.source_connection_max = connections;
+    c.tls_session_count = connections;
+    c.tls_handshake_count =
+        connections / 16 < 16 ? 16 : connections / 16 > 512 ? 512 : connections / 16;
     return c;
   }
 };

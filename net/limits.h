@@ -33,6 +33,16 @@ inline constexpr uint32_t kReplyPeerMax = 8;
 // Bytes one connection may have queued for sending, or received and not consumed.
 inline constexpr uint32_t kStreamQueueMax = 44 * 1460;
 
+// TLS. A handshake's time; how old one must be to give way to another; how many steps of handshakes
+// one turn takes, for each costs milliseconds.
+inline constexpr int64_t kTlsHandshakeMs = 10'000;
+inline constexpr int64_t kTlsHandshakeYieldMs = 2'000;
+inline constexpr uint32_t kTlsHandshakeStepsPerTurn = 2;
+inline constexpr uint32_t kTlsReadyMax = 64;  // sessions resumed in one turn
+// What TLS may take for one session at rest (beside its place in the pool) and for one handshake.
+inline constexpr uint64_t kTlsIdleHeap = 6 * 1024;
+inline constexpr uint64_t kTlsHandshakeHeap = 64 * 1024;
+
 // IPv6 extension headers walked before a packet is given up.
 inline constexpr uint32_t kExtensionHeaderMax = 4;
 

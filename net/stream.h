@@ -1,8 +1,9 @@
-// Byte streams as an engine sees them: TCP today, TLS and DTLS behind the same words later.
+// Byte streams as an engine sees them: TCP and TLS alike.
 #pragma once
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 #include "hal/rt/pool.h"
 #include "hal/rt/result.h"
@@ -11,6 +12,9 @@
 namespace gh::net {
 
 enum class StreamKind : uint8_t { kTcp, kTls };
+// Whose certificates, peers and policy a TLS stream goes by.
+enum class TlsService : uint8_t { kSip, kTurn, kWeb, kHsm, kFederation };
+inline constexpr uint32_t kTlsServiceCount = 5;
 enum class StreamClose : uint8_t {
   kByPeer,      // orderly FIN / close_notify
   kReset,       // RST
@@ -58,6 +62,9 @@ struct ListenerId {
 struct StreamOptions {
   StreamKind kind = StreamKind::kTcp;
   bool no_delay = true;
+  TlsService service = TlsService::kSip;  // kTls only
+  // Connect, kTls only: sent as SNI, and the name the server's certificate must carry; empty: any.
+  std::string_view server_name = {};
 };
 
 class StreamService {
