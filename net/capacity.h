@@ -30,8 +30,9 @@ struct Capacity {
         uint64_t{connections} * 1536 < 2097152 ? 2097152 : uint64_t{connections} * 1536;
     c.source_connection_max = connections;
     c.tls_session_count = connections;
-    c.tls_handshake_count =
-        connections / 16 < 16 ? 16 : connections / 16 > 512 ? 512 : connections / 16;
+    c.tls_handshake_count = connections / 16 < 16    ? 16
+                            : connections / 16 > 512 ? 512
+                                                     : connections / 16;
     return c;
   }
 };

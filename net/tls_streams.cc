@@ -488,8 +488,8 @@ void TlsStreams::Drain(Link& link) {
     return;
   }
   if (link.queued != nullptr) {
-    auto written = link.session.Write(
-        {link.queued + link.queued_sent, link.queued_size - link.queued_sent});
+    auto written =
+        link.session.Write({link.queued + link.queued_sent, link.queued_size - link.queued_sent});
     if (!written.ok()) {
       EndBySession(link, written.code());
       return;
