@@ -160,6 +160,9 @@ turn::Config TurnService::EngineConfig() const {
   out.allocation_bytes_per_s = BytesPerSecond(from.allocation_rate);
   out.user_bytes_per_s = BytesPerSecond(from.user_rate);
   out.total_bytes_per_s = BytesPerSecond(from.total_rate);
+  out.unproven_replies_per_s = static_cast<uint32_t>(from.unproven_rate);
+  out.unproven_replies_burst = out.unproven_replies_per_s * 4;
+  out.unproven_total_per_s = static_cast<uint32_t>(from.unproven_total);
   if (!from.alternate_address.is_none()) {
     out.alternate = {from.alternate_address, static_cast<uint16_t>(from.alternate_port)};
   }

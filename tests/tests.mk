@@ -34,6 +34,7 @@ sip_uri_fuzz_ROOMS := firmware_sip
 sip_engine_fuzz_ROOMS := firmware_sip
 sip_bench_ROOMS := firmware_sip
 net_bench_ROOMS := net
+turn_bench_ROOMS := firmware_turn
 config_line_fuzz_ROOMS := firmware_config
 config_stored_fuzz_ROOMS := firmware_config
 terminal_fuzz_ROOMS := firmware_admin
@@ -79,6 +80,13 @@ $(foreach fuzz,$(FUZZ_TARGETS),$(eval $(call program,out/fuzz/bin/$(fuzz),fuzz,\
 $(foreach bench,$(BENCHES),$(eval $(call program,out/host/bench/$(bench),host,\
   tests/bench/$(bench).cc,$(or $($(notdir $(bench))_ROOMS),firmware),-lpthread)))
 
+# What a race needs beside the peer: its load, and the least a forwarder can do.
+turn_race_NEEDS := $(patsubst %,out/host/bench/turn/%,turn_bench turn_load raw_forwarder)
+$(eval $(call program,out/host/bench/turn/turn_load,host,tests/bench/turn/turn_load.cc,\
+  firmware_turn,-lpthread))
+$(eval $(call program,out/host/bench/turn/raw_forwarder,host,tests/bench/turn/raw_forwarder.cc,\
+  board_host,-lpthread))
+
 # What each test group needs built; a group that is not listed is one test program's name.
 unit_NEEDS := $(UNIT_TESTS:%=out/asan/tests/%)
 conformance_NEEDS := $(CONFORMANCE_TESTS:%=out/asan/tests/%)
@@ -117,6 +125,7 @@ BENCH_SCRIPTS := $(wildcard tests/bench/*_bench.py tests/bench/*_race.py tests/b
 bench_picked = $(foreach bench,$(1),$(if $(filter $(B)%,$(notdir $(bench))),$(bench)))
 bench: $(if $(call bench_picked,$(BENCH_SCRIPTS)),host image $(SYSTEM_TEST_NEEDS)) \
   $(patsubst %,out/host/bench/%,$(call bench_picked,$(BENCHES))) \
+  $(foreach script,$(call bench_picked,$(BENCH_SCRIPTS)),$($(basename $(notdir $(script)))_NEEDS)) \
   | out/deps/.packages-test out/deps/.packages-bench
 	@$(if $(call bench_picked,$(BENCHES) $(BENCH_SCRIPTS)),,echo "no benchmark is called $(B)"; exit 1)
 	@set -e; \

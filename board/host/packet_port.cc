@@ -4,6 +4,7 @@
 #include <linux/if_ether.h>
 #include <net/if.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -35,23 +36,24 @@ bool Configure(int fd, uint32_t interface_index) {
   address.sll_ifindex = static_cast<int>(interface_index);
   return SetOption(fd, SOL_PACKET, PACKET_VNET_HDR, 1) &&
          SetOption(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1) &&
-         SetOption(fd, SOL_PACKET, PACKET_AUXDATA, 1) &&
+         SetOption(fd, SOL_PACKET, PACKET_VERSION, TPACKET_V2) &&
+         SetOption(fd, SOL_PACKET, PACKET_COPY_THRESH, 1) &&
          SetOption(fd, SOL_PACKET, PACKET_QDISC_BYPASS, 1) &&
          setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promiscuous, sizeof(promiscuous)) ==
              0 &&
          bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0;
 }
 
-bool HasVlanTag(msghdr& message) {
-  for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr;
-       part = CMSG_NXTHDR(&message, part)) {
-    if (part->cmsg_level == SOL_PACKET && part->cmsg_type == PACKET_AUXDATA) {
-      tpacket_auxdata data;
-      std::memcpy(&data, CMSG_DATA(part), sizeof(data));
-      return (data.tp_status & TP_STATUS_VLAN_VALID) != 0;
-    }
-  }
-  return false;
+// The ring starts at slot 0 again, whoever used the socket before (a restart of the appliance).
+bool ResetRing(int fd) {
+  tpacket_req none = {};
+  tpacket_req wanted = {};
+  wanted.tp_block_size = kRingBlockBytes;
+  wanted.tp_block_nr = kRingSlots / (kRingBlockBytes / kRingSlotBytes);
+  wanted.tp_frame_size = kRingSlotBytes;
+  wanted.tp_frame_nr = kRingSlots;
+  return setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &none, sizeof(none)) == 0 &&
+         setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &wanted, sizeof(wanted)) == 0;
 }
 
 }  // namespace
@@ -74,20 +76,33 @@ Result<int> OpenPacket(const PortOptions& options) {
 
 PacketPort::PacketPort(int fd, uint8_t port_index, hal::FramePool& pool, Arena& arena)
     : fd_(fd), port_index_(port_index), pool_(pool) {
-  overflow_ = arena.NewArray<uint8_t>(kPacketBatchMax * kGsoBytesMax);
+  overflow_ = arena.NewArray<uint8_t>(kGsoBytesMax);
 }
 
 Result<void> PacketPort::Start(const PortOptions& options, hal::Clock& clock) {
   GH_TRY(link_.Open(options.interface, clock));
   mac_ = options.has_mac ? options.mac : link_.mac();
+  if (!ResetRing(fd_)) {
+    return Error(ErrorCode::kUnsupported, "this kernel has no receive ring for packet sockets");
+  }
+  void* ring = mmap(nullptr, size_t{kRingSlots} * kRingSlotBytes, PROT_READ | PROT_WRITE,
+                    MAP_SHARED, fd_, 0);
+  if (ring == MAP_FAILED) {
+    return Error(ErrorCode::kNoSpace, "the receive ring cannot be mapped");
+  }
+  ring_ = static_cast<uint8_t*>(ring);
   return Ok();
+}
+
+bool PacketPort::SlotIsFull() const {
+  const uint32_t status = __atomic_load_n(&SlotAt(ring_at_)->tp_status, __ATOMIC_ACQUIRE);
+  return (status & TP_STATUS_USER) != 0;
 }
 
 int16_t PacketPort::poll_events() const { return POLLIN; }
 
-bool PacketPort::IsForUs(const hal::Frame& frame) const {
-  const uint8_t* destination = frame.data();
-  return (destination[0] & 1) != 0 || std::memcmp(destination, mac_.data(), 6) == 0;
+bool PacketPort::IsForUs(const uint8_t* packet) const {
+  return (packet[0] & 1) != 0 || std::memcmp(packet, mac_.data(), 6) == 0;
 }
 
 void PacketPort::Append(hal::Frame* frame) {
@@ -113,60 +128,49 @@ uint32_t PacketPort::TakePending(std::span<hal::Frame*> out) {
   return count;
 }
 
-// Gives each slot a frame; returns how many slots are ready.
-uint32_t PacketPort::PrepareReceive(uint32_t count) {
-  for (uint32_t i = 0; i < count; ++i) {
-    Slot& slot = slots_[i];
-    slot.frame = slot.frame != nullptr ? slot.frame : pool_.Allocate();
-    if (slot.frame == nullptr) {
-      return i;
-    }
-    slot.parts[0] = {&slot.header, kHeaderBytes};
-    slot.parts[1] = {slot.frame->data(), slot.frame->tailroom()};
-    slot.parts[2] = {overflow_.data() + i * kGsoBytesMax, kGsoBytesMax};
-    messages_[i] = {};
-    messages_[i].msg_hdr.msg_iov = slot.parts;
-    messages_[i].msg_hdr.msg_iovlen = 3;
-    messages_[i].msg_hdr.msg_control = slot.control;
-    messages_[i].msg_hdr.msg_controllen = sizeof(slot.control);
+void PacketPort::Accept(tpacket2_hdr& slot) {
+  if ((slot.tp_status & TP_STATUS_COPY) != 0) {
+    AcceptOversized();
+    return;
   }
-  return count;
-}
-
-void PacketPort::Accept(Slot& slot, mmsghdr& message) {
-  const size_t size = message.msg_len;
-  const size_t room = slot.parts[1].iov_len;
-  const bool whole = (message.msg_hdr.msg_flags & MSG_TRUNC) == 0 && size >= kHeaderBytes + 14;
-  if (!whole || HasVlanTag(message.msg_hdr)) {
+  const uint32_t size = slot.tp_snaplen;
+  const uint32_t offset = slot.tp_mac;
+  if (offset < kHeaderBytes || size < 14 || size != slot.tp_len || size > kRingSlotBytes ||
+      offset > kRingSlotBytes - size || (slot.tp_status & TP_STATUS_VLAN_VALID) != 0) {
     ++counters_.rx_dropped;
     return;
   }
-  if (slot.header.gso_type == kVirtioGsoNone && size <= kHeaderBytes + room) {
-    slot.frame->size = static_cast<uint16_t>(size - kHeaderBytes);
-    if (!IsForUs(*slot.frame)) {
-      slot.frame->size = 0;
-      return;  // promiscuous: somebody else's
+  const uint8_t* packet = reinterpret_cast<const uint8_t*>(&slot) + offset;
+  if (!IsForUs(packet)) {
+    return;  // promiscuous: somebody else's
+  }
+  VirtioNetHeader header;
+  std::memcpy(&header, packet - kHeaderBytes, kHeaderBytes);
+  hal::Frame* frame = pool_.Allocate();
+  if (frame == nullptr || size > frame->tailroom()) {
+    if (frame != nullptr) {
+      pool_.Release(frame);
     }
-    if (!AcceptReceived(*slot.frame, slot.header)) {
-      slot.frame->size = 0;
-      ++counters_.rx_dropped;
-      return;
-    }
-    Append(slot.frame);
-    slot.frame = nullptr;
+    ++counters_.rx_dropped;
     return;
   }
-  if (!IsForUs(*slot.frame)) {
+  if (header.gso_type != kVirtioGsoNone) {
+    pool_.Release(frame);
+    Cut({packet, size}, header);
     return;
   }
-  // Oversized: gather it behind the frame's part, then cut it.
-  const size_t bytes = size - kHeaderBytes;
-  uint8_t* whole_packet = static_cast<uint8_t*>(slot.parts[2].iov_base);
-  const size_t head = std::min(bytes, room);
-  std::memmove(whole_packet + head, whole_packet, std::min(bytes - head, kGsoBytesMax - head));
-  std::memcpy(whole_packet, slot.frame->data(), head);
-  hal::Frame* segment =
-      bytes <= kGsoBytesMax ? CutSegments({whole_packet, bytes}, slot.header, pool_) : nullptr;
+  std::memcpy(frame->data(), packet, size);
+  frame->size = static_cast<uint16_t>(size);
+  if (!AcceptReceived(*frame, header)) {
+    pool_.Release(frame);
+    ++counters_.rx_dropped;
+    return;
+  }
+  Append(frame);
+}
+
+void PacketPort::Cut(std::span<const uint8_t> packet, const VirtioNetHeader& header) {
+  hal::Frame* segment = CutSegments(packet, header, pool_);
   counters_.rx_dropped += segment == nullptr ? 1 : 0;
   while (segment != nullptr) {
     hal::Frame* next = segment->next;
@@ -175,33 +179,35 @@ void PacketPort::Accept(Slot& slot, mmsghdr& message) {
   }
 }
 
-// The pool is empty: take a packet off the socket all the same, or the machine would spin.
-void PacketPort::DropOne() {
-  uint8_t scratch[16];
-  if (recv(fd_, scratch, sizeof(scratch), MSG_DONTWAIT | MSG_TRUNC) >= 0) {
+// The kernel kept the whole packet for us; the slot says only that it did.
+void PacketPort::AcceptOversized() {
+  VirtioNetHeader header;
+  iovec parts[2] = {{&header, kHeaderBytes}, {overflow_.data(), overflow_.size()}};
+  msghdr message = {};
+  message.msg_iov = parts;
+  message.msg_iovlen = 2;
+  const ssize_t got = recvmsg(fd_, &message, MSG_DONTWAIT);
+  if (got < static_cast<ssize_t>(kHeaderBytes + 14) || (message.msg_flags & MSG_TRUNC) != 0) {
     ++counters_.rx_dropped;
+    return;
+  }
+  const auto packet = overflow_.first(static_cast<size_t>(got) - kHeaderBytes);
+  if (IsForUs(packet.data())) {
+    Cut(packet, header);
   }
 }
 
 uint32_t PacketPort::Receive(std::span<hal::Frame*> out) {
   uint32_t count = TakePending(out);
-  const auto room = static_cast<uint32_t>(out.size()) - count;
-  if (room == 0) {
-    return count;
+  // One slot may become many frames: what is not asked for now stays pending.
+  while (count < out.size() && SlotIsFull()) {
+    tpacket2_hdr& slot = *SlotAt(ring_at_);
+    Accept(slot);
+    __atomic_store_n(&slot.tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
+    ring_at_ = (ring_at_ + 1) % kRingSlots;
+    count += TakePending(out.subspan(count));
   }
-  const uint32_t ready = PrepareReceive(std::min(room, kPacketBatchMax));
-  if (ready == 0) {
-    DropOne();
-    return count;
-  }
-  const int got = recvmmsg(fd_, messages_.data(), ready, MSG_DONTWAIT, nullptr);
-  if (got < 0 && errno == EINVAL) {
-    ++counters_.rx_dropped;  // a packet the kernel could not describe; it is consumed
-  }
-  for (int i = 0; i < got; ++i) {
-    Accept(slots_[static_cast<size_t>(i)], messages_[static_cast<size_t>(i)]);
-  }
-  return count + TakePending(out.subspan(count));
+  return count;
 }
 
 void PacketPort::Transmit(std::span<hal::Frame* const> frames) {

@@ -1,5 +1,8 @@
-// Ethernet over AF_PACKET on an existing interface (a veth end, a NIC): recvmmsg and sendmmsg in
-// batches, straight into and out of the frame pool, past the queueing discipline.
+// Ethernet over AF_PACKET on an existing interface (a veth end, a NIC). Packets come by a ring the
+// kernel fills (TPACKET_V2), without a system call while there are any, and leave by sendmmsg in
+// batches, past the queueing discipline. A packet larger than a ring slot (a local sender's TCP
+// segments) waits in the socket and is cut. The ring's contents are the kernel's: trusted as far as
+// offsets within a slot, which are checked all the same.
 #pragma once
 
 #include <linux/if_packet.h>
@@ -34,22 +37,18 @@ class PacketPort final : public hal::EthernetPort, public PollSource {
   const char* driver() const override { return "af_packet"; }
   int poll_fd() const override { return fd_; }
   int16_t poll_events() const override;
-  bool has_pending() const override { return pending_ != nullptr; }
+  bool has_pending() const override { return pending_ != nullptr || SlotIsFull(); }
 
  private:
-  // One message of a batch: header, the frame, and room for what does not fit a frame.
-  struct Slot {
-    hal::Frame* frame = nullptr;
-    VirtioNetHeader header = {};
-    iovec parts[3] = {};
-    alignas(cmsghdr) uint8_t control[CMSG_SPACE(sizeof(tpacket_auxdata))] = {};
-  };
-
-  uint32_t PrepareReceive(uint32_t count);
+  tpacket2_hdr* SlotAt(uint32_t index) const {
+    return reinterpret_cast<tpacket2_hdr*>(ring_ + size_t{index} * kRingSlotBytes);
+  }
+  bool SlotIsFull() const;
   uint32_t TakePending(std::span<hal::Frame*> out);
-  void Accept(Slot& slot, mmsghdr& message);
-  bool IsForUs(const hal::Frame& frame) const;
-  void DropOne();
+  void Accept(tpacket2_hdr& slot);
+  void AcceptOversized();
+  void Cut(std::span<const uint8_t> packet, const VirtioNetHeader& header);
+  bool IsForUs(const uint8_t* packet) const;
   void Append(hal::Frame* frame);
 
   int fd_;
@@ -58,9 +57,9 @@ class PacketPort final : public hal::EthernetPort, public PollSource {
   hal::MacAddress mac_ = {};
   mutable LinkState link_;
   hal::EthernetCounters counters_;
-  std::array<Slot, kPacketBatchMax> slots_ = {};
-  std::array<mmsghdr, kPacketBatchMax> messages_ = {};
-  std::span<uint8_t> overflow_;    // kGsoBytesMax for each slot
+  uint8_t* ring_ = nullptr;
+  uint32_t ring_at_ = 0;           // the slot the kernel fills next
+  std::span<uint8_t> overflow_;    // one oversized packet
   hal::Frame* pending_ = nullptr;  // accepted, not yet asked for; in order of arrival
   hal::Frame** pending_tail_ = &pending_;
   std::array<hal::Frame*, kPacketBatchMax> queue_ = {};  // to be sent at Flush
