@@ -14,6 +14,7 @@ http_response_fuzz_ROOMS := net
 http_request_fuzz_ROOMS := net
 sip_test_ROOMS := firmware_sip
 sip_conformance_test_ROOMS := firmware_sip
+media_test_ROOMS := firmware_turn
 turn_test_ROOMS := firmware_turn
 turn_conformance_test_ROOMS := firmware_turn
 config_test_ROOMS := firmware_config
