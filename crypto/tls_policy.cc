@@ -83,7 +83,7 @@ void TlsPolicy::SetDefault() {
 Result<void> TlsPolicy::SetSuites(std::string_view list) {
   Choice choice;
   for (std::string_view rest = list; !rest.empty();) {
-    const size_t end = std::min(rest.find(':'), rest.size());
+    const size_t end = std::min(rest.find_first_of(":,"), rest.size());
     const std::string_view word = rest.substr(0, end);
     rest.remove_prefix(std::min(end + 1, rest.size()));
     if (!word.empty() && !choice.Take(word)) {

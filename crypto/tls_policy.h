@@ -2,7 +2,7 @@
 // certificate. All suites are AEAD with forward secrecy (RFC 9325); a policy only chooses among
 // them.
 //
-// A list is words between ':' in the order of preference: names as IANA or OpenSSL writes them,
+// A list is words between ':' or ',' in the order of preference: names as IANA or OpenSSL writes them,
 // DEFAULT (all), FIPS (AES-GCM only), and !NAME, which takes a suite out again, wherever it stands.
 #pragma once
 

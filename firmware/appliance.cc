@@ -42,9 +42,12 @@ constexpr uint64_t kServiceGroups =
     Bit(config::GroupId::kAdministrationDmi) | Bit(config::GroupId::kFirewallRule) |
     Bit(config::GroupId::kFirewall) | Bit(config::GroupId::kSnmp) | Bit(config::GroupId::kMetrics);
 constexpr uint64_t kSipGroups =
-    Bit(config::GroupId::kSipUdp) | Bit(config::GroupId::kSipTcp) |
+    Bit(config::GroupId::kSipUdp) | Bit(config::GroupId::kSipTcp) | Bit(config::GroupId::kSipTls) |
     Bit(config::GroupId::kSipDomain) | Bit(config::GroupId::kSipRegistration) |
     Bit(config::GroupId::kSipAuthentication) | Bit(config::GroupId::kAuthenticationUser);
+constexpr uint64_t kTlsGroups = Bit(config::GroupId::kTls) | Bit(config::GroupId::kSipTls) |
+                                Bit(config::GroupId::kTlsSip) | Bit(config::GroupId::kTlsTurn) |
+                                Bit(config::GroupId::kTlsHsm);
 constexpr uint64_t kTurnGroups = Bit(config::GroupId::kTraversalServerTurn) |
                                  Bit(config::GroupId::kTraversalServerTurnSecret) |
                                  Bit(config::GroupId::kTraversalServerTurnAllow) |
@@ -167,9 +170,10 @@ Result<void> Appliance::Start() {
   rooms.Provision();
   rooms.services.ReadAtStart();
   rooms.BuildNetwork();
+  rooms.BuildCertificates();
+  rooms.BuildTls();
   rooms.BuildSip();
   rooms.BuildTurn();
-  rooms.BuildCertificates();
   rooms.BuildSyslog();
   rooms.maintenance.Build();
   rooms.maintenance.BuildHttps();
@@ -391,8 +395,8 @@ void Appliance::Rooms::BuildSip() {
   credentials = machine.arena.New<UserCredentials>(*configuration);
   sip = machine.arena.New<sip::Engine>(
       machine.arena,
-      sip::EnginePorts{stack->datagrams(), stack->streams(), *resolver, loop.timers(), random,
-                       *credentials, sip_events},
+      sip::EnginePorts{stack->datagrams(), tls_services->streams(), *resolver, loop.timers(),
+                       random, *credentials, sip_events},
       capacity.sip);
 }
 
@@ -406,6 +410,7 @@ void Appliance::Rooms::BuildConsole() {
   anchors->AddTo(commands);
   alarm_commands.AddTo(commands);
   turn->AddTo(status, commands);
+  tls_services->AddTo(status);
   AddCommands();
   BuildAdministration();
   BuildSsh();
@@ -513,6 +518,9 @@ void Appliance::Rooms::OnCommitted(uint64_t groups, bool) {
 
 void Appliance::Rooms::ApplySettings(uint64_t groups) {
   crashes->Trace(ApplianceTrace::kSettings, groups);
+  if ((groups & kTlsGroups) != 0) {
+    tls_services->Apply();
+  }
   if ((groups & kNetworkGroups) != 0) {
     ApplyNetwork();
   }
@@ -590,17 +598,21 @@ uint32_t Appliance::Rooms::SipAddresses(std::span<net::IpAddress> out) const {
 
 void Appliance::Rooms::ApplySip() {
   const config::Settings& settings = configuration->active();
-  std::array<net::IpAddress, sip::kListenerMax / 2> addresses;
+  std::array<net::IpAddress, sip::kListenerMax / 3> addresses;
   const uint32_t count = configuration->is_factory() ? 0 : SipAddresses(addresses);
   const sip::Config sip_config = SipConfigOf(settings, std::span(addresses).first(count));
   uint16_t udp_port = 0;
   uint16_t tcp_port = 0;
+  uint16_t tls_port = 0;
   for (const sip::Listener& listener :
        std::span(sip_config.listeners).first(sip_config.listener_count)) {
-    (listener.transport == sip::TransportKind::kUdp ? udp_port : tcp_port) = listener.bind.port;
+    (listener.transport == sip::TransportKind::kUdp   ? udp_port
+     : listener.transport == sip::TransportKind::kTcp ? tcp_port
+                                                      : tls_port) = listener.bind.port;
   }
   services.Open(ServiceId::kSipUdp, udp_port);
   services.Open(ServiceId::kSipTcp, tcp_port);
+  services.Open(ServiceId::kSipTls, tls_port);
   sip_listeners = sip->Apply(sip_config);
   if (sip_listeners == 0 || sip_ready) {
     return;
@@ -612,7 +624,9 @@ void Appliance::Rooms::ApplySip() {
   for (const sip::Listener& listener :
        std::span(sip_config.listeners).first(sip_config.listener_count)) {
     out.Char(' ');
-    out.Text(listener.transport == sip::TransportKind::kUdp ? "udp/" : "tcp/");
+    out.Text(listener.transport == sip::TransportKind::kUdp   ? "udp/"
+             : listener.transport == sip::TransportKind::kTcp ? "tcp/"
+                                                              : "tls/");
     listener.bind.Format(out);
   }
   uint8_t line_bytes[400];

@@ -9,6 +9,7 @@
 #include "firmware/config/settings.h"
 #include "firmware/diagnostics.h"
 #include "firmware/upgrade/limits.h"
+#include "net/tls_streams.h"
 
 namespace gh {
 namespace {
@@ -71,7 +72,7 @@ uint64_t Capacity::ArenaBytes() const {
          uint64_t{call_setups_per_s} * kBytesPerCallSetup + uint64_t{streams} * kBytesPerStream +
          uint64_t{turn.allocations} * kBytesPerAllocation +
          uint64_t{turn.relay_ports} * kBytesPerRelayPort + uint64_t{users} * 16 +
-         uint64_t{net.connection_count} * kBytesPerNetConnection;
+         uint64_t{net.connection_count} * kBytesPerNetConnection + net::TlsStreams::ArenaBytes(net);
 }
 
 Result<Capacity> Capacity::For(std::string_view name, uint64_t arena_bytes) {

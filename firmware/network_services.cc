@@ -15,17 +15,18 @@ using namespace gh::log::event;
 constexpr uint32_t kRuleSettings = 32;
 constexpr int64_t kBlockSecondsDefault = 900;
 constexpr int64_t kBlockSecondsMax = 86'400 * 7;
-// A rule of the settings is one or two rules of the filter: a service may have two transports.
-static_assert(2 * kRuleSettings <= net::kFilterRuleMax);
+// A rule of the settings is up to three rules of the filter: a service may have three ports.
+static_assert(3 * kRuleSettings <= net::kFilterRuleMax);
 
 struct ServiceInfo {
   const char* name;
   net::Transport transport;
 };
 constexpr ServiceInfo kServices[] = {
-    {"SIP", net::Transport::kUdp},  {"SIP", net::Transport::kTcp},
-    {"SSH", net::Transport::kTcp},  {"Web", net::Transport::kTcp},
-    {"SNMP", net::Transport::kUdp}, {"Metrics", net::Transport::kTcp},
+    {"SIP", net::Transport::kUdp},     {"SIP", net::Transport::kTcp},
+    {"SIP", net::Transport::kTcp},     {"SSH", net::Transport::kTcp},
+    {"Web", net::Transport::kTcp},     {"SNMP", net::Transport::kUdp},
+    {"Metrics", net::Transport::kTcp},
 };
 static_assert(std::size(kServices) == static_cast<size_t>(ServiceId::kCount));
 
@@ -90,7 +91,7 @@ bool NetworkServices::Only(ServiceId service) const {
 }
 
 uint8_t NetworkServices::MaskOf(ServiceId service) const {
-  const bool is_management = service != ServiceId::kSipUdp && service != ServiceId::kSipTcp;
+  const bool is_management = service >= ServiceId::kSsh;
   if (is_management && Only(service)) {
     return has_port_ ? kManagementMask : 0;
   }

@@ -21,7 +21,7 @@
 
 namespace gh {
 
-enum class ServiceId : uint8_t { kSipUdp, kSipTcp, kSsh, kWeb, kSnmp, kMetrics, kCount };
+enum class ServiceId : uint8_t { kSipUdp, kSipTcp, kSipTls, kSsh, kWeb, kSnmp, kMetrics, kCount };
 
 inline constexpr uint8_t kManagementPort = 2;  // LAN3
 

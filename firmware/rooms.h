@@ -34,6 +34,7 @@
 #include "firmware/store/key_record.h"
 #include "firmware/store/sqlite_store.h"
 #include "firmware/store/store.h"
+#include "firmware/tls_services.h"
 #include "firmware/trust_status.h"
 #include "firmware/turn_service.h"
 #include "hal/machine.h"
@@ -63,6 +64,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   Result<void> LoadConfiguration();
   void Provision();
   void BuildNetwork();
+  void BuildTls();  // tls_services.cc
   void BuildSip();
   void BuildTurn();  // turn_service.cc
   void BuildCertificates();  // key_store.cc
@@ -155,6 +157,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
 
   crypto::TlsEnvironment* tls = nullptr;  // of sessions to servers
   Certificates* certificates = nullptr;
+  TlsServices* tls_services = nullptr;
   Anchors* anchors = nullptr;
   TurnService* turn = nullptr;
 

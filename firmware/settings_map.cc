@@ -123,6 +123,10 @@ sip::Config SipConfigOf(const config::Settings& settings,
       out.AddListener(sip::TransportKind::kTcp,
                       {address, static_cast<uint16_t>(settings.sip_tcp().port)});
     }
+    if (settings.sip_tls().mode == config::OnOff::kOn) {
+      out.AddListener(sip::TransportKind::kTls,
+                      {address, static_cast<uint16_t>(settings.sip_tls().port)});
+    }
   }
   const config::SipRegistration& registration = settings.sip_registration();
   out.expires_min_s = static_cast<uint32_t>(registration.expire_min);

@@ -43,7 +43,7 @@ inline constexpr size_t kEndpointMax = 8;  // addresses tried for one target (RF
 inline constexpr size_t kSrvRecordMax = 8;
 inline constexpr size_t kDomainMax = 32;
 inline constexpr size_t kDomainBytesMax = 128;
-inline constexpr size_t kListenerMax = 16;
+inline constexpr size_t kListenerMax = 24;
 inline constexpr size_t kUdpSwitchBytes = 1300;  // RFC 3261 18.1.1
 
 // Transport.

@@ -66,6 +66,7 @@ Result<void> Locator::Start(Location& location, const Uri& uri) {
   if (!location.name.Set(maddr.empty() ? uri.host : maddr)) {
     return Error(ErrorCode::kTooLarge, "host name");
   }
+  location.domain = location.name;
   const auto transport = TransportOf(uri);
   location.port = uri.port;
   location.transport = transport.value_or(TransportKind::kUdp);

@@ -29,6 +29,8 @@ struct Location {
   void* context = nullptr;
   Buffer* held = nullptr;  // the user's
   net::Endpoint source;    // the user's
+  // Of the URI: what a server's certificate must name (RFC 5922 section 4), whatever SRV says.
+  FixedText<net::kDnsNameMax> domain;
 
   // The locator's own.
   enum class Step : uint8_t { kNaptr, kSrvUdp, kSrvTcp, kSrvTls, kSrvNamed, kAddress4, kAddress6 };

@@ -219,7 +219,7 @@ void Proxy::StartBranch(Context& context, Branch& branch, const Message& request
     return;
   }
   if (Locator::Direct(uri, hop)) {
-    if (!ToHop(branch, hop, request, plan)) {
+    if (!ToHop(branch, hop, uri.host, request, plan)) {
       KeepIfBest(context, 503, nullptr);
       EndBranch(branch);
     }
@@ -261,16 +261,18 @@ bool Proxy::TryNextHop(Branch& branch) {
   Request request;
   Parse(*branch.context->server, request);
   while (location->hop_next < location->hop_count) {
-    if (ToHop(branch, location->hops[location->hop_next++], request.message, request.plan)) {
+    if (ToHop(branch, location->hops[location->hop_next++], location->domain.view(),
+              request.message, request.plan)) {
       return true;
     }
   }
   return false;
 }
 
-bool Proxy::ToHop(Branch& branch, const Hop& hop, const Message& request, const RoutePlan& plan) {
+bool Proxy::ToHop(Branch& branch, const Hop& hop, std::string_view name, const Message& request,
+                  const RoutePlan& plan) {
   branch.hop = hop;
-  const auto flow = transport_.FlowTo(hop.transport, hop.remote);
+  const auto flow = transport_.FlowTo(hop.transport, hop.remote, name);
   return flow.ok() && Launch(branch, *flow, request, plan);
 }
 
@@ -693,7 +695,7 @@ void Proxy::ForwardAck(const Message& ack, const Flow& flow, const RoutePlan& pl
     return;
   }
   if (Locator::Direct(next, hop)) {
-    if (const auto to = transport_.FlowTo(hop.transport, hop.remote); to.ok()) {
+    if (const auto to = transport_.FlowTo(hop.transport, hop.remote, next.host); to.ok()) {
       write_and_send(*to);
     }
     return;
@@ -720,7 +722,8 @@ void Proxy::OnAckLocated(Location& location) {
                     PlanRoutes(self.core_, request.message, request.plan);
   if (good && location.hop_count != 0) {
     const Hop& hop = location.hops[0];
-    if (const auto to = self.transport_.FlowTo(hop.transport, hop.remote); to.ok()) {
+    const auto to = self.transport_.FlowTo(hop.transport, hop.remote, location.domain.view());
+    if (to.ok()) {
       Flow source;
       source.remote = location.source;
       self.ForwardAck(request.message, source, request.plan, request.plan.uri.text, &*to);

@@ -77,7 +77,8 @@ class Proxy final : private TransactionUser {
   void StartGroup(Context& context, const Message& request, const RoutePlan& plan);
   void StartBranch(Context& context, Branch& branch, const Message& request, const RoutePlan& plan);
   bool NextUri(const Context& context, const Branch& branch, const RoutePlan& plan, Uri& out) const;
-  bool ToHop(Branch& branch, const Hop& hop, const Message& request, const RoutePlan& plan);
+  bool ToHop(Branch& branch, const Hop& hop, std::string_view name, const Message& request,
+             const RoutePlan& plan);
   bool Launch(Branch& branch, const Flow& flow, const Message& request, const RoutePlan& plan);
   Result<void> Send(Branch& branch, const Flow& flow, const Message& request, const RoutePlan& plan,
                     bool may_switch);

@@ -163,10 +163,16 @@ SipTransport::Connection* SipTransport::Find(net::StreamId id) const {
   return by_stream_.Find(StreamHash(id), [id](const Connection& c) { return c.id == id; });
 }
 
+uint64_t SipTransport::NameHash(std::string_view name) const {
+  return core_.Hash(kHashConnection).AddNoCase(name).Value() | 1;
+}
+
 SipTransport::Connection* SipTransport::FindRemote(TransportKind transport,
-                                                   const net::Endpoint& remote) const {
+                                                   const net::Endpoint& remote,
+                                                   uint64_t name_hash) const {
   return by_remote_.Find(RemoteHash(transport, remote), [&](const Connection& c) {
-    return c.flow.remote == remote && c.flow.transport == transport;
+    return c.flow.remote == remote && c.flow.transport == transport &&
+           (name_hash == 0 || c.name_hash == name_hash);
   });
 }
 
@@ -277,7 +283,8 @@ void SipTransport::Prove(const Flow& flow) {
 
 // --- Sending -------------------------------------------------------------------------------------
 
-Result<Flow> SipTransport::FlowTo(TransportKind transport, const net::Endpoint& remote) {
+Result<Flow> SipTransport::FlowTo(TransportKind transport, const net::Endpoint& remote,
+                                  std::string_view name) {
   if (!IsAllowedTarget(remote)) {
     return Error(ErrorCode::kPermissionDenied, "target address not allowed");
   }
@@ -295,7 +302,8 @@ Result<Flow> SipTransport::FlowTo(TransportKind transport, const net::Endpoint& 
     flow.local = core_.config.listeners[*listener].bind;
     return flow;
   }
-  if (Connection* connection = FindRemote(transport, remote)) {
+  const uint64_t name_hash = transport == TransportKind::kTls && !name.empty() ? NameHash(name) : 0;
+  if (Connection* connection = FindRemote(transport, remote, name_hash)) {
     return connection->flow;
   }
   if (connections_.free_count() == 0) {
@@ -303,9 +311,11 @@ Result<Flow> SipTransport::FlowTo(TransportKind transport, const net::Endpoint& 
   }
   net::StreamOptions options;
   options.kind = KindOf(transport);
+  options.server_name = name;
   GH_TRY_ASSIGN(const net::StreamId id, streams_.Connect(remote, options, *this));
   Connection* connection = AddConnection(id, flow, false);
   GH_ASSERT(connection != nullptr);
+  connection->name_hash = name_hash;
   return connection->flow;
 }
 

@@ -50,8 +50,10 @@ class SipTransport final : private net::DatagramHandler, private net::StreamHand
   // kTooLarge, kClosed.
   Result<void> Send(const Flow& flow, std::span<const uint8_t> data);
   // A flow to `remote`: the socket of that family, an open stream to it, or a new one.
-  // kUnsupported when there is no listener of that transport and family.
-  Result<Flow> FlowTo(TransportKind transport, const net::Endpoint& remote);
+  // kUnsupported when there is no listener of that transport and family. TLS: with a `name` only a
+  // stream of ours whose peer proved that name will do (RFC 5922).
+  Result<Flow> FlowTo(TransportKind transport, const net::Endpoint& remote,
+                      std::string_view name = {});
   // Whether a message to `remote` needs no new connection.
   bool IsReachable(TransportKind transport, const net::Endpoint& remote) const {
     return transport == TransportKind::kUdp || FindRemote(transport, remote) != nullptr;
@@ -87,6 +89,7 @@ class SipTransport final : private net::DatagramHandler, private net::StreamHand
     List<FlowUser, &FlowUser::node> users;
     Instant last_used;
     Instant message_began;
+    uint64_t name_hash = 0;  // TLS: of the name the peer had to prove; 0: none
     bool open = false;
     bool proven = false;
   };
@@ -111,7 +114,10 @@ class SipTransport final : private net::DatagramHandler, private net::StreamHand
   uint64_t StreamHash(net::StreamId id) const;
   uint64_t RemoteHash(TransportKind transport, const net::Endpoint& remote) const;
   Connection* Find(net::StreamId id) const;
-  Connection* FindRemote(TransportKind transport, const net::Endpoint& remote) const;
+  uint64_t NameHash(std::string_view name) const;
+  // `name_hash` of 0: whoever the peer is.
+  Connection* FindRemote(TransportKind transport, const net::Endpoint& remote,
+                         uint64_t name_hash = 0) const;
   Connection* AddConnection(net::StreamId id, const Flow& flow, bool open);
   void Drop(Connection& connection, bool abort);
   void Forget(Connection& connection);

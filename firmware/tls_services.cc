@@ -1,0 +1,210 @@
+// Carries settings into endpoints, and what endpoints meet into events and status.
+#include "firmware/tls_services.h"
+
+#include "firmware/events.h"
+#include "firmware/rooms.h"
+
+namespace gh {
+namespace {
+
+using net::TlsService;
+
+constexpr const char* kServiceNames[] = {"SIP", "TURN", "Web", "HSM", "Federation"};
+static_assert(std::size(kServiceNames) == net::kTlsServiceCount);
+
+const char* NameOf(TlsService service) { return kServiceNames[static_cast<size_t>(service)]; }
+
+crypto::ClientAuth AuthOf(config::TlsClientAuthentication asked) {
+  switch (asked) {
+    case config::TlsClientAuthentication::kOptional:
+      return crypto::ClientAuth::kOptional;
+    case config::TlsClientAuthentication::kRequired:
+      return crypto::ClientAuth::kRequired;
+    default:
+      return crypto::ClientAuth::kOff;
+  }
+}
+
+template <typename Group>
+Result<void> Take(const Group& group, crypto::TlsPolicy& policy) {
+  policy.minimum = group.minimum_version == config::TlsMinimum::kTlsv13
+                       ? crypto::TlsVersion::kTls13
+                       : crypto::TlsVersion::kTls12;
+  return policy.SetSuites(group.ciphers.view());
+}
+
+}  // namespace
+
+crypto::PeerVerdict AnchorCheck::Check(const mbedtls_x509_crt& chain,
+                                       const crypto::PeerExpectation& expected) {
+  if (anchors_ == nullptr || anchors_->list().count() == 0) {
+    return crypto::PeerVerdict::kUnknownAuthority;
+  }
+  const crypto::TrustList& list = anchors_->list();
+  mbedtls_x509_crt roots;
+  mbedtls_x509_crt_init(&roots);
+  int status = 0;
+  for (uint32_t i = 0; i < list.count() && status == 0; ++i) {
+    status = mbedtls_x509_crt_parse_der_nocopy(&roots, list.der(i).data(), list.der(i).size());
+  }
+  const FixedString<crypto::kTlsServerNameMax> name(expected.name);
+  uint32_t flags = 0;
+  if (status == 0) {
+    status = mbedtls_x509_crt_verify_with_profile(
+        const_cast<mbedtls_x509_crt*>(&chain), &roots, nullptr, &mbedtls_x509_crt_profile_default,
+        name.empty() ? nullptr : name.c_str(), &flags, nullptr, nullptr);
+  }
+  mbedtls_x509_crt_free(&roots);
+  const auto any = [flags](uint32_t bits) { return (flags & bits) != 0; };
+  return status == 0                             ? crypto::PeerVerdict::kGood
+         : any(MBEDTLS_X509_BADCERT_EXPIRED)     ? crypto::PeerVerdict::kExpired
+         : any(MBEDTLS_X509_BADCERT_FUTURE)      ? crypto::PeerVerdict::kNotYetValid
+         : any(MBEDTLS_X509_BADCERT_NOT_TRUSTED) ? crypto::PeerVerdict::kUnknownAuthority
+         : any(MBEDTLS_X509_BADCERT_CN_MISMATCH) ? crypto::PeerVerdict::kWrongName
+         : any(MBEDTLS_X509_BADCERT_BAD_MD | MBEDTLS_X509_BADCERT_BAD_PK |
+               MBEDTLS_X509_BADCERT_BAD_KEY)
+             ? crypto::PeerVerdict::kWeak
+             : crypto::PeerVerdict::kMalformed;
+}
+
+TlsServices::TlsServices(const TlsServiceParts& parts, const net::Capacity& capacity)
+    : parts_(parts),
+      streams_({parts.tcp, parts.loop, parts.arena, parts.random, parts.clock}, capacity) {
+  streams_.SetObserver(*this);
+  Build(TlsService::kSip, true, true);
+  Build(TlsService::kTurn, true, false);
+  Build(TlsService::kHsm, false, true);
+}
+
+void TlsServices::Build(TlsService service, bool server, bool client) {
+  const auto index = static_cast<size_t>(service);
+  crypto::TlsEndpoint::Parts parts{.environment = streams_.environment(),
+                                   .identities = &parts_.identities,
+                                   .peers = &parts_.peers};
+  if (server) {
+    servers_[index].emplace(parts);
+  }
+  if (client) {
+    parts.side = crypto::TlsSide::kClient;
+    parts.peer_role = crypto::PeerRole::kServer;
+    clients_[index].emplace(parts);
+  }
+  streams_.SetService(service, server ? &*servers_[index] : nullptr,
+                      client ? &*clients_[index] : nullptr);
+}
+
+crypto::TlsPolicy TlsServices::PolicyOf(TlsService service) const {
+  const config::Settings& settings = parts_.configuration.active();
+  crypto::TlsPolicy policy;
+  policy.Restrict(settings.tls().profile == config::TlsProfile::kRestricted);
+  Result<void> taken = Ok();
+  switch (service) {
+    case TlsService::kSip:
+      taken = Take(settings.tls_sip(), policy);
+      policy.client_auth = AuthOf(settings.sip_tls().client_authentication);
+      break;
+    case TlsService::kTurn:
+      taken = Take(settings.tls_turn(), policy);
+      break;
+    case TlsService::kHsm:
+      taken = Take(settings.tls_hsm(), policy);
+      break;
+    case TlsService::kWeb:
+    case TlsService::kFederation:
+      break;
+  }
+  if (!taken.ok()) {
+    parts_.log.Emit(TlsPolicyRefused{.service = NameOf(service), .reason = taken.error().what});
+  }
+  return policy;
+}
+
+void TlsServices::Apply() {
+  for (uint32_t i = 0; i < net::kTlsServiceCount; ++i) {
+    const crypto::TlsPolicy policy = PolicyOf(static_cast<TlsService>(i));
+    for (auto* endpoint : {&servers_[i], &clients_[i]}) {
+      if (!endpoint->has_value()) {
+        continue;
+      }
+      if (auto configured = (*endpoint)->Configure(policy); !configured.ok()) {
+        parts_.log.Emit(
+            TlsPolicyRefused{.service = kServiceNames[i], .reason = configured.error().what});
+      }
+    }
+  }
+}
+
+void TlsServices::OnTlsFailure(TlsService service, const net::StreamInfo& info,
+                               crypto::TlsFailure failure, crypto::PeerVerdict verdict) {
+  if (!events_.Take(parts_.loop.now())) {
+    ++unreported_;
+    return;
+  }
+  uint8_t peer_bytes[64];
+  ByteWriter peer(peer_bytes);
+  info.remote.Format(peer);
+  FixedString<120> reason(crypto::TlsFailureText(failure));
+  if (failure == crypto::TlsFailure::kCertificate) {
+    reason.Append(": ");
+    reason.Append(crypto::PeerVerdictText(verdict));
+  }
+  parts_.log.Emit(TlsRefused{.service = NameOf(service),
+                             .peer = peer.text(),
+                             .reason = reason.view(),
+                             .unreported = std::exchange(unreported_, 0)});
+}
+
+// --- Status --------------------------------------------------------------------------------------
+
+void TlsServices::AddTo(admin::StatusTree& status) {
+  status.AddMember<&TlsServices::NextLine>("TLS", "TLS sessions, handshakes and their failures",
+                                           this);
+}
+
+bool TlsServices::NextLine(uint64_t& cursor, ByteWriter& out) {
+  const net::TlsCounts& counts = streams_.counts();
+  const struct {
+    const char* name;
+    uint64_t value;
+  } lines[] = {
+      {"Sessions: ", streams_.session_count()},
+      {"Sessions Max: ", streams_.session_capacity()},
+      {"Handshakes: ", streams_.handshake_count()},
+      {"Handshakes Max: ", streams_.handshake_capacity()},
+      {"Accepted: ", counts.accepted},
+      {"Connected: ", counts.connected},
+      {"Resumed: ", counts.resumed},
+      {"TLSv1.3: ", counts.tls13},
+      {"TLSv1.2: ", counts.tls12},
+      {"Memory Bytes: ", streams_.heap().used_bytes()},
+      {"Memory Bytes Max: ", streams_.heap().used_bytes_max()},
+      {"Session Bytes: ", net::TlsStreams::bytes_per_session()},
+  };
+  const uint64_t at = cursor++;
+  if (at < std::size(lines)) {
+    out.Text(lines[at].name);
+    out.Decimal(lines[at].value);
+    return true;
+  }
+  const uint64_t failure = at - std::size(lines) + 1;  // after kNone
+  if (failure >= crypto::kTlsFailureCount) {
+    return false;
+  }
+  out.Text("Failed \"");
+  out.Text(crypto::TlsFailureText(static_cast<crypto::TlsFailure>(failure)));
+  out.Text("\": ");
+  out.Decimal(counts.failed[failure]);
+  return true;
+}
+
+void Appliance::Rooms::BuildTls() {
+  machine.arena.OpenAccount("net/tls", capacity.net.tls_session_count);
+  tls_services = machine.arena.New<TlsServices>(
+      TlsServiceParts{machine.arena, loop, machine.clock, random, stack->streams(), log,
+                      *configuration, certificates->identities(),
+                      *machine.arena.New<AnchorCheck>(anchors)},
+      capacity.net);
+  tls_services->Apply();  // nobody listens before there is a policy
+}
+
+}  // namespace gh
