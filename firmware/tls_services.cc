@@ -7,6 +7,8 @@
 namespace gh {
 namespace {
 
+using namespace log::event;
+
 using net::TlsService;
 
 constexpr const char* kServiceNames[] = {"SIP", "TURN", "Web", "HSM", "Federation"};
@@ -27,7 +29,7 @@ crypto::ClientAuth AuthOf(config::TlsClientAuthentication asked) {
 
 template <typename Group>
 Result<void> Take(const Group& group, crypto::TlsPolicy& policy) {
-  policy.minimum = group.minimum_version == config::TlsMinimum::kTlsv13
+  policy.minimum = group.minimum_version == config::TlsMinimum::kTLSv13
                        ? crypto::TlsVersion::kTls13
                        : crypto::TlsVersion::kTls12;
   return policy.SetSuites(group.ciphers.view());

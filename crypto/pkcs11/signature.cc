@@ -213,7 +213,7 @@ Result<size_t> FinishSignature(KeyType type, uint32_t bits, std::span<const uint
     std::copy(raw.begin(), raw.end(), out.begin());
     return raw.size();
   }
-  uint8_t place[2 * 48 + 16];
+  uint8_t place[2 * 48 + 16] = {};
   BackWriter writer(place);
   writer.Magnitude(raw.subspan(field));
   writer.Magnitude(raw.first(field));

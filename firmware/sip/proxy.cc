@@ -441,7 +441,7 @@ void Proxy::OnClientFailed(ClientTransaction& client, ClientFailure why) {
       client.flow.is_reliable() && why == ClientFailure::kTransport) {
     Request request;
     Parse(*context.server, request);
-    if (ToHop(*branch, branch->hop, request.message, request.plan)) {
+    if (ToHop(*branch, branch->hop, {}, request.message, request.plan)) {
       return;
     }
   }

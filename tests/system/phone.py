@@ -23,6 +23,7 @@ CONTROL_PORT = 4444
 CONFIG = """\
 poll_method epoll
 sip_listen {address}:5060
+sip_verify_server no
 call_local_timeout 30
 call_max_calls 4
 audio_source aufile,{tone}
