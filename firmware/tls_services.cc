@@ -184,6 +184,7 @@ bool TlsServices::NextLine(uint64_t& cursor, ByteWriter& out) {
   };
   const uint64_t at = cursor++;
   if (at < std::size(lines)) {
+    out.Text("TLS ");
     out.Text(lines[at].name);
     out.Decimal(lines[at].value);
     return true;
@@ -192,7 +193,7 @@ bool TlsServices::NextLine(uint64_t& cursor, ByteWriter& out) {
   if (failure >= crypto::kTlsFailureCount) {
     return false;
   }
-  out.Text("Failed \"");
+  out.Text("TLS Failed \"");
   out.Text(crypto::TlsFailureText(static_cast<crypto::TlsFailure>(failure)));
   out.Text("\": ");
   out.Decimal(counts.failed[failure]);
