@@ -36,6 +36,10 @@ sip_engine_fuzz_ROOMS := firmware_sip
 sip_bench_ROOMS := firmware_sip
 net_bench_ROOMS := net
 turn_bench_ROOMS := firmware_turn
+stun_message_fuzz_ROOMS := firmware_turn
+turn_engine_fuzz_ROOMS := firmware_turn
+turn_stream_fuzz_ROOMS := firmware_turn
+media_steering_fuzz_ROOMS := firmware_turn
 config_line_fuzz_ROOMS := firmware_config
 config_stored_fuzz_ROOMS := firmware_config
 terminal_fuzz_ROOMS := firmware_admin
@@ -98,7 +102,9 @@ boot-chain_NEEDS := $(system_NEEDS) $(powercut_NEEDS) \
   $(patsubst %,out/asan/tests/%_test,boot image)
 # By name in tests/run; here, everything they may be.
 management_NEEDS := $(unit_NEEDS) $(system_NEEDS) $(powercut_NEEDS) $(FUZZ_TARGETS:%=out/fuzz/bin/%)
-turn_NEEDS := $(patsubst %,out/asan/tests/%_test,turn turn_conformance) out/host/gatehouse
+turn_NEEDS := $(patsubst %,out/asan/tests/%_test,turn turn_conformance media) \
+  out/host/gatehouse out/pc/gatehouse.img \
+  $(patsubst %,out/fuzz/bin/%_fuzz,stun_message turn_engine turn_stream media_steering)
 fuzz_NEEDS := $(FUZZ_TARGETS:%=out/fuzz/bin/%)
 tidy_NEEDS := out/sources
 all_NEEDS := $(unit_NEEDS) $(conformance_NEEDS) $(sim_NEEDS) $(system_NEEDS) $(fuzz_NEEDS) \

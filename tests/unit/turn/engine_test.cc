@@ -1,6 +1,8 @@
 // The engine state by state: what a client may do, what it is refused, and that nothing is left.
 #include <functional>
 
+#include <gtest/gtest.h>
+
 #include "tests/unit/turn/world.h"
 
 namespace gh::turn::test {

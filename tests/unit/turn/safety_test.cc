@@ -3,6 +3,8 @@
 #include <functional>
 
 #include "crypto/legacy.h"
+#include <gtest/gtest.h>
+
 #include "tests/unit/turn/world.h"
 
 namespace gh::turn::test {
