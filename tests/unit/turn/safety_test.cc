@@ -2,8 +2,8 @@
 // concerns a relay has its line here.
 #include <functional>
 
-#include "crypto/legacy.h"
 #include <gtest/gtest.h>
+#include "crypto/legacy.h"
 
 #include "tests/unit/turn/world.h"
 

@@ -82,6 +82,7 @@ class World final : public media::Relay, ClientStreams, Credentials, Observer {
   }
 
   Engine& engine() { return *engine_; }
+  uint64_t arena_used() const { return arena_.used(); }
   void AddUser(const std::string& name, const std::string& password) { users[name] = password; }
   void Pass(Duration duration) {
     clock.now = clock.now + duration;
