@@ -129,6 +129,7 @@ int TlsEndpoint::OnTicketWrite(void* self, const mbedtls_ssl_session* session, u
 int TlsEndpoint::OnTicketParse(void* self, mbedtls_ssl_session* session, unsigned char* bytes,
                                size_t size) {
   auto& endpoint = *static_cast<TlsEndpoint*>(self);
+  const EndpointOwner owner(endpoint.parts_.environment.heap);
   return mbedtls_ssl_ticket_parse(&endpoint.tickets_, session, bytes, size);
 }
 

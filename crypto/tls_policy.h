@@ -2,8 +2,8 @@
 // certificate. All suites are AEAD with forward secrecy (RFC 9325); a policy only chooses among
 // them.
 //
-// A list is words between ':' or ',' in the order of preference: names as IANA or OpenSSL writes them,
-// DEFAULT (all), FIPS (AES-GCM only), and !NAME, which takes a suite out again, wherever it stands.
+// A list is words between ':' or ',' in the order of preference: names as IANA or OpenSSL writes
+// them, DEFAULT (all), FIPS (AES-GCM only), and !NAME, which takes a suite out again, wherever it stands.
 #pragma once
 
 #include <array>

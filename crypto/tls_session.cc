@@ -388,9 +388,15 @@ Result<size_t> TlsSession::Write(std::span<const uint8_t> plain) {
   const Scope scope(*this);
   GH_TRY(TakeBuffers());
   GH_TRY(Flush());
+  // No larger than one record: of a record under way mbedTLS does not say how much it took.
+  const int payload = mbedtls_ssl_get_max_out_record_payload(&ssl_);
+  if (payload <= 0) {
+    return Fail(payload);
+  }
+  const size_t piece_max = std::min(static_cast<size_t>(payload), kTlsRecordMax);
   size_t taken = 0;
   while (taken < plain.size()) {
-    const auto piece = plain.subspan(taken, std::min(plain.size() - taken, kTlsRecordMax));
+    const auto piece = plain.subspan(taken, std::min(plain.size() - taken, piece_max));
     const int status = mbedtls_ssl_write(&ssl_, piece.data(), piece.size());
     if (status == MBEDTLS_ERR_SSL_WANT_WRITE) {
       return taken + piece.size();  // its record is made; Flush sends the rest

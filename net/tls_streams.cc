@@ -634,6 +634,8 @@ void TlsStreams::OnLowerClosed(Link& link, StreamClose why) {
   StreamHandler* handler = link.is_known ? link.handler : nullptr;
   const StreamClose reason = link.why;
   by_index_[id.index] = nullptr;
+  // Whatever a session took, it gave back: a leak would be a peer's to repeat.
+  GH_ASSERT_EQ(heap_.OwnerState(links_.IndexOf(link) + 1).block_count, 0u);
   links_.Release(&link);
   if (handler != nullptr) {
     handler->OnStreamClosed(id, reason);

@@ -167,5 +167,395 @@ INSTANTIATE_TEST_SUITE_P(All, TlsStreamsShapes,
                                            Shape{KeyType::kRsa, TlsVersion::kTls13},
                                            Shape{KeyType::kRsa, TlsVersion::kTls12}));
 
+TEST_F(TlsStreamsTest, PassesTcpThrough) {
+  Build();
+  const Endpoint at{IpAddress::V4(192, 0, 2, 1), 5060};
+  ASSERT_TRUE(server_->Listen(at, {}, server_side_).ok());
+  const auto id = client_->Connect(at, {}, client_side_);
+  ASSERT_TRUE(id.ok());
+  Turn(3);
+  ASSERT_TRUE(client_->SendStream(*id, AsBytes("plain")).ok());
+  Turn(5);
+  EXPECT_EQ(client_side_.heard[id->index], "plain");
+  EXPECT_EQ(client_->SessionOf(*id), nullptr);
+  client_->CloseStream(*id);
+  Turn(5);
+  EXPECT_EQ(client_side_.reasons, std::vector{StreamClose::kByUs});
+}
+
+TEST_F(TlsStreamsTest, ChoosesTheCertificateByName) {
+  Build();
+  (void)Connect("other.example");
+  Turn(20);
+  EXPECT_EQ(identities_.asked, "other.example");
+  EXPECT_EQ(servers_.last, other_->fingerprint());
+  (void)Connect("unknown.example");
+  Turn(20);
+  EXPECT_EQ(servers_.last, identity_->fingerprint());
+  (void)Connect("192.0.2.1");  // an address is no SNI, but is what the certificate must name
+  Turn(20);
+  EXPECT_EQ(identities_.asked, "");
+  EXPECT_EQ(servers_.name, "192.0.2.1");
+}
+
+TEST_F(TlsStreamsTest, WithoutACertificateNobodyIsServed) {
+  Build();
+  identities_.fallback = nullptr;
+  (void)Connect();
+  Turn(20);
+  EXPECT_EQ(ServerFailures(TlsFailure::kNoIdentity), 1u);
+  EXPECT_TRUE(server_side_.ids.empty());
+  EXPECT_EQ(client_side_.reasons, std::vector{StreamClose::kTlsFailure});
+  EXPECT_EQ(ClientFailures(TlsFailure::kAlert), 1u);
+}
+
+TEST_F(TlsStreamsTest, AClientRefusesTheWrongServer) {
+  Build();
+  servers_.trusted = other_.get();
+  servers_.verdict = crypto::PeerVerdict::kWrongName;
+  (void)Connect();
+  Turn(20);
+  EXPECT_EQ(ClientFailures(TlsFailure::kCertificate), 1u);
+  // mbedTLS's TLS 1.3 client has no keys of its own yet: its alert is no authentic record.
+  EXPECT_EQ(ServerFailures(TlsFailure::kAlert) + ServerFailures(TlsFailure::kAuthentic), 1u);
+  EXPECT_TRUE(server_side_.ids.empty());
+  EXPECT_TRUE(client_side_.ids.empty());
+  EXPECT_EQ(client_side_.reasons, std::vector{StreamClose::kTlsFailure});
+}
+
+class TlsClientAuth : public TlsStreamsTest, public ::testing::WithParamInterface<TlsVersion> {};
+
+TEST_P(TlsClientAuth, AsksForCertificatesAsConfigured) {
+  Build();
+  crypto::TlsPolicy policy, version;
+  version.maximum = GetParam();
+  policy.client_auth = ClientAuth::kRequired;
+  Configure(policy, version);
+  clients_.trusted = other_.get();
+  (void)Connect();  // shows none
+  Turn(20);
+  EXPECT_EQ(ServerFailures(TlsFailure::kNoCertificate), 1u);
+  client_identities_.fallback = &identity_->identity;  // the wrong one
+  (void)Connect();
+  Turn(20);
+  EXPECT_EQ(ServerFailures(TlsFailure::kCertificate), 1u);
+  EXPECT_TRUE(server_side_.ids.empty());
+  client_identities_.fallback = &other_->identity;
+  const StreamId good = Connect();
+  Turn(20);
+  ASSERT_EQ(server_side_.ids.size(), 1u);
+  ASSERT_NE(server_->SessionOf(server_side_.ids[0])->peer(), nullptr);
+  ASSERT_TRUE(client_->SendStream(good, AsBytes("mutual")).ok());
+  Turn(10);
+  EXPECT_EQ(client_side_.heard[good.index], "mutual");
+  // Optional lets nobody's certificate in, and refuses a bad one all the same.
+  policy.client_auth = ClientAuth::kOptional;
+  Configure(policy, version);
+  client_identities_.fallback = nullptr;
+  (void)Connect();
+  Turn(20);
+  EXPECT_EQ(server_side_.ids.size(), 2u);
+  EXPECT_EQ(server_->SessionOf(server_side_.ids[1])->peer(), nullptr);
+  client_identities_.fallback = &identity_->identity;
+  (void)Connect();
+  Turn(20);
+  EXPECT_EQ(server_side_.ids.size(), 2u);
+  EXPECT_EQ(ServerFailures(TlsFailure::kCertificate), 2u);
+}
+
+TEST_P(TlsClientAuth, AwaitsSlowKeysOfBothSides) {
+  Build();
+  crypto::TlsPolicy policy, version;
+  version.maximum = GetParam();
+  policy.client_auth = ClientAuth::kRequired;
+  Configure(policy, version);
+  client_identities_.fallback = &other_->identity;
+  const StreamId open = Connect();
+  Turn(20);
+  identity_->key.slow = other_->key.slow = true;
+  const StreamId id = Connect();
+  Turn(50);
+  EXPECT_EQ(identity_->key.pending.size(), 1u);
+  // Whoever is open is served meanwhile.
+  ASSERT_TRUE(client_->SendStream(open, AsBytes("meanwhile")).ok());
+  Turn(10);
+  EXPECT_EQ(client_side_.heard[open.index], "meanwhile");
+  EXPECT_EQ(server_side_.ids.size(), 1u);
+  identity_->key.Finish(true);
+  Turn(20);
+  EXPECT_EQ(other_->key.pending.size(), 1u);
+  other_->key.Finish(true);
+  Turn(20);
+  EXPECT_EQ(server_side_.ids.size(), 2u);
+  ASSERT_TRUE(client_->SendStream(id, AsBytes("signed")).ok());
+  Turn(10);
+  EXPECT_EQ(client_side_.heard[id.index], "signed");
+  EXPECT_EQ(identity_->key.cancelled + other_->key.cancelled, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Versions, TlsClientAuth,
+                         ::testing::Values(TlsVersion::kTls12, TlsVersion::kTls13));
+
+TEST_F(TlsStreamsTest, AKeyThatFailsOrIsAwayEndsItsHandshakeOnly) {
+  Build();
+  const StreamId open = Connect();
+  Turn(20);
+  identity_->key.slow = true;
+  (void)Connect();
+  Turn(20);
+  identity_->key.Finish(false);
+  Turn(20);
+  EXPECT_EQ(ServerFailures(TlsFailure::kKeyFailed), 1u);
+  identity_->key.available = false;
+  (void)Connect();
+  Turn(20);
+  EXPECT_EQ(ServerFailures(TlsFailure::kKeyAway), 1u);
+  EXPECT_EQ(identity_->key.pending.size(), 0u);
+  ASSERT_TRUE(client_->SendStream(open, AsBytes("alive")).ok());
+  Turn(10);
+  EXPECT_EQ(client_side_.heard[open.index], "alive");
+}
+
+TEST_F(TlsStreamsTest, ASignatureNobodyWaitsForIsCancelled) {
+  Build();
+  identity_->key.slow = true;
+  const StreamId id = Connect();
+  Turn(20);
+  ASSERT_EQ(identity_->key.pending.size(), 1u);
+  client_->AbortStream(id);
+  Turn(10);
+  EXPECT_EQ(identity_->key.cancelled, 1);
+  EXPECT_EQ(identity_->identity.user_count, 0u);
+  // And at the deadline of a handshake.
+  (void)Connect();
+  Turn(20);
+  ASSERT_EQ(identity_->key.pending.size(), 1u);
+  Turn(20, Duration::Milliseconds(kTlsHandshakeMs / 10));
+  EXPECT_EQ(identity_->key.cancelled, 2);
+  EXPECT_GE(ServerFailures(TlsFailure::kTimeout) + ClientFailures(TlsFailure::kTimeout), 1u);
+}
+
+TEST_F(TlsStreamsTest, AFloodOfHandshakesTakesItsShareOfEachTurnOnly) {
+  capacity_.tls_handshake_count = 50;
+  Build();
+  const StreamId open = Connect();
+  Turn(20);
+  const int before = identity_->key.started;
+  for (int i = 0; i < 50; ++i) {
+    (void)Connect("flood.example");
+  }
+  // A turn starts two steps at most on each side, and the open stream has its echo at once.
+  int most = 0;
+  std::string sent;
+  for (int turn = 0; turn < 12; ++turn) {
+    const int started = identity_->key.started;
+    ASSERT_TRUE(client_->SendStream(open, AsBytes("x")).ok());
+    sent += "x";
+    Turn(1);
+    most = std::max(most, identity_->key.started - started);
+  }
+  EXPECT_LE(most, static_cast<int>(kTlsHandshakeStepsPerTurn));
+  EXPECT_GE(client_side_.heard[open.index].size() + 4, sent.size());
+  Turn(400);
+  EXPECT_EQ(identity_->key.started - before, 50);
+  EXPECT_EQ(server_side_.ids.size(), 51u);
+  EXPECT_EQ(client_side_.ids.size(), 51u);
+  EXPECT_EQ(server_->handshake_count(), 0u);
+}
+
+TEST_F(TlsStreamsTest, TheLimitOfHandshakesHoldsAndTheSlowestGivesWay) {
+  capacity_.tls_handshake_count = 8;
+  Build();
+  identity_->key.slow = true;
+  for (int i = 0; i < 8; ++i) {
+    (void)Connect();
+  }
+  Turn(40);
+  EXPECT_EQ(server_->handshake_count(), 8u);
+  StreamOptions options;
+  options.kind = StreamKind::kTls;
+  // Ours is at its edge too.
+  EXPECT_EQ(client_->Connect(at_, options, client_side_).code(), ErrorCode::kExhausted);
+  auto raw = tcp_.Connect(at_, {}, client_side_);
+  ASSERT_TRUE(raw.ok());
+  Turn(5);
+  EXPECT_EQ(ServerFailures(TlsFailure::kRefused), 1u);
+  // Later, the oldest has been slow: it gives way.
+  Turn(3, Duration::Milliseconds(kTlsHandshakeYieldMs / 2));
+  raw = tcp_.Connect(at_, {}, client_side_);
+  ASSERT_TRUE(raw.ok());
+  Turn(5);
+  EXPECT_EQ(ServerFailures(TlsFailure::kRefused), 1u);
+  EXPECT_EQ(ServerFailures(TlsFailure::kTimeout), 1u);
+  EXPECT_EQ(server_->handshake_count(), 8u);
+  tcp_.AbortStream(*raw);
+}
+
+TEST_F(TlsStreamsTest, WhoSaysNothingIsGoneAtTheDeadline) {
+  Build();
+  auto raw = tcp_.Connect(at_, {}, client_side_);
+  ASSERT_TRUE(raw.ok());
+  Turn(5);
+  EXPECT_EQ(server_->handshake_count(), 1u);
+  EXPECT_EQ(server_->heap().block_count(), server_->heap().block_count());
+  Turn(12, Duration::Milliseconds(kTlsHandshakeMs / 10));
+  EXPECT_EQ(server_->handshake_count(), 0u);
+  EXPECT_EQ(ServerFailures(TlsFailure::kTimeout), 1u);
+}
+
+TEST_F(TlsStreamsTest, WhatIsNoTlsIsRefused) {
+  Build();
+  auto raw = tcp_.Connect(at_, {}, client_side_);
+  ASSERT_TRUE(raw.ok());
+  Turn(3);
+  ASSERT_TRUE(tcp_.SendStream(*raw, AsBytes("REGISTER sip:example.org SIP/2.0\r\n\r\n")).ok());
+  Turn(5);
+  EXPECT_EQ(ServerFailures(TlsFailure::kNotTls), 1u);
+  EXPECT_EQ(server_->session_count(), 0u);
+}
+
+TEST_F(TlsStreamsTest, ADamagedRecordEndsTheStream) {
+  Build();
+  const StreamId id = Connect();
+  Turn(20);
+  ASSERT_TRUE(client_->SendStream(id, AsBytes("good")).ok());
+  tcp_.Flip();
+  Turn(10);
+  EXPECT_EQ(ServerFailures(TlsFailure::kAuthentic), 1u);
+  EXPECT_EQ(server_side_.reasons, std::vector{StreamClose::kTlsFailure});
+  EXPECT_EQ(server_side_.heard[server_side_.ids[0].index], "");
+}
+
+TEST_F(TlsStreamsTest, AHandlerThatHoldsBackClosesTheWindow) {
+  Build();
+  server_side_.echo = nullptr;
+  server_side_.appetite = 0;
+  const StreamId id = Connect();
+  Turn(20);
+  std::string all;
+  int accepted = 0;
+  for (int i = 0; i < 200; ++i) {
+    const std::string piece(4'000, static_cast<char>('a' + i % 26));
+    const auto sent = client_->SendStream(id, AsBytes(piece));
+    if (!sent.ok()) {
+      ASSERT_EQ(sent.code(), ErrorCode::kWouldBlock);
+      break;
+    }
+    ++accepted;
+    all += piece;
+    Turn(3);
+  }
+  EXPECT_LT(accepted, 100);  // both windows and what was accepted on top, no more
+  EXPECT_EQ(client_->SendRoom(id), 0u);
+  EXPECT_EQ(client_side_.writable, 0);
+  const StreamId other = server_side_.ids[0];
+  server_side_.appetite = SIZE_MAX;
+  server_->ResumeStream(other);
+  Turn(60);
+  EXPECT_EQ(server_side_.heard[other.index], all);
+  EXPECT_EQ(client_side_.writable, 1);
+  EXPECT_GT(client_->SendRoom(id), 0u);
+  EXPECT_TRUE(client_->SendStream(id, AsBytes("more")).ok());
+  EXPECT_EQ(client_->SendStream(id, std::vector<uint8_t>(kStreamQueueMax + 1)).code(),
+            ErrorCode::kTooLarge);
+}
+
+TEST_F(TlsStreamsTest, PiecesAreOfferedTogether) {
+  Build();
+  server_side_.echo = nullptr;
+  server_side_.appetite = 0;
+  const StreamId id = Connect();
+  Turn(20);
+  ASSERT_TRUE(client_->SendStream(id, AsBytes("half and ")).ok());
+  Turn(5);
+  EXPECT_EQ(server_side_.offered, 9u);
+  ASSERT_TRUE(client_->SendStream(id, AsBytes("half")).ok());
+  Turn(5);
+  EXPECT_EQ(server_side_.offered, 13u);  // what was not consumed comes again, with more
+  // When the peer closes they are offered a last time.
+  server_side_.offered = 0;
+  client_->CloseStream(id);
+  Turn(10);
+  EXPECT_EQ(server_side_.offered, 13u);
+  EXPECT_EQ(server_side_.reasons, std::vector{StreamClose::kByPeer});
+}
+
+TEST_F(TlsStreamsTest, ClosingWaitsForWhatWasAccepted) {
+  Build();
+  server_side_.echo = nullptr;
+  tcp_.window = 20'000;
+  const StreamId id = Connect();
+  Turn(20);
+  const std::string all(60'000, 'z');
+  ASSERT_TRUE(client_->SendStream(id, AsBytes(all)).ok());
+  client_->CloseStream(id);
+  EXPECT_EQ(client_->SendStream(id, AsBytes("late")).code(), ErrorCode::kClosed);
+  Turn(100);
+  EXPECT_EQ(server_side_.heard[server_side_.ids[0].index].size(), all.size());
+  EXPECT_EQ(server_side_.reasons, std::vector{StreamClose::kByPeer});
+  EXPECT_EQ(client_side_.reasons, std::vector{StreamClose::kByUs});
+}
+
+TEST_P(TlsClientAuth, AnIdleStreamIsCheap) {
+  Build();
+  crypto::TlsPolicy policy;
+  policy.maximum = GetParam();
+  Configure({}, policy);
+  const uint64_t none = server_->heap().used_bytes();
+  (void)Connect();
+  Turn(20);
+  const uint64_t peak = server_->heap().used_bytes_max() - none;
+  const uint64_t one = server_->heap().used_bytes();
+  for (int i = 0; i < 10; ++i) {
+    (void)Connect();
+    Turn(20);
+  }
+  const uint64_t heap = (server_->heap().used_bytes() - one) / 10;
+  std::printf("%s: idle %d bytes of heap and %d of pool, handshake %d\n",
+              GetParam() == TlsVersion::kTls12 ? "TLS 1.2" : "TLS 1.3", static_cast<int>(heap),
+              static_cast<int>(TlsStreams::bytes_per_session()), static_cast<int>(peak));
+  EXPECT_LE(heap + TlsStreams::bytes_per_session(), 12u * 1024);
+  EXPECT_LE(heap, kTlsIdleHeap);
+  EXPECT_LE(peak, kTlsHandshakeHeap);
+}
+
+TEST_F(TlsStreamsTest, RunsOutOfMemoryInGoodOrder) {
+  capacity_.tls_session_count = 40;
+  capacity_.tls_handshake_count = 4;  // sizes the heap; more are admitted below
+  Build();
+  identity_->key.slow = true;
+  // Streams whose handler takes nothing fill the heap; others fail, and nothing else does.
+  identity_->key.slow = false;
+  server_side_.echo = nullptr;
+  server_side_.appetite = 0;
+  std::vector<StreamId> all;
+  for (int i = 0; i < 20; ++i) {
+    all.push_back(Connect());
+    Turn(12);
+    (void)client_->SendStream(all.back(), std::vector<uint8_t>(40'000));
+    Turn(12);
+  }
+  const auto no_room = std::ranges::count(server_side_.reasons, StreamClose::kNoResource);
+  EXPECT_GT(static_cast<uint64_t>(no_room) + ServerFailures(TlsFailure::kMemory), 0u);
+  for (const StreamId id : all) {
+    client_->AbortStream(id);
+  }
+  Turn(30);
+  EXPECT_EQ(server_->session_count(), 0u);
+  server_side_.appetite = SIZE_MAX;
+  const StreamId id = Connect();
+  Turn(20);
+  EXPECT_TRUE(client_->SendStream(id, AsBytes("again")).ok());
+}
+
+TEST_F(TlsStreamsTest, WithoutTlsAServiceSaysSo) {
+  Build();
+  StreamOptions options;
+  options.kind = StreamKind::kTls;
+  options.service = TlsService::kWeb;
+  EXPECT_EQ(server_->Listen(at_, options, server_side_).code(), ErrorCode::kUnsupported);
+  EXPECT_EQ(client_->Connect(at_, options, client_side_).code(), ErrorCode::kUnsupported);
+}
+
 }  // namespace
 }  // namespace gh::net::test
