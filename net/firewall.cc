@@ -41,7 +41,7 @@ const char* DropReasonName(DropReason reason) {
   constexpr const char* kNames[] = {
       "malformed",    "not-for-us",  "bad-source", "protocol",     "closed-port",  "no-connection",
       "not-a-reply",  "fragment",    "icmp",       "rate-limited", "source-limit", "listener-limit",
-      "bad-checksum", "no-resource", "filtered",   "blocked",
+      "bad-checksum", "no-resource", "filtered",   "rejected",     "blocked",
   };
   static_assert(std::size(kNames) == static_cast<size_t>(DropReason::kCount));
   return kNames[static_cast<size_t>(reason)];
@@ -154,6 +154,9 @@ DropReason Firewall::JudgeSlowly(const Arrival& arrival, Instant now) {
   ++state.counters.matched;
   if (rule->action == FilterAction::kDrop) {
     return DropReason::kFiltered;
+  }
+  if (rule->action == FilterAction::kReject) {
+    return DropReason::kRejected;
   }
   if (rule->rate != 0 && !state.bucket.Take(now)) {
     ++state.counters.limited;

@@ -37,7 +37,8 @@ struct FirewallRule {
   friend bool operator==(const FirewallRule&, const FirewallRule&) = default;
 };
 
-enum class FilterAction : uint8_t { kAllow, kDrop };
+// kReject tells the sender: a TCP reset, or an ICMP error.
+enum class FilterAction : uint8_t { kAllow, kDrop, kReject };
 enum class FilterProtocol : uint8_t { kAny, kUdp, kTcp, kEcho };
 
 // Fits what would begin something: a datagram to a service, a TCP connection request, an echo

@@ -51,6 +51,9 @@ inline constexpr uint32_t kHeaderRoom = 14 + 40 + 8 + 60;
 // Where our frames start in their buffer: behind the frame's pbuf, with room for the driver.
 inline constexpr uint32_t kPbufRoom = 64;
 inline constexpr uint32_t kDriverRoom = 16;
+// Answers to what filter rules reject, a second and at once; more is only dropped.
+inline constexpr uint32_t kRejectsPerSecond = 100;
+inline constexpr uint32_t kRejectBurst = 50;
 inline constexpr uint32_t kFramePayloadStart = kPbufRoom + kDriverRoom + kHeaderRoom;
 inline constexpr uint32_t kFramePayloadMax = hal::kFrameBufferSize - kFramePayloadStart;
 static_assert(kPbufRoom + kDriverRoom <= hal::kFrameHeadroom);

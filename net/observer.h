@@ -26,6 +26,7 @@ enum class DropReason : uint8_t {
   kBadChecksum,
   kNoResource,  // a pool was empty
   kFiltered,    // a filter rule drops it
+  kRejected,    // a filter rule refuses it, and its sender is told
   kBlocked,     // its sender is blocked for a while
   kCount
 };

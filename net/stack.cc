@@ -278,6 +278,10 @@ bool Stack::Admit(Port& port, hal::Frame* frame, const PacketView& view, FilterP
       firewall_.Judge({protocol, view.Source(frame->data()),
                        has_service ? view.destination_port : uint16_t{0}, port.index},
                       loop_.now());
+  if (why == DropReason::kRejected) {
+    Reject(port, frame, view);
+    return false;
+  }
   if (why != DropReason::kCount) {
     Drop(frame, why, &view);
     return false;
@@ -369,14 +373,18 @@ void Stack::GiveToLwip(Port& port, hal::Frame* frame) {
 }
 
 void Stack::Drop(hal::Frame* frame, DropReason reason, const PacketView* view) {
+  NoteDrop(reason, *frame, view);
+  frames_.Release(frame);
+}
+
+void Stack::NoteDrop(DropReason reason, const hal::Frame& frame, const PacketView* view) {
   firewall_.CountDrop(reason);
   ++drop_count_;
   if (view != nullptr) {
     drop_reason_ = reason;
-    drop_source_ = {view->Source(frame->data()), view->source_port};
-    drop_destination_ = {view->Destination(frame->data()), view->destination_port};
+    drop_source_ = {view->Source(frame.data()), view->source_port};
+    drop_destination_ = {view->Destination(frame.data()), view->destination_port};
   }
-  frames_.Release(frame);
 }
 
 void Stack::ReportDrops(Instant now) {

@@ -183,6 +183,8 @@ class Stack final : public Pollable {
   bool IsOwnAddress(const Port& port, const uint8_t* frame, const PacketView& view) const;
   // Hands the frame to lwIP; the frame is lwIP's from then on.
   void GiveToLwip(Port& port, hal::Frame* frame);
+  void NoteDrop(DropReason reason, const hal::Frame& frame, const PacketView* view);
+  void Reject(Port& port, hal::Frame* frame, const PacketView& view);  // stack_reject.cc
   void Drop(hal::Frame* frame, DropReason reason, const PacketView* view);
   // Asks blocks and filter rules; false: the frame is dropped.
   bool Admit(Port& port, hal::Frame* frame, const PacketView& view, FilterProtocol protocol);
@@ -261,6 +263,7 @@ class Stack final : public Pollable {
 
   TokenBucket error_bucket_{100, 50};
   TokenBucket echo_bucket_{1000, 200};
+  TokenBucket reject_bucket_{kRejectsPerSecond, kRejectBurst};
   TokenBucket reset_bucket_{200, 100};
   TokenBucket fragment_bucket_{2000, 500};
   uint64_t drop_count_ = 0;

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "net/checksum.h"
 #include "tests/unit/net/craft.h"
 #include "tests/unit/net/fake_wire.h"
 
@@ -416,6 +417,86 @@ TEST(FirewallStackTest, NothingIsHeardUnlessItIsAllowed) {
   lab.Run(Duration::Seconds(2));
   EXPECT_GE(lab.b.observer.drop_reports, 1u);
   EXPECT_LE(lab.b.observer.drop_reports, 6u);
+}
+
+// Every answer to what a rule rejects, as the sender sees it.
+TEST(FirewallStackTest, WhatIsRejectedIsAnsweredAtABoundedRate) {
+  Pair lab;
+  Firewall& firewall = lab.b.stack.firewall();
+  const FilterRule rule{FilterAction::kReject, FilterProtocol::kAny, kAllPorts, {}, 0, 0, 0};
+  ASSERT_TRUE(firewall.SetFilter(std::array{rule}).ok());
+  DatagramRecorder udp(lab.b.stack);
+  StreamRecorder tcp(lab.b.stack);
+  for (const IpAddress& any : {kAny4, kAny6}) {
+    ASSERT_TRUE(lab.b.stack.datagrams().OpenDatagram({any, 5060}, udp).ok());
+    ASSERT_TRUE(lab.b.stack.streams().Listen({any, 5060}, {}, tcp).ok());
+  }
+  std::vector<Bytes> answers;
+  lab.wire.filter = [&](const Bytes& frame) {
+    PacketView view;
+    if (ParsePacket(frame, view).ok() && view.ether_type != kEtherArp &&
+        std::memcmp(&frame[6], lab.b.port.mac().data(), 6) == 0) {
+      answers.push_back(frame);
+    }
+    return true;
+  };
+  for (const bool v6 : {false, true}) {
+    const Endpoint from{v6 ? Node::V6(1) : IpAddress::V4(10, 0, 0, 1), 1234};
+    const Endpoint to = v6 ? kB6 : kB4;
+    answers.clear();
+    const Bytes datagram = test::UdpFrame(lab.b.port.mac(), from, to, Pattern(900));
+    lab.wire.Send(nullptr, datagram);
+    lab.wire.Send(nullptr,
+                  test::TcpFrame(lab.b.port.mac(), from, to, kTcpSyn, 7000, 0, {}, {2, 4, 5, 180}));
+    lab.wire.Send(nullptr, test::IcmpFrame(lab.b.port.mac(), from.address, to.address, v6 ? 128 : 8,
+                                           0, Pattern(64)));
+    Bytes damaged = datagram;
+    damaged.back() ^= 1;
+    lab.wire.Send(nullptr, damaged);
+    lab.Run(Duration::Milliseconds(20));
+    ASSERT_EQ(answers.size(), 3u) << v6;
+    PacketView view;
+    ASSERT_TRUE(ParsePacket(answers[0], view).ok());
+    EXPECT_EQ(view.icmp_type, v6 ? 1 : 3);
+    EXPECT_EQ(view.icmp_code, v6 ? 1 : 13);
+    EXPECT_TRUE(view.Destination(answers[0].data()) == from.address);
+    EXPECT_LE(view.l4 + view.l4_size - view.l3, v6 ? 1280 : 576);
+    const auto quoted = std::span(answers[0]).subspan(view.l4 + 8u, 60);
+    EXPECT_TRUE(std::equal(quoted.begin(), quoted.end(), datagram.begin() + 14));
+    const uint16_t start =
+        v6 ? PseudoHeaderSum({answers[0].data() + view.l3 + 8, 32}, kProtocolIcmpv6, view.l4_size)
+           : uint16_t{0};
+    EXPECT_EQ(ChecksumSum({answers[0].data() + view.l4, view.l4_size}, start), 0xffff);
+    ASSERT_TRUE(ParsePacket(answers[1], view).ok());
+    EXPECT_EQ(view.tcp_flags, kTcpRst | kTcpAck);
+    EXPECT_EQ(LoadBe32(answers[1].data() + view.l4 + 8), 7001u);
+    EXPECT_EQ(view.destination_port, 1234);
+    ASSERT_TRUE(ParsePacket(answers[2], view).ok());
+    EXPECT_EQ(view.icmp_type, v6 ? 1 : 3);
+  }
+  EXPECT_EQ(udp.datagrams.size(), 0u);
+  EXPECT_EQ(firewall.drops(DropReason::kRejected), 8u);
+  lab.Run(Duration::Seconds(2));  // the allowance is whole again
+  answers.clear();
+  const Endpoint from{IpAddress::V4(10, 0, 0, 1), 1234};
+  for (uint32_t i = 0; i < 2 * kRejectBurst; ++i) {
+    lab.wire.Send(nullptr, test::UdpFrame(lab.b.port.mac(), from, kB4, Pattern(8)));
+  }
+  lab.Run(Duration::Milliseconds(5));
+  EXPECT_EQ(answers.size(), kRejectBurst) << "a flood must not become one of ours";
+  answers.clear();
+  lab.Run(Duration::Seconds(1));
+  EXPECT_TRUE(answers.empty());
+}
+
+TEST(FirewallStackTest, AConnectionToARejectedServiceIsRefusedAtOnce) {
+  Pair lab;
+  const FilterRule rule{FilterAction::kReject, FilterProtocol::kTcp, kAllPorts, {}, 5060, 5060, 0};
+  ASSERT_TRUE(lab.b.stack.firewall().SetFilter(std::array{rule}).ok());
+  StreamRecorder client(lab.a.stack);
+  ASSERT_TRUE(lab.a.stack.streams().Connect({kB4.address, 5060}, {}, client).ok());
+  ASSERT_TRUE(lab.RunUntil([&] { return client.closed.size() == 1; }, Duration::Seconds(1)));
+  EXPECT_EQ(client.reasons[0], StreamClose::kRefused);
 }
 
 TEST(FirewallStackTest, OddSourcesAndDestinationsAreDroppedAndCounted) {
