@@ -65,6 +65,8 @@ class Diagnostics final : public admin::TerminalGuest,
   // After the network, before the seal.
   void Build();
   void AddTo(admin::StatusTree& status, admin::CommandTable& commands);
+  // A line for each second, minute or hour that is kept, the latest first.
+  bool NextHistoryLineOf(Period period, uint64_t& cursor, ByteWriter& out) const;
   // For /captures.
   admin::FileProvider& files() { return files_; }
   // Once a second: counts for the history, reports a capture that is full.

@@ -75,12 +75,15 @@ void Diagnostics::WriteReading(const char* unit, uint64_t age, const Reading& re
 }
 
 bool Diagnostics::NextHistoryLine(uint64_t& cursor, ByteWriter& out) const {
-  if (cursor >= history_->count(listed_)) {
+  return NextHistoryLineOf(listed_, cursor, out);
+}
+
+bool Diagnostics::NextHistoryLineOf(Period period, uint64_t& cursor, ByteWriter& out) const {
+  if (cursor >= history_->count(period)) {
     return false;
   }
   const auto age = static_cast<uint32_t>(cursor++);
-  WriteReading(kPeriodNames[static_cast<size_t>(listed_)], age + 1, history_->at(listed_, age),
-               out);
+  WriteReading(kPeriodNames[static_cast<size_t>(period)], age + 1, history_->at(period, age), out);
   return true;
 }
 

@@ -7,7 +7,6 @@
 #include "firmware/config/tree.h"
 #include "firmware/config/value.h"
 #include "firmware/crashes.h"
-#include "firmware/log/render.h"
 #include "firmware/rooms.h"
 #include "hal/rt/base64.h"
 
@@ -20,12 +19,12 @@ using admin::FileReading;
 
 constexpr std::string_view kBackupName = "gatehouse-backup.ghb";
 constexpr std::string_view kPastedName = "pasted";
-constexpr std::string_view kEventsName = "events.log";
 constexpr std::string_view kArmourBegin = "-----BEGIN GATEHOUSE BACKUP-----";
 constexpr std::string_view kArmourEnd = "-----END GATEHOUSE BACKUP-----";
 constexpr size_t kArmourLineBytes = 48;
 constexpr uint64_t kBytesPerUser = 320;  // a user's two rows, in a chunk or as text
 constexpr uint64_t kFileBytesMin = 256 * 1024;
+constexpr uint64_t kBundleBytes = 1024 * 1024;
 
 constexpr Error kGone = {ErrorCode::kWrongState, "the file was replaced while it was read"};
 
@@ -219,76 +218,6 @@ Result<void> BackupFolder::Remove(std::string_view) {
   return Ok();
 }
 
-// --- /logs --------------------------------------------------------------------------------------
-
-std::string_view LogFolder::LineOf(uint64_t sequence, std::span<uint8_t> memory) const {
-  const log::Record* record = log_.Find(sequence);
-  if (record == nullptr) {
-    return {};
-  }
-  ByteWriter out(memory);
-  log::FormatTimestamp(record->wall, out);
-  const log::EventInfo& info = log::kEvents[record->event];
-  out.Char(' ');
-  out.Text(log::SeverityName(info.severity));
-  out.Char(' ');
-  out.Text(log::CategoryName(info.category));
-  out.Char(' ');
-  out.Text(info.name);
-  out.Text(": ");
-  log::FormatText(*record, out);
-  const size_t size = std::min(out.size(), memory.size() - 1);
-  memory[size] = '\n';
-  return AsText(memory.first(size + 1));
-}
-
-uint64_t LogFolder::SizeOf(uint64_t first, uint64_t end) const {
-  uint64_t size = 0;
-  for (uint64_t i = first; i < end; ++i) {
-    uint8_t memory[admin::kOutputLineMax];
-    size += LineOf(i, memory).size();
-  }
-  return size;
-}
-
-bool LogFolder::List(uint32_t index, FileInfo& out) {
-  if (index > 0) {
-    return false;
-  }
-  out = {};
-  out.name.Assign(kEventsName);
-  out.size = SizeOf(log_.first_sequence(), log_.next_sequence());
-  return true;
-}
-
-// notes: the next record, the end, how much of its line was given.
-Result<void> LogFolder::OpenRead(std::string_view, FileReading& reading) {
-  reading.notes[0] = log_.first_sequence();
-  reading.notes[1] = log_.next_sequence();
-  reading.size = SizeOf(reading.notes[0], reading.notes[1]);
-  return Ok();
-}
-
-Result<size_t> LogFolder::Read(std::string_view, FileReading& reading, std::span<uint8_t> out) {
-  if (reading.notes[0] < log_.first_sequence() && reading.notes[0] < reading.notes[1]) {
-    return Error{ErrorCode::kWrongState, "events were overwritten while they were read"};
-  }
-  size_t count = 0;
-  while (count < out.size() && reading.notes[0] < reading.notes[1]) {
-    uint8_t memory[admin::kOutputLineMax];
-    const std::string_view line = LineOf(reading.notes[0], memory).substr(reading.notes[2]);
-    const size_t part = std::min(line.size(), out.size() - count);
-    std::copy_n(line.begin(), part, out.begin() + static_cast<ptrdiff_t>(count));
-    count += part;
-    reading.notes[2] += part;
-    if (part == line.size()) {
-      ++reading.notes[0];
-      reading.notes[2] = 0;
-    }
-  }
-  return count;
-}
-
 // --- /crashes -----------------------------------------------------------------------------------
 
 bool CrashFolder::List(uint32_t index, FileInfo& out) {
@@ -405,13 +334,16 @@ Folders::Folders(Appliance::Rooms& rooms)
       codec_(*rooms.hasher, rooms.random),
       upgrade_(rooms.maintenance.upgrade(), rooms.maintenance.intake()),
       backup_(rooms.machine.arena.NewArray<uint8_t>(MemoryFor(rooms.capacity.users))),
-      logs_(rooms.log),
+      events_(rooms.event_log, rooms.log),
+      bundle_(rooms, events_, rooms.machine.arena.NewArray<uint8_t>(kBundleBytes)),
+      logs_(events_, bundle_),
       crashes_(*rooms.crashes),
       paste_(backup_) {
   service_.Add("upgrade", upgrade_);
   service_.Add("backup", backup_);
   service_.Add("logs", logs_);
   service_.Add("crashes", crashes_);
+  bundle_.AddTo(rooms.commands);
   AddCommands();
 }
 

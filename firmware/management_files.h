@@ -14,7 +14,7 @@
 #include "firmware/admin/file_service.h"
 #include "firmware/admin/terminal.h"
 #include "firmware/appliance.h"
-#include "firmware/log/log.h"
+#include "firmware/log_files.h"
 #include "firmware/upgrade/push_source.h"
 
 namespace gh {
@@ -69,22 +69,7 @@ class BackupFolder final : public admin::FileProvider {
   uint64_t generation_ = 0;  // who reads an older one is told
 };
 
-// /logs: the events in memory as text, and /crashes: a text for each crash record.
-class LogFolder final : public admin::FileProvider {
- public:
-  explicit LogFolder(log::Log& log) : log_(log) {}
-  bool List(uint32_t index, admin::FileInfo& out) override;
-  Result<void> OpenRead(std::string_view name, admin::FileReading& reading) override;
-  Result<size_t> Read(std::string_view name, admin::FileReading& reading,
-                      std::span<uint8_t> out) override;
-
- private:
-  // The record's line; empty when it is overwritten.
-  std::string_view LineOf(uint64_t sequence, std::span<uint8_t> memory) const;
-  uint64_t SizeOf(uint64_t first, uint64_t end) const;
-  log::Log& log_;
-};
-
+// /crashes: a text for each crash record.
 class CrashFolder final : public admin::FileProvider {
  public:
   explicit CrashFolder(Crashes& crashes) : crashes_(crashes) {}
@@ -126,8 +111,13 @@ class Folders {
   // Bytes that the waiting file may take.
   static uint64_t MemoryFor(uint32_t users);
   admin::FileService& service() { return service_; }
+  const LogBundle& bundle() const { return bundle_; }
+  // Once a second: the events are counted as they come, so that opening them is quick.
+  void Watch() { (void)events_.Advance(kEventsPerSecond); }
 
  private:
+  static constexpr uint32_t kEventsPerSecond = 1000;
+
   void AddCommands();
   Result<void> MakeBackup(std::string_view by, std::string_view password, ByteWriter& out);
   Result<void> RestoreBackup(std::string_view by, std::string_view password, ByteWriter& out);
@@ -141,6 +131,8 @@ class Folders {
   admin::BackupCodec codec_;
   UpgradeFolder upgrade_;
   BackupFolder backup_;
+  EventText events_;
+  LogBundle bundle_;
   LogFolder logs_;
   CrashFolder crashes_;
   PasteGuest paste_;

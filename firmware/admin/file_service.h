@@ -2,9 +2,9 @@
 // provider. /upgrade takes an image, /backup, /logs, /crashes and /captures give what there is.
 // SFTP and SCP (files/) speak to this; it knows neither.
 //
-// Nothing blocks: a write takes what the disk takes now, the end of one may be pending. Reads are
-// in order from the first byte (a generated file cannot be read anywhere else); one writer a
-// folder. Fault model: clients give any path, offset and order, and vanish at any point.
+// Nothing blocks: a write takes what the disk takes now, the end of one may be pending. Reads
+// begin anywhere, in any order, many at a time; writes are in order from the first byte, one
+// writer a folder. Fault model: clients give any path, offset and order, and vanish at any point.
 #pragma once
 
 #include <array>
@@ -51,12 +51,12 @@ class FileProvider {
 
   // The index-th file; false: no more.
   virtual bool List(uint32_t index, FileInfo& out) = 0;
-  // `name` is one of those of List(). Sets what Read needs.
+  // `name` is one of those of List(). Sets what Read needs. kWouldBlock: ask again later.
   virtual Result<void> OpenRead(std::string_view name, FileReading& reading) {
     (void)name, (void)reading;
     return Error{ErrorCode::kPermissionDenied, "nothing is read from this folder"};
   }
-  // The next bytes, from reading.offset, which the service advances. 0: the end.
+  // Bytes from reading.offset on, below reading.size. 0: the end after all.
   virtual Result<size_t> Read(std::string_view name, FileReading& reading, std::span<uint8_t> out) {
     (void)name, (void)reading, (void)out;
     return Error{ErrorCode::kPermissionDenied, "nothing is read from this folder"};
@@ -112,7 +112,7 @@ class FileService {
   Result<FileInfo> List(std::string_view folder, uint32_t index, const FileUser& user);
   Result<FileId> OpenRead(std::string_view path, const FileUser& user);
   Result<FileId> OpenWrite(std::string_view path, uint64_t announced, const FileUser& user);
-  // Bytes read, 0 at the end. kOutOfRange: not where the last read ended.
+  // Bytes read, 0 at the end.
   Result<size_t> Read(FileId id, uint64_t offset, std::span<uint8_t> out);
   Result<FileInfo> StatOpen(FileId id);
   // Bytes taken; 0: later. kOutOfRange: not where the last write ended.
@@ -138,6 +138,7 @@ class FileService {
     bool is_writing = false;
     FileReading reading;
     uint64_t written = 0;
+    uint64_t fetched = 0;
     FixedString<136> by;
   };
   struct Place {

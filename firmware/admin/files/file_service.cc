@@ -151,12 +151,11 @@ void FileService::Report(const OpenFile& file, const char* outcome) {
   path.Append(file.folder->name);
   path.Append('/');
   path.Append(file.name.view());
-  log_.Emit(
-      log::event::FileTransferred{.file = path.view(),
-                                  .direction = file.is_writing ? "brought" : "fetched",
-                                  .bytes = file.is_writing ? file.written : file.reading.offset,
-                                  .by = file.by.view(),
-                                  .outcome = outcome});
+  log_.Emit(log::event::FileTransferred{.file = path.view(),
+                                        .direction = file.is_writing ? "brought" : "fetched",
+                                        .bytes = file.is_writing ? file.written : file.fetched,
+                                        .by = file.by.view(),
+                                        .outcome = outcome});
 }
 
 Result<FileId> FileService::OpenRead(std::string_view path, const FileUser& user) {
@@ -207,15 +206,13 @@ Result<size_t> FileService::Read(FileId id, uint64_t offset, std::span<uint8_t> 
   if (file == nullptr || file->is_writing) {
     return kNotOpen;
   }
-  if (offset >= file->reading.size && offset >= file->reading.offset) {
+  if (offset >= file->reading.size) {
     return size_t{0};
   }
-  if (offset != file->reading.offset) {
-    return Error{ErrorCode::kOutOfRange, "files are read in order, from the first byte"};
-  }
+  file->reading.offset = offset;
   GH_TRY_ASSIGN(const size_t count,
                 file->folder->provider->Read(file->name.view(), file->reading, out));
-  file->reading.offset += count;
+  file->fetched += count;
   return count;
 }
 

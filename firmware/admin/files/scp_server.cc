@@ -140,6 +140,7 @@ size_t ScpServer::Feed(std::span<const uint8_t> bytes) {
       case State::kEndAsked:
         count = FeedAnswer(rest);
         break;
+      case State::kOpening:
       case State::kClosing:
       case State::kSending:
         break;
@@ -171,6 +172,9 @@ void ScpServer::Consume(size_t count) {
 
 void ScpServer::Poll() {
   stalled_ = false;
+  if (state_ == State::kOpening) {
+    OpenForReading();
+  }
   ContinueClosing();
   ContinueSending();
 }
@@ -285,6 +289,7 @@ size_t ScpServer::FeedAnswer(std::span<const uint8_t> bytes) {
     return bytes.size();
   }
   if (state_ == State::kStartAsked) {
+    state_ = State::kOpening;
     OpenForReading();
   } else if (state_ == State::kHeaderAsked) {
     state_ = State::kSending;
@@ -297,6 +302,9 @@ size_t ScpServer::FeedAnswer(std::span<const uint8_t> bytes) {
 
 void ScpServer::OpenForReading() {
   const auto file = files_.OpenRead(command_.path.view(), user_);
+  if (file.code() == ErrorCode::kWouldBlock) {
+    return;  // asked again in the next turn
+  }
   if (!file.ok()) {
     Fail(file.error().what);
     return;

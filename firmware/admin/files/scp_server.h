@@ -53,6 +53,7 @@ class ScpServer final : public FileEngine {
     kDataEnd,      // the zero behind them
     kClosing,      // the disk is still at work
     kStartAsked,   // sending: the client's first zero is awaited
+    kOpening,      // the file is being made ready
     kHeaderAsked,  // the zero that answers the header
     kSending,      // bytes
     kEndAsked,     // the last zero

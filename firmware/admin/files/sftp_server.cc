@@ -326,7 +326,7 @@ SftpServer::Outcome SftpServer::HandleOpen(uint32_t id, ByteReader& reader) {
   }
   const auto file = writes ? files_.OpenWrite(path, size, user_) : files_.OpenRead(path, user_);
   if (!file.ok()) {
-    return StatusOf(id, file.error());
+    return file.code() == ErrorCode::kWouldBlock ? Outcome::kLater : StatusOf(id, file.error());
   }
   handles_[index].is_used = true;
   handles_[index].file = *file;

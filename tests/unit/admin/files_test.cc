@@ -31,7 +31,13 @@ class MemoryFolder final : public FileProvider {
     out.size = at->second.size();
     return true;
   }
-  Result<void> OpenRead(std::string_view, FileReading&) override { return Ok(); }
+  Result<void> OpenRead(std::string_view, FileReading&) override {
+    if (opening > 0) {
+      --opening;
+      return Error{ErrorCode::kWouldBlock, ""};
+    }
+    return Ok();
+  }
   Result<size_t> Read(std::string_view name, FileReading& reading,
                       std::span<uint8_t> out) override {
     const std::string& text = files[std::string(name)];
@@ -76,6 +82,7 @@ class MemoryFolder final : public FileProvider {
   uint32_t slowness = 1, turn = 0;
   size_t refuse_at = 0;
   int pending = 0;
+  int opening = 0;
 };
 
 class FilesTest : public ::testing::Test {
@@ -217,6 +224,41 @@ TEST_F(SftpTest, FetchesAFileByPipelinedReads) {
   EXPECT_EQ(replies[4].code(), 1u) << "end of file";
 }
 
+TEST_F(SftpTest, ReadsBeginAnywhereAndInAnyOrder) {
+  std::string& text = logs_.files["events.log"];
+  for (size_t i = 0; i < text.size(); ++i) {
+    text[i] = static_cast<char>('a' + i * i % 23);
+  }
+  auto replies = Ask(Packet(3, U32(7) + Str("/logs/events.log") + U32(1) + U32(0)));
+  const std::string handle = replies[0].body;
+  std::string reads;
+  std::vector<uint64_t> offsets;
+  for (uint32_t i = 0; i < 64; ++i) {  // as many as OpenSSH's client has under way
+    offsets.push_back(i * 7919ull % text.size());
+    reads += Packet(5, U32(i) + handle + U64(offsets.back()) + U32(1000));
+  }
+  replies = Ask(reads);
+  ASSERT_EQ(replies.size(), 64u);
+  for (size_t i = 0; i < replies.size(); ++i) {
+    ASSERT_EQ(replies[i].type, 103) << i;
+    EXPECT_EQ(replies[i].body.substr(4), text.substr(offsets[i], 1000)) << i;
+  }
+  // At the edges: the last byte, the end, and far behind it.
+  EXPECT_EQ(Ask(Packet(5, U32(1) + handle + U64(text.size() - 1) + U32(9))).at(0).body.substr(4),
+            text.substr(text.size() - 1));
+  for (const uint64_t behind : {uint64_t{text.size()}, uint64_t{text.size()} + 1, ~uint64_t{0}}) {
+    EXPECT_EQ(Ask(Packet(5, U32(1) + handle + U64(behind) + U32(9))).at(0).code(), 1u);
+  }
+}
+
+TEST_F(SftpTest, AFileThatIsBeingMadeReadyIsWaitedFor) {
+  logs_.opening = 30;
+  const auto replies = Ask(Packet(3, U32(7) + Str("/logs/events.log") + U32(1) + U32(0)));
+  ASSERT_EQ(replies.size(), 1u);
+  EXPECT_EQ(replies[0].type, 102);
+  EXPECT_EQ(logs_.opening, 0);
+}
+
 TEST_F(SftpTest, BringsAFileToASlowDiskAndWaitsForItsEnd) {
   upgrade_.slowness = 7;
   upgrade_.pending = 20;
@@ -337,7 +379,10 @@ TEST_F(ScpTest, BringsAFile) {
 }
 
 TEST_F(ScpTest, FetchesAFile) {
-  const std::string output = Scp("scp -f /logs/events.log", std::string(3, '\0'));
+  logs_.opening = 20;
+  server_->Start(*ScpServer::Parse("scp -f /logs/events.log"), user_);
+  std::string output = Run(*server_, std::string(1, '\0'));
+  output += Run(*server_, std::string(2, '\0'));
   const std::string header = "C0644 100003 events.log\n";
   EXPECT_EQ(output, header + logs_.files["events.log"] + std::string(1, '\0'));
   EXPECT_TRUE(server_->is_done());
