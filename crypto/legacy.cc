@@ -127,8 +127,12 @@ AesBlock AesCmac(std::span<const uint8_t, kAesBlock> key, std::span<const uint8_
   return aes(sum);
 }
 
-void AesCfbEncrypt(std::span<const uint8_t, kAesBlock> key, std::span<const uint8_t, kAesBlock> iv,
-                   std::span<uint8_t> bytes) {
+namespace {
+
+// CFB-128: both ways alike but for which byte is fed back, the one sent.
+template <bool kEncrypts>
+void AesCfb(std::span<const uint8_t, kAesBlock> key, std::span<const uint8_t, kAesBlock> iv,
+            std::span<uint8_t> bytes) {
   Aes aes(key);
   AesBlock feedback;
   std::copy(iv.begin(), iv.end(), feedback.begin());
@@ -136,26 +140,23 @@ void AesCfbEncrypt(std::span<const uint8_t, kAesBlock> key, std::span<const uint
     feedback = aes(feedback);
     const size_t count = std::min(kAesBlock, bytes.size() - at);
     for (size_t i = 0; i < count; ++i) {
+      const uint8_t before = bytes[at + i];
       bytes[at + i] ^= feedback[i];
-      feedback[i] = bytes[at + i];
+      feedback[i] = kEncrypts ? bytes[at + i] : before;
     }
   }
 }
 
+}  // namespace
+
+void AesCfbEncrypt(std::span<const uint8_t, kAesBlock> key, std::span<const uint8_t, kAesBlock> iv,
+                   std::span<uint8_t> bytes) {
+  AesCfb<true>(key, iv, bytes);
+}
+
 void AesCfbDecrypt(std::span<const uint8_t, kAesBlock> key, std::span<const uint8_t, kAesBlock> iv,
                    std::span<uint8_t> bytes) {
-  Aes aes(key);
-  AesBlock feedback;
-  std::copy(iv.begin(), iv.end(), feedback.begin());
-  for (size_t at = 0; at < bytes.size(); at += kAesBlock) {
-    feedback = aes(feedback);
-    const size_t count = std::min(kAesBlock, bytes.size() - at);
-    for (size_t i = 0; i < count; ++i) {
-      const uint8_t secret = bytes[at + i];
-      bytes[at + i] ^= feedback[i];
-      feedback[i] = secret;
-    }
-  }
+  AesCfb<false>(key, iv, bytes);
 }
 
 }  // namespace gh::crypto

@@ -322,6 +322,7 @@ Result<void> Appliance::Rooms::LoadConfiguration() {
   configuration = machine.arena.New<config::Configuration>(
       machine.arena, capacity.users,
       config::Configuration::Parts{*store, *hasher, random, history});
+  configuration->SetCheck(&commit_checks);
   const auto loaded = configuration->Load();
   if (!loaded.ok()) {
     return loaded.error();
@@ -695,6 +696,7 @@ void Appliance::Rooms::OnHousekeeping() {
   metrics.Watch(loop.now());
   WatchStore();
   event_log.Watch();
+  folders->Watch();
 }
 
 void Appliance::Rooms::WatchSyslog() {

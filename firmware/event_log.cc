@@ -91,7 +91,7 @@ void EventLog::ApplySettings(const config::Settings& settings) {
   const config::Log& levels = settings.log();
   const std::array<int32_t, log::kCategoryCount> by_category = {
       levels.system_level,  levels.alarm_level,    levels.audit_level, levels.store_level,
-      levels.network_level, levels.firewall_level, levels.sip_level};
+      levels.network_level, levels.firewall_level, levels.sip_level,   levels.turn_level};
   for (uint32_t i = 0; i < log::kCategoryCount; ++i) {
     log_.SetLevel(static_cast<log::Category>(i), static_cast<uint8_t>(by_category[i]));
   }

@@ -1,5 +1,6 @@
 // The servers the appliance itself asks: DNS, for all names and per domain, and time servers.
 #include "firmware/rooms.h"
+#include "firmware/status_text.h"
 
 namespace gh {
 namespace {
@@ -18,13 +19,6 @@ void WriteMilliseconds(Duration duration, ByteWriter& out) {
   out.Decimal(microseconds / 100 % 10);
   out.Decimal(microseconds / 10 % 10);
   out.Decimal(microseconds % 10);
-}
-
-void Tell(ByteWriter& out, std::string_view name, uint64_t number) {
-  out.Char(' ');
-  out.Text(name);
-  out.Char('=');
-  out.Decimal(number);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "firmware/config/line.h"
 #include "firmware/rooms.h"
+#include "firmware/status_text.h"
 
 namespace gh {
 namespace {
@@ -45,13 +46,6 @@ void FormatPorts(uint8_t mask, ByteWriter& out) {
     }
   }
   out.Text(any ? "" : "none");
-}
-
-void Tell(ByteWriter& out, std::string_view name, uint64_t number) {
-  out.Char(' ');
-  out.Text(name);
-  out.Char('=');
-  out.Decimal(number);
 }
 
 }  // namespace
@@ -122,8 +116,9 @@ uint32_t NetworkServices::AddRule(std::span<net::FilterRule> out, uint32_t count
                                   uint32_t number) const {
   const config::FirewallRule& rule = rooms_.configuration->active().firewall_rule()[number];
   net::FilterRule base;
-  base.action = rule.action == config::FirewallAction::kAllow ? net::FilterAction::kAllow
-                                                              : net::FilterAction::kDrop;
+  base.action = rule.action == config::FirewallAction::kAllow    ? net::FilterAction::kAllow
+                : rule.action == config::FirewallAction::kReject ? net::FilterAction::kReject
+                                                                 : net::FilterAction::kDrop;
   base.port_mask = rule.port == config::FirewallInterface::kAny
                        ? net::kAllPorts
                        : static_cast<uint8_t>(1u << (static_cast<uint8_t>(rule.port) - 1));
@@ -296,7 +291,8 @@ bool NetworkServices::NextRuleLine(uint64_t at, ByteWriter& out) const {
   static constexpr const char* kProtocols[] = {"any", "udp", "tcp", "ping"};
   out.Text("Firewall Rule ");
   out.Decimal(rule_numbers_[at] + 1u);
-  out.Text(rule.action == net::FilterAction::kAllow ? ": allow " : ": drop ");
+  static constexpr const char* kActions[] = {": allow ", ": drop ", ": reject "};
+  out.Text(kActions[static_cast<size_t>(rule.action)]);
   out.Text(kProtocols[static_cast<size_t>(rule.protocol)]);
   if (rule.first != 0) {
     out.Char('/');

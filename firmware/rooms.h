@@ -16,6 +16,7 @@
 #include "firmware/appliance.h"
 #include "firmware/capacity.h"
 #include "firmware/change_commands.h"
+#include "firmware/commit_checks.h"
 #include "firmware/config/configuration.h"
 #include "firmware/crashes.h"
 #include "firmware/diagnostics.h"
@@ -138,6 +139,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   Capacity capacity;
   crypto::PasswordHasher* hasher = nullptr;
   config::Configuration* configuration = nullptr;
+  CommitChecks commit_checks;
   config::History* history = nullptr;
   ChangeCommands* changes = nullptr;
   bool store_refused = false;  // the last change did not fit

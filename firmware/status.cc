@@ -2,6 +2,7 @@
 
 #include "firmware/log/render.h"
 #include "firmware/rooms.h"
+#include "firmware/status_text.h"
 #include "version.h"
 
 namespace gh {
@@ -25,18 +26,6 @@ void Say(ByteWriter& out, std::string_view path, uint64_t number, std::string_vi
   out.Text(unit);
 }
 // " name=number"
-void Tell(ByteWriter& out, std::string_view name, uint64_t number) {
-  out.Char(' ');
-  out.Text(name);
-  out.Char('=');
-  out.Decimal(number);
-}
-void Tell(ByteWriter& out, std::string_view name, std::string_view text) {
-  out.Char(' ');
-  out.Text(name);
-  out.Char('=');
-  out.Text(text);
-}
 
 constexpr const char* kCauseNames[] = {"power-on", "restart", "watchdog", "panic", "unknown"};
 
@@ -355,17 +344,6 @@ bool StatusPages::NextNetwork(uint64_t& cursor, ByteWriter& out) {
       Tell(out, "used_max", status.buffer_bytes_max);
       return true;
     case 5: {
-      const net::DnsStatus dns = rooms.resolver->status();
-      out.Text("Network Stack DNS:");
-      Tell(out, "questions", dns.question_count);
-      Tell(out, "cache_hits", dns.cache_hit_count);
-      Tell(out, "cached", dns.cache_count);
-      Tell(out, "pending", dns.pending_count);
-      Tell(out, "timeouts", dns.timeout_count);
-      Tell(out, "rejected", dns.rejected_count);
-      return true;
-    }
-    case 6: {
       const net::SntpStatus sntp = rooms.sntp->status();
       out.Text("Network Stack Time:");
       Tell(out, "synchronised", sntp.synchronised ? "Yes" : "No");

@@ -6,6 +6,7 @@
 
 #include "firmware/config/line.h"
 #include "firmware/rooms.h"
+#include "firmware/status_text.h"
 
 namespace gh {
 namespace {
@@ -35,13 +36,6 @@ net::IpAddress BroadcastOf(const net::PortAddress& address) {
     out.bytes[bit / 8] = static_cast<uint8_t>(out.bytes[bit / 8] | 0x80 >> bit % 8);
   }
   return out;
-}
-
-void Tell(ByteWriter& out, std::string_view name, uint64_t number) {
-  out.Char(' ');
-  out.Text(name);
-  out.Char('=');
-  out.Decimal(number);
 }
 
 const char* NameOf(turn::ClientTransport transport) {

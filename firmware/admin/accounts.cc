@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "crypto/digest.h"
 #include "firmware/config/ssh_key.h"
 #include "firmware/log/render.h"
 
@@ -154,6 +155,12 @@ bool Accounts::FindKey(std::string_view user, std::span<const uint8_t> key_blob)
       uint8_t bytes[config::kSshKeyBlobMax];
       ByteWriter blob(bytes);
       if (config::ReadSshKey(key->view(), blob) && ConstantTimeEqual(blob.written(), key_blob)) {
+        return true;
+      }
+      uint8_t digest_bytes[config::kSshKeyDigestSize];
+      ByteWriter digest(digest_bytes);
+      if (config::ReadSshKeyDigest(key->view(), digest) &&
+          ConstantTimeEqual(digest.written(), crypto::Sha256::Of(key_blob))) {
         return true;
       }
     }

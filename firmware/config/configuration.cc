@@ -181,6 +181,9 @@ Result<void> Configuration::ApplySecret(Selector selector, std::string_view pass
 // Rules between settings. One of a kind is enough to refuse: the first is named.
 Result<void> Configuration::Check(Message& expected) const {
   GH_TRY(CheckNetwork(staged_, expected));
+  if (check_ != nullptr) {
+    GH_TRY(check_->Check(staged_, expected));
+  }
   const SipRegistration& registration = staged_.sip_registration();
   if (registration.expire_min > registration.expire_max ||
       registration.expire_default > registration.expire_max ||

@@ -43,6 +43,17 @@ class ChangeListener {
 };
 static_assert(kGroupCount <= 64);
 
+// Rules of rooms that the configuration does not know: asked before a change is put in force, not
+// when what is stored is loaded.
+class CommitCheck {
+ public:
+  // Refused: `expected` says what would be taken, and names the setting.
+  virtual Result<void> Check(const Settings& settings, Message& expected) const = 0;
+
+ protected:
+  ~CommitCheck() = default;
+};
+
 class LineReporter {
  public:
   // One line of provisioning text; `message` says what was expected when it is not accepted.
@@ -79,6 +90,7 @@ class Configuration {
   bool is_factory() const { return is_factory_; }
   Result<LoadReport> Load();
   void SetListener(ChangeListener* listener) { listener_ = listener; }
+  void SetCheck(const CommitCheck* check) { check_ = check; }
 
   void Begin();
   bool in_change() const { return in_change_; }
@@ -164,6 +176,7 @@ class Configuration {
   Settings active_;
   Settings staged_;
   Parts parts_;
+  const CommitCheck* check_ = nullptr;
   ChangeListener* listener_ = nullptr;
   std::span<uint32_t> user_order_;  // instances with a name, by name
   std::span<uint8_t> user_usable_;  // by instance

@@ -48,10 +48,34 @@ bool ReadSshKey(std::string_view text, ByteWriter& blob) {
   return blob.ok();
 }
 
+bool ReadSshKeyDigest(std::string_view text, ByteWriter& digest) {
+  if (!text.starts_with(kSshKeyDigestMark)) {
+    return false;
+  }
+  text.remove_prefix(kSshKeyDigestMark.size());
+  // 43 characters and the padding that ssh-keygen leaves out.
+  constexpr size_t kCharacters = (kSshKeyDigestSize * 8 + 5) / 6;
+  const std::string_view encoded = text.substr(0, std::min(text.find(' '), text.size()));
+  if (encoded.size() != kCharacters) {
+    return false;
+  }
+  char padded[kCharacters + 1];
+  std::copy(encoded.begin(), encoded.end(), padded);
+  padded[kCharacters] = '=';
+  uint8_t bytes[kSshKeyDigestSize];
+  ByteWriter out(bytes);
+  if (!ReadBase64({padded, sizeof padded}, out) || out.size() != kSshKeyDigestSize) {
+    return false;
+  }
+  digest.Bytes(bytes);
+  return digest.ok();
+}
+
 bool IsSshKey(std::string_view text) {
   uint8_t bytes[kSshKeyBlobMax];
   ByteWriter blob(bytes);
-  return ReadSshKey(text, blob);
+  ByteWriter digest(bytes);
+  return ReadSshKey(text, blob) || ReadSshKeyDigest(text, digest);
 }
 
 }  // namespace gh::config

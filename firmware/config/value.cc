@@ -391,7 +391,8 @@ void DescribeExpected(const SettingInfo& setting, ByteWriter& out) {
       out.Text(setting.kind == Kind::kHostName ? "a host name (letters, digits, hyphens, dots)"
                : setting.kind == Kind::kHost   ? "a host name or an IP address"
                : setting.kind == Kind::kSshKey
-                   ? "an ssh-ed25519 or ecdsa-sha2-nistp256 key as in an OpenSSH .pub file"
+                   ? "an ssh-ed25519 or ecdsa-sha2-nistp256 key as in an OpenSSH .pub file, or "
+                     "SHA256:... of any key as ssh-keygen -l shows it (for RSA),"
                : setting.kind == Kind::kUserName
                    ? "a user name (letters, digits and -_.!~*'()&=+$,/)"
                    : "printable text");

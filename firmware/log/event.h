@@ -27,7 +27,7 @@ enum class Severity : uint8_t {
 
 enum class Category : uint8_t { kSystem, kAlarm, kAudit, kStore, kNetwork, kFirewall, kSip, kTurn };
 
-inline constexpr uint32_t kCategoryCount = 7;
+inline constexpr uint32_t kCategoryCount = static_cast<uint32_t>(Category::kTurn) + 1;
 inline constexpr uint32_t kAllCategories = (1u << kCategoryCount) - 1;
 
 const char* SeverityName(Severity severity);  // "warning"

@@ -42,7 +42,7 @@ Result<uint32_t> ParseCategories(std::string_view text) {
     if (bit == 0 && !word.empty()) {
       return Error(ErrorCode::kInvalidArgument,
                    "expected categories with commas between: system, alarm, audit, store, "
-                   "network, firewall, sip");
+                   "network, firewall, sip, turn");
     }
     mask |= bit;
   }

@@ -2,7 +2,9 @@
 
     phone (10.77.0.11) --- LAN1 10.77.0.2 [edge] LAN3 10.9.0.9 --- manager (10.9.0.1, 192.0.2.10)
 
-The manager's second address is beyond LAN3's subnet: it is reached by a static route only.
+The manager's second address is beyond LAN3's subnet: it is reached by a static route only. The edge
+is the Linux process, or the booted image (board="image"); then all its ports and all hosts are on
+one switch, and addresses and interfaces alone tell the networks apart.
 """
 
 import re
@@ -11,6 +13,7 @@ import subprocess
 import host as host_board
 import netns
 import operator_console
+import qemu
 
 LAN1, LAN3, LAN3_V6 = "10.77.0.2", "10.9.0.9", "fd09::9"
 MANAGER, MANAGER_FAR = "10.9.0.1", "192.0.2.10"
@@ -34,14 +37,36 @@ def ip(*words):
 class Site:
     """The networks, their hosts and the edge between them; a context manager."""
 
-    def __init__(self, folder, provision=PROVISION):
-        self.folder, self.provision = folder, provision
+    def __init__(self, folder, provision=PROVISION, board="host"):
+        self.folder, self.provision, self.board = folder, provision, board
         self.network = netns.Network()
 
     def __enter__(self):
         self.network.__enter__()
         self.phone = self.network.host("phone", "10.77.0.11/24")
         self.manager = self.network.host("manager")
+        if self.board == "image":
+            self._attach_image()
+        else:
+            self._attach_process()
+        self.start()
+        return self
+
+    def _address_manager(self):
+        for address in (f"{MANAGER}/24", f"{MANAGER_FAR}/32", "fd09::1/64"):
+            extra = ["nodad"] if ":" in address else []
+            ip("-n", self.manager.namespace, "address", "add", address, "dev", netns.INTERFACE,
+               *extra)
+        ip("-n", self.manager.namespace, "link", "set", netns.INTERFACE, "up")
+        self.manager.addresses = [f"{MANAGER}/24"]
+
+    def _attach_image(self):
+        self._address_manager()
+        ports = [qemu.tap_net(self.network.tap(f"tap{i}"), f"net{i}") for i in range(3)]
+        self.machine = qemu.Machine(self.folder / "vm", netdevs=ports,
+                                    netns=self.network.switch, provision=self.provision)
+
+    def _attach_process(self):
         self.edge_host = self.network.host("edge")
         edge, manager = self.edge_host.namespace, self.manager.namespace
         ip("-n", edge, "link", "add", "lan2", "type", "veth", "peer", "name", "lan2far")
@@ -50,16 +75,10 @@ class Site:
            "netns", manager)
         for name in ("lan2", "lan2far", "lan3"):
             ip("-n", edge, "link", "set", name, "up")
-        for address in (f"{MANAGER}/24", f"{MANAGER_FAR}/32", "fd09::1/64"):
-            extra = ["nodad"] if ":" in address else []
-            ip("-n", manager, "address", "add", address, "dev", netns.INTERFACE, *extra)
-        ip("-n", manager, "link", "set", netns.INTERFACE, "up")
-        self.manager.addresses = [f"{MANAGER}/24"]
+        self._address_manager()
         self.machine = host_board.HostMachine(
             self.folder, netns.INTERFACE, edge, provision=self.provision,
             options=["--packet", "lan2", "--packet", "lan3"])
-        self.start()
-        return self
 
     def __exit__(self, *_):
         self.machine.stop()
@@ -71,6 +90,10 @@ class Site:
 
     def restart(self):
         """As after xCommand Restart: the same store, a new run."""
+        if self.board == "image":
+            self.machine.send("xCommand Restart Confirm: Yes\r")
+            operator_console.log_in(self.machine)
+            return
         self.machine.stop()
         self.start()
 

@@ -5,7 +5,8 @@ Fault model: wrong lines, a wrong password, a cut backup; nothing may change the
 """
 
 import json
-import subprocess
+import re
+import tarfile
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -20,10 +21,7 @@ EDGE, PASSWORD = test_ssh.EDGE, test_ssh.PASSWORD
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("admin")
-    for kind in ("ed25519", "ecdsa"):
-        subprocess.run(["ssh-keygen", "-q", "-N", "", "-C", "test", "-t", kind, "-f",
-                        folder / kind], check=True)
-    keys = {kind: (folder / f"{kind}.pub").read_text().strip() for kind in ("ed25519", "ecdsa")}
+    keys = test_ssh.make_keys(folder)
     with netns.Network() as network:
         w = test_ssh.World()
         w.folder = folder
@@ -124,3 +122,47 @@ def test_events_and_who_did_what(world):
     events = (world.folder / "events").read_text()
     assert 'by admin@ssh 10.77.0.11' in events
     assert "backup-restored" in events and "plain battery" not in events
+
+
+def test_the_event_log_is_read_from_the_disk_and_resumed_in_the_middle(world):
+    """sftp asks for 64 pieces at once; reget begins where a part ends."""
+    for _ in range(3):  # some more to fetch
+        world.ssh(text_in="xNonsense\nxConfiguration SIP UDP Port: 5070\n" * 40)
+    whole = world.folder / "whole.log"
+    got = copy(world, "sftp", "-b", "-", f"admin@{EDGE}", text_in=f"get /logs/events.log {whole}\n")
+    assert got.returncode == 0, got.stderr
+    lines = whole.read_text().splitlines()
+    assert lines[0].split()[1] == "1", lines[0]  # the very first event, long out of memory
+    numbers = [int(line.split()[1]) for line in lines]
+    assert numbers == sorted(numbers)
+    part = world.folder / "part.log"
+    part.write_bytes(whole.read_bytes()[:1000])
+    got = copy(world, "sftp", "-b", "-", f"admin@{EDGE}",
+               text_in=f"reget /logs/events.log {part}\n")
+    assert got.returncode == 0, got.stderr
+    assert part.read_bytes().startswith(whole.read_bytes())
+    old = copy(world, "scp", "-O", f"admin@{EDGE}:/logs/events.log", str(world.folder / "old"))
+    assert old.returncode == 0, old.stderr
+    assert (world.folder / "old").read_bytes().startswith(whole.read_bytes())
+
+
+def test_the_log_bundle_is_a_tar_that_python_reads_and_holds_no_secret(world):
+    secret = "planted-7-secret"
+    assert world.ssh(f"xConfiguration SNMP Community: {secret}").returncode == 0
+    made = world.ssh("xCommand Log Collect", timeout=120)
+    assert made.returncode == 0, made.stdout
+    name = re.search(r"/logs/(\S+\.tar) has (\d+) bytes", made.stdout)
+    fetched = copy(world, "scp", f"admin@{EDGE}:/logs/{name[1]}", str(world.folder / "b.tar"))
+    assert fetched.returncode == 0, fetched.stderr
+    content = (world.folder / "b.tar").read_bytes()
+    assert len(content) == int(name[2])
+    assert secret.encode() not in content and PASSWORD.encode() not in content
+    assert b"$argon2" not in content
+    with tarfile.open(world.folder / "b.tar") as bundle:
+        texts = {member.name.split("/", 1)[1]: bundle.extractfile(member).read().decode()
+                 for member in bundle.getmembers()}
+    assert "xConfiguration System Name" in texts["configuration.txt"]
+    assert "SSH Connections" in texts["status.txt"]
+    assert "History Second -1:" in texts["counters.txt"]
+    assert "backup-restored" in texts["events.log"]
+    print({member: len(text) for member, text in texts.items()})

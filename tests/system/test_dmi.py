@@ -138,6 +138,22 @@ class TestFirewall:
         assert int(re.search(r"matched=(\d+)", line).group(1)) >= 2
         assert "SIP/2.0" in sip_options(site.phone, "10.77.0.11", LAN1)
 
+    def test_a_rejected_client_is_told_at_once(self, site):
+        site.set("Firewall Rule 4 Service: SSH")
+        site.set("Firewall Rule 4 Action: Reject")
+        site.set("Firewall Rule 4 Interface: LAN1")
+        site.set("Firewall Rule 4 Mode: On")
+        code = ("import socket\n"
+                f"try: socket.create_connection(('{LAN1}', 22), 5); print('open')\n"
+                "except ConnectionRefusedError: print('refused')\n"
+                "except OSError as error: print(error)")
+        assert site.phone.run("python3", "-c", code).stdout == "refused\n"
+        site.set("Firewall Rule 4 Service: Ping")
+        ping = site.phone.run("ping", "-c2", "-i0.2", "-W1", LAN1, check=False).stdout
+        assert "Packet filtered" in ping, ping
+        assert re.search(r"Firewall Rule 4: reject ping .*matched=2", site.ask("xStatus Firewall"))
+        site.set("Firewall Rule 4 Mode: Off")
+
     def test_the_rule_of_least_priority_decides(self, site):
         site.set("Firewall Rule 2 Service: SNMP")
         site.set("Firewall Rule 2 Source: 10.77.0.11/32")

@@ -28,6 +28,8 @@ xConfiguration Administrator 1 Name: admin
 xConfiguration Administrator 1 Password: {password}
 xConfiguration Administrator 1 PublicKey1: "{ed25519}"
 xConfiguration Administrator 1 PublicKey2: "{ecdsa}"
+xConfiguration Administrator 1 PublicKey3: "{rsa3072}"
+xConfiguration Administrator 1 PublicKey4: "{rsa4096}"
 xConfiguration Administration Banner: Authorised use only
 xConfiguration Network Port 1 IPv4 Address: 10.77.0.2
 """
@@ -55,14 +57,26 @@ class World:
         return found
 
 
+def make_keys(folder):
+    """Clients' keys, and how each is put into PROVISION."""
+    types = {"ed25519": "ed25519", "ecdsa": "ecdsa", "other": "ed25519", "rsa3072": "rsa",
+             "rsa4096": "rsa"}
+    for kind, key_type in types.items():
+        bits = ["-b", kind[3:]] if key_type == "rsa" else []
+        subprocess.run(["ssh-keygen", "-q", "-N", "", "-C", "test", "-t", key_type, *bits, "-f",
+                        folder / kind], check=True)
+    keys = {kind: (folder / f"{kind}.pub").read_text().strip() for kind in ("ed25519", "ecdsa")}
+    for kind in ("rsa3072", "rsa4096"):  # too long for a line: by their fingerprint
+        keys[kind] = subprocess.run(["ssh-keygen", "-lf", folder / kind], capture_output=True,
+                                    check=True, text=True).stdout.split()[1]
+    provision = PROVISION.format(password=PASSWORD, **keys)
+    return keys
+
+
 @pytest.fixture(scope="module", params=["image", "host"])
 def world(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
-    for kind in ("ed25519", "ecdsa", "other"):
-        subprocess.run(["ssh-keygen", "-q", "-N", "", "-C", "test", "-t",
-                        "ecdsa" if kind == "ecdsa" else "ed25519", "-f", folder / kind], check=True)
-    keys = {kind: (folder / f"{kind}.pub").read_text().strip() for kind in ("ed25519", "ecdsa")}
-    provision = PROVISION.format(password=PASSWORD, **keys)
+    keys = make_keys(folder)
     with netns.Network() as network:
         w = World()
         w.board, w.folder = request.param, folder
@@ -83,7 +97,7 @@ def world(request, tmp_path_factory):
 
 
 def test_logs_in_by_either_key_with_strict_key_exchange(world):
-    for key in ("ed25519", "ecdsa"):
+    for key in ("ed25519", "ecdsa", "rsa3072", "rsa4096"):
         done = world.ssh("xStatus SSH", key=key, options=["-vvv"])
         assert done.returncode == 0, done.stderr
         assert "will use strict KEX ordering" in done.stderr
@@ -286,35 +300,56 @@ def test_half_open_connections_leave_service_and_memory(world):
 
 
 WRONG = """
-import logging, socket, sys, time
+import logging, socket, sys, threading
 import paramiko
 logging.disable(logging.CRITICAL)
-wanted, answered, refused = int(sys.argv[2]), 0, 0
-while answered + refused < wanted:
-    s = socket.socket()
-    # Blocked addresses are not answered at all: knocking on is quick then.
-    s.settimeout(20 if refused < 2 else 0.002)
-    try:
-        s.connect((sys.argv[1], 22))
-        if answered > 20:  # blocked long since: what counts is that nobody is let in
-            s.recv(1)
-            refused += 1
-            continue
-        t = paramiko.Transport(s)
-        t.banner_timeout = t.auth_timeout = 20
-        t.start_client(timeout=20)
-        for i in range(6):
-            try:
-                t.auth_password("admin", f"wrong {answered}")
-                print("let in")
-                sys.exit(1)
-            except paramiko.AuthenticationException:
-                answered += 1
-    except (OSError, EOFError, paramiko.SSHException):
-        refused += 1
-    finally:
-        s.close()
-print(answered, refused)
+wanted, counts, lock = int(sys.argv[2]), {"answered": 0, "refused": 0}, threading.Lock()
+
+def done():
+    return counts["answered"] + counts["refused"]
+
+def note(what):
+    with lock:
+        counts[what] += 1
+
+def guess(s):
+    t = paramiko.Transport(s)
+    t.banner_timeout = t.auth_timeout = 20
+    t.start_client(timeout=20)
+    for i in range(6):
+        try:
+            t.auth_password("admin", f"wrong {done()}")
+            print("let in", flush=True)
+            sys.exit(1)
+        except paramiko.AuthenticationException:
+            note("answered")
+
+def knock(is_first):
+    while done() < wanted:
+        s = socket.socket()
+        # Blocked addresses are not answered at all: knocking on is quick then.
+        s.settimeout(20 if is_first and counts["refused"] < 2 else 0.002)
+        try:
+            s.connect((sys.argv[1], 22))
+            if counts["answered"] > 20:  # blocked long since: what counts is who is let in
+                s.recv(1)
+                note("refused")
+                continue
+            guess(s)
+        except (OSError, EOFError, paramiko.SSHException):
+            note("refused")
+        finally:
+            s.close()
+        if is_first and counts["refused"] >= 2:
+            return
+
+knock(True)
+others = [threading.Thread(target=knock, args=(False,)) for _ in range(8)]
+for other in others:
+    other.start()
+for other in others:
+    other.join()
+print(counts["answered"], counts["refused"])
 """
 
 

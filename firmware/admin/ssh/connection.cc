@@ -17,7 +17,11 @@ Connection::Connection(const Parts& parts, Handle id, const net::Endpoint& remot
 size_t Connection::Receive(std::span<const uint8_t> bytes, Instant now) {
   heard_at_ = now;
   unanswered_ = 0;
-  return transport_.Receive(bytes, now);
+  const size_t taken = transport_.Receive(bytes, now);
+  if (!is_logged_in() && transport_.exchange_count() > kExchangesBeforeLogIn) {
+    transport_.Disconnect(DisconnectReason::kProtocolError, "new keys again before log-in");
+  }
+  return taken;
 }
 
 void Connection::Pump(Instant now) {

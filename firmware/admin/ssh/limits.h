@@ -55,6 +55,11 @@ inline constexpr int64_t kHalfOpenSeconds = 10;
 inline constexpr uint32_t kOpensPerSecond = 40;  // new connections answered, with their burst
 inline constexpr uint32_t kOpensBurst = 80;
 static_assert(kUnauthenticatedMax < kConnectionCount);
+// Key exchanges without a log-in: one address may have so many at once, then one in so long.
+inline constexpr int64_t kStrangerBurst = 40;
+inline constexpr int64_t kStrangerSeconds = 1;
+inline constexpr uint32_t kStrangerMax = 64;  // addresses remembered
+inline constexpr uint64_t kExchangesBeforeLogIn = 2;
 
 inline constexpr uint32_t kAlgorithmsMax = 8;  // in one list
 // mbedTLS: AES contexts of every connection, and one elliptic curve or RSA computation.

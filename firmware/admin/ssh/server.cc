@@ -18,6 +18,14 @@ bool IsSameSource(const net::IpAddress& a, const net::IpAddress& b) {
          std::equal(a.bytes.begin(), a.bytes.begin() + size, b.bytes.begin());
 }
 
+// The same as one address: of an IPv6 /64 the first.
+net::IpAddress SourceKeyOf(net::IpAddress address) {
+  if (address.is_v6()) {
+    std::fill(address.bytes.begin() + 8, address.bytes.end(), uint8_t{0});
+  }
+  return address;
+}
+
 }  // namespace
 
 const char* ToText(RefusalReason reason) {
@@ -154,6 +162,10 @@ bool Server::Admit(const net::IpAddress& address) {
     Refuse(address, RefusalReason::kBlocked);
     return false;
   }
+  if (!strangers_.Admits(SourceKeyOf(address), parts_.loop.now())) {
+    Refuse(address, RefusalReason::kTooFast);
+    return false;
+  }
   // Who holds connections without a log-in does not use up what is for everybody else.
   const Source source = CountOf(address);
   net::TokenBucket& opens = source.unauthenticated_count > 0 ? crowded_opens_ : opens_;
@@ -271,6 +283,9 @@ void Server::PumpOne(Slot& slot) {
 
 // The slot is free afterwards; its stream is closed, or the caller closes it.
 void Server::End(Slot& slot) {
+  if (!slot.connection->is_logged_in() && slot.connection->transport().exchange_count() > 0) {
+    strangers_.Charge(SourceKeyOf(slot.connection->remote().address), parts_.loop.now());
+  }
   if (slot.connection->is_logged_in()) {
     parts_.observer.OnLoggedOut(*slot.connection, parts_.loop.now() - slot.connection->opened_at());
   }

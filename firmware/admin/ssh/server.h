@@ -15,6 +15,7 @@
 
 #include "firmware/admin/ssh/connection.h"
 #include "firmware/admin/ssh/host_keys.h"
+#include "firmware/admin/ssh/strangers.h"
 #include "hal/rt/arena.h"
 #include "hal/rt/event_loop.h"
 #include "hal/rt/heap.h"
@@ -152,6 +153,7 @@ class Server final : private net::StreamHandler, private ConnectionOwner {
   std::span<uint8_t> buffers_;
   std::array<net::ListenerId, 2> listeners_;  // IPv4, IPv6
   uint16_t listener_port_ = 0;
+  Strangers strangers_;
   net::TokenBucket opens_{kOpensPerSecond, kOpensBurst};
   net::TokenBucket crowded_opens_{kOpensPerSecond, kOpensBurst};
   Task pump_task_;

@@ -284,5 +284,70 @@ TEST_F(AdministrationTest, ABackupIsRestoredOnAnotherMachine) {
   EXPECT_THAT(other.Line("xConfiguration NTP Server 1 Address"), Not(HasSubstr("192.0.2.9")));
 }
 
+TEST_F(AdministrationTest, TheEventLogIsOneFileFromTheDiskAndReadsBeginAnywhere) {
+  for (int i = 0; i < 5000; ++i) {  // more than the ring in memory holds
+    rooms().log.Emit(log::event::SipUnregistered{.aor = std::to_string(i), .contact = "test"});
+    if (i % 100 == 0) {
+      machine_.Run(1);
+    }
+  }
+  admin::FileUser user;
+  user.identity.user.Assign("admin");
+  user.identity.role = config::Role::kAdministrator;
+  admin::FileService& files = *rooms().files;
+  Result<admin::FileId> id = files.OpenRead("/logs/events.log", user);
+  for (int i = 0; i < 100 && id.code() == ErrorCode::kWouldBlock; ++i) {
+    id = files.OpenRead("/logs/events.log", user);
+  }
+  ASSERT_TRUE(id.ok());
+  const uint64_t size = files.StatOpen(*id)->size;
+  std::string whole(size, '?');
+  for (uint64_t at = 0; at < size;) {
+    uint8_t part[3001];
+    const auto count = files.Read(*id, at, part);
+    ASSERT_TRUE(count.ok()) << count.error().what;
+    ASSERT_GT(*count, 0u);
+    std::copy_n(part, *count, whole.begin() + static_cast<ptrdiff_t>(at));
+    at += *count;
+  }
+  const auto oldest = rooms().log.first_sequence();
+  EXPECT_GT(oldest, 2u) << "the ring must have dropped some for this to show anything";
+  EXPECT_THAT(whole, HasSubstr(" 1 "));
+  EXPECT_EQ(whole.back(), '\n');
+  for (const uint64_t at : {size - 1, size / 2, uint64_t{1}, size - 5000, uint64_t{0}}) {
+    uint8_t part[100];
+    const auto count = files.Read(*id, at, part);
+    ASSERT_TRUE(count.ok());
+    EXPECT_EQ(std::string(part, part + *count), whole.substr(at, *count)) << at;
+  }
+  EXPECT_TRUE(files.Close(*id).ok());
+}
+
+TEST_F(AdministrationTest, TheLogBundleIsATarWithoutSecrets) {
+  EXPECT_EQ(Exec("xConfiguration SNMP Community: planted-community").second, 0);
+  machine_.Run(3);
+  const auto [said, code] = Exec("xCommand Log Collect");
+  EXPECT_EQ(code, 0);
+  EXPECT_THAT(said, AllOf(HasSubstr("configuration.txt: "), HasSubstr("status.txt: "),
+                          HasSubstr("events.log: "), HasSubstr(".tar has ")));
+  const auto tar = rooms().folders->bundle().file();
+  ASSERT_EQ(tar.size() % 512, 0u);
+  const std::string bytes(tar.begin(), tar.end());
+  EXPECT_THAT(bytes, AllOf(HasSubstr("xConfiguration SIP Domain 1 Name: \"example.com\"\n"),
+                           HasSubstr("System Version"), HasSubstr("History Second"),
+                           Not(HasSubstr("$argon2")), Not(HasSubstr("Correct-Horse"))));
+  // Members follow each other by the sizes of their headers, to two empty blocks.
+  size_t at = 0;
+  std::string names;
+  while (bytes[at] != '\0') {
+    EXPECT_EQ(bytes.substr(at + 257, 5), "ustar");
+    names += std::string(bytes.c_str() + at) + " ";
+    at += 512 + (std::stoul(bytes.substr(at + 124, 11), nullptr, 8) + 511) / 512 * 512;
+    ASSERT_LT(at, bytes.size());
+  }
+  EXPECT_EQ(bytes.size() - at, 1024u);
+  EXPECT_THAT(names, AllOf(HasSubstr("/configuration.txt"), HasSubstr("/events.log")));
+}
+
 }  // namespace
 }  // namespace gh

@@ -4,6 +4,8 @@
 
 #include "crypto/ecdsa.h"
 #include "crypto/signature.h"
+#include "firmware/admin/ssh/strangers.h"
+#include "firmware/config/ssh_key.h"
 #include "tests/unit/ssh/client.h"
 
 namespace gh::ssh::test {
@@ -345,6 +347,59 @@ TEST(HostKeys, AreMadeOnceAndKept) {
 }
 
 // ssh-keygen made these, and their fingerprints (ssh-keygen -lf).
+// A stranger may exchange keys so often at once, then once a second; nobody else pays for it.
+TEST(Strangers, OweForKeyExchangesWithoutALogIn) {
+  Strangers strangers;
+  const net::IpAddress noisy = net::IpAddress::V4(192, 0, 2, 1);
+  Instant now = Instant() + Duration::Seconds(1000);
+  for (int64_t i = 0; i < kStrangerBurst; ++i) {
+    EXPECT_TRUE(strangers.Admits(noisy, now)) << i;
+    strangers.Charge(noisy, now);
+  }
+  EXPECT_FALSE(strangers.Admits(noisy, now));
+  EXPECT_TRUE(strangers.Admits(net::IpAddress::V4(192, 0, 2, 2), now));
+  // A crowd of others, each owing less, does not wash the debt away.
+  for (uint8_t i = 0; i < 200; ++i) {
+    strangers.Charge(net::IpAddress::V4(198, 51, 100, i), now);
+  }
+  EXPECT_FALSE(strangers.Admits(noisy, now));
+  now = now + Duration::Seconds(kStrangerSeconds) - Duration::Nanoseconds(1);
+  EXPECT_FALSE(strangers.Admits(noisy, now));
+  now = now + Duration::Nanoseconds(1);
+  EXPECT_TRUE(strangers.Admits(noisy, now));
+  strangers.Charge(noisy, now);
+  EXPECT_FALSE(strangers.Admits(noisy, now));
+}
+
+TEST(Strangers, NewKeysAgainAndAgainBeforeLogInEndTheConnection) {
+  World world;
+  Client client(world);
+  ASSERT_TRUE(client.Handshake());
+  ASSERT_TRUE(client.Rekey());
+  ASSERT_FALSE(world.connection->is_over());
+  EXPECT_TRUE(!client.Rekey() || world.connection->is_over());
+  EXPECT_TRUE(world.connection->is_over());
+}
+
+TEST(PublicKey, ADigestStandsForAKeyOfAnyKind) {
+  uint8_t bytes[64];
+  const auto reads = [&](std::string_view text) {
+    ByteWriter out(bytes);
+    return config::ReadSshKeyDigest(text, out);
+  };
+  const std::string good = "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU";  // of nothing
+  ASSERT_TRUE(reads(good));
+  EXPECT_EQ(bytes[0], 0xe3);
+  EXPECT_EQ(bytes[31], 0x55);
+  EXPECT_TRUE(reads(good + " root@example.com (RSA)"));
+  EXPECT_TRUE(config::IsSshKey(good));
+  for (const std::string& bad :
+       {good.substr(0, 49), good + "=", good + "A", good.substr(7), std::string("SHA256:"),
+        std::string("MD5:47:de:42"), "SHA256:" + std::string(43, '-')}) {
+    EXPECT_FALSE(reads(bad)) << bad;
+  }
+}
+
 TEST(PublicKey, LinesAndFingerprints) {
   std::array<uint8_t, kPublicKeyBlobMax> storage;
   const auto line = ParsePublicKeyLine(
