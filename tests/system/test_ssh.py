@@ -7,11 +7,13 @@ kept; that 1,000 half-open connections and 10,000 wrong log-ins leave service an
 were.
 """
 
+import functools
 import os
+import pathlib
 import re
-import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -57,19 +59,29 @@ class World:
         return found
 
 
+@functools.cache
+def rsa_key(bits):
+    """Made once: it takes seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "key")
+        subprocess.run(["ssh-keygen", "-q", "-N", "", "-C", "test", "-t", "rsa", "-b", str(bits),
+                        "-f", path], check=True)
+        return path.read_text(), path.with_suffix(".pub").read_text()
+
+
 def make_keys(folder):
     """Clients' keys, and how each is put into PROVISION."""
-    types = {"ed25519": "ed25519", "ecdsa": "ecdsa", "other": "ed25519", "rsa3072": "rsa",
-             "rsa4096": "rsa"}
-    for kind, key_type in types.items():
-        bits = ["-b", kind[3:]] if key_type == "rsa" else []
-        subprocess.run(["ssh-keygen", "-q", "-N", "", "-C", "test", "-t", key_type, *bits, "-f",
+    for kind, key_type in (("ed25519", "ed25519"), ("ecdsa", "ecdsa"), ("other", "ed25519")):
+        subprocess.run(["ssh-keygen", "-q", "-N", "", "-C", "test", "-t", key_type, "-f",
                         folder / kind], check=True)
+    for bits in (3072, 4096):
+        for path, text in zip((folder / f"rsa{bits}", folder / f"rsa{bits}.pub"), rsa_key(bits)):
+            path.touch(0o600)
+            path.write_text(text)
     keys = {kind: (folder / f"{kind}.pub").read_text().strip() for kind in ("ed25519", "ecdsa")}
     for kind in ("rsa3072", "rsa4096"):  # too long for a line: by their fingerprint
         keys[kind] = subprocess.run(["ssh-keygen", "-lf", folder / kind], capture_output=True,
                                     check=True, text=True).stdout.split()[1]
-    provision = PROVISION.format(password=PASSWORD, **keys)
     return keys
 
 
@@ -77,6 +89,7 @@ def make_keys(folder):
 def world(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     keys = make_keys(folder)
+    provision = PROVISION.format(password=PASSWORD, **keys)
     with netns.Network() as network:
         w = World()
         w.board, w.folder = request.param, folder
