@@ -38,9 +38,5 @@ inline constexpr uint32_t kTlsTicketSeconds = 2 * 3600;
 inline constexpr int64_t kTlsSignSeconds = 5;
 // A handshake datagram of ours: below any path's MTU with its headers.
 inline constexpr uint16_t kDtlsDatagramMax = 1200;
-// Certificates of authorities an operator trusts.
-inline constexpr uint32_t kTrustAnchorMax = 16;
-inline constexpr size_t kTrustAnchorBytesMax = 3072;
-inline constexpr size_t kPemMax = (kTrustAnchorBytesMax + 2) / 3 * 4;
 
 }  // namespace gh::crypto

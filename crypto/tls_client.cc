@@ -8,21 +8,46 @@
 #include "hal/rt/assert.h"
 
 namespace gh::crypto {
+namespace {
+
+const char* ObjectionTo(PeerVerdict verdict) {
+  switch (verdict) {
+    case PeerVerdict::kExpired:
+    case PeerVerdict::kNotYetValid:
+      return "the server's certificate is not valid at this time";
+    case PeerVerdict::kUnknownAuthority:
+      return "the server's certificate is of no authority that is trusted";
+    case PeerVerdict::kWrongName:
+      return "the server's certificate is for another name";
+    case PeerVerdict::kRevoked:
+      return "the server's certificate is revoked";
+    case PeerVerdict::kWrongUsage:
+      return "the server's certificate is not for servers";
+    case PeerVerdict::kNameConstraint:
+      return "the server's name is outside of its authority's constraints";
+    case PeerVerdict::kWeak:
+      return "the server's certificate has a weak key or hash";
+    default:
+      return "the server's certificate is not acceptable";
+  }
+}
+
+}  // namespace
 
 Result<void> TlsClient::Start(std::string_view server_name,
                               const CertificateFingerprint& fingerprint) {
   Reset();
-  anchors_ = nullptr;
+  trust_ = nullptr;
   wanted_ = fingerprint;
   return Begin(server_name);
 }
 
-Result<void> TlsClient::Start(std::string_view server_name, const TrustList& anchors) {
+Result<void> TlsClient::Start(std::string_view server_name, PeerCheck& trust) {
   Reset();
-  if (anchors.count() == 0) {
+  if (!trust.TrustsAnyone(PeerRole::kServer)) {
     return Error(ErrorCode::kUnauthentic, "no certificate authority is trusted");
   }
-  anchors_ = &anchors;
+  trust_ = &trust;
   return Begin(server_name);
 }
 
@@ -42,52 +67,16 @@ Result<void> TlsClient::Begin(std::string_view server_name) {
 
 PeerVerdict TlsClient::Check(const mbedtls_x509_crt& chain, const PeerExpectation&) {
   peer_ = Sha256::Of(std::span(chain.raw.p, chain.raw.len));
-  if (anchors_ != nullptr) {
-    return CheckChain(chain);
+  if (trust_ != nullptr) {
+    const PeerVerdict verdict = trust_->Check(chain, {PeerRole::kServer, name_.view()});
+    objection_ = verdict == PeerVerdict::kGood ? nullptr : ObjectionTo(verdict);
+    return verdict;
   }
   if (std::ranges::equal(*peer_, wanted_)) {
     return PeerVerdict::kGood;
   }
   objection_ = "the server's certificate is not the one expected";
   return PeerVerdict::kUnknownAuthority;
-}
-
-PeerVerdict TlsClient::CheckChain(const mbedtls_x509_crt& chain) {
-  mbedtls_x509_crt roots;
-  mbedtls_x509_crt_init(&roots);
-  int status = 0;
-  for (uint32_t i = 0; i < anchors_->count() && status == 0; ++i) {
-    const auto der = anchors_->der(i);
-    status = mbedtls_x509_crt_parse_der_nocopy(&roots, der.data(), der.size());
-  }
-  uint32_t flags = 0;
-  if (status == 0) {
-    status = mbedtls_x509_crt_verify_with_profile(const_cast<mbedtls_x509_crt*>(&chain), &roots,
-                                                  nullptr, &mbedtls_x509_crt_profile_default,
-                                                  name_.c_str(), &flags, nullptr, nullptr);
-  }
-  mbedtls_x509_crt_free(&roots);
-  if (status == 0) {
-    return PeerVerdict::kGood;
-  }
-  if (flags == 0) {
-    objection_ = "the server's certificate cannot be checked";
-    return PeerVerdict::kMalformed;
-  }
-  if ((flags & (MBEDTLS_X509_BADCERT_EXPIRED | MBEDTLS_X509_BADCERT_FUTURE)) != 0) {
-    objection_ = "the server's certificate is not valid at this time";
-    return PeerVerdict::kExpired;
-  }
-  if ((flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED) != 0) {
-    objection_ = "the server's certificate is of no authority that is trusted";
-    return PeerVerdict::kUnknownAuthority;
-  }
-  if ((flags & MBEDTLS_X509_BADCERT_CN_MISMATCH) != 0) {
-    objection_ = "the server's certificate is for another name";
-    return PeerVerdict::kWrongName;
-  }
-  objection_ = "the server's certificate is not acceptable";
-  return PeerVerdict::kMalformed;
 }
 
 Error TlsClient::Explain(const Error& error) const {

@@ -22,7 +22,6 @@
 #include "crypto/tls_endpoint.h"
 #include "crypto/tls_environment.h"
 #include "crypto/tls_session.h"
-#include "crypto/trust_list.h"
 #include "hal/rt/fixed_string.h"
 #include "hal/rt/result.h"
 
@@ -39,8 +38,8 @@ class TlsClient final : private TlsWire, private PeerCheck {
 
   // `server_name` is sent as SNI (RFC 6066) unless it is an address.
   Result<void> Start(std::string_view server_name, const CertificateFingerprint& fingerprint);
-  // `anchors` outlives the session.
-  Result<void> Start(std::string_view server_name, const TrustList& anchors);
+  // `trust` outlives the session.
+  Result<void> Start(std::string_view server_name, PeerCheck& trust);
   // Takes bytes off the front of `in` and returns how much plain text was put into `out`; 0: more
   // bytes are needed. Call again until 0 with `in` empty. kClosed: the peer said close_notify.
   // kUnauthentic: not the certificate we wait for (peer_fingerprint() says which it was).
@@ -62,7 +61,6 @@ class TlsClient final : private TlsWire, private PeerCheck {
  private:
   Result<void> Begin(std::string_view server_name);
   PeerVerdict Check(const mbedtls_x509_crt& chain, const PeerExpectation& expected) override;
-  PeerVerdict CheckChain(const mbedtls_x509_crt& chain);
   Error Explain(const Error& error) const;
   size_t OnTlsOutput(std::span<const uint8_t> bytes) override;
   void OnTlsReady() override {}  // there is no key of ours
@@ -71,8 +69,8 @@ class TlsClient final : private TlsWire, private PeerCheck {
   std::optional<TlsEndpoint> endpoint_;
   TlsSession session_;
   CertificateFingerprint wanted_ = {};
-  const TrustList* anchors_ = nullptr;  // null: by fingerprint
-  const char* objection_ = nullptr;     // to the server's certificate
+  PeerCheck* trust_ = nullptr;       // null: by fingerprint
+  const char* objection_ = nullptr;  // to the server's certificate
   FixedString<kTlsServerNameMax> name_;
   std::optional<CertificateFingerprint> peer_;
   std::array<uint8_t, kTlsOutputMax> output_;

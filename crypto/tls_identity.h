@@ -70,6 +70,8 @@ class PeerCheck {
  public:
   // `chain` as received, leaf first.
   virtual PeerVerdict Check(const mbedtls_x509_crt& chain, const PeerExpectation& expected) = 0;
+  // False: nobody is trusted in this role, there is no use in asking.
+  virtual bool TrustsAnyone(PeerRole) const { return true; }
 
  protected:
   ~PeerCheck() = default;

@@ -408,7 +408,7 @@ void Appliance::Rooms::BuildConsole() {
   trust.AddTo(commands);
   maintenance.AddTo(status, commands);
   event_log.AddTo(commands);
-  anchors->AddTo(commands);
+  certificates->AddTo(status, commands);
   alarm_commands.AddTo(commands);
   turn->AddTo(status, commands);
   tls_services->AddTo(status);
@@ -423,6 +423,7 @@ void Appliance::Rooms::BuildConsole() {
   status.AddMember<&Rooms::NextDnsLine>("DNS", "The resolver", this);
   accounts->intrusion().SetBlocker(&services);
   files->Add("captures", diagnostics.files());
+  files->Add("certificates", certificates->folder());
 }
 
 void Appliance::Rooms::ReportMemory() {
@@ -689,6 +690,7 @@ void Appliance::Rooms::OnHousekeeping() {
              !machine.clock.Wall().is_set && loop.now() - started_at > Duration::Minutes(1), "");
   WatchSyslog();
   turn->UpdateAlarms();
+  certificates->Watch();
   maintenance.Watch(loop.now());
   services.Watch(loop.now());
   diagnostics.Watch();

@@ -1,7 +1,10 @@
 #include "firmware/key_store.h"
 
+#include <algorithm>
+
 #include "crypto/x509_writer.h"
 #include "firmware/config/settings.h"
+#include "firmware/keys/x509_text.h"
 #include "firmware/rooms.h"
 
 namespace gh {
@@ -13,6 +16,7 @@ constexpr int64_t kDay = 86400;
 // From when a certificate counts that is made while nobody has set the clock.
 constexpr int64_t kEarliest = 1'767'225'600;  // 2026-01-01
 constexpr int64_t kTemporaryDays = 3650;
+constexpr int64_t kExpiryPeriod = 3600;
 
 class NoListener final : public crypto::SignListener {
  public:
@@ -25,7 +29,26 @@ Certificates::Certificates(const CertificateParts& parts)
     : parts_(parts),
       heap_(parts.arena, keys::kHeapBytes),
       environment_{heap_, parts.random, parts.clock},
-      keys_(parts.arena, environment_, parts.store, parts.log) {}
+      keys_(parts.arena, environment_, parts.store, parts.log),
+      trust_(environment_, parts.store, parts.log),
+      decode_room_(parts.arena.NewArray<uint8_t>(keys::kUploadBytesMax)),
+      trust_commands_(parts.arena, trust_, parts.arena.NewArray<uint8_t>(keys::kUploadBytesMax),
+                      decode_room_),
+      requests_(parts.arena, environment_, parts.store, parts.log),
+      commands_({{environment_, keys_, trust_, requests_, parts.log},
+                 tokens_,
+                 trust_commands_,
+                 parts.configuration,
+                 parts.deferred,
+                 parts.loop,
+                 parts.arena.NewArray<uint8_t>(keys::kUploadBytesMax),
+                 parts.arena.NewArray<uint8_t>(keys::kUploadBytesMax),
+                 decode_room_}) {}
+
+void Certificates::AddTo(admin::StatusTree& status, admin::CommandTable& commands) {
+  commands_.AddTo(status, commands);
+  trust_commands_.AddTo(commands);
+}
 
 void Certificates::Load() {
   const auto refused = keys_.Load();
@@ -33,13 +56,120 @@ void Certificates::Load() {
     parts_.alarms.Raise(AlarmId::kKeysUnusable,
                         refused.ok() ? "a stored certificate or its key" : refused.error().what);
   }
+  if (const auto left_out = trust_.Load(); !left_out.ok() || *left_out > 0) {
+    parts_.log.Emit(log::event::ServiceFailed{
+        .service = "trusted certificates",
+        .reason = left_out.ok() ? "one in the store is not accepted" : left_out.error().what});
+  }
   if (!keys_.has_server_certificate()) {
     if (const auto made = MakeTemporary(); !made.ok()) {
       parts_.log.Emit(log::event::ServiceFailed{.service = "temporary certificate",
                                                 .reason = made.error().what});
     }
   }
+  if (const auto loaded = requests_.Load(tokens_); !loaded.ok()) {
+    parts_.log.Emit(
+        log::event::ServiceFailed{.service = "certificate request", .reason = loaded.error().what});
+  }
   UpdateAlarms();
+}
+
+void Certificates::SetTokenKeys(keys::TokenKeys& tokens) {
+  tokens_ = &tokens;
+  keys_.SetTokenKeys(tokens);
+  keys_.FindTokenKeys();
+  if (requests_.state() == keys::Requests::State::kNone) {
+    requests_.Load(tokens_).ignore("told at the start");
+  }
+}
+
+void Certificates::Watch() {
+  UpdateAlarms();
+  const WallTime now = parts_.clock.Wall();
+  const bool is_changed = generation_seen_ != keys_.generation();
+  const int64_t passed = now.unix_seconds() - checked_at_s_;
+  if (now.is_set && (is_changed || passed >= kExpiryPeriod || passed < 0)) {
+    CheckExpiry(now);
+    checked_at_s_ = now.unix_seconds();
+    generation_seen_ = keys_.generation();
+  }
+}
+
+namespace {
+
+// Tells once, on the day of each mark: `before` is when it was looked at last.
+struct Expiry {
+  log::Log& log;
+  int64_t now_s;
+  int64_t before_s;
+  bool has_expiring = false;
+  bool has_expired = false;
+  FixedString<alarm::kDetailMax> detail = {};
+
+  void Look(std::string_view what, const mbedtls_x509_crt& certificate) {
+    const int64_t left = keys::UnixSecondsOf(certificate.valid_to) - now_s;
+    if (left > keys::kExpiryDays[0] * kDay) {
+      return;
+    }
+    uint8_t bytes[220];
+    ByteWriter subject(bytes);
+    keys::WriteName(certificate.subject, subject);
+    const int64_t left_before = left + (now_s - before_s);
+    if (left < 0) {
+      has_expired = true;
+      if (left_before >= 0 || before_s == 0) {
+        log.Emit(log::event::CertificateExpired{.what = what, .subject = subject.text()});
+      }
+    } else {
+      has_expiring = true;
+      const bool is_mark = std::ranges::any_of(keys::kExpiryDays, [&](uint32_t days) {
+        return left <= days * kDay && (left_before > days * kDay || before_s == 0);
+      });
+      if (is_mark) {
+        log.Emit(log::event::CertificateExpiring{
+            .what = what, .subject = subject.text(), .days = static_cast<uint64_t>(left / kDay)});
+      }
+    }
+    detail.Assign(what);
+    detail.Append(": ");
+    detail.Append(subject.text());
+  }
+};
+
+}  // namespace
+
+void Certificates::CheckExpiry(const WallTime& now) {
+  Expiry expiry{parts_.log, now.unix_seconds(),
+                generation_seen_ == keys_.generation() ? checked_at_s_ : 0};
+  keys::Installed installed;
+  for (uint32_t i = 0; keys_.At(i, installed); ++i) {
+    expiry.Look(
+        installed.info->domain.empty() ? std::string_view("server") : installed.info->domain.view(),
+        *installed.identity->chain);
+  }
+  for (uint32_t i = 0; i < trust_.count(); ++i) {
+    expiry.Look("trusted", trust_.certificate(i));
+  }
+  parts_.alarms.Set(AlarmId::kCertificateExpiring, expiry.has_expiring, expiry.detail.view());
+  parts_.alarms.Set(AlarmId::kCertificateExpired, expiry.has_expired, expiry.detail.view());
+  bool is_outdated = false;
+  for (uint32_t i = 0; i < trust_.crl_count(); ++i) {
+    const mbedtls_x509_crl& crl = trust_.crl(i);
+    if (crl.next_update.year == 0 || keys::UnixSecondsOf(crl.next_update) > now.unix_seconds()) {
+      continue;
+    }
+    uint8_t bytes[200];
+    ByteWriter issuer(bytes);
+    keys::WriteName(crl.issuer, issuer);
+    if (!parts_.alarms.IsRaised(AlarmId::kCrlOutdated)) {
+      parts_.log.Emit(log::event::CrlOutdated{.issuer = issuer.text()});
+    }
+    parts_.alarms.Raise(AlarmId::kCrlOutdated, issuer.text());
+    is_outdated = true;
+  }
+  if (!is_outdated) {
+    parts_.alarms.Lower(AlarmId::kCrlOutdated);
+  }
 }
 
 void Certificates::UpdateAlarms() {
@@ -84,8 +214,8 @@ Result<void> Certificates::MakeTemporary() {
 
 void Appliance::Rooms::BuildCertificates() {
   machine.arena.OpenAccount("firmware/keys");
-  certificates = machine.arena.New<Certificates>(
-      CertificateParts{machine.arena, machine.clock, random, *store, log, alarms, *configuration});
+  certificates = machine.arena.New<Certificates>(CertificateParts{
+      machine.arena, machine.clock, random, *store, log, alarms, loop, deferred, *configuration});
   certificates->Load();
 }
 

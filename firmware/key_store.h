@@ -3,11 +3,16 @@
 #pragma once
 
 #include "crypto/tls_environment.h"
+#include "firmware/admin/commands.h"
+#include "firmware/admin/status.h"
 #include "firmware/alarm/alarms.h"
+#include "firmware/certificate_commands.h"
 #include "firmware/config/configuration.h"
 #include "firmware/keys/key_store.h"
+#include "firmware/keys/trust_store.h"
 #include "firmware/log/log.h"
 #include "firmware/store/store.h"
+#include "firmware/trust_commands.h"
 #include "hal/machine.h"
 
 namespace gh {
@@ -19,6 +24,8 @@ struct CertificateParts {
   store::Store& store;
   log::Log& log;
   alarm::Alarms& alarms;
+  EventLoop& loop;
+  admin::DeferredQueue& deferred;
   const config::Configuration& configuration;
 };
 
@@ -31,17 +38,33 @@ class Certificates {
   // What is stored; without a server certificate the device makes one.
   void Load();
   void UpdateAlarms();
+  // Now and then.
+  void Watch();
+  void AddTo(admin::StatusTree& status, admin::CommandTable& commands);
 
   keys::KeyStore& keys() { return keys_; }
   crypto::Identities& identities() { return keys_; }
+  keys::TrustStore& trust() { return trust_; }
+  admin::FileProvider& folder() { return commands_; }
+  // Keys in tokens, once there are some: certificates of theirs are in force from then on.
+  void SetTokenKeys(keys::TokenKeys& tokens);
 
  private:
   Result<void> MakeTemporary();
+  void CheckExpiry(const WallTime& now);
 
   CertificateParts parts_;
   Heap heap_;
   crypto::TlsEnvironment environment_;
   keys::KeyStore keys_;
+  keys::TrustStore trust_;
+  std::span<uint8_t> decode_room_;
+  TrustCommands trust_commands_;
+  keys::Requests requests_;
+  keys::TokenKeys* tokens_ = nullptr;
+  CertificateCommands commands_;
+  int64_t checked_at_s_ = 0;  // wall clock of the last one
+  uint32_t generation_seen_ = 0;
 };
 
 }  // namespace gh

@@ -12,7 +12,6 @@
 #include "firmware/admin/terminal.h"
 #include "firmware/alarm/alarms.h"
 #include "firmware/alarm_commands.h"
-#include "firmware/anchors.h"
 #include "firmware/appliance.h"
 #include "firmware/capacity.h"
 #include "firmware/change_commands.h"
@@ -67,7 +66,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   void BuildNetwork();
   void BuildTls();  // tls_services.cc
   void BuildSip();
-  void BuildTurn();  // turn_service.cc
+  void BuildTurn();          // turn_service.cc
   void BuildCertificates();  // key_store.cc
   void BuildSyslog();
   void BuildConsole();
@@ -160,7 +159,6 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   crypto::TlsEnvironment* tls = nullptr;  // of sessions to servers
   Certificates* certificates = nullptr;
   TlsServices* tls_services = nullptr;
-  Anchors* anchors = nullptr;
   TurnService* turn = nullptr;
 
   log::Syslog* syslog = nullptr;

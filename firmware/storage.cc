@@ -127,11 +127,9 @@ void Appliance::Rooms::BuildSyslog() {
   machine.arena.OpenAccount("firmware/log");
   auto* heap = machine.arena.New<Heap>(machine.arena, log::kSyslogTlsHeap);
   tls = machine.arena.New<crypto::TlsEnvironment>(*heap, random, machine.clock);
-  anchors = machine.arena.New<Anchors>(machine.arena, *tls, *store, log);
-  anchors->Load();
   syslog = machine.arena.New<log::Syslog>(
       log::Syslog::Parts{log, loop, stack->datagrams(), stack->streams(), resolver, &event_log, tls,
-                         &anchors->list(), &machine.arena});
+                         &certificates->trust(), &machine.arena});
   loop.Add(*syslog);
 }
 

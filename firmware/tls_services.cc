@@ -37,38 +37,6 @@ Result<void> Take(const Group& group, crypto::TlsPolicy& policy) {
 
 }  // namespace
 
-crypto::PeerVerdict AnchorCheck::Check(const mbedtls_x509_crt& chain,
-                                       const crypto::PeerExpectation& expected) {
-  if (anchors_ == nullptr || anchors_->list().count() == 0) {
-    return crypto::PeerVerdict::kUnknownAuthority;
-  }
-  const crypto::TrustList& list = anchors_->list();
-  mbedtls_x509_crt roots;
-  mbedtls_x509_crt_init(&roots);
-  int status = 0;
-  for (uint32_t i = 0; i < list.count() && status == 0; ++i) {
-    status = mbedtls_x509_crt_parse_der_nocopy(&roots, list.der(i).data(), list.der(i).size());
-  }
-  const FixedString<crypto::kTlsServerNameMax> name(expected.name);
-  uint32_t flags = 0;
-  if (status == 0) {
-    status = mbedtls_x509_crt_verify_with_profile(
-        const_cast<mbedtls_x509_crt*>(&chain), &roots, nullptr, &mbedtls_x509_crt_profile_default,
-        name.empty() ? nullptr : name.c_str(), &flags, nullptr, nullptr);
-  }
-  mbedtls_x509_crt_free(&roots);
-  const auto any = [flags](uint32_t bits) { return (flags & bits) != 0; };
-  return status == 0                             ? crypto::PeerVerdict::kGood
-         : any(MBEDTLS_X509_BADCERT_EXPIRED)     ? crypto::PeerVerdict::kExpired
-         : any(MBEDTLS_X509_BADCERT_FUTURE)      ? crypto::PeerVerdict::kNotYetValid
-         : any(MBEDTLS_X509_BADCERT_NOT_TRUSTED) ? crypto::PeerVerdict::kUnknownAuthority
-         : any(MBEDTLS_X509_BADCERT_CN_MISMATCH) ? crypto::PeerVerdict::kWrongName
-         : any(MBEDTLS_X509_BADCERT_BAD_MD | MBEDTLS_X509_BADCERT_BAD_PK |
-               MBEDTLS_X509_BADCERT_BAD_KEY)
-             ? crypto::PeerVerdict::kWeak
-             : crypto::PeerVerdict::kMalformed;
-}
-
 TlsServices::TlsServices(const TlsServiceParts& parts, const net::Capacity& capacity)
     : parts_(parts),
       streams_({parts.tcp, parts.loop, parts.arena, parts.random, parts.clock}, capacity) {
@@ -204,8 +172,7 @@ void Appliance::Rooms::BuildTls() {
   machine.arena.OpenAccount("net/tls", capacity.net.tls_session_count);
   tls_services = machine.arena.New<TlsServices>(
       TlsServiceParts{machine.arena, loop, machine.clock, random, stack->streams(), log,
-                      *configuration, certificates->identities(),
-                      *machine.arena.New<AnchorCheck>(anchors)},
+                      *configuration, certificates->identities(), certificates->trust()},
       capacity.net);
   tls_services->Apply();  // nobody listens before there is a policy
 }

@@ -10,7 +10,6 @@
 
 #include "crypto/tls_endpoint.h"
 #include "firmware/admin/status.h"
-#include "firmware/anchors.h"
 #include "firmware/config/configuration.h"
 #include "firmware/log/log.h"
 #include "hal/machine.h"
@@ -29,18 +28,6 @@ struct TlsServiceParts {
   const config::Configuration& configuration;
   crypto::Identities& identities;
   crypto::PeerCheck& peers;
-};
-
-// Peers against the certificates of authorities an operator trusts.
-class AnchorCheck final : public crypto::PeerCheck {
- public:
-  // Null until there are any.
-  explicit AnchorCheck(Anchors* const& anchors) : anchors_(anchors) {}
-  crypto::PeerVerdict Check(const mbedtls_x509_crt& chain,
-                            const crypto::PeerExpectation& expected) override;
-
- private:
-  Anchors* const& anchors_;
 };
 
 class TlsServices final : private net::TlsObserver {

@@ -18,6 +18,7 @@ media_test_ROOMS := firmware_turn
 turn_test_ROOMS := firmware_turn
 turn_conformance_test_ROOMS := firmware_turn
 config_test_ROOMS := firmware_config
+keys_test_ROOMS := firmware_keys
 log_test_ROOMS := firmware_log firmware_alarm
 store_test_ROOMS := firmware_store
 upgrade_test_ROOMS := firmware_upgrade image_tool sim
@@ -50,7 +51,8 @@ ssh_channels_fuzz_ROOMS := firmware_admin
 ssh_key_fuzz_ROOMS := firmware_admin
 time_zone_fuzz_ROOMS := firmware_log
 log_words_fuzz_ROOMS := firmware_log
-trust_pem_fuzz_ROOMS := crypto
+certificate_file_fuzz_ROOMS := crypto
+name_constraints_fuzz_ROOMS := crypto
 admin_password_fuzz_ROOMS := firmware_config
 backup_file_fuzz_ROOMS := firmware_admin
 store_record_fuzz_ROOMS := firmware_config firmware_log firmware_alarm firmware_store
@@ -106,6 +108,10 @@ boot-chain_NEEDS := $(system_NEEDS) $(powercut_NEEDS) \
   $(patsubst %,out/asan/tests/%_test,boot image)
 # By name in tests/run; here, everything they may be.
 management_NEEDS := $(unit_NEEDS) $(system_NEEDS) $(powercut_NEEDS) $(FUZZ_TARGETS:%=out/fuzz/bin/%)
+keys_NEEDS := $(filter $(foreach name,crypto keys pkcs11 hsm tls tls_streams,\
+  out/asan/tests/$(name)_test),$(unit_NEEDS)) $(system_NEEDS) \
+  $(foreach name,$(filter certificate_% name_constraints_% pkcs11_% tls_%,$(FUZZ_TARGETS)),\
+  out/fuzz/bin/$(name))
 turn_NEEDS := $(patsubst %,out/asan/tests/%_test,turn turn_conformance media) \
   out/host/gatehouse out/pc/gatehouse.img \
   $(patsubst %,out/fuzz/bin/%_fuzz,stun_message turn_engine turn_stream media_steering)

@@ -67,6 +67,7 @@ class TrustStore final : public crypto::PeerCheck {
                             const crypto::PeerExpectation& expected) override {
     return Examine(chain, expected).verdict;
   }
+  bool TrustsAnyone(crypto::PeerRole role) const override;
   crypto::PathReport Examine(const mbedtls_x509_crt& chain,
                              const crypto::PeerExpectation& expected);
   // Any role's anchors and `extra` (may be null) besides: for what is uploaded.

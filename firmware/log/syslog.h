@@ -20,7 +20,7 @@
 #include <string_view>
 
 #include "crypto/tls_client.h"
-#include "crypto/trust_list.h"
+#include "crypto/tls_identity.h"
 #include "firmware/log/log.h"
 #include "firmware/log/render.h"
 #include "hal/rt/arena.h"
@@ -89,7 +89,7 @@ class Syslog final : public Pollable, net::StreamHandler, net::DatagramHandler {
     net::Resolver* resolver;                // null: addresses only
     EventSource* source = nullptr;          // null: what memory holds
     crypto::TlsEnvironment* tls = nullptr;  // null: no TLS
-    const crypto::TrustList* trust = nullptr;
+    crypto::PeerCheck* trust = nullptr;
     Arena* arena = nullptr;  // with `tls`
   };
   explicit Syslog(const Parts& parts);

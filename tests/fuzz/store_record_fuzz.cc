@@ -6,7 +6,6 @@
 #include <cstdlib>
 #include <vector>
 
-#include "crypto/trust_list.h"
 #include "firmware/alarm/alarms.h"
 #include "firmware/config/history.h"
 #include "firmware/log/event_page.h"
@@ -60,7 +59,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   const std::span<const uint8_t> rest(data + 1, size - 1);
   std::vector<uint8_t> block(rest.begin(), rest.end());
-  switch (data[0] % 6) {
+  switch (data[0] % 5) {
     case 0: {
       block.resize(store::kKeyCopyBytes);
       const auto record = store::DecodeKeyRecord(block);
@@ -79,17 +78,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     case 3:
       ReadHistory(rest);
       break;
-    case 4:
+    default:
       (void)alarm::DecodeAlarm(rest);
       break;
-    default: {
-      uint8_t der[crypto::kTrustAnchorBytesMax];
-      const auto decoded = crypto::DecodePemCertificate(AsText(rest), der);
-      if (decoded.ok() && *decoded > sizeof(der)) {
-        std::abort();
-      }
-      break;
-    }
   }
   return 0;
 }

@@ -1,0 +1,36 @@
+// A certificate that was brought for the server or a domain: is it good, and if not, why not. What
+// passes is in force with the next handshake.
+//
+// It has to belong to a key that is here (of the request in progress, of the file, or of the
+// certificate it renews), to be valid now, to be for server and client authentication (CERT-20), to
+// have subject alternative names (the domain's among them), today's strength, and a chain without a
+// gap up to a root that is trusted or comes with it.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "crypto/certificate_file.h"
+#include "firmware/keys/key_store.h"
+#include "firmware/keys/request.h"
+#include "firmware/keys/trust_store.h"
+#include "hal/rt/bytes.h"
+#include "hal/rt/result.h"
+
+namespace gh::keys {
+
+struct UploadParts {
+  crypto::TlsEnvironment& environment;
+  KeyStore& keys;
+  TrustStore& trust;
+  Requests& requests;
+  log::Log& log;
+};
+
+// `bytes`: PEM, DER or PKCS #7, with a key or without. `room`: as large; wiped. What was done, or
+// what is wrong in detail, is said on `out`.
+Result<void> TakeUpload(const UploadParts& parts, std::string_view domain,
+                        std::span<const uint8_t> bytes, std::span<uint8_t> room, bool is_acme,
+                        std::string_view by, ByteWriter& out);
+
+}  // namespace gh::keys

@@ -1,0 +1,483 @@
+// The keys room against OpenSSL as the authority: requests and their names, certificates brought
+// for them and refused for the right reason, the choice by name, exchange under use, trust lists,
+// revocation lists, all of it again after a restart.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <ctime>
+#include <fstream>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "crypto/certificate_file.h"
+#include "firmware/keys/key_store.h"
+#include "firmware/keys/request.h"
+#include "firmware/keys/trust_store.h"
+#include "firmware/keys/upload.h"
+#include "firmware/keys/x509_text.h"
+
+namespace gh::keys {
+namespace {
+
+struct WallClock final : hal::Clock {
+  Instant Now() override { return Instant{now += 1'000'000}; }
+  WallTime Wall() override {
+    return {.unix_ns = int64_t{time(nullptr)} * 1'000'000'000, .is_set = true};
+  }
+  void SetWall(int64_t) override {}
+  int64_t now = 0;
+};
+
+struct SystemEntropy final : hal::Entropy {
+  void Fill(std::span<uint8_t> out) override {
+    std::ifstream("/dev/urandom")
+        .read(reinterpret_cast<char*>(out.data()), static_cast<std::streamsize>(out.size()));
+  }
+  const char* source() const override { return "urandom"; }
+};
+
+// Rows in memory, with transactions; `refuses` makes every commit fail.
+class MapStore final : public store::Store {
+ public:
+  using Rows = std::map<std::pair<store::Table, std::string>, std::string>;
+  Result<void> ForEach(store::EntryVisitor&) override { return Ok(); }
+  Result<void> Begin() override {
+    before = rows;
+    return Ok();
+  }
+  Result<void> Put(std::string_view, std::span<const uint8_t>) override { return Ok(); }
+  Result<void> Remove(std::string_view) override { return Ok(); }
+  Result<void> RemoveAll() override { return Ok(); }
+  Result<void> Commit() override {
+    if (refuses) {
+      rows = before;
+      return Error(ErrorCode::kNoSpace, "full");
+    }
+    return Ok();
+  }
+  void Rollback() override { rows = before; }
+  store::StoreStatus status() const override { return {}; }
+  Result<void> PutIn(store::Table table, std::string_view key,
+                     std::span<const uint8_t> value) override {
+    EXPECT_LE(key.size(), store::kKeyMax);
+    EXPECT_LE(value.size(), store::kValueMax);
+    rows[{table, std::string(key)}] = std::string(AsText(value));
+    return Ok();
+  }
+  Result<void> RemoveIn(store::Table table, std::string_view key) override {
+    rows.erase({table, std::string(key)});
+    return Ok();
+  }
+  Result<uint32_t> ForEachIn(store::Table table, std::string_view after, uint32_t limit,
+                             store::EntryVisitor& visitor) override {
+    uint32_t count = 0;
+    for (const auto& [key, value] : rows) {
+      if (key.first == table && key.second > after && count < limit) {
+        ++count;
+        visitor.OnEntry(key.second, AsBytes(value));
+      }
+    }
+    return count;
+  }
+  Rows rows;
+  Rows before;
+  bool refuses = false;
+};
+
+struct Memory {
+  Memory() : bytes(16 << 20), arena(bytes) {}
+  std::vector<uint8_t> bytes;
+  Arena arena;
+};
+
+// One run of the device on the store.
+struct Device {
+  explicit Device(MapStore& store)
+      : heap(memory.arena, kHeapBytes),
+        environment{heap, random, clock},
+        log(memory.arena, clock, 64),
+        keys(memory.arena, environment, store, log),
+        trust(environment, store, log),
+        requests(memory.arena, environment, store, log) {
+    EXPECT_EQ(keys.Load().value_or(99), 0u);
+    EXPECT_EQ(trust.Load().value_or(99), 0u);
+    EXPECT_TRUE(requests.Load(nullptr).ok());
+  }
+  UploadParts parts() { return {environment, keys, trust, requests, log}; }
+
+  Memory memory;
+  WallClock clock;
+  SystemEntropy entropy;
+  crypto::Random random{entropy};
+  Heap heap;
+  crypto::TlsEnvironment environment;
+  log::Log log;
+  KeyStore keys;
+  TrustStore trust;
+  Requests requests;
+};
+
+class KeysTest : public ::testing::Test {
+ protected:
+  KeysTest() : folder_("/tmp/gatehouse-keys-XXXXXX") {
+    EXPECT_NE(mkdtemp(folder_.data()), nullptr);
+    // A root, an intermediate, another root.
+    Run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj '/CN=Test Root'"
+        " -days 30 -keyout root.key -out root.pem");
+    Run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes "
+        "-subj '/CN=Other Root' -days 30 -keyout other.key -out other.pem");
+    Run("openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj '/CN=Middle' "
+        "-keyout middle.key -out middle.csr && "
+        "printf 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n' "
+        ">ca.ext && openssl x509 -req -in middle.csr -CA root.pem -CAkey root.key -days 20 "
+        "-extfile ca.ext -out middle.pem");
+    Boot();
+  }
+  ~KeysTest() override { EXPECT_EQ(std::system(("rm -r " + folder_).c_str()), 0); }
+
+  void Boot() {
+    device_.reset();
+    device_ = std::make_unique<Device>(store_);
+  }
+  void Run(const std::string& command) {
+    ASSERT_EQ(std::system(("cd " + folder_ + " && { " + command + "; } >log 2>&1").c_str()), 0)
+        << command << "\n"
+        << Read("log");
+  }
+  std::string Read(const std::string& name) {
+    std::ifstream file(folder_ + "/" + name, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+  void Write(const std::string& name, std::span<const uint8_t> bytes) {
+    std::ofstream(folder_ + "/" + name, std::ios::binary)
+        .write(reinterpret_cast<const char*>(bytes.data()),
+               static_cast<std::streamsize>(bytes.size()));
+  }
+  std::vector<uint8_t> Der(const std::string& pem_name) {
+    const std::string pem = Read(pem_name);
+    std::vector<uint8_t> room(pem.size());
+    crypto::CertificateFile file;
+    EXPECT_TRUE(crypto::ReadCertificateFile(AsBytes(pem), room, file).ok()) << pem_name;
+    const auto der = file.crl.empty() ? file.certificates[0] : file.crl;
+    return {der.begin(), der.end()};
+  }
+  // The request in progress, signed: leaf.pem.
+  void SignRequest(const std::string& extensions = "", const std::string& options = "-days 9") {
+    Write("request.der", device_->requests.request());
+    std::ofstream(folder_ + "/leaf.ext")
+        << (extensions.empty() ? "extendedKeyUsage=serverAuth,clientAuth\n"
+                                 "subjectAltName=DNS:edge.example.com\n"
+                               : extensions);
+    Run("openssl req -inform DER -in request.der -verify -out request.pem && openssl x509 -req "
+        "-in request.pem -CA middle.pem -CAkey middle.key " +
+        options + " -extfile leaf.ext -out leaf.pem");
+  }
+  void Ask(std::string_view domain = {}, RequestKey key = RequestKey::kEcP256) {
+    RequestPlan plan;
+    plan.name = "edge.example.com";
+    const auto begun = device_->requests.Begin(plan, domain, key,
+                                               crypto::SignatureScheme::kRsaPkcs1Sha256, "test");
+    ASSERT_TRUE(begun.ok()) << begun.error().what;
+    while (device_->requests.Step()) {
+    }
+    ASSERT_EQ(device_->requests.state(), Requests::State::kReady);
+  }
+  // "" when it is taken, else why not.
+  std::string Upload(const std::string& bytes, std::string_view domain = {}) {
+    std::vector<uint8_t> room(bytes.size());
+    uint8_t said_bytes[900];
+    ByteWriter said(said_bytes);
+    const auto done =
+        TakeUpload(device_->parts(), domain, AsBytes(bytes), room, false, "test", said);
+    said_ = std::string(said.text());
+    for (const uint8_t byte : room) {
+      EXPECT_EQ(byte, 0) << "what was decoded is wiped";
+    }
+    return done.ok() ? "" : done.error().what;
+  }
+  Result<void> Trust(const std::string& pem, uint8_t roles = kAllRoles) {
+    return device_->trust.Add(Der(pem), roles, "test");
+  }
+  std::string Served(std::string_view name) {
+    const crypto::Identity* identity = device_->keys.Acquire(name);
+    if (identity == nullptr) {
+      return "none";
+    }
+    uint8_t bytes[300];
+    ByteWriter out(bytes);
+    WriteAlternativeNames(*identity->chain, out);
+    device_->keys.Release(*identity);
+    return std::string(out.text());
+  }
+
+  std::string folder_;
+  std::string said_;
+  MapStore store_;
+  std::unique_ptr<Device> device_;
+};
+
+TEST_F(KeysTest, ARequestBecomesTheServerCertificate) {
+  ASSERT_TRUE(Trust("root.pem").ok());
+  Ask();
+  SignRequest();
+  Boot();  // the request outlives a restart
+  ASSERT_EQ(device_->requests.state(), Requests::State::kReady);
+  EXPECT_EQ(Upload(Read("leaf.pem") + Read("middle.pem")), "");
+  EXPECT_EQ(device_->requests.state(), Requests::State::kNone);
+  EXPECT_EQ(Served(""), "DNS:edge.example.com");
+  EXPECT_EQ(Served("anything.example"), "DNS:edge.example.com");
+  Boot();
+  EXPECT_EQ(Served(""), "DNS:edge.example.com");
+  Installed installed;
+  ASSERT_TRUE(device_->keys.Find("", installed));
+  EXPECT_NE(installed.identity->chain->next, nullptr) << "the intermediate is sent too";
+  EXPECT_EQ(Upload(Read("leaf.pem") + Read("middle.pem")), "") << "again, for the same key";
+}
+
+TEST_F(KeysTest, RsaKeysAreSearchedInSteps) {
+  ASSERT_TRUE(Trust("root.pem").ok());
+  Ask({}, RequestKey::kRsa2048);
+  SignRequest();
+  EXPECT_EQ(Upload(Read("middle.pem") + Read("leaf.pem")), "") << "in any order";
+}
+
+TEST_F(KeysTest, OneRequestAtATime) {
+  Ask();
+  RequestPlan plan;
+  plan.name = "edge.example.com";
+  EXPECT_EQ(device_->requests
+                .Begin(plan, {}, RequestKey::kEcP256, crypto::SignatureScheme::kRsaPkcs1Sha256, "t")
+                .code(),
+            ErrorCode::kWrongState);
+  EXPECT_TRUE(device_->requests.Discard("test").ok());
+  EXPECT_EQ(device_->requests.Discard("test").code(), ErrorCode::kNotFound);
+  Ask();
+  EXPECT_EQ(store_.rows.count({store::Table::kKeys, "csr"}), 1u);
+}
+
+TEST_F(KeysTest, WhatIsWrongIsSaid) {
+  ASSERT_TRUE(Trust("root.pem").ok());
+  EXPECT_EQ(Upload(Read("root.pem")),
+            "there is no key for it: make a request first (Certificate CSR Generate)");
+  Ask();
+  SignRequest();
+  const std::string good = Read("leaf.pem");
+  const std::string middle = Read("middle.pem");
+  EXPECT_EQ(Upload(middle),
+            "wrong key: no certificate in it belongs to the private key that is "
+            "here");
+  EXPECT_EQ(Upload(good), "the chain has a gap");
+  EXPECT_NE(said_.find("CN=Middle"), said_.npos) << said_;
+  EXPECT_EQ(Upload("nothing"), "expected certificates as PEM, DER or PKCS #7 (BEGIN CERTIFICATE)");
+  EXPECT_EQ(Upload(good.substr(0, good.size() / 2)), "a block's END line is missing");
+  EXPECT_EQ(Upload(good + middle + Read("root.key")),
+            "a private key is not taken while a request is in progress");
+  const auto refused = [&](const std::string& extensions, const std::string& options = "-days 9") {
+    SignRequest(extensions, options);
+    return Upload(Read("leaf.pem") + middle);
+  };
+  EXPECT_EQ(refused("extendedKeyUsage=serverAuth\nsubjectAltName=DNS:a.example\n"),
+            "the certificate lacks the extended key usage client authentication");
+  EXPECT_EQ(refused("extendedKeyUsage=clientAuth\nsubjectAltName=DNS:a.example\n"),
+            "the certificate lacks the extended key usage server authentication");
+  EXPECT_EQ(refused("extendedKeyUsage=serverAuth,clientAuth\n"),
+            "the certificate has no subject alternative name (SAN)");
+  EXPECT_EQ(refused("", "-days -1"), "the certificate has expired");
+  EXPECT_EQ(refused("", "-days 9 -sha1"), "the key is too short or the signature's hash too weak");
+  EXPECT_EQ(Upload(good + middle), "");
+}
+
+TEST_F(KeysTest, APkcs7FileIsTakenAndAKeyWithItsCertificate) {
+  ASSERT_TRUE(Trust("root.pem").ok());
+  Ask();
+  SignRequest();
+  Run("openssl crl2pkcs7 -nocrl -certfile leaf.pem -certfile middle.pem -certfile root.pem "
+      "-out all.p7b && openssl crl2pkcs7 -nocrl -certfile leaf.pem -certfile middle.pem "
+      "-outform DER -out all.der");
+  EXPECT_EQ(Upload(Read("all.p7b")), "");
+  EXPECT_EQ(Upload(Read("all.der")), "");
+  Run("openssl req -newkey rsa:2048 -nodes -keyout own.key -out own.csr -subj /CN=own && "
+      "printf 'extendedKeyUsage=serverAuth,clientAuth\nsubjectAltName=DNS:own.example\n' >o.ext && "
+      "openssl x509 -req -in own.csr -CA middle.pem -CAkey middle.key -days 9 -extfile o.ext "
+      "-out own.pem && openssl pkcs8 -topk8 -in own.key -out locked.key -passout pass:x");
+  EXPECT_EQ(Upload(Read("own.pem") + Read("middle.pem") + Read("locked.key")),
+            "the private key is encrypted: bring it in the clear");
+  EXPECT_EQ(Upload(Read("own.pem") + Read("middle.pem") + Read("own.key")), "");
+  EXPECT_EQ(Served(""), "DNS:own.example");
+}
+
+TEST_F(KeysTest, DomainsAreChosenByName) {
+  ASSERT_TRUE(Trust("root.pem").ok());
+  const auto install = [&](std::string_view domain, const std::string& names) {
+    Ask(domain);
+    SignRequest("extendedKeyUsage=serverAuth,clientAuth\nsubjectAltName=" + names + "\n");
+    EXPECT_EQ(Upload(Read("leaf.pem") + Read("middle.pem"), domain), "");
+  };
+  install("", "DNS:edge.example.com,DNS:exact.wild.example");
+  install("one.example", "DNS:one.example");
+  install("*.wild.example", "DNS:*.wild.example");
+  EXPECT_EQ(Served("one.example"), "DNS:one.example");
+  EXPECT_EQ(Served("ONE.example."), "DNS:one.example");
+  EXPECT_EQ(Served("a.wild.example"), "DNS:*.wild.example");
+  EXPECT_EQ(Served("a.b.wild.example"), "DNS:edge.example.com, DNS:exact.wild.example");
+  EXPECT_EQ(Served("exact.wild.example"), "DNS:edge.example.com, DNS:exact.wild.example");
+  EXPECT_EQ(Served("unknown.example"), "DNS:edge.example.com, DNS:exact.wild.example");
+  Ask("two.example");
+  SignRequest();
+  EXPECT_EQ(Upload(Read("leaf.pem") + Read("middle.pem"), "two.example"),
+            "the domain is not among the certificate's subject alternative names");
+  Boot();
+  EXPECT_EQ(Served("one.example"), "DNS:one.example");
+  EXPECT_TRUE(device_->keys.Remove("one.example", "test").ok());
+  EXPECT_EQ(Served("one.example"), "DNS:edge.example.com, DNS:exact.wild.example");
+  EXPECT_EQ(device_->keys.Remove("", "test").code(), ErrorCode::kNotFound);
+}
+
+TEST_F(KeysTest, ACertificateInUseStaysWhole) {
+  ASSERT_TRUE(Trust("root.pem").ok());
+  Ask();
+  SignRequest();
+  ASSERT_EQ(Upload(Read("leaf.pem") + Read("middle.pem")), "");
+  std::vector<const crypto::Identity*> held;
+  // Each is used by a session when the next takes its place, until there is no room.
+  std::string outcome;
+  while (outcome.empty() && held.size() <= kIdentityMax) {
+    held.push_back(device_->keys.Acquire(""));
+    outcome = Upload(Read("leaf.pem") + Read("middle.pem"));
+  }
+  EXPECT_EQ(held.size(), kIdentityMax);
+  EXPECT_EQ(outcome,
+            "sessions still use too many certificates that were replaced; try again later");
+  EXPECT_TRUE(PublicKeyIs(*held[0]->chain, held[0]->key->public_key()));
+  for (const crypto::Identity* identity : held) {
+    device_->keys.Release(*identity);
+  }
+  EXPECT_EQ(device_->keys.identity_count(), 1u);
+  EXPECT_EQ(Upload(Read("leaf.pem") + Read("middle.pem")), "");
+}
+
+TEST_F(KeysTest, AStoreThatRefusesChangesNothing) {
+  ASSERT_TRUE(Trust("root.pem").ok());
+  Ask();
+  SignRequest();
+  store_.refuses = true;
+  EXPECT_EQ(Upload(Read("leaf.pem") + Read("middle.pem")), "full");
+  EXPECT_EQ(Served(""), "none");
+  EXPECT_EQ(Trust("other.pem").code(), ErrorCode::kNoSpace);
+  EXPECT_EQ(device_->trust.count(), 1u);
+  store_.refuses = false;
+  EXPECT_EQ(Upload(Read("leaf.pem") + Read("middle.pem")), "");
+}
+
+TEST_F(KeysTest, DamagedRowsAreLeftOut) {
+  ASSERT_TRUE(Trust("root.pem").ok());
+  Ask();
+  SignRequest();
+  ASSERT_EQ(Upload(Read("leaf.pem") + Read("middle.pem")), "");
+  store_.rows[{store::Table::kKeys, "00"}][40] ^= 1;
+  Memory memory;
+  KeyStore keys(memory.arena, device_->environment, store_, device_->log);
+  EXPECT_EQ(keys.Load().value_or(99), 1u);
+  EXPECT_FALSE(keys.has_server_certificate());
+  EXPECT_EQ(keys.Acquire(""), nullptr);
+}
+
+TEST_F(KeysTest, TrustIsUniqueAndByRole) {
+  ASSERT_TRUE(Trust("root.pem", RoleBit(crypto::PeerRole::kClient)).ok());
+  EXPECT_EQ(Trust("root.pem").code(), ErrorCode::kAlreadyExists);
+  Run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj '/CN=TEST root' "
+      "-days 30 -keyout twin.key -out twin.pem");
+  EXPECT_STREQ(Trust("twin.pem").error().what,
+               "a self-signed certificate of the same common name is trusted already");
+  Run("openssl req -newkey rsa:2048 -nodes -keyout l.key -out l.csr -subj /CN=l && openssl x509 "
+      "-req -in l.csr -CA root.pem -CAkey root.key -days 9 -out l.pem && printf "
+      "'subjectAltName=DNS:l.example\n' >l.ext && openssl x509 -req -in l.csr -CA root.pem -CAkey "
+      "root.key -days 9 -extfile l.ext -out l3.pem");
+  EXPECT_STREQ(Trust("l3.pem").error().what, "the certificate is not one of an authority (CA)");
+  EXPECT_TRUE(device_->trust.TrustsAnyone(crypto::PeerRole::kClient));
+  EXPECT_FALSE(device_->trust.TrustsAnyone(crypto::PeerRole::kServer));
+  EXPECT_TRUE(device_->trust.SetRoles(0, ParseRoles("Server, federation"), "test").ok());
+  Boot();
+  EXPECT_FALSE(device_->trust.TrustsAnyone(crypto::PeerRole::kClient));
+  EXPECT_TRUE(device_->trust.TrustsAnyone(crypto::PeerRole::kFederation));
+  EXPECT_TRUE(device_->trust.Remove(0, "test").ok());
+  EXPECT_EQ(device_->trust.Remove(0, "test").code(), ErrorCode::kInvalidArgument);
+  EXPECT_TRUE(store_.rows.empty());
+  EXPECT_EQ(ParseRoles("All"), kAllRoles);
+  EXPECT_EQ(ParseRoles("Server,"), 0);
+  EXPECT_EQ(ParseRoles("Nobody"), 0);
+}
+
+TEST_F(KeysTest, RowsOfBeforeRolesAreForServers) {
+  ASSERT_TRUE(Trust("root.pem", RoleBit(crypto::PeerRole::kServer)).ok());
+  EXPECT_EQ(store_.rows.begin()->first.second.size(), 64u);
+  Boot();
+  EXPECT_TRUE(device_->trust.TrustsAnyone(crypto::PeerRole::kServer));
+}
+
+TEST_F(KeysTest, RevocationListsAreKept) {
+  ASSERT_TRUE(Trust("root.pem").ok());
+  Run("touch index.txt && printf '01' >number && printf '[ca]\ndefault_ca=d\n[d]\ndatabase="
+      "index.txt\ncrlnumber=number\ndefault_md=sha256\n' >ca.conf && openssl ca -config ca.conf "
+      "-revoke middle.pem -cert root.pem -keyfile root.key && openssl ca -config ca.conf -gencrl "
+      "-crldays 5 -cert root.pem -keyfile root.key -out root.crl && openssl ca -config ca.conf "
+      "-gencrl -crldays 5 -cert root.pem -keyfile other.key -out forged.crl; true");
+  ASSERT_TRUE(device_->trust.AddCrl(Der("root.crl"), "test").ok());
+  EXPECT_EQ(device_->trust.crl_count(), 1u);
+  ASSERT_TRUE(device_->trust.AddCrl(Der("root.crl"), "test").ok());
+  EXPECT_EQ(device_->trust.crl_count(), 1u) << "it takes the place of the former one";
+  Boot();
+  EXPECT_EQ(device_->trust.crl_count(), 1u);
+  Ask();
+  SignRequest();
+  EXPECT_EQ(Upload(Read("leaf.pem") + Read("middle.pem")), "the certificate is revoked");
+  EXPECT_TRUE(device_->trust.RemoveCrl(0, "test").ok());
+  EXPECT_EQ(Upload(Read("leaf.pem") + Read("middle.pem")), "");
+}
+
+TEST(RequestNamesTest, NamesFollowTheRole) {
+  RequestPlan plan;
+  plan.name = "vcse.example.com";
+  plan.cluster_name = "cluster.example.com";
+  plan.additional_names = "alias.example.com, 192.0.2.5";
+  plan.registration_domains = "example.com,example.org";
+  plan.collab_edge_prefix = true;
+  plan.federation_domains = "example.com";
+  plan.chat_aliases = "chat1.example.com";
+  plan.phone_profiles = "profile.example.com";
+  const auto text = [&](std::string_view domain = {}) {
+    RequestNames names;
+    const auto filled = names.Fill(plan, domain);
+    std::string out;
+    for (const auto& name : names.names()) {
+      out += (out.empty() ? "" : " ") + (name.dns.empty() ? "address" : std::string(name.dns));
+    }
+    return filled.ok() ? out : "ERROR " + std::string(filled.error().what);
+  };
+  EXPECT_EQ(text(),
+            "vcse.example.com cluster.example.com alias.example.com address "
+            "collab-edge.example.com collab-edge.example.org example.com chat1.example.com");
+  plan.is_edge = false;
+  EXPECT_EQ(text(),
+            "vcse.example.com cluster.example.com alias.example.com address chat1.example.com "
+            "profile.example.com");
+  plan.phone_profiles = "profile";
+  EXPECT_EQ(text(), "ERROR a phone security profile is not a full name (profile.example.com)");
+  EXPECT_EQ(text("tenant.example"), "tenant.example alias.example.com address");
+  plan.additional_names = "bad name";
+  EXPECT_EQ(text(), "ERROR an additional name is not a DNS name");
+  std::string many;
+  for (int i = 0; i < 80; ++i) {
+    many += "n" + std::to_string(i) + ".example,";
+  }
+  plan.additional_names = many;
+  EXPECT_EQ(text(), "ERROR there are more than 64 names to certify");
+  EXPECT_TRUE(IsFullName("a.b-1.example"));
+  for (const char* bad : {"a", "a.1", "a.-b", "a..b", "a_b.c", "a.b."}) {
+    EXPECT_FALSE(IsFullName(bad)) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace gh::keys
