@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "firmware/config/password.h"
+#include "firmware/config/settings.h"
 #include "hal/rt/assert.h"
 #include "hal/rt/bytes.h"
 

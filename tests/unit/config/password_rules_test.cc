@@ -5,6 +5,7 @@
 #include <string>
 
 #include "firmware/config/password.h"
+#include "firmware/config/settings.h"
 
 namespace gh::config {
 namespace {

@@ -25,7 +25,8 @@ TEST(Limits, AUsersName) {
     Client client(world);
     ASSERT_TRUE(client.Handshake() && client.StartService());
     client.SendPassword(std::string(size, 'u'), "wrong");
-    EXPECT_FALSE(client.Wait(kMsgUserauthFailure).empty());
+    EXPECT_EQ(client.Wait(kMsgUserauthFailure).empty(), size != kUserNameMax) << size;
+    EXPECT_EQ(world.connection->is_over(), size != kUserNameMax) << size;
     EXPECT_EQ(world.password_count, size == kUserNameMax ? 1 : 0) << size;
   }
 }
