@@ -74,17 +74,32 @@ void Certificates::Load() {
   UpdateAlarms();
 }
 
-void Certificates::SetTokenKeys(keys::TokenKeys& tokens) {
-  tokens_ = &tokens;
-  keys_.SetTokenKeys(tokens);
+void Certificates::SetHsm(hsm::Keys& hsm) {
+  hsm_tokens_.hsm = &hsm;
+  tokens_ = &hsm_tokens_;
+  keys_.SetTokenKeys(hsm_tokens_);
   keys_.FindTokenKeys();
+  TellHsm();
   if (requests_.state() == keys::Requests::State::kNone) {
     requests_.Load(tokens_).ignore("told at the start");
   }
 }
 
+// Which key it must keep: that of the server certificate.
+void Certificates::TellHsm() {
+  keys::Installed installed;
+  if (hsm_tokens_.hsm != nullptr) {
+    hsm_tokens_.hsm->SetCertificateKey(keys_.Find("", installed) ? installed.token_label
+                                                                 : std::string_view());
+  }
+}
+
 void Certificates::Watch() {
   UpdateAlarms();
+  if (generation_seen_ != keys_.generation()) {
+    TellHsm();
+    keys_.FindTokenKeys();
+  }
   const WallTime now = parts_.clock.Wall();
   const bool is_changed = generation_seen_ != keys_.generation();
   const int64_t passed = now.unix_seconds() - checked_at_s_;

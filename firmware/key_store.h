@@ -8,6 +8,7 @@
 #include "firmware/alarm/alarms.h"
 #include "firmware/certificate_commands.h"
 #include "firmware/config/configuration.h"
+#include "firmware/hsm/keys.h"
 #include "firmware/keys/key_store.h"
 #include "firmware/keys/trust_store.h"
 #include "firmware/log/log.h"
@@ -46,11 +47,20 @@ class Certificates {
   crypto::Identities& identities() { return keys_; }
   keys::TrustStore& trust() { return trust_; }
   admin::FileProvider& folder() { return commands_; }
-  // Keys in tokens, once there are some: certificates of theirs are in force from then on.
-  void SetTokenKeys(keys::TokenKeys& tokens);
+  // Keys of the HSM, once there are some: certificates of theirs are in force from then on.
+  void SetHsm(hsm::Keys& hsm);
 
  private:
+  // What the key store asks, asked of the HSM.
+  class HsmTokens final : public keys::TokenKeys {
+   public:
+    crypto::SigningKey* FindKey(std::string_view label) override {
+      return hsm == nullptr ? nullptr : hsm->FindKey(label);
+    }
+    hsm::Keys* hsm = nullptr;
+  };
   Result<void> MakeTemporary();
+  void TellHsm();
   void CheckExpiry(const WallTime& now);
 
   CertificateParts parts_;
@@ -61,6 +71,7 @@ class Certificates {
   std::span<uint8_t> decode_room_;
   TrustCommands trust_commands_;
   keys::Requests requests_;
+  HsmTokens hsm_tokens_;
   keys::TokenKeys* tokens_ = nullptr;
   CertificateCommands commands_;
   int64_t checked_at_s_ = 0;  // wall clock of the last one
