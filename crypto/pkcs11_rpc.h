@@ -33,7 +33,7 @@ inline constexpr uint32_t kRpcCallsMax = 8;
 
 class RpcClient final : public Provider {
  public:
-  // `link` stays; it is read and written by Poll alone.
+  // `link` stays; it is read by Poll alone.
   explicit RpcClient(hal::TokenLink& link) : link_(link) {}
   RpcClient(const RpcClient&) = delete;
   RpcClient& operator=(const RpcClient&) = delete;

@@ -52,6 +52,7 @@ constexpr uint64_t kTurnGroups = Bit(config::GroupId::kTraversalServerTurn) |
                                  Bit(config::GroupId::kTraversalServerTurnSecret) |
                                  Bit(config::GroupId::kTraversalServerTurnAllow) |
                                  Bit(config::GroupId::kTraversalServerTurnDeny);
+constexpr uint64_t kHsmGroups = Bit(config::GroupId::kHsm) | Bit(config::GroupId::kHsmModule);
 constexpr uint64_t kSyslogGroups =
     Bit(config::GroupId::kSystem) | Bit(config::GroupId::kSyslogServer);
 
@@ -170,6 +171,7 @@ Result<void> Appliance::Start() {
   rooms.Provision();
   rooms.services.ReadAtStart();
   rooms.BuildNetwork();
+  rooms.BuildHsm();
   rooms.BuildCertificates();
   rooms.BuildTls();
   rooms.BuildSip();
@@ -412,6 +414,7 @@ void Appliance::Rooms::BuildConsole() {
   alarm_commands.AddTo(commands);
   turn->AddTo(status, commands);
   tls_services->AddTo(status);
+  hsm->AddTo(status, commands);
   AddCommands();
   BuildAdministration();
   BuildSsh();
@@ -537,6 +540,9 @@ void Appliance::Rooms::ApplySettings(uint64_t groups) {
   }
   if ((groups & (kTurnGroups | kSipGroups | kNetworkGroups)) != 0) {
     turn->Apply();
+  }
+  if ((groups & kHsmGroups) != 0) {
+    hsm->Apply();
   }
   if ((groups & kSyslogGroups) != 0) {
     ApplySyslog();
@@ -691,6 +697,7 @@ void Appliance::Rooms::OnHousekeeping() {
   WatchSyslog();
   turn->UpdateAlarms();
   certificates->Watch();
+  hsm->UpdateAlarms();
   maintenance.Watch(loop.now());
   services.Watch(loop.now());
   diagnostics.Watch();

@@ -11,6 +11,7 @@
 
 #include <string_view>
 
+#include "crypto/cryptoki.h"
 #include "hal/machine.h"
 #include "hal/rt/result.h"
 #include "hal/rt/time.h"
@@ -20,6 +21,8 @@ namespace gh {
 struct ApplianceOptions {
   // Capacity profile: "small", "medium", "large"; empty: the configured one, else by arena size.
   std::string_view profile;
+  // A PKCS #11 library on this machine, for HSM modules with Transport Local; null: none.
+  crypto::pkcs11::Provider* token_library = nullptr;
 };
 
 class Appliance {

@@ -29,6 +29,7 @@ firmware_snmp_USES := crypto
 firmware_store_USES := crypto hal
 firmware_store_DEPS := sqlite
 firmware_upgrade_USES := image firmware_admin
+firmware_hsm_USES := crypto firmware_store
 firmware_media_USES := net
 firmware_turn_USES := firmware_media
 firmware_keys_USES := net crypto firmware_log firmware_store firmware_alarm

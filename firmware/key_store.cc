@@ -231,6 +231,7 @@ void Appliance::Rooms::BuildCertificates() {
   machine.arena.OpenAccount("firmware/keys");
   certificates = machine.arena.New<Certificates>(CertificateParts{
       machine.arena, machine.clock, random, *store, log, alarms, loop, deferred, *configuration});
+  certificates->SetHsm(hsm->keys());  // before Load: certificates of its keys are found then
   certificates->Load();
 }
 

@@ -21,6 +21,7 @@
 #include "firmware/diagnostics.h"
 #include "firmware/event_log.h"
 #include "firmware/events.h"
+#include "firmware/hsm_service.h"
 #include "firmware/key_store.h"
 #include "firmware/log/log.h"
 #include "firmware/log/syslog.h"
@@ -67,6 +68,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   void BuildTls();  // tls_services.cc
   void BuildSip();
   void BuildTurn();          // turn_service.cc
+  void BuildHsm();           // hsm_service.cc
   void BuildCertificates();  // key_store.cc
   void BuildSyslog();
   void BuildConsole();
@@ -91,6 +93,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   void WatchStore();
   void FlushLog();
   void SayRecovered(const char* fault);
+  void SayKeyAway(const char* fault);
   void ShowNotices();
   bool RunDeferred(Instant next);
   void End(Ending ending, const char* why, std::string_view by);
@@ -131,7 +134,8 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   store::VolatileStore volatile_store;
   store::SqliteStore* sqlite_store = nullptr;
   store::Store* store = nullptr;
-  store::NoWrapper key_wrapper;  // a TPM's or an HSM's goes in its place
+  store::NoWrapper key_wrapper;  // of new keys
+  bool store_key_away = false;   // the HSM that wraps it did not open it
   bool store_damaged = false;
 
   uint64_t used_before = 0;  // of the arena, by the board
@@ -160,6 +164,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   Certificates* certificates = nullptr;
   TlsServices* tls_services = nullptr;
   TurnService* turn = nullptr;
+  HsmService* hsm = nullptr;
 
   log::Syslog* syslog = nullptr;
   AlarmCommands alarm_commands{alarms, log};

@@ -54,6 +54,9 @@ Result<void> Appliance::Rooms::OpenStore() {
     sealing.key_offset = image::kStoreKeyOffset;
   }
   static_assert(store::kKeyAreaBytes <= image::kStoreKeySize);
+  auto* opener =
+      machine.arena.New<hsm::StoreKeyOpener>(machine.arena, machine.clock, machine.token);
+  sealing.opener = opener;
   sqlite_store = machine.arena.New<store::SqliteStore>(machine.arena, *machine.store, machine.clock,
                                                        store::kHeapBytesMin, sealing);
   const bool reset = machine.reset_button.held_at_power_on();
@@ -62,6 +65,13 @@ Result<void> Appliance::Rooms::OpenStore() {
   if (reset && opened.ok()) {
     PrintLine(console, "Factory reset: the button was held; all configuration was removed");
     log.Emit(FactoryReset{.by = "the reset button"});
+  }
+  if (opener->was_asked() && opened.ok()) {
+    PrintLine(console, "Store: its key was opened by the HSM");
+  }
+  if (opener->was_asked() && opened.code() == ErrorCode::kUnreachable) {
+    SayKeyAway(opened.error().what);
+    return Ok();
   }
   if (!opened.ok()) {
     const char* fault = opened.error().what;
@@ -85,6 +95,17 @@ Result<void> Appliance::Rooms::OpenStore() {
   maintenance.SwitchConfiguration(*store);
   alarm_commands.Load(*store);
   return Ok();
+}
+
+// Fails closed: nothing of the store is opened, nothing of it is touched.
+void Appliance::Rooms::SayKeyAway(const char* fault) {
+  store_damaged = store_key_away = true;
+  PrintLine(console, "Store: CLOSED. Its key is wrapped by the HSM: ", fault);
+  PrintLine(console, "  Bring the HSM back and restart. When it is gone for good: set up an ",
+            "administrator here (kept in memory only), then xCommand HSM StoreKey Recover: ",
+            "<recovery password>");
+  log.Emit(StoreFailed{.reason = fault});
+  alarms.Raise(AlarmId::kStoreKeyAway, fault);
 }
 
 void Appliance::Rooms::SayRecovered(const char* fault) {

@@ -175,6 +175,7 @@ void Appliance::Rooms::BuildTls() {
                       *configuration, certificates->identities(), certificates->trust()},
       capacity.net);
   tls_services->Apply();  // nobody listens before there is a policy
+  hsm->SetStreams(tls_services->streams());
 }
 
 }  // namespace gh

@@ -1,5 +1,7 @@
 #include "board/host/hardware.h"
 
+#include "board/host/token_socket.h"
+
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -160,6 +162,11 @@ Result<void> OpenHardware(const Options& options, Hardware& hardware) {
   GH_TRY(OpenCrashRecord(options, hardware));
   GH_TRY(ReadProvisioning(options, hardware));
   GH_TRY(OpenPorts(options, hardware));
+  if (options.token_path[0] != '\0') {
+    if (auto token = OpenTokenSocket(options.token_path, hardware.token_listener); !token.ok()) {
+      return Explain("token", options.token_path, token.error());
+    }
+  }
   auto console = OpenConsole(options, hardware.console);
   if (!console.ok()) {
     return Explain("console", options.console_path, console.error());

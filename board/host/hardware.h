@@ -19,6 +19,7 @@ struct Hardware {
   int store_fd = -1;
   int log_fd = -1;
   int crash_fd = -1;
+  int token_listener = -1;
   ConsoleDescriptors console;
   char provision[kProvisionBytesMax];
   size_t provision_size = 0;

@@ -43,6 +43,11 @@ Result<void> HostMachine::Start(const Options& options, const Hardware& hardware
   GH_TRY(StartDisk("log", hardware.log_fd, options.block_size, log_));
   machine_.store = store_;
   machine_.log = log_;
+  if (hardware.token_listener >= 0) {
+    token_ = arena_.New<TokenSocket>(hardware.token_listener);
+    machine_.token = token_;
+    idle_.Add(*token_);
+  }
   return Ok();
 }
 

@@ -11,6 +11,7 @@
 #include "board/host/options.h"
 #include "board/host/packet_port.h"
 #include "board/host/tap_port.h"
+#include "board/host/token_socket.h"
 #include "board/host/watchdog.h"
 #include "hal/machine.h"
 
@@ -48,6 +49,7 @@ class HostMachine {
   hal::FramePool frames_;
   FileBlockDevice* store_ = nullptr;
   FileBlockDevice* log_ = nullptr;
+  TokenSocket* token_ = nullptr;
   char description_[160] = {};
   hal::Machine machine_;
 };

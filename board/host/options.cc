@@ -31,6 +31,8 @@ Storage
   --reset-button         start with the factory-reset button held
   --crash-record FILE    default: the store's name with .crash appended, else none
 
+HSM
+  --token PATH           Unix socket where the server of a local HSM connects (p11-kit remote)
 Console
   --console stdio        default; Ctrl-] ends the process
   --console pty[:LINK]   a pseudo-terminal; its name is printed, LINK becomes a symbolic link to it
@@ -185,6 +187,12 @@ const char* SetPath(const char*& out, const char* value) {
   return nullptr;
 }
 
+const char* SetToken(Options& options, const char* value) {
+  const size_t size = std::strlen(value);
+  options.token_path = value;
+  return size > 0 && size < 108 ? nullptr : "expected a path of 1 to 107 bytes";
+}
+
 struct Flag {
   const char* name;
   Setter set;                       // takes a value
@@ -204,6 +212,7 @@ constexpr Flag kFlags[] = {
   {"--block-size", SetBlockSize, nullptr},
   {"--provision", [](Options& o, const char* v) { return SetPath(o.provision_path, v); }, nullptr},
   {"--crash-record", [](Options& o, const char* v) { return SetPath(o.crash_path, v); }, nullptr},
+  {"--token", SetToken, nullptr},
   {"--console", SetConsole, nullptr},
   {"--profile", [](Options& o, const char* v) { return SetPath(o.profile, v); }, nullptr},
   {"--memory", SetMemory, nullptr},

@@ -37,6 +37,7 @@ bool RpcClient::Start(Call& call, Instant now) {
   call.is_pending = true;
   call.error = ErrorCode::kOk;
   calls_.PushBack(call);
+  (void)Flush();  // what the link does not take goes with Poll
   return true;
 }
 
@@ -77,6 +78,7 @@ void RpcClient::Reset(const Error& why) { Lose(why); }
 void RpcClient::Lose(const Error& why) {
   error_ = why;
   state_ = State::kLost;
+  zeros_at_ = Instant();
   FailAll(why);
 }
 

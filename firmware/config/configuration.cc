@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "firmware/config/hsm_rules.h"
 #include "firmware/config/migrations.h"
 #include "firmware/config/network_rules.h"
 #include "firmware/config/network_settings.h"
@@ -184,6 +185,7 @@ Result<void> Configuration::Check(Message& expected) const {
   if (check_ != nullptr) {
     GH_TRY(check_->Check(staged_, expected));
   }
+  GH_TRY(CheckHsm(staged_, expected));
   const SipRegistration& registration = staged_.sip_registration();
   if (registration.expire_min > registration.expire_max ||
       registration.expire_default > registration.expire_max ||

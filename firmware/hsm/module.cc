@@ -60,14 +60,18 @@ bool Module::Poll(Instant now) {
 }
 
 void Module::SetKeyLabels(std::span<const FixedString<p11::kLabelMax>> labels) {
-  std::ranges::copy(labels, labels_.begin());
-  handles_ = {};
+  for (uint32_t i = 0; i < kKeysMax; ++i) {
+    if (!(labels[i] == labels_[i])) {
+      handles_[i] = 0;
+      labels_[i] = labels[i];
+    }
+  }
   next_key_ = 0;
 }
 
 void Module::LookForKeys(Instant now) {
   while (next_key_ < kKeysMax && !find_.is_pending) {
-    if (labels_[next_key_].empty()) {
+    if (labels_[next_key_].empty() || handles_[next_key_] != 0) {
       ++next_key_;
       continue;
     }

@@ -303,6 +303,11 @@ bool Service::StartChore(Chore& chore) {
     chore.module =
         modules_[i] == active_ && active_ != nullptr ? static_cast<int32_t>(i) : chore.module;
   }
+  if (chore.kind == Chore::Kind::kDelete) {  // everywhere, beginning with the first
+    const auto first =
+        std::ranges::find_if(modules_, [](const Module* m) { return m->is_ready(); });
+    chore.module = first == modules_.end() ? -1 : static_cast<int32_t>(first - modules_.begin());
+  }
   if (chore.module < 0) {
     chore.error =
         Error{ErrorCode::kUnreachable,
@@ -371,6 +376,62 @@ constexpr Error kNotProtected = {ErrorCode::kRefused,
 
 }  // namespace
 
+void Service::StepDeletion(uint8_t step) {
+  const p11::TokenRequest& request = chore_request_;
+  const bool absent = IsAbsent(request);
+  // 0 find private, 1 destroy, 2 find public, 3 destroy; of each module.
+  if (!request.ok && !absent) {
+    EndChore(request.error);
+  } else if (step == 0) {
+    chore_step_ = absent ? 2 : 1;
+    AskChore(absent ? TokenWork::kReadPublic : TokenWork::kDestroy);
+  } else if (step == 1) {
+    AskChore(TokenWork::kReadPublic);
+  } else if (step == 2 && !absent) {
+    AskChore(TokenWork::kDestroy);
+  } else {
+    NextModuleOfDeletion();
+  }
+}
+
+// 1 find, 2 encrypt, 3 decrypt, 4 compare.
+void Service::StepWrap(uint8_t step) {
+  p11::TokenRequest& request = chore_request_;
+  Chore& chore = *chore_;
+  switch (step) {
+    case 1:
+      AskChore(TokenWork::kFindSecret);
+      return;
+    case 2:
+      if (!request.is_protected) {
+        EndChore(kNotProtected);
+        return;
+      }
+      request.mechanism = {.type = p11::kAesCbcPad, .kind = p11::Mechanism::Kind::kBytes};
+      request.vector = chore.vector;
+      std::copy_n(chore.plain.begin(), chore.plain_size, request.input.begin());
+      request.input_size = chore.plain_size;
+      AskChore(TokenWork::kEncrypt);
+      return;
+    case 3:
+      if (request.output_size > chore.output.size()) {
+        EndChore(Error{ErrorCode::kUnauthentic, "the HSM's cipher text is too long"});
+        return;
+      }
+      std::ranges::copy(request.out(), chore.output.begin());
+      chore.output_size = request.output_size;
+      std::ranges::copy(request.out(), request.input.begin());
+      request.input_size = request.output_size;
+      AskChore(TokenWork::kDecrypt);
+      return;
+    default:
+      EndChore(ConstantTimeEqual(request.out(), std::span(chore.plain).first(chore.plain_size))
+                   ? Error(ErrorCode::kOk)
+                   : Error{ErrorCode::kUnauthentic, "the HSM does not decrypt what it encrypted"});
+      return;
+  }
+}
+
 void Service::StepChore() {
   p11::TokenRequest& request = chore_request_;
   Chore& chore = *chore_;
@@ -378,19 +439,7 @@ void Service::StepChore() {
   const bool absent = IsAbsent(request);
   using Kind = Chore::Kind;
   if (chore.kind == Kind::kDelete) {
-    // 0 find private, 1 destroy, 2 find public, 3 destroy; of each module.
-    if (!request.ok && !absent) {
-      EndChore(request.error);
-    } else if (step == 0) {
-      chore_step_ = absent ? 2 : 1;
-      AskChore(absent ? TokenWork::kReadPublic : TokenWork::kDestroy);
-    } else if (step == 1) {
-      AskChore(TokenWork::kReadPublic);
-    } else if (step == 2 && !absent) {
-      AskChore(TokenWork::kDestroy);
-    } else {
-      NextModuleOfDeletion();
-    }
+    StepDeletion(step);
     return;
   }
   if (step == 0) {
@@ -410,41 +459,13 @@ void Service::StepChore() {
     EndChore(request.error);
     return;
   }
-  if (chore.kind == Kind::kWrap) {
-    switch (step) {
-      case 1:
-        AskChore(TokenWork::kFindSecret);
-        return;
-      case 2:
-        if (!request.is_protected) {
-          EndChore(kNotProtected);
-          return;
-        }
-        request.mechanism = {.type = p11::kAesCbcPad, .kind = p11::Mechanism::Kind::kBytes};
-        request.vector = chore.vector;
-        std::copy_n(chore.plain.begin(), chore.plain_size, request.input.begin());
-        request.input_size = chore.plain_size;
-        AskChore(TokenWork::kEncrypt);
-        return;
-      case 3:
-        if (request.output_size > chore.output.size()) {
-          EndChore(Error{ErrorCode::kUnauthentic, "the HSM's cipher text is too long"});
-          return;
-        }
-        std::ranges::copy(request.out(), chore.output.begin());
-        chore.output_size = request.output_size;
-        std::ranges::copy(request.out(), request.input.begin());
-        request.input_size = request.output_size;
-        AskChore(TokenWork::kDecrypt);
-        return;
-      default:
-        EndChore(
-            ConstantTimeEqual(request.out(), std::span(chore.plain).first(chore.plain_size))
-                ? Error(ErrorCode::kOk)
-                : Error{ErrorCode::kUnauthentic, "the HSM does not decrypt what it encrypted"});
-        return;
-    }
-  }
+  chore.kind == Kind::kWrap ? StepWrap(step) : StepKey(step);
+}
+
+// kGenerate, kAdopt: 1 find, 2 read the public key, 3 keep.
+void Service::StepKey(uint8_t step) {
+  p11::TokenRequest& request = chore_request_;
+  Chore& chore = *chore_;
   switch (step) {  // kGenerate, kAdopt
     case 1:
       AskChore(TokenWork::kFindPrivate);

@@ -138,6 +138,9 @@ class Service final : public Keys, public Pollable, public p11::TokenListener {
   void ShareLabels();
   void WatchModules();
   void StepChore();
+  void StepDeletion(uint8_t step);
+  void StepWrap(uint8_t step);
+  void StepKey(uint8_t step);
   void EndChore(const Error& error);
   void AskChore(p11::TokenWork work);
   void NextModuleOfDeletion();

@@ -69,11 +69,12 @@ Result<KeyRecord> DecodeKeyRecord(std::span<const uint8_t> block) {
 }
 
 StoreKey::StoreKey(Arena& arena, hal::BlockDevice& device, uint64_t offset, crypto::Random& random,
-                   KeyWrapper& wrapper)
+                   KeyWrapper& wrapper, KeyWrapper* opener)
     : device_(device),
       offset_(offset),
       random_(random),
       wrapper_(wrapper),
+      opener_(opener),
       block_(static_cast<uint8_t*>(arena.Allocate(kKeyCopyBytes, kKeyCopyBytes)), kKeyCopyBytes) {}
 
 Result<void> StoreKey::ReadCopy(uint32_t copy) {
@@ -81,10 +82,7 @@ Result<void> StoreKey::ReadCopy(uint32_t copy) {
       device_, (offset_ + uint64_t{copy} * kKeyCopyStride) / device_.block_size(), block_);
 }
 
-Result<void> StoreKey::Load() {
-  is_loaded_ = false;
-  generation_ = 0;
-  KeyRecord newest;
+Result<void> StoreKey::ReadNewest(KeyRecord& newest) {
   bool found = false;
   for (uint32_t copy = 0; copy < kKeyCopies; ++copy) {
     GH_TRY(ReadCopy(copy));
@@ -100,6 +98,14 @@ Result<void> StoreKey::Load() {
     return Error(ErrorCode::kNotFound, "store: its key is gone");
   }
   generation_ = newest.generation;
+  return Ok();
+}
+
+Result<void> StoreKey::Load() {
+  is_loaded_ = false;
+  generation_ = 0;
+  KeyRecord newest;
+  GH_TRY(ReadNewest(newest));
   const auto wrapped = std::span<const uint8_t>(newest.wrapped).first(newest.size);
   const bool bare = newest.wrapper == none_.kind();
   Result<void> opened =
@@ -108,7 +114,12 @@ Result<void> StoreKey::Load() {
     opened = none_.Unwrap(wrapped, key_);
   } else if (newest.wrapper == wrapper_.kind()) {
     opened = wrapper_.Unwrap(wrapped, key_);
+    wrapper_name_ = wrapper_.name();
+  } else if (opener_ != nullptr && newest.wrapper == opener_->kind()) {
+    opened = opener_->Unwrap(wrapped, key_);
+    wrapper_name_ = opener_->name();
   }
+  wrapper_kind_ = newest.wrapper;
   SecureZero(newest.wrapped);
   GH_TRY(opened);
   is_loaded_ = true;
@@ -128,6 +139,19 @@ Result<void> StoreKey::Wrap(KeyWrapper& wrapper) {
   return WriteCopies(wrapper);
 }
 
+Result<void> StoreKey::Recover(KeyWrapper& by) {
+  KeyRecord newest;
+  GH_TRY(ReadNewest(newest));
+  if (newest.wrapper != by.kind()) {
+    return Error(ErrorCode::kWrongState, "the store's key is not wrapped by the HSM");
+  }
+  const auto opened = by.Unwrap(std::span<const uint8_t>(newest.wrapped).first(newest.size), key_);
+  SecureZero(newest.wrapped);
+  GH_TRY(opened);
+  is_loaded_ = true;
+  return WriteCopies(none_);
+}
+
 // The older copy first; the newer one holds what is valid until that is durable.
 Result<void> StoreKey::WriteCopies(KeyWrapper& wrapper) {
   KeyRecord record;
@@ -135,6 +159,8 @@ Result<void> StoreKey::WriteCopies(KeyWrapper& wrapper) {
   GH_TRY_ASSIGN(const size_t size, wrapper.Wrap(key_, record.wrapped));
   GH_ASSERT_LE(size, size_t{kWrappedKeyMax});
   record.size = static_cast<uint16_t>(size);
+  wrapper_name_ = wrapper.name();
+  wrapper_kind_ = wrapper.kind();
   Result<void> outcome;
   for (uint32_t i = 0; i < kKeyCopies && outcome.ok(); ++i) {
     newest_ = 1 - newest_;

@@ -9,9 +9,10 @@
 // The newer valid copy counts. A new wrapping goes to the older copy first, is flushed, and then
 // replaces the other: a power cut leaves a key that opens, and at the end the old wrapping is gone.
 //
-// Who wraps is a seam: KeyWrapper. Until a TPM or HSM stands behind it the key lies beside the
-// store it seals (NoWrapper): destroying it works, and a disk taken without its boot state
-// partition tells nothing; whoever takes the whole disk has both.
+// Who wraps is a seam: KeyWrapper. New keys lie beside the store they seal (NoWrapper): destroying
+// works, and a disk taken without its boot state partition tells nothing; whoever takes the whole
+// disk has both. An operator has the key wrapped by a key of the HSM (firmware/hsm/store_key.h);
+// an `opener` opens that at the start.
 #pragma once
 
 #include <cstdint>
@@ -62,7 +63,7 @@ class StoreKey {
  public:
   // `offset`: of kKeyAreaBytes on `device`, a multiple of 4096.
   StoreKey(Arena& arena, hal::BlockDevice& device, uint64_t offset, crypto::Random& random,
-           KeyWrapper& wrapper);
+           KeyWrapper& wrapper, KeyWrapper* opener = nullptr);
   StoreKey(const StoreKey&) = delete;
   StoreKey& operator=(const StoreKey&) = delete;
 
@@ -73,20 +74,31 @@ class StoreKey {
   Result<void> Create();
   // Wraps the key anew (another wrapper, or the same one in another state).
   Result<void> Wrap(KeyWrapper& wrapper);
+  // Of a key that Load could not open: `by` opens it, from then on nobody wraps it.
+  Result<void> Recover(KeyWrapper& by);
   bool is_loaded() const { return is_loaded_; }
-  const KeyWrapper& wrapper() const { return wrapper_; }
+  const char* wrapper_name() const { return wrapper_name_; }
+  uint32_t wrapper_kind() const { return wrapper_kind_; }
+  void CopyTo(KeyBytes& out) const {
+    GH_ASSERT(is_loaded_);
+    out.Set(key_.Expose());
+  }
   // A key of its own for each use; `purpose` has at most 32 bytes.
   void Derive(std::string_view purpose, KeyBytes& out) const;
 
  private:
   Result<void> ReadCopy(uint32_t copy);
+  Result<void> ReadNewest(KeyRecord& newest);
   Result<void> WriteCopies(KeyWrapper& wrapper);
 
   hal::BlockDevice& device_;
   const uint64_t offset_;
   crypto::Random& random_;
   KeyWrapper& wrapper_;
+  KeyWrapper* const opener_;
   NoWrapper none_;
+  const char* wrapper_name_ = "none";
+  uint32_t wrapper_kind_ = 0;
   std::span<uint8_t> block_;
   KeyBytes key_;
   uint64_t generation_ = 0;

@@ -35,7 +35,7 @@ SqliteStore::SqliteStore(Arena& arena, hal::BlockDevice& device, hal::Clock& clo
     : clock_(clock),
       heap_(arena, std::max(heap_bytes, kHeapBytesMin)),
       key_(arena, sealing.key_device != nullptr ? *sealing.key_device : device, sealing.key_offset,
-           sealing.random, sealing.wrapper),
+           sealing.random, sealing.wrapper, sealing.opener),
       units_(arena, device, sealing.random),
       files_(arena, units_),
       copy_(arena, units_, files_) {}
@@ -455,7 +455,7 @@ void SqliteStore::Rollback() {
 StoreStatus SqliteStore::status() const {
   StoreStatus status;
   status.kind = "SQLite on the store partition, sealed";
-  status.sealed = key_.wrapper().name();
+  status.sealed = key_.wrapper_name();
   status.persistent = database_ != nullptr;
   status.bytes_used = files_.Size(FileId::kDatabase);
   status.bytes_capacity = files_.Capacity(FileId::kDatabase);

@@ -37,9 +37,10 @@ namespace gh::store {
 // Where the store's key lies and who wraps it. No device: in the store partition itself.
 struct Sealing {
   crypto::Random& random;
-  KeyWrapper& wrapper;
+  KeyWrapper& wrapper;  // of new keys
   hal::BlockDevice* key_device = nullptr;
   uint64_t key_offset = kKeyOffsetInStore;
+  KeyWrapper* opener = nullptr;  // of keys that an operator had wrapped
 };
 
 enum class StoreOrigin : uint8_t { kThere, kNew, kWasUnsealed, kRecovered };
@@ -63,6 +64,8 @@ class SqliteStore final : public Store {
   StoreOrigin origin() const { return origin_; }
   // For what other rooms keep outside the store; open stores only.
   void DeriveKey(std::string_view purpose, KeyBytes& out) const { key_.Derive(purpose, out); }
+  // The store's key itself, to be wrapped by somebody else.
+  StoreKey& key() { return key_; }
   const CopyHeader* good_copy() const { return copy_.newest(); }
   const char* copy_fault() const { return copy_fault_; }  // why the last was not made; ""
   // Now and then, never in a transaction: keeps the good copy behind the commits. True: there is

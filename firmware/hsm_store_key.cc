@@ -1,0 +1,144 @@
+// The store's key wrapped by the HSM: commands of HsmService (firmware/hsm/store_key.h has the
+// how).
+#include <algorithm>
+
+#include "firmware/hsm_service.h"
+
+namespace gh {
+namespace {
+
+using namespace gh::log::event;
+
+constexpr size_t kRecoveryPasswordMin = 12;
+
+}  // namespace
+
+bool HsmService::is_store_wrapped() const {
+  return parts_.sealed_store != nullptr && parts_.sealed_store->key().is_loaded() &&
+         parts_.sealed_store->key().wrapper_kind() == hsm::kStoreWrapperKind;
+}
+
+Result<void> HsmService::StartWrap(std::string_view password, std::string_view by) {
+  if (password.size() < kRecoveryPasswordMin) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "expected a recovery password of at least 12 characters"};
+  }
+  if (parts_.sealed_store == nullptr || !parts_.sealed_store->key().is_loaded()) {
+    return Error{ErrorCode::kWrongState, "there is no sealed store, or it is not open"};
+  }
+  const hsm::Module* active = engine_.active();
+  if (active == nullptr || parts_.token == nullptr || active->config().link != parts_.token) {
+    return Error{ErrorCode::kWrongState,
+                 "the module in use must be one with Transport Virtio: nothing else is there at "
+                 "the start"};
+  }
+  if (is_busy_) {
+    return Error{ErrorCode::kExhausted, "the HSM is busy with another command"};
+  }
+  parts_.random.Fill(envelope_.salt);
+  parts_.random.Fill(envelope_.nonce);
+  parts_.random.Fill(envelope_.vector);
+  const crypto::PasswordCost wanted;
+  const crypto::PasswordCost most = parts_.hasher.cost();
+  envelope_.cost = most.memory_kib < wanted.memory_kib ? most : wanted;
+  envelope_.token = active->config().token;
+  envelope_.label.Assign(hsm::kStoreKeyLabel);
+  GH_TRY(parts_.hasher.Derive(password, envelope_.salt, envelope_.cost, recovery_key_.Expose()));
+  store::KeyBytes key;
+  parts_.sealed_store->key().CopyTo(key);
+  hsm::PreparePlain(key, std::span(chore_.plain).first<hsm::kStorePlainBytes>());
+  chore_.plain_size = hsm::kStorePlainBytes;
+  chore_.vector = envelope_.vector;
+  chore_.kind = hsm::Chore::Kind::kWrap;
+  chore_.label.Assign(hsm::kStoreKeyLabel);
+  chore_by_.Assign(by);
+  said_.Clear();
+  if (!engine_.StartChore(chore_)) {
+    SecureZero(chore_.plain);
+    return chore_.error;
+  }
+  is_busy_ = true;
+  return Ok();
+}
+
+void HsmService::FinishWrap() {
+  SecureZero(chore_.plain);
+  Result<void> outcome = chore_.error;
+  if (outcome.ok()) {
+    std::ranges::copy(chore_.output, envelope_.cipher.begin());
+    envelope_.cipher_size = chore_.output_size;
+    store::KeyBytes key;
+    parts_.sealed_store->key().CopyTo(key);
+    hsm::SealBox(envelope_, key, recovery_key_.Expose());
+    hsm::PreparedWrapper wrapper(envelope_);
+    outcome = parts_.sealed_store->key().Wrap(wrapper);
+  }
+  recovery_key_.Zero();
+  if (!outcome.ok()) {
+    said_.Assign("ERROR: ");
+    said_.Append(outcome.error().what);
+    return;
+  }
+  parts_.log.Emit(HsmStoreKey{.wrapper = "the HSM", .by = chore_by_.view()});
+  said_.Assign("The store's key is wrapped by the HSM. Keep the recovery password apart from it.");
+}
+
+Result<void> HsmService::UnwrapStore(std::string_view by) {
+  if (!is_store_wrapped()) {
+    return Error{ErrorCode::kWrongState, "the store's key is not wrapped by the HSM"};
+  }
+  store::NoWrapper none;
+  GH_TRY(parts_.sealed_store->key().Wrap(none));
+  parts_.log.Emit(HsmStoreKey{.wrapper = "nobody", .by = by});
+  return Ok();
+}
+
+Result<void> HsmService::RecoverStore(std::string_view password, std::string_view by,
+                                      ByteWriter& out) {
+  if (!parts_.is_store_key_away) {
+    return Error{ErrorCode::kWrongState, "the store is not waiting for its key"};
+  }
+  hsm::RecoveryOpener opener(parts_.hasher, password);
+  GH_TRY(parts_.sealed_store->key().Recover(opener));
+  parts_.log.Emit(HsmStoreKey{.wrapper = "nobody (recovered)", .by = by});
+  out.Text(
+      "The store's key is recovered; nobody wraps it now. xCommand Restart opens the store "
+      "with all its configuration.");
+  return Ok();
+}
+
+void HsmService::AddStoreCommands(admin::CommandTable& commands) {
+  using Self = HsmService;
+  admin::Command wrap = {"HSM StoreKey Wrap", "Has the store's key wrapped by a key of the HSM"};
+  wrap.value_help = "a recovery password, for the day the HSM is gone: 12 characters or more";
+  wrap.context = this;
+  wrap.administrator_only = true;
+  wrap.secret_value = true;
+  wrap.slow = true;
+  wrap.guest = this;
+  wrap.run_value = [](void* self, std::string_view by, std::string_view value, ByteWriter&) {
+    return static_cast<Self*>(self)->StartWrap(value, by);
+  };
+  commands.Add(wrap);
+  admin::Command unwrap = {"HSM StoreKey Unwrap", "The store's key is wrapped by nobody again"};
+  unwrap.context = this;
+  unwrap.administrator_only = true;
+  unwrap.run = [](void* self, std::string_view by, ByteWriter& out) -> Result<void> {
+    GH_TRY(static_cast<Self*>(self)->UnwrapStore(by));
+    out.Text("The store's key is wrapped by nobody.");
+    return Ok();
+  };
+  commands.Add(unwrap);
+  admin::Command recover = {"HSM StoreKey Recover", "Opens the store without the HSM"};
+  recover.value_help = "the recovery password";
+  recover.context = this;
+  recover.administrator_only = true;
+  recover.secret_value = true;
+  recover.slow = true;
+  recover.run_value = [](void* self, std::string_view by, std::string_view value, ByteWriter& out) {
+    return static_cast<Self*>(self)->RecoverStore(value, by, out);
+  };
+  commands.Add(recover);
+}
+
+}  // namespace gh
