@@ -43,12 +43,14 @@ mbedtls_ssl_protocol_version VersionOf(TlsVersion version) {
 TlsEndpoint::TlsEndpoint(const Parts& parts) : parts_(parts) {
   mbedtls_ssl_config_init(&config_);
   mbedtls_ssl_ticket_init(&tickets_);
+  mbedtls_ssl_cookie_init(&cookies_);
 }
 
 TlsEndpoint::~TlsEndpoint() {
   TlsScope scope(parts_.environment);
   mbedtls_ssl_config_free(&config_);
   mbedtls_ssl_ticket_free(&tickets_);
+  mbedtls_ssl_cookie_free(&cookies_);
 }
 
 Result<void> TlsEndpoint::Configure(const TlsPolicy& policy) {
@@ -89,6 +91,14 @@ Result<void> TlsEndpoint::Configure(const TlsPolicy& policy) {
   if (parts_.protocols != nullptr && !ready_ &&
       mbedtls_ssl_conf_alpn_protocols(&config_, const_cast<const char**>(parts_.protocols)) != 0) {
     return Error(ErrorCode::kInvalidArgument, "not a list of protocols");
+  }
+  if (is_server && !is_stream && !ready_) {
+    if (mbedtls_ssl_cookie_setup(&cookies_, Random::MbedtlsCallback, &parts_.environment.random) !=
+        0) {
+      return Error(ErrorCode::kExhausted, "no memory for DTLS");
+    }
+    mbedtls_ssl_conf_dtls_cookies(&config_, mbedtls_ssl_cookie_write, mbedtls_ssl_cookie_check,
+                                  &cookies_);
   }
   GH_TRY(SetTickets());
   ready_ = true;

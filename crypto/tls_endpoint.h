@@ -7,6 +7,7 @@
 #pragma once
 
 #include <mbedtls/ssl.h>
+#include <mbedtls/ssl_cookie.h>
 #include <mbedtls/ssl_ticket.h>
 
 #include <array>
@@ -66,6 +67,7 @@ class TlsEndpoint {
   bool has_tickets_ = false;
   mbedtls_ssl_config config_;
   mbedtls_ssl_ticket_context tickets_;
+  mbedtls_ssl_cookie_ctx cookies_;  // datagrams: proves peers' addresses without state
   std::array<int, kTlsSuiteMax + 1> suites_ = {};
   std::array<uint16_t, 4> groups_ = {};
 };

@@ -3,7 +3,8 @@
 // them.
 //
 // A list is words between ':' or ',' in the order of preference: names as IANA or OpenSSL writes
-// them, DEFAULT (all), FIPS (AES-GCM only), and !NAME, which takes a suite out again, wherever it stands.
+// them, DEFAULT (all), FIPS (AES-GCM only), and !NAME, which takes a suite out again, wherever it
+// stands.
 #pragma once
 
 #include <array>

@@ -467,7 +467,7 @@ void TlsSession::Reset() {
   failure_ = TlsFailure::kNone;
   verdict_ = PeerVerdict::kGood;
   alert_ = 0;
-  resumed_ = false;
+  resumed_ = sent_cookie_ = false;
   end_point_size_ = 0;
   timer_step_ = timer_end_ = Instant::Max();
 }
@@ -552,6 +552,7 @@ TlsFailure TlsSession::FailureOf(int status) const {
 Error TlsSession::Fail(int status) {
   const bool was_open = state_ == State::kOpen;
   state_ = State::kOver;
+  sent_cookie_ = status == MBEDTLS_ERR_SSL_HELLO_VERIFY_REQUIRED;
   if (status == 0 || status == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY) {
     if (!was_open) {
       failure_ = TlsFailure::kAlert;

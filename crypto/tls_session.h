@@ -103,6 +103,8 @@ class TlsSession final : private SignListener {
   PeerVerdict verdict() const { return verdict_; }
   uint8_t alert() const { return alert_; }  // the peer's, with kAlert
   bool resumed() const { return resumed_; }
+  // Datagram server: Read ended the session because its peer has to come again, with a cookie.
+  bool sent_cookie() const { return sent_cookie_; }
   const TlsEndpoint* endpoint() const { return endpoint_; }
 
   const char* version() const;   // "TLSv1.3", "" before
@@ -165,6 +167,7 @@ class TlsSession final : private SignListener {
   PeerVerdict verdict_ = PeerVerdict::kGood;
   uint8_t alert_ = 0;
   bool resumed_ = false;
+  bool sent_cookie_ = false;
   uint8_t end_point_size_ = 0;
   std::array<uint8_t, 64> end_point_ = {};
   std::array<uint8_t, 8> counter_ = {};  // of the record to come, while there are no buffers

@@ -61,6 +61,7 @@ net_frame_fuzz_ROOMS := net
 dns_response_fuzz_ROOMS := net
 sntp_reply_fuzz_ROOMS := net
 address_fuzz_ROOMS := net
+tls_stream_fuzz_ROOMS := crypto
 
 # Compiling a test takes longer than running it.
 out/asan/obj/tests/unit/%.o out/asan/obj/tests/conformance/%.o: private FILE_FLAGS += -O0
