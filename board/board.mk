@@ -32,7 +32,7 @@ fuzz_COMMON := -g1 $(SHAPE) -O1 $(SANITIZE) -fsanitize=fuzzer-no-link -fPIE
 # the stack, the stack protector's canary is a plain global, and frame pointers serve backtraces.
 # -fbuiltin: picolibc does supply mem*, so fixed-size copies may become plain loads and stores.
 pc_MACHINE := -ffreestanding -fbuiltin -mno-red-zone -fPIE -fvisibility=hidden \
-  -fno-asynchronous-unwind-tables -fno-omit-frame-pointer -fcf-protection=none -fno-math-errno
+  -fno-asynchronous-unwind-tables -fno-omit-frame-pointer -fcf-protection=full -fno-math-errno
 pc_COMMON := $(COMMON) -O2 $(STACK_PROTECTOR) -mstack-protector-guard=global $(pc_MACHINE)
 pc_C_INCLUDES := -nostdinc -isystem out/pc/deps/include -isystem $(GCC_INCLUDE)
 pc_CXX_INCLUDES := -nostdinc -nostdinc++ \
@@ -65,7 +65,8 @@ host_LINK := $(CXX) $(host_COMMON) -pie -Wl,--gc-sections -Wl,-z,relro,-z,now
 asan_LINK := $(CXX) $(asan_COMMON) -pie
 fuzz_LINK := $(CLANG) $(fuzz_COMMON) -fsanitize=fuzzer
 pc_LINK    = $(CXX) $(pc_COMMON) -nostdlib -static-pie -Wl,-T,$(pc_LINKER_SCRIPT) \
-  -Wl,--gc-sections,--no-dynamic-linker,-z,noexecstack,-z,text,-z,max-page-size=4096,--build-id=none
+  -Wl,--gc-sections,--no-dynamic-linker,-z,noexecstack,-z,text,-z,max-page-size=4096,--build-id=none \
+  -Wl,-z,ibt,-z,shstk,-z,cet-report=error
 
 # A changed flag rebuilds what it concerns: these files are rewritten when their text differs.
 # $(call flags_file,FILE,TEXT)

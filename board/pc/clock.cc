@@ -57,6 +57,32 @@ class AcpiTimer final : public Reference {
   uint64_t mask_;
 };
 
+// Channel 2 of the 8254 that every PC has: the last resort. Counts down.
+class IntervalTimer final : public Reference {
+ public:
+  IntervalTimer() {
+    constexpr uint8_t kGate = 0x01;
+    constexpr uint8_t kSpeaker = 0x02;
+    Out8(kControlPort, static_cast<uint8_t>((In8(kControlPort) & ~kSpeaker) | kGate));
+    Out8(kCommand, 0xb4);  // channel 2, low then high byte, rate generator
+    Out8(kChannel, 0);
+    Out8(kChannel, 0);  // 65,536
+  }
+  uint64_t Read() override {
+    Out8(kCommand, 0x80);  // latch channel 2
+    const uint32_t low = In8(kChannel);
+    const uint32_t high = In8(kChannel);
+    return (0u - (high << 8 | low)) & mask();
+  }
+  uint64_t hz() const override { return 1'193'182; }
+  uint64_t mask() const override { return 0xffff; }
+
+ private:
+  static constexpr uint16_t kControlPort = 0x61;
+  static constexpr uint16_t kChannel = 0x42;
+  static constexpr uint16_t kCommand = 0x43;
+};
+
 // One reading of both counters, the closest of a few: a guest may be stopped between the two.
 struct Sample {
   uint64_t tsc = 0;
@@ -143,8 +169,13 @@ Result<void> PcClock::Calibrate(PageTables& pages, const AcpiInfo& acpi) {
     tsc_hz_ = MeasureTsc(timer);
     reference_ = "acpi-pm";
   }
+  if (tsc_hz_ == 0) {
+    IntervalTimer timer;
+    tsc_hz_ = MeasureTsc(timer);
+    reference_ = "8254";
+  }
   if (tsc_hz_ < 1'000'000) {
-    return Error(ErrorCode::kNoDevice, "no HPET or ACPI timer to measure the TSC against");
+    return Error(ErrorCode::kNoDevice, "no timer to measure the TSC against");
   }
   ns_per_tick_ = (kNsPerSecond << 32) / tsc_hz_;
   return Ok();

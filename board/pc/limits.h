@@ -12,6 +12,9 @@ inline constexpr uint64_t kHugePageSize = 1u << 30;
 inline constexpr uint32_t kMainStackSize = 256 * 1024;
 inline constexpr uint32_t kTrapStackSize = 16 * 1024;
 inline constexpr uint32_t kTrapStackCount = 4;
+// A return address for every 16 bytes of stack at the most; a page holds what a trap does.
+inline constexpr uint32_t kMainShadowStackSize = kMainStackSize / 2;
+inline constexpr uint32_t kTrapShadowStackSize = 8 * 1024;
 
 // Page tables are carved once, for the RAM there is and this much besides (MMIO windows).
 inline constexpr uint32_t kTablePagesSpare = 320;

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <new>
 
+#include "board/pc/control_flow.h"
 #include "board/pc/cpu.h"
 #include "board/pc/crash.h"
 #include "board/pc/interrupts.h"
@@ -67,9 +68,11 @@ void MapRange(PageTables& pages, const MemoryRange& range) {
 }
 
 void CheckPages(const PageTables& pages) {
+  constexpr uint32_t kShadowBytes = kMainShadowStackSize + kTrapStackCount * kTrapShadowStackSize;
   const PageAudit audit = pages.Audit();
   GH_ASSERT_EQ(audit.violation_count, 0u);
   GH_ASSERT(audit.executable_count != 0);
+  GH_ASSERT_EQ(audit.shadow_count, kShadowBytes / kPageSize);
   GH_ASSERT(!pages.IsMapped(0));
   for (uint64_t guard : GuardPages()) {
     GH_ASSERT(!pages.IsMapped(guard));
@@ -91,7 +94,10 @@ Arena& TakeMemory(const MemoryMap& map, PageTables*& pages) {
   for (const MemoryRange& range : map.ranges()) {
     MapRange(*pages, range);
   }
+  PrepareShadowStacks();
   pages->Activate();
+  const ControlFlow control_flow = ControlFlowOffered();
+  pages->Note(control_flow.text);
   Print("memory: ", map.ram_bytes() >> 20, " MiB RAM, arena ", (largest.size - table_bytes) >> 20,
         " MiB at ", Hex{largest.start + table_bytes}, ", image ",
         (AddressOf(__image_end) - AddressOf(__image_start)) >> 10, " KiB at ",
@@ -137,6 +143,11 @@ void PcMain(const boot::Handover* handover) {
   }
   PageTables* pages = nullptr;
   Arena& arena = TakeMemory(*map, pages);
+  // From here on every return and indirect branch is checked, where the processor does that.
+  if (const ControlFlow control_flow = ControlFlowOffered(); control_flow.s_cet != 0) {
+    LoadShadowStacks();
+    SwitchControlFlowOn(control_flow.s_cet);
+  }
   InitialiseCrash(handover->persistent_start, handover->persistent_size);
   const PreviousRun previous = TakePreviousRun();
   arena.OpenAccount("board/pc");

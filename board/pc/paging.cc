@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "board/pc/control_flow.h"
 #include "board/pc/cpu.h"
 #include "board/pc/image_layout.h"
 #include "board/pc/limits.h"
@@ -14,6 +15,7 @@ constexpr uint64_t kPresent = 1ull << 0;
 constexpr uint64_t kWritable = 1ull << 1;
 constexpr uint64_t kWriteThrough = 1ull << 3;
 constexpr uint64_t kCacheDisable = 1ull << 4;
+constexpr uint64_t kDirty = 1ull << 6;
 constexpr uint64_t kLarge = 1ull << 7;
 constexpr uint64_t kGlobal = 1ull << 8;
 constexpr uint64_t kNoExecute = 1ull << 63;
@@ -38,6 +40,9 @@ uint64_t FlagsOf(PageRights rights) {
       return kPresent | kGlobal | kNoExecute | kWritable;
     case PageRights::kExecute:
       return kPresent | kGlobal;
+    case PageRights::kShadowStack:
+      // Not writable and dirty: that is what makes it one (Intel SDM volume 3, 4.6.1).
+      return kPresent | kGlobal | kNoExecute | kDirty;
     case PageRights::kMmio:
       // PAT entry 3 after reset: uncached.
       return kPresent | kGlobal | kNoExecute | kWritable | kCacheDisable | kWriteThrough;
@@ -139,7 +144,7 @@ void PageTables::MapImage(std::span<const uint64_t> guard_pages) {
       ++guard_count;
       continue;
     }
-    Map(page, kPageSize, PageRights::kReadWrite);
+    Map(page, kPageSize, IsShadowStack(page) ? PageRights::kShadowStack : PageRights::kReadWrite);
   }
   GH_ASSERT_EQ(guard_count, guard_pages.size());
 }
@@ -173,34 +178,28 @@ void PageTables::Activate() {
   GH_ASSERT((Cpuid(0x80000001).edx & 1u << 20) != 0);  // NX: every x86-64 we can run on has it
   WriteMsr(kMsrEfer, ReadMsr(kMsrEfer) | kEferNoExecute);
   WriteCr0(ReadCr0() | kCr0WriteProtect);
-  char* out = protections_;
-  const auto note = [&out](const char* name) {
-    const size_t size = std::strlen(name);
-    std::memcpy(out, name, size);
-    out += size;
-  };
-  note("NX WP");
+  protections_.Append("NX WP");
   uint64_t cr4 = ReadCr4() | kCr4GlobalPages;
   if ((features & 1u << 7) != 0) {
     cr4 |= kCr4Smep;
-    note(" SMEP");
+    Note("SMEP");
   }
   if ((features & 1u << 20) != 0) {
     cr4 |= kCr4Smap;
-    note(" SMAP");
+    Note("SMAP");
   }
   if ((features_ecx & 1u << 2) != 0) {
     cr4 |= kCr4Umip;
-    note(" UMIP");
-  }
-  const bool has_shadow_stack = (features_ecx & 1u << 7) != 0;
-  const bool has_branch_tracking = Cpuid(0).eax >= 7 && (Cpuid(7).edx & 1u << 20) != 0;
-  if (has_shadow_stack || has_branch_tracking) {
-    note(" (CET offered, not used)");
+    Note("UMIP");
   }
   WriteCr4(cr4 & ~kCr4GlobalPages);  // drops the firmware's global entries
   WriteCr3(AddressOf(root_));
   WriteCr4(cr4);
+}
+
+void PageTables::Note(const char* protection) {
+  protections_.Append(" ");
+  protections_.Append(protection);
 }
 
 void PageTables::AuditEntry(uint64_t entry, uint64_t address, uint64_t size, PageAudit& audit) {
@@ -211,6 +210,7 @@ void PageTables::AuditEntry(uint64_t entry, uint64_t address, uint64_t size, Pag
       address >= AddressOf(__text_start) && address + size <= AddressOf(__text_end);
   audit.executable_count += executable ? 1 : 0;
   const bool writable = (entry & kWritable) != 0;
+  audit.shadow_count += !writable && (entry & kDirty) != 0 ? 1 : 0;
   const bool moved = (entry & kAddressMask & ~(size - 1)) != address;
   if (moved || (executable && (writable || !in_text))) {
     ++audit.violation_count;

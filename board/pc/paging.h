@@ -10,17 +10,19 @@
 #include <span>
 
 #include "board/pc/mmio.h"
+#include "hal/rt/fixed_string.h"
 #include "hal/rt/result.h"
 
 namespace gh::pc {
 
-enum class PageRights : uint8_t { kReadOnly, kReadWrite, kExecute, kMmio };
+enum class PageRights : uint8_t { kReadOnly, kReadWrite, kExecute, kMmio, kShadowStack };
 
 // What a walk over all tables found.
 struct PageAudit {
   uint64_t page_count = 0;        // mappings of any size
   uint64_t executable_count = 0;  // of them executable
   uint64_t violation_count = 0;   // writable and executable, or executable outside the text
+  uint64_t shadow_count = 0;      // pages of shadow stacks
   uint64_t mapped_bytes = 0;
 };
 
@@ -38,11 +40,13 @@ class PageTables {
   // Any byte range; mapping the same window again is fine. kAlreadyExists: it is RAM or code.
   Result<Mmio> MapMmio(uint64_t address, uint64_t size);
 
+  // As in the list that the boot report prints, after those of Activate().
+  void Note(const char* protection);
   // Sets NX, WP, SMEP, SMAP, UMIP, PGE as the processor has them and loads the tables.
   void Activate();
   PageAudit Audit() const;
   bool IsMapped(uint64_t address) const { return Lookup(address) != 0; }
-  const char* protections() const { return protections_; }
+  const char* protections() const { return protections_.c_str(); }
   uint32_t table_count() const { return tables_used_; }
 
  private:
@@ -60,7 +64,7 @@ class PageTables {
   uint32_t tables_used_ = 0;
   Table* root_ = nullptr;
   bool has_huge_pages_ = false;
-  char protections_[64] = {};
+  FixedString<96> protections_;
 };
 
 }  // namespace gh::pc

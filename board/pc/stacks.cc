@@ -1,5 +1,7 @@
 #include "board/pc/stacks.h"
 
+#include "board/pc/control_flow.h"
+
 namespace gh::pc {
 
 [[gnu::section(".bss.guarded")]] MainStack gh_main_stack;
@@ -8,11 +10,15 @@ namespace gh::pc {
 std::array<uint64_t, kGuardPageCount> GuardPages() {
   std::array<uint64_t, kGuardPageCount> pages = {};
   uint32_t count = 0;
-  pages[count++] = AddressOf(gh_main_stack.guard_below);
-  pages[count++] = AddressOf(gh_main_stack.guard_above);
-  for (const TrapStack& stack : trap_stacks) {
+  const auto add = [&](const auto& stack) {
     pages[count++] = AddressOf(stack.guard_below);
     pages[count++] = AddressOf(stack.guard_above);
+  };
+  add(gh_main_stack);
+  add(main_shadow_stack);
+  for (uint32_t i = 0; i < kTrapStackCount; ++i) {
+    add(trap_stacks[i]);
+    add(trap_shadow_stacks[i]);
   }
   return pages;
 }

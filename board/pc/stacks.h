@@ -16,7 +16,8 @@ using TrapStack = GuardedStack<kTrapStackSize>;
 extern "C" MainStack gh_main_stack;
 extern TrapStack trap_stacks[kTrapStackCount];
 
-inline constexpr uint32_t kGuardPageCount = 2 + 2 * kTrapStackCount;
+// Below and above each stack and its shadow stack.
+inline constexpr uint32_t kGuardPageCount = 2 * (2 + 2 * kTrapStackCount);
 std::array<uint64_t, kGuardPageCount> GuardPages();
 // True when `address` lies in one of the stacks (not its guards).
 bool InStack(uint64_t address);
