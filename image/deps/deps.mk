@@ -26,7 +26,8 @@ $(addprefix out/deps/lock/,$(LIBRARIES) picolibc): out/deps/.downloaded
 out/deps/src/%/.unpacked: out/deps/lock/% | out/deps/.packages-build
 	@flock out/deps/.unpack-$*.lock $(FETCH) unpack $*
 out/deps/src/lwip/.unpacked: $(wildcard net/lwip-patches/*.patch)
-out/deps/src/picolibc/.unpacked: $(wildcard image/deps/picolibc-patches/*.patch)
+out/deps/src/picolibc/.unpacked: $(wildcard image/deps/patches/picolibc/*.patch)
+out/deps/src/libsodium/.unpacked: $(wildcard image/deps/patches/libsodium/*.patch)
 out/deps/src/mbedtls/.unpacked: $(wildcard crypto/mbedtls-patches/*.patch)
 
 out/deps/src/sqlite/.amalgamated: out/deps/src/sqlite/.unpacked image/deps/sqlite-amalgamation.sh

@@ -1,0 +1,178 @@
+"""Control-flow enforcement (CET): every function that may be reached through a pointer can be landed
+on, and the signed image, started by UEFI firmware and our loader on an emulated processor that has
+CET, runs with shadow stacks and branch tracking and catches what they are for.
+
+Bochs is that processor (QEMU and today's KVM guests have no CET). It has no virtio and its UEFI no
+ACPI tables, so the appliance runs there without disk and network; its debugger plays the attacker:
+it writes over a return address and over a landing pad while the appliance waits at its console.
+"""
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import time
+
+import pytest
+
+import qemu
+
+IMAGE = qemu.ROOT / "out/pc/gatehouse.img"
+ELF = qemu.ROOT / "out/pc/gatehouse.elf"
+OVMF = "/usr/share/ovmf/OVMF.fd"
+VGA = "/usr/share/seabios/vgabios-stdvga.bin"
+BOOT_S = 420
+FAULT_S = 60
+
+CONFIGURATION = """
+display_library: term
+config_interface: textconfig
+memory: guest=768, host=768
+cpu: model=tigerlake, count=1, ips=200000000, reset_on_triple_fault=1
+romimage: file={ovmf}
+vgaromimage: file={vga}
+pci: enabled=1, chipset=i440fx
+ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
+ata0-master: type=disk, path="{folder}/disk.img", mode=flat, translation=lba
+com1: enabled=1, mode=file, dev={folder}/serial.log
+log: {folder}/bochs.log
+info: action=ignore
+error: action=ignore
+panic: action=report
+"""
+
+
+def symbols():
+    lines = subprocess.run(["nm", ELF], capture_output=True, text=True, check=True).stdout
+    return {words[2]: int(words[0], 16) for words in map(str.split, lines.splitlines())
+            if len(words) == 3}
+
+
+def test_whatever_has_its_address_taken_begins_with_a_landing_pad():
+    code = subprocess.run(["objdump", "-d", "--no-show-raw-insn", ELF], capture_output=True,
+                          text=True, check=True).stdout
+    relocations = subprocess.run(["readelf", "-rW", ELF], capture_output=True, text=True,
+                                 check=True).stdout
+    instructions = {int(m[1], 16): (m[2], m[3]) for m in
+                    re.finditer(r"^\s*([0-9a-f]+):\t(\S+)\s*(.*)$", code, re.M)}
+    end = symbols()["__text_end"]
+    taken = {int(m[1], 16) for m in re.finditer(r"R_X86_64_RELATIVE\s+([0-9a-f]+)", relocations)}
+    returns_far = set()
+    for name, operands in instructions.values():
+        target = re.search(r"# ([0-9a-f]+)", operands) if name == "lea" else None
+        if target:
+            taken.add(int(target[1], 16))
+    for address, (name, _) in instructions.items():
+        if name.startswith("lret"):  # to the instruction behind it: not an indirect branch
+            returns_far.add(min(a for a in instructions if a > address))
+    taken = {address for address in taken if address < end} - returns_far
+    bare = [hex(address) for address in sorted(taken)
+            if instructions.get(address, ("",))[0] != "endbr64"]
+    print(f"{len(taken)} functions have their address taken")
+    assert len(taken) > 500
+    assert bare == []
+
+
+class Emulator:
+    """Bochs with its debugger, on a terminal of its own."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        subprocess.run(["cp", "--sparse=always", IMAGE, folder / "disk.img"], check=True)
+        (folder / "bochsrc").write_text(
+            CONFIGURATION.format(folder=folder, ovmf=OVMF, vga=VGA))
+        self.master, slave = pty.openpty()
+        self.process = subprocess.Popen(
+            ["bochs", "-q", "-f", folder / "bochsrc"], stdin=slave, stdout=slave, stderr=slave,
+            cwd=folder, start_new_session=True, env={**os.environ, "TERM": "xterm"})
+        os.close(slave)
+        self.said = ""
+        self.command("c")
+
+    def close(self):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        os.close(self.master)
+        (self.folder / "disk.img").unlink()
+
+    def drain(self, seconds):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if select.select([self.master], [], [], 0.1)[0]:
+                self.said += os.read(self.master, 65536).decode("latin-1")
+
+    def command(self, text, seconds=0.5):
+        begin = len(self.said)
+        os.write(self.master, text.encode() + b"\n")
+        self.drain(seconds)
+        return self.said[begin:]
+
+    def interrupt(self):
+        os.kill(self.process.pid, signal.SIGINT)
+        self.drain(2)
+
+    def serial(self):
+        path = self.folder / "serial.log"
+        return path.read_text("latin-1") if path.exists() else ""
+
+    def wait(self, pattern, timeout, after=0):
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            found = re.search(pattern, self.serial()[after:])
+            if found:
+                return found
+            assert self.process.poll() is None, self.said[-2000:]
+            self.drain(0.5)
+        raise AssertionError(f"no {pattern!r} in:\n{self.serial()[-3000:]}")
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory):
+    machine = Emulator(tmp_path_factory.mktemp("bochs"))
+    yield machine
+    machine.close()
+
+
+READY = r"Administrator name"
+CRASH = r"crash: exception: control protection \(left 21, right (\d+)\)"
+
+
+def running(machine, after=0):
+    """The image's address, once the appliance waits at its console."""
+    machine.wait(READY, BOOT_S, after)
+    report = machine.serial()[after:]
+    assert re.search(r"W\^X verified: .* CET \(shadow stacks, branch tracking\)", report)
+    time.sleep(1)
+    machine.interrupt()
+    return int(re.search(r"image \d+ KiB at 0x([0-9a-f]+)", report)[1], 16)
+
+
+def test_runs_with_shadow_stacks_and_a_false_return_is_caught(emulator):
+    base = running(emulator)
+    end = base + symbols()["__text_end"]
+    registers = emulator.command("r")
+    stack = int(re.search(r"rsp: (\w+)", registers)[1].replace("_", ""), 16)
+    dump = emulator.command(f"xp /256gx 0x{stack:x}", 2)
+    slots = []
+    for line in re.findall(r"0x[0-9a-f]+ <bogus\+\s*(\d+)>:((?:\s+0x[0-9a-f]{16})+)", dump):
+        for i, word in enumerate(line[1].split()):
+            if base <= int(word, 16) < end:
+                slots.append(stack + int(line[0]) + 8 * i)
+    assert len(slots) >= 4, dump
+    for slot in slots:  # all of them, for some are only what a call left behind
+        emulator.command(f"setpmem 0x{slot:x} 4 0x{base:x}", 0.1)
+    before = len(emulator.serial())
+    emulator.command("c")
+    assert emulator.wait(CRASH, FAULT_S, before)[1] == "1"  # near return
+
+
+def test_branch_tracking_catches_a_landing_pad_that_is_gone(emulator):
+    after = len(emulator.serial())
+    base = running(emulator, after)
+    clock = base + symbols()["_ZN2gh2pc7PcClock3NowEv"]
+    emulator.command(f"setpmem 0x{clock:x} 4 0x90909090")
+    emulator.command("c")
+    assert emulator.wait(CRASH, FAULT_S, after)[1] == "3"  # no endbr64
