@@ -98,6 +98,7 @@ void PcBootControl::SetProvision(std::string_view text, const char* source) {
 void PcBootControl::DrainConsole() {
   const Instant end = clock_.Now() + Duration::Milliseconds(500);
   while (!console_uart.drained() && clock_.Now() < end) {
+    console_uart.Poll();
   }
   console_uart.Detach();
 }

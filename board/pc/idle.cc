@@ -25,8 +25,8 @@ void PcIdle::Add(InterruptSource& source) {
   sources_[source_count_++] = &source;
 }
 
-void PcIdle::Start() {
-  wake_ticks = clock_.TscAt(Instant{} + kWakeMax);
+void PcIdle::Start(Duration wake_max) {
+  wake_ticks = clock_.TscAt(Instant{} + wake_max);
   petted = ReadTsc();
   SetTimerHook(OnTimer);
   LocalApic::ArmTimer(ReadTsc() + wake_ticks);

@@ -199,9 +199,11 @@ void PcMachine::StartConsole() {
   }
   idle_.Add(console_source_);
   const Result<void> routed = RouteIsaInterrupt(pages_, acpi_.madt, kUartIrq, kVectorUart);
-  idle_.Start();
-  if (!routed.ok() || acpi_.madt.io_apic_count == 0) {
-    Print("console: no interrupt for COM1");
+  const bool has_interrupt = routed.ok() && acpi_.madt.io_apic_count != 0;
+  idle_.Start(has_interrupt ? PcIdle::kWakeMax : PcIdle::kWakePolling);
+  if (!has_interrupt) {
+    Print("console: no interrupt for COM1, it is polled");
+    console_uart.AttachPolled();
     return;
   }
   console_uart.Attach();

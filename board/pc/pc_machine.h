@@ -49,7 +49,10 @@ class PcMachine {
   // Lets an input byte end the sleep.
   class ConsoleSource final : public InterruptSource {
    public:
-    bool ArmInterrupt() override { return console_uart.has_input(); }
+    bool ArmInterrupt() override {
+      console_uart.Poll();
+      return console_uart.has_input();
+    }
   };
 
   void StartProcessor();

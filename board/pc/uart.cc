@@ -59,6 +59,21 @@ void Uart::Attach() {
   Out8(kInterruptEnable, kEnableReceive);
 }
 
+void Uart::AttachPolled() {
+  attached_ = present_;
+  polled_ = present_;
+}
+
+void Uart::Poll() {
+  if (!polled_ || !attached_) {
+    return;
+  }
+  DrainFifo();
+  if ((In8(kLineStatus) & kLineTransmitterEmpty) != 0) {
+    FillFifo();
+  }
+}
+
 void Uart::Detach() {
   if (!attached_) {
     return;
@@ -107,8 +122,10 @@ void Uart::FillFifo() {
     Out8(kData, tx_ring_[head % kUartRingSize]);
   }
   tx_head_.store(head, std::memory_order_release);
-  Out8(kInterruptEnable,
-       head == tail ? kEnableReceive : static_cast<uint8_t>(kEnableReceive | kEnableTransmit));
+  if (!polled_) {
+    Out8(kInterruptEnable,
+         head == tail ? kEnableReceive : static_cast<uint8_t>(kEnableReceive | kEnableTransmit));
+  }
 }
 
 void Uart::DrainFifo() {
@@ -163,7 +180,7 @@ uint32_t Uart::Write(std::span<const uint8_t> data) {
     tx_ring_[tail % kUartRingSize] = data[count];
   }
   tx_tail_.store(tail, std::memory_order_release);
-  if (count != 0 && attached_) {
+  if (count != 0 && attached_ && !polled_) {
     // Enabling the transmit interrupt raises it at once when the FIFO is empty.
     const bool on = DisableInterruptsSaving();
     Out8(kInterruptEnable, kEnableReceive | kEnableTransmit);

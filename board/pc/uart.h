@@ -25,6 +25,9 @@ class Uart final : public hal::SerialPort {
   void Initialise();
   // From here on interrupts drive the port; the caller has routed them to OnInterrupt().
   void Attach();
+  // Without an interrupt: Poll() moves what there is, a FIFO at a time.
+  void AttachPolled();
+  void Poll();
   // Back to synchronous output, for the crash path; what the ring still holds is sent first.
   void Detach();
   // Interrupt context.
@@ -52,6 +55,7 @@ class Uart final : public hal::SerialPort {
 
   bool present_ = false;
   bool attached_ = false;
+  bool polled_ = false;
   uint32_t fifo_size_ = 16;
   std::atomic<uint32_t> rx_head_ = 0;
   std::atomic<uint32_t> rx_tail_ = 0;
