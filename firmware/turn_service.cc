@@ -38,8 +38,8 @@ net::IpAddress BroadcastOf(const net::PortAddress& address) {
   return out;
 }
 
-const char* NameOf(turn::ClientTransport transport) {
-  return transport == turn::ClientTransport::kUdp ? "UDP" : "TCP";
+const char* NameOf(const turn::ClientPath& path) {
+  return path.transport == turn::ClientTransport::kUdp ? "UDP" : path.is_secure ? "TLS" : "TCP";
 }
 
 net::EndpointText RelayTextOf(const turn::AllocationInfo& info) {
@@ -107,7 +107,7 @@ TurnService::TurnService(const TurnParts& parts, const turn::Capacity& capacity,
   arena.OpenAccount("firmware/turn", capacity.allocations);
   credentials_ = arena.New<TurnCredentials>(arena, parts.configuration, user_count);
   server_ = arena.New<turn::Server>(
-      turn::ServerParts{arena, parts.stack.datagrams(), parts.stack.streams(), parts.loop.timers()},
+      turn::ServerParts{arena, parts.stack.datagrams(), parts.streams, parts.loop.timers()},
       capacity.streams);
   engine_ = arena.New<turn::Engine>(arena,
                                     turn::Ports{*plane_, *server_, parts.loop.timers(),
@@ -184,6 +184,8 @@ turn::ListenConfig TurnService::ListenersConfig() const {
   turn::ListenConfig out;
   out.udp = from.transport != config::TurnTransport::kTcp;
   out.tcp = from.transport != config::TurnTransport::kUdp;
+  out.tls = from.tls_mode == config::OnOff::kOn;
+  out.tls_port = static_cast<uint16_t>(from.tls_port);
   out.port_first = static_cast<uint16_t>(from.port);
   out.port_last = static_cast<uint16_t>(std::min(from.port + from.port_count - 1, 65535));
   if (from.mode != config::OnOff::kOn || parts_.configuration.is_factory()) {
@@ -212,6 +214,11 @@ void TurnService::OpenFirewall(uint8_t port_mask) {
                   listen.port_last, port_mask})
           .ignore("port numbers from the schema's range, few rules");
     }
+  }
+  if (listen.tls) {
+    parts_.stack.firewall()
+        .Allow({net::Transport::kTcp, listen.tls_port, listen.tls_port, port_mask})
+        .ignore("port numbers from the schema's range, few rules");
   }
 }
 
@@ -262,7 +269,7 @@ void TurnService::UpdateAlarms() {
 void TurnService::OnAllocated(const turn::AllocationInfo& info) {
   parts_.log.Emit(TurnAllocated{.user = info.user,
                                 .client = net::ToText(info.path->remote).view(),
-                                .transport = NameOf(info.path->transport),
+                                .transport = NameOf(*info.path),
                                 .relay = RelayTextOf(info).view(),
                                 .allocation = info.id});
 }
@@ -409,7 +416,7 @@ bool TurnService::NextAllocation(uint64_t& cursor, ByteWriter& out) {
   out.Text(" client=");
   out.Text(net::ToText(info.path->remote).view());
   out.Text(" transport=");
-  out.Text(NameOf(info.path->transport));
+  out.Text(NameOf(*info.path));
   for (const net::Endpoint& relay : info.relay) {
     if (relay.port != 0) {
       out.Text(" relay=");
@@ -432,7 +439,8 @@ bool TurnService::NextAllocation(uint64_t& cursor, ByteWriter& out) {
 
 void Appliance::Rooms::BuildTurn() {
   turn = machine.arena.New<TurnService>(
-      TurnParts{machine.arena, loop, machine.clock, *stack, random, log, alarms, *configuration},
+      TurnParts{machine.arena, loop, machine.clock, *stack, tls_services->streams(), random, log,
+                alarms, *configuration},
       capacity.turn, capacity.users);
 }
 

@@ -42,6 +42,7 @@ struct TurnParts {
   EventLoop& loop;
   hal::Clock& clock;
   net::Stack& stack;
+  net::StreamService& streams;  // TCP and TLS
   crypto::Random& random;
   log::Log& log;
   alarm::Alarms& alarms;

@@ -23,6 +23,7 @@ struct ClientPath {
   net::Endpoint local;
   net::Endpoint remote;
   net::StreamId stream;
+  bool is_secure = false;  // TLS
   media::FlowKey Key() const {
     return media::FlowKey::Of(local, remote, static_cast<uint16_t>(transport));
   }

@@ -51,6 +51,21 @@ void Server::Open(const net::Endpoint& at, const ListenConfig& config, net::Endp
   listener_count_ += listener.socket.valid() || listener.listener.valid() ? 1 : 0;
 }
 
+void Server::OpenTls(const net::IpAddress& address, const ListenConfig& config,
+                     net::Endpoint* failed) {
+  const net::Endpoint at{address, config.tls_port};
+  net::StreamOptions options;
+  options.kind = net::StreamKind::kTls;
+  options.service = net::TlsService::kTurn;
+  const auto opened =
+      listener_count_ < kListenerMax ? streams_.Listen(at, options, *this) : ErrorCode::kExhausted;
+  if (!opened.ok()) {
+    *failed = at;
+    return;
+  }
+  listeners_[listener_count_++].listener = *opened;
+}
+
 uint32_t Server::Listen(const ListenConfig& config, net::Endpoint* failed) {
   if (config == config_) {
     return listener_count_;
@@ -64,6 +79,9 @@ uint32_t Server::Listen(const ListenConfig& config, net::Endpoint* failed) {
         return listener_count_;
       }
       Open({address, static_cast<uint16_t>(port)}, config, failed);
+    }
+    if (config.tls) {
+      OpenTls(address, config, failed);
     }
   }
   return listener_count_;
@@ -87,6 +105,7 @@ bool Server::OnStreamOpen(net::StreamId id, const net::StreamInfo& info) {
   client->path.local = info.local;
   client->path.remote = info.remote;
   client->path.stream = id;
+  client->path.is_secure = info.kind == net::StreamKind::kTls;
   if (by_stream_.Insert(*client) != HashInsert::kInserted) {
     clients_.Release(client);
     return false;

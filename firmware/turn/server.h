@@ -26,6 +26,8 @@ struct ServerParts {
 struct ListenConfig {
   bool udp = true;
   bool tcp = true;
+  bool tls = false;
+  uint16_t tls_port = 5349;
   uint16_t port_first = 3478;
   uint16_t port_last = 3478;
   std::array<net::IpAddress, kListenerMax> addresses = {};
@@ -71,6 +73,7 @@ class Server final : public net::DatagramHandler, public net::StreamHandler, pub
   static uint64_t KeyOf(net::StreamId id) { return uint64_t{id.index} << 32 | id.generation; }
   void CloseAll();
   void Open(const net::Endpoint& at, const ListenConfig& config, net::Endpoint* failed);
+  void OpenTls(const net::IpAddress& address, const ListenConfig& config, net::Endpoint* failed);
 
   net::DatagramService& datagrams_;
   net::StreamService& streams_;

@@ -1,7 +1,8 @@
 """TURN by a client nobody here wrote: coturn's turnutils_uclient through our relay to
-turnutils_peer, on namespaces, in the modes it has over UDP and TCP; wrong passwords; what the
-operator sees. The binaries come out of Debian's coturn package without installing it: its
-installation would start a daemon."""
+turnutils_peer, in the modes it has over UDP, TCP and TLS; wrong passwords; what the operator
+sees. On the Linux process in every mode, on the signed image in QEMU over each transport. The
+binaries come out of Debian's coturn package without installing it: its installation would start
+a daemon."""
 
 import re
 import shutil
@@ -11,6 +12,7 @@ import pytest
 
 import host as host_board
 import netns
+import qemu
 
 SERVER = "10.77.0.2"
 CLIENT = "10.77.0.11"
@@ -79,8 +81,9 @@ def expect_all(outcome):
 
 @pytest.mark.parametrize("flags", [
     [], ["-s"], ["-g"], ["-c"], ["-G"], ["-D"], ["-B"], ["-t"], ["-t", "-s"],
+    ["-t", "-S", "-p", "5349"], ["-t", "-S", "-s", "-p", "5349"],
 ], ids=["channels", "indications", "dont-fragment", "no-rtcp", "extra-requests", "padding",
-        "disconnects", "tcp-channels", "tcp-indications"])
+        "disconnects", "tcp-channels", "tcp-indications", "tls-channels", "tls-indications"])
 def test_uclient_relays_everything(scene, flags):
     expect_all(uclient(scene, *flags))
 
@@ -97,3 +100,27 @@ def test_wrong_password_is_refused(scene):
     code, text = uclient(scene, password=("-w", "wrong"), count=1)
     assert code != 0
     assert "Cannot complete Allocation" in text, text[-2000:]
+
+
+@pytest.fixture(scope="module")
+def image_scene(coturn, tmp_path_factory):
+    """The same on the signed image: QEMU's card is a TAP on the switch."""
+    with netns.Network() as network:
+        client = network.host("client", f"{CLIENT}/24")
+        peer = network.host("peer", f"{PEER}/24")
+        machine = qemu.Machine(tmp_path_factory.mktemp("image"), netns=network.switch,
+                               netdevs=[qemu.tap_net(network.tap())], provision=PROVISION)
+        machine.start()
+        machine.expect(r"login:", 240)
+        peer.start(coturn / "turnutils_peer", "-L", PEER, "-p", "3480",
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        netns.wait_for(lambda: "3480" in peer.run("ss", "-lun").stdout, 10, "the peer listens")
+        yield machine, client, coturn
+        machine.stop()
+
+
+@pytest.mark.parametrize("flags", [
+    [], ["-s"], ["-t"], ["-t", "-S", "-p", "5349"],
+], ids=["udp-channels", "udp-indications", "tcp", "tls"])
+def test_uclient_through_the_booted_image(image_scene, flags):
+    expect_all(uclient(image_scene, *flags))
