@@ -114,7 +114,7 @@ keys_NEEDS := $(filter $(foreach name,crypto keys pkcs11 hsm tls tls_streams,\
   $(foreach name,$(filter certificate_% name_constraints_% pkcs11_% tls_%,$(FUZZ_TARGETS)),\
   out/fuzz/bin/$(name))
 turn_NEEDS := $(patsubst %,out/asan/tests/%_test,turn turn_conformance media) \
-  out/host/gatehouse out/pc/gatehouse.img \
+  out/host/gatehouse \
   $(patsubst %,out/fuzz/bin/%_fuzz,stun_message turn_engine turn_stream media_steering)
 fuzz_NEEDS := $(FUZZ_TARGETS:%=out/fuzz/bin/%)
 tidy_NEEDS := out/sources
