@@ -139,7 +139,7 @@ class Gatehouse:
         with open(folder / "gatehouse.log", "w", encoding="utf-8") as log:
             self.process = wire.start(wire.edge, [str(word) for word in words], stdout=log,
                                       stderr=log, stdin=subprocess.DEVNULL)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while "ready" not in self.said():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 sys.exit(f"turn_race: gatehouse did not start:\n{self.said()}")
