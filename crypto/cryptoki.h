@@ -1,9 +1,8 @@
 // The Cryptoki seam: one call of PKCS #11 (OASIS, v2.40) as a request that completes later.
 //
 // A Provider carries calls to a token, in the order they are started, one after the other: over
-// p11-kit's remoting protocol (crypto/pkcs11_rpc.h), or into a library that the board has
-// loaded (board/host/token_library.h). A Call belongs to whoever starts it and stays in place until
-// OnCall, which comes from Provider::Poll, never from inside Start.
+// p11-kit's remoting protocol (crypto/pkcs11_rpc.h). A Call belongs to whoever starts it and stays
+// in place until OnCall, which comes from Provider::Poll, never from inside Start.
 //
 // Everything that comes back is the token's: sizes are limits of this header, and what does not fit
 // is kUnauthentic, never cut.

@@ -11,7 +11,6 @@
 
 #include <string_view>
 
-#include "crypto/cryptoki.h"
 #include "hal/machine.h"
 #include "hal/rt/result.h"
 #include "hal/rt/time.h"
@@ -21,8 +20,6 @@ namespace gh {
 struct ApplianceOptions {
   // Capacity profile: "small", "medium", "large"; empty: the configured one, else by arena size.
   std::string_view profile;
-  // A PKCS #11 library on this machine, for HSM modules with Transport Local; null: none.
-  crypto::pkcs11::Provider* token_library = nullptr;
 };
 
 class Appliance {

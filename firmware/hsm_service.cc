@@ -75,7 +75,7 @@ size_t Split(std::string_view text, std::array<std::string_view, N>& words) {
 }
 
 const char* TransportName(config::HsmTransport transport) {
-  static constexpr const char* kNames[] = {"None", "Virtio", "Network", "Local"};
+  static constexpr const char* kNames[] = {"None", "Virtio", "Network"};
   return kNames[static_cast<uint8_t>(transport)];
 }
 
@@ -125,7 +125,6 @@ void HsmService::Apply() {
   std::array<hsm::ModuleConfig, hsm::kModulesMax> modules;
   const bool is_on = settings.hsm().mode == config::OnOff::kOn;
   bool is_virtio_taken = false;
-  bool is_library_taken = false;
   for (uint32_t i = 0; i < hsm::kModulesMax; ++i) {
     const config::HsmModule& from = settings.hsm_module()[i];
     hsm::ModuleConfig& to = modules[i];
@@ -145,9 +144,6 @@ void HsmService::Apply() {
       is_virtio_taken = true;
     } else if (from.transport == config::HsmTransport::kNetwork) {
       to.link = &network_[i];
-    } else if (from.transport == config::HsmTransport::kLocal && !is_library_taken) {
-      to.provider = parts_.library;
-      is_library_taken = true;
     }
   }
   engine_.Configure(is_on, modules);
@@ -264,7 +260,7 @@ class Lines {
 Result<void> HsmService::AddModule(std::string_view value, ByteWriter& out) {
   static constexpr Error kExpected = {
       ErrorCode::kInvalidArgument,
-      "expected NAME Virtio SERIAL, NAME Local SERIAL, or NAME Network ADDRESS PORT SERIAL KEY"};
+      "expected NAME Virtio SERIAL, or NAME Network ADDRESS PORT SERIAL KEY"};
   std::array<std::string_view, 6> words;
   const size_t count = Split(value, words);
   if (count < 2 || count > words.size()) {
@@ -450,7 +446,7 @@ void HsmService::AddTo(admin::StatusTree& status, admin::CommandTable& commands)
   };
   commands.Add(mode);
   admin::Command add = {"HSM Module Add", "Adds a module of the HSM"};
-  add.value_help = "NAME Virtio SERIAL, NAME Local SERIAL, or NAME Network ADDRESS PORT SERIAL KEY";
+  add.value_help = "NAME Virtio SERIAL, or NAME Network ADDRESS PORT SERIAL KEY";
   add.context = this;
   add.administrator_only = true;
   add.run_value = [](void* self, std::string_view, std::string_view value, ByteWriter& out) {
@@ -634,9 +630,9 @@ bool HsmService::NextKey(uint64_t& cursor, ByteWriter& out) {
 
 void Appliance::Rooms::BuildHsm() {
   machine.arena.OpenAccount("firmware/hsm");
-  hsm = machine.arena.New<HsmService>(
-      HsmParts{machine.arena, loop, random, log, alarms, *configuration, *store, *hasher,
-               sqlite_store, store_key_away, machine.token, options.token_library});
+  hsm = machine.arena.New<HsmService>(HsmParts{machine.arena, loop, random, log, alarms,
+                                               *configuration, *store, *hasher, sqlite_store,
+                                               store_key_away, machine.token});
 }
 
 }  // namespace gh

@@ -29,10 +29,9 @@ struct HsmParts {
   config::Configuration& configuration;
   store::Store& store;
   crypto::PasswordHasher& hasher;
-  store::SqliteStore* sealed_store = nullptr;   // null: the store is not sealed
-  bool is_store_key_away = false;               // the HSM did not open it at the start
-  hal::TokenLink* token = nullptr;              // of the machine
-  crypto::pkcs11::Provider* library = nullptr;  // of the board: a PKCS #11 library
+  store::SqliteStore* sealed_store = nullptr;  // null: the store is not sealed
+  bool is_store_key_away = false;              // the HSM did not open it at the start
+  hal::TokenLink* token = nullptr;             // of the machine
 };
 
 class HsmService final : public hsm::Observer, public admin::TerminalGuest, public Pollable {

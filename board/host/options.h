@@ -35,9 +35,8 @@ struct Options {
   DiskOptions log = {"", uint64_t{16} << 20};
   uint32_t block_size = kDiskBlockSizeDefault;
   const char* provision_path = "";
-  const char* crash_path = "";     // empty: beside the store
-  const char* token_path = "";     // empty: no local HSM
-  const char* token_library = "";  // a PKCS #11 library; empty: none
+  const char* crash_path = "";  // empty: beside the store
+  const char* token_path = "";  // empty: no local HSM
   const char* profile = "";
   uint64_t memory_bytes = uint64_t{256} << 20;
   uint32_t frame_count = kFramesDefault;
