@@ -1,6 +1,6 @@
 """TLS by clients nobody here wrote: which versions and suites OpenSSL and GnuTLS get is exactly
-what is configured, sessions resume by ticket, certificates are asked for where they shall be, a stock
-phone registers and is called over TLS, and idle and hostile connections cost little.
+what is configured, sessions resume by ticket, certificates are asked for where they shall be, a
+stock phone registers and is called over TLS, and idle and hostile connections cost little.
 
 On the signed image in QEMU and on the Linux process, in namespaces around one switch. Settings are
 changed over SSH, as an operator would.
