@@ -351,8 +351,13 @@ void DescribeExpected(const SettingInfo& setting, ByteWriter& out) {
       out.Text(setting.unit[0] != '\0' ? ": " : "");
       out.Text("separated by commas, of ");
       for (uint32_t i = 0; i < setting.enum_info->count; ++i) {
+        const std::string_view word = setting.enum_info->words[i];
+        if (word.size() + std::string_view(" ...").size() + 1 > out.room()) {
+          out.Text(" ...");  // xHelp lists them all
+          return;
+        }
         out.Text(i == 0 ? "" : " ");
-        out.Text(setting.enum_info->words[i]);
+        out.Text(word);
       }
       return;
     case Kind::kInteger:

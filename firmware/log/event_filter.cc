@@ -81,8 +81,9 @@ Result<int64_t> ParseTime(std::string_view text) {
                        ReadNumber(text.substr(11, 2), hour) &&
                        ReadNumber(text.substr(14, 2), minute) &&
                        (!has_seconds || ReadNumber(text.substr(17, 2), second));
-  if (!numbers || year < 1970 || month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 ||
-      minute > 59 || second > 60) {
+  // Nanoseconds since 1970 in 64 bits end in 2262.
+  if (!numbers || year < 1970 || year > 2261 || month < 1 || month > 12 || day < 1 || day > 31 ||
+      hour > 23 || minute > 59 || second > 60) {
     return wrong;
   }
   // Days from civil, years begin in March.
