@@ -254,4 +254,4 @@ except ConnectionResetError:
     pass
 """)
     assert world.counts()["not TLS"] == before + 1
-    assert "no TLS with 10.77.0.11" in world.ask("eventlog 50")
+    assert "no TLS with 10.77.0.11" in world.ask("xCommand Log Show: last=50")
