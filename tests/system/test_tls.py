@@ -190,7 +190,7 @@ def test_clients_show_a_certificate_where_they_must(world):
         world.ask("xConfiguration SIP TLS ClientAuthentication: Required")
         before = world.counts()
         text = world.openssl("-tls1_2")
-        assert "Cipher is (NONE)" in text or "alert" in text, text[-1500:]
+        assert re.search(r"unexpected eof|alert", text), text[-1500:]  # mbedTLS says no alert here
         text = world.openssl("-tls1_2", *shown)
         assert re.search(r"alert (unknown ca|bad certificate)", text), text[-1500:]
         after = world.counts()
