@@ -317,7 +317,7 @@ bool CertificateCommands::NextRequestLine(uint64_t field, ByteWriter& out) const
 bool CertificateCommands::NextCertificateLine(uint64_t index, uint64_t field,
                                               ByteWriter& out) const {
   keys::Installed installed;
-  if (!parts_.upload.keys.At(static_cast<uint32_t>(index), installed)) {
+  if (field > 7 || !parts_.upload.keys.At(static_cast<uint32_t>(index), installed)) {
     return false;
   }
   const mbedtls_x509_crt& leaf = *installed.identity->chain;

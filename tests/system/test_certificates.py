@@ -1,0 +1,178 @@
+"""Certificates as an operator gets them: a request made on the device, signed by an OpenSSL
+authority, brought back, served on SIP's TLS port; a domain certificate chosen by SNI; exchange
+under an open session; what is wrong is refused with words; no key is on the disk in the clear.
+
+On the signed image in QEMU and on the Linux process, driven over SSH and scp.
+"""
+
+import subprocess
+import time
+
+import pytest
+
+import host as host_board
+import netns
+import qemu
+
+EDGE = "10.78.0.2"
+PROVISION = f"""\
+xConfiguration System Name: certtest
+xConfiguration Network Port 1 IPv4 Mode: Static
+xConfiguration Network Port 1 IPv4 Address: {EDGE}
+xConfiguration Network Port 1 IPv4 PrefixLength: 24
+xConfiguration Administrator 1 Name: admin
+xConfiguration Administrator 1 Password: Gate-house-42
+xConfiguration Administrator 1 PublicKey1: "{{key}}"
+xConfiguration SSH Mode: On
+"""
+EXTENSIONS = "extendedKeyUsage=serverAuth,clientAuth\n"
+# A certificate and a key made elsewhere; 40 bytes of that key must be found nowhere.
+SSH = ["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
+       "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
+
+
+class World:
+    def ask(self, line):
+        done = self.client.run("ssh", *SSH, "-i", self.folder / "key", f"admin@{EDGE}", line,
+                               check=False, timeout=qemu.patience(60))
+        return done.stdout + done.stderr
+
+    def bring(self, name, *files):
+        """Copies files, one behind the other, to /certificates; "", or what scp says."""
+        whole = self.folder / "whole"
+        whole.write_bytes(b"".join((self.folder / file).read_bytes() for file in files))
+        done = self.client.run("scp", *SSH, "-i", self.folder / "key", whole,
+                               f"admin@{EDGE}:/certificates/{name}", check=False,
+                               timeout=qemu.patience(60))
+        return "" if done.returncode == 0 else done.stdout + done.stderr
+
+    def make(self, command):
+        subprocess.run(command, shell=True, check=True, capture_output=True, cwd=self.folder)
+
+    def sign(self, name, names, usages=EXTENSIONS):
+        """The request in progress, signed by the intermediate authority."""
+        text = self.ask("xCommand Certificate CSR Show")
+        begin = text.index("-----BEGIN")
+        (self.folder / "request").write_text(text[begin:text.index("-----END") + 60])
+        (self.folder / "ext").write_text(usages + f"subjectAltName={names}\n")
+        self.make("openssl req -in request -verify -noout && openssl x509 -req -in request "
+                  f"-CA middle.pem -CAkey middle.key -days 9 -extfile ext -out {name}")
+
+    def served(self, *flags):
+        """The names of the certificate that a client is shown, verified against the root."""
+        done = self.client.run("openssl", "s_client", "-connect", f"{EDGE}:5061", "-CAfile",
+                               self.folder / "root.pem", *flags, check=False, input="",
+                               timeout=qemu.patience(30))
+        shown = subprocess.run(["openssl", "x509", "-noout", "-ext", "subjectAltName"],
+                               input=done.stdout, capture_output=True, text=True, check=False)
+        verified = "Verify return code: 0 (ok)" in done.stdout
+        return shown.stdout.strip().splitlines()[-1].strip(), verified
+
+
+@pytest.fixture(scope="module", params=["host", "image"])
+def world(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    subprocess.run(["ssh-keygen", "-q", "-N", "", "-C", "test", "-t", "ed25519", "-f",
+                    folder / "key"], check=True)
+    provision = PROVISION.format(key=(folder / "key.pub").read_text().strip())
+    with netns.Network() as network:
+        w = World()
+        w.board, w.folder = request.param, folder
+        w.client = network.host("client", "10.78.0.11/24")
+        w.make("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "
+               "'/CN=Test Root' -days 30 -keyout root.key -out root.pem && openssl req -newkey ec "
+               "-pkeyopt ec_paramgen_curve:P-256 -nodes -subj '/CN=Middle' -keyout middle.key -out "
+               "m.csr && printf 'basicConstraints=critical,CA:TRUE\\nkeyUsage=critical,keyCertSign"
+               "\\n' >ca && openssl x509 -req -in m.csr -CA root.pem -CAkey root.key -days 20 "
+               "-extfile ca -out middle.pem")
+        (folder / "edge").mkdir()
+        if request.param == "image":
+            w.edge = qemu.Machine(folder / "edge", netdevs=[qemu.tap_net(network.tap())],
+                                  netns=network.switch, provision=provision)
+        else:
+            edge = network.host("edge")
+            w.edge = host_board.HostMachine(folder / "edge", netns.INTERFACE, edge.namespace,
+                                            provision=provision)
+        with w.edge:
+            w.edge.expect(r"certtest login: ", timeout=90)
+            yield w
+
+
+def test_the_first_certificate_is_temporary_and_says_so(world):
+    assert world.served() == ("DNS:certtest", False)
+    assert "Temporary" in world.ask("xStatus Certificate")
+    assert "temporary" in world.ask("xStatus Alarm")
+
+
+def test_a_request_becomes_the_certificate_that_is_served(world):
+    assert world.bring("trust.pem", "root.pem") == ""
+    world.ask("xConfiguration Certificate CSR Name: edge.example.com")
+    world.ask("xConfiguration Certificate CSR Registration Domains: example.com")
+    world.ask("xConfiguration Certificate CSR Registration Format: CollabEdgeDNS")
+    assert "gives the request" in world.ask("xCommand Certificate CSR Generate")
+    assert "a request is in progress" in world.ask("xCommand Certificate CSR Generate")
+    world.sign("leaf.pem", "DNS:edge.example.com")
+    asked = subprocess.run(["openssl", "req", "-in", world.folder / "request", "-noout", "-text"],
+                           capture_output=True, text=True, check=True).stdout
+    assert "DNS:edge.example.com, DNS:collab-edge.example.com" in asked
+    assert "TLS Web Server Authentication, TLS Web Client Authentication" in asked
+    # Refused: a chain with a gap, and one without client authentication.
+    assert world.bring("server.pem", "leaf.pem") != ""
+    world.sign("narrow.pem", "DNS:edge.example.com", "extendedKeyUsage=serverAuth\n")
+    assert world.bring("server.pem", "narrow.pem", "middle.pem") != ""
+    assert world.served() == ("DNS:certtest", False)
+    assert world.bring("server.pem", "leaf.pem", "middle.pem") == ""
+    assert world.served() == ("DNS:edge.example.com", True)
+    netns.wait_for(lambda: "is temporary" not in world.ask("xStatus Alarm"), qemu.patience(10),
+                   "the alarm's end")
+
+
+def test_a_domain_is_chosen_by_its_name_under_an_open_session(world):
+    session = world.client.start("openssl", "s_client", "-connect", f"{EDGE}:5061", "-quiet",
+                                 stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                 stderr=subprocess.DEVNULL)
+    time.sleep(2)
+    world.ask("xCommand Certificate CSR Domain: tenant.example.net")
+    world.sign("tenant.pem", "DNS:tenant.example.net")
+    assert world.bring("tenant.example.net.pem", "tenant.pem", "middle.pem") == ""
+    assert world.served("-servername", "tenant.example.net") == ("DNS:tenant.example.net", True)
+    assert world.served("-servername", "other.example.net") == ("DNS:edge.example.com", True)
+    # The server's own is exchanged; whoever holds a session keeps it.
+    world.ask("xCommand Certificate CSR Generate")
+    world.sign("second.pem", "DNS:second.example.com")
+    assert world.bring("server.pem", "second.pem", "middle.pem") == ""
+    assert world.served() == ("DNS:second.example.com", True)
+    assert session.poll() is None
+    session.kill()
+    session.wait()
+    world.ask("xCommand Certificate Remove Domain: tenant.example.net Confirm: Yes")
+    assert world.served("-servername", "tenant.example.net") == ("DNS:second.example.com", True)
+
+
+def test_an_rsa_key_is_made_in_the_device(world):
+    world.ask("xConfiguration Certificate CSR Key: RSA-2048")
+    world.ask("xCommand Certificate CSR Generate")
+    netns.wait_for(lambda: "State: Ready" in world.ask("xStatus Certificate CSR"),
+                   qemu.patience(120), "the key")
+    world.sign("rsa.pem", "DNS:rsa.example.com")
+    assert world.bring("server.pem", "rsa.pem", "middle.pem") == ""
+    assert world.served("-tls1_2", "-cipher", "aRSA") == ("DNS:rsa.example.com", True)
+
+
+def test_no_key_is_on_the_disk_in_the_clear(world):
+    world.make("openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out own.key && "
+               "openssl req -new -key own.key -subj /CN=own -out own.csr && printf "
+               f"'{EXTENSIONS.strip()}\\nsubjectAltName=DNS:own.example.com\\n' >own.ext && openssl "
+               "x509 -req -in own.csr -CA middle.pem -CAkey middle.key -days 9 -extfile own.ext "
+               "-out own.pem && openssl ec -in own.key -outform DER -out own.der")
+    assert world.bring("server.pem", "own.pem", "middle.pem", "own.key") == ""
+    assert world.served() == ("DNS:own.example.com", True)
+    secret = (world.folder / "own.der").read_bytes()[7:39]
+    files = [path for path in (world.folder / "edge").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) > 1 << 20  # the disk is among them
+    for path in files:
+        with path.open("rb") as disk:
+            tail = b""
+            while piece := disk.read(1 << 20):
+                assert secret not in tail + piece, path
+                tail = piece[-64:]
