@@ -162,8 +162,8 @@ def test_an_rsa_key_is_made_in_the_device(world):
 def test_no_key_is_on_the_disk_in_the_clear(world):
     world.make("openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out own.key && "
                "openssl req -new -key own.key -subj /CN=own -out own.csr && printf "
-               f"'{EXTENSIONS.strip()}\\nsubjectAltName=DNS:own.example.com\\n' >own.ext && openssl "
-               "x509 -req -in own.csr -CA middle.pem -CAkey middle.key -days 9 -extfile own.ext "
+               f"'{EXTENSIONS.strip()}\\nsubjectAltName=DNS:own.example.com\\n' >own.ext && openssl"
+               " x509 -req -in own.csr -CA middle.pem -CAkey middle.key -days 9 -extfile own.ext "
                "-out own.pem && openssl ec -in own.key -outform DER -out own.der")
     assert world.bring("server.pem", "own.pem", "middle.pem", "own.key") == ""
     assert world.served() == ("DNS:own.example.com", True)
