@@ -65,8 +65,8 @@ host_LINK := $(CXX) $(host_COMMON) -pie -Wl,--gc-sections -Wl,-z,relro,-z,now
 asan_LINK := $(CXX) $(asan_COMMON) -pie
 fuzz_LINK := $(CLANG) $(fuzz_COMMON) -fsanitize=fuzzer
 pc_LINK    = $(CXX) $(pc_COMMON) -nostdlib -static-pie -Wl,-T,$(pc_LINKER_SCRIPT) \
-  -Wl,--gc-sections,--no-dynamic-linker,-z,noexecstack,-z,text,-z,max-page-size=4096,--build-id=none \
-  -Wl,-z,ibt,-z,shstk,-z,cet-report=error
+  -Wl,--gc-sections,--no-dynamic-linker,-z,noexecstack,-z,text,-z,max-page-size=4096 \
+  -Wl,--build-id=none,-z,ibt,-z,shstk,-z,cet-report=error
 
 # A changed flag rebuilds what it concerns: these files are rewritten when their text differs.
 # $(call flags_file,FILE,TEXT)

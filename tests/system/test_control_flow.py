@@ -1,6 +1,6 @@
-"""Control-flow enforcement (CET): every function that may be reached through a pointer can be landed
-on, and the signed image, started by UEFI firmware and our loader on an emulated processor that has
-CET, runs with shadow stacks and branch tracking and catches what they are for.
+"""Control-flow enforcement (CET): every function that may be reached through a pointer can be
+landed on; and the signed image, started by UEFI firmware and our loader on an emulated processor
+that has CET, runs with shadow stacks and branch tracking and catches what they are for.
 
 Bochs is that processor (QEMU and today's KVM guests have no CET). It has no virtio and its UEFI no
 ACPI tables, so the appliance runs there without disk and network; its debugger plays the attacker:
