@@ -18,10 +18,14 @@ COMMANDS = [
                r",\s*(?:\.help\s*=\s*)?" + TEXT),
     re.compile(r"commands(\.)Add\(\s*\{\s*(?:\.path\s*=\s*)?" + TEXT +
                r",\s*(?:\.help\s*=\s*)?" + TEXT),
+    # A helper that adds one: AddAdd<...>(commands, path, help).
+    re.compile(r"\bAdd\w+(?:<[^;{]*?>)?\((commands),\s*" + TEXT + r",\s*" + TEXT),
 ]
 COPIED = re.compile(r"(\w+)\.path\s*=\s*" + TEXT + r";\s*\w+\.help\s*=\s*" + TEXT)
-# A row of a table of commands: path, help, what value it takes, and the function behind them.
-ROW = re.compile(r"\{()" + TEXT + r",\s*" + TEXT + r",\s*" + TEXT + r",\s*\[\]\(void\*")
+# A row of a table of commands: path, help, what value it takes, perhaps a question, and the
+# function behind them.
+ROW = re.compile(r"\{()" + TEXT + r",\s*" + TEXT + r",\s*" + TEXT +
+                 r"(?:,\s*\"[^\"]*\")?,\s*\[\]\(void\*")
 VALUE_HELP = re.compile(r"\.value_help\s*=\s*" + TEXT)
 PAGES = re.compile(r"\bAddMember<[^>]*>\(\s*" + TEXT + r",\s*" + TEXT)
 

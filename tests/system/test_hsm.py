@@ -1,6 +1,7 @@
 """An HSM as an operator has it: SoftHSM behind stock p11-kit, at the Unix socket of the appliance
-as a Linux process. Keys made in it are looked at with OpenSC's pkcs11-tool; its server is killed and
-started while SIP is asked; the store's key is wrapped by it and opened by it at the next start."""
+as a Linux process. Keys made in it are looked at with OpenSC's pkcs11-tool; its server is killed
+and started while SIP is asked; the store's key is wrapped by it and opened by it at the next
+start."""
 
 import re
 import time

@@ -91,7 +91,8 @@ class FakeButton final : public hal::ResetButton {
 // One run of a machine; the disk outlives it.
 class FakeMachine {
  public:
-  explicit FakeMachine(hal::BlockDevice* disk, size_t memory_bytes = 96u << 20)
+  explicit FakeMachine(hal::BlockDevice* disk, size_t memory_bytes = 96u << 20,
+                       hal::BlockDevice* log_disk = nullptr)
       : memory_(new uint8_t[memory_bytes]()),
         arena({memory_.get(), memory_bytes}),
         frames(arena, 64),
@@ -106,7 +107,8 @@ class FakeMachine {
                 .boot = boot,
                 .reset_button = button,
                 .frames = frames,
-                .store = disk} {}
+                .store = disk,
+                .log = log_disk} {}
 
   Result<void> Start(const ApplianceOptions& options = {}) {
     appliance = std::make_unique<Appliance>(machine, options);
