@@ -1,5 +1,6 @@
 """The test runner itself: it must count right, and never call a broken suite a success."""
 
+import importlib.machinery
 import os
 import pathlib
 import subprocess
@@ -121,6 +122,13 @@ def test_an_unknown_group_is_a_failure(tree):
     tree.program("one", [GOOD])
     status, lines = tree.run("one", "typo")
     assert (status, lines[-1]) == (1, "1 passed, 1 failed")
+
+
+def test_every_suite_that_a_group_names_is_there():
+    script = importlib.machinery.SourceFileLoader("run", str(RUN)).load_module()
+    here = {suite.name for suite in script.find_suites()}
+    for group, names in script.GROUPS_BY_NAME.items():
+        assert names <= here, f"{group}: {sorted(names - here)}"
 
 
 def test_groups_pick_suites(tree):
