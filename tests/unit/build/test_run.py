@@ -1,6 +1,8 @@
 """The test runner itself: it must count right, and never call a broken suite a success."""
 
+import fcntl
 import importlib.machinery
+import importlib.util
 import os
 import pathlib
 import subprocess
@@ -118,6 +120,16 @@ def test_nothing_to_run_is_no_success(tree):
     assert (status, lines[-1]) == (1, "0 passed, 1 failed")
 
 
+def test_a_second_run_beside_the_first_is_refused(tree):
+    tree.program("one", [GOOD])
+    (tree.root / "out/test").mkdir(parents=True, exist_ok=True)
+    with (tree.root / "out/test/.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        status, lines = tree.run("one")
+    assert status == 1
+    assert lines == ["FAILED another test run is under way in this checkout"]
+
+
 def test_an_unknown_group_is_a_failure(tree):
     tree.program("one", [GOOD])
     status, lines = tree.run("one", "typo")
@@ -125,7 +137,10 @@ def test_an_unknown_group_is_a_failure(tree):
 
 
 def test_every_suite_that_a_group_names_is_there():
-    script = importlib.machinery.SourceFileLoader("run", str(RUN)).load_module()
+    loader = importlib.machinery.SourceFileLoader("run", str(RUN))
+    script = importlib.util.module_from_spec(importlib.util.spec_from_loader("run", loader))
+    sys.modules["run"] = script  # dataclasses look their module up
+    loader.exec_module(script)
     here = {suite.name for suite in script.find_suites()}
     for group, names in script.GROUPS_BY_NAME.items():
         assert names <= here, f"{group}: {sorted(names - here)}"
