@@ -18,10 +18,9 @@
 namespace gh::crypto {
 
 struct Identity {
-  mbedtls_x509_crt* chain = nullptr;       // leaf first, then what leads to a root
-  SigningKey* key = nullptr;               // of the leaf
-  std::span<const uint8_t> ocsp_response;  // DER to staple (RFC 6066 section 8), or empty
-  mutable uint32_t user_count = 0;         // sessions that hold it
+  mbedtls_x509_crt* chain = nullptr;  // leaf first, then what leads to a root
+  SigningKey* key = nullptr;          // of the leaf
+  mutable uint32_t user_count = 0;    // sessions that hold it
 };
 
 class Identities {

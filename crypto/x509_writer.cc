@@ -24,7 +24,6 @@ constexpr std::string_view kOidLocality = MBEDTLS_OID_AT_LOCALITY;
 constexpr std::string_view kOidState = MBEDTLS_OID_AT_STATE;
 constexpr std::string_view kOidCountry = MBEDTLS_OID_AT_COUNTRY;
 constexpr std::string_view kOidExtensionRequest = "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x0e";
-constexpr std::string_view kOidAcmeIdentifier = "\x2b\x06\x01\x05\x05\x07\x01\x1f";
 
 // DER written from the end of a buffer to its front, as mbedtls_asn1_write_* do. Fails for good.
 class BackWriter {
@@ -302,25 +301,6 @@ Result<std::span<const uint8_t>> WriteCertificateInfo(const Subject& subject,
   BackWriter writer(out);
   WriteNames(writer, names);
   WriteUsages(writer, key.type());
-  WriteCertificateHead(writer, 0, subject, terms, key, scheme);
-  return ToFront(writer, out);
-}
-
-Result<std::span<const uint8_t>> WriteChallengeInfo(std::string_view domain,
-                                                    std::span<const uint8_t, 32> key_digest,
-                                                    const SelfSigned& terms, const SigningKey& key,
-                                                    SignatureScheme scheme,
-                                                    std::span<uint8_t> out) {
-  AlternativeName name;
-  name.dns = domain;
-  GH_TRY(CheckNames({&name, 1}));
-  BackWriter writer(out);
-  WriteNames(writer, {&name, 1});
-  const size_t mark = writer.size();
-  writer.Tagged(MBEDTLS_ASN1_OCTET_STRING, key_digest);
-  WriteExtension(writer, mark, kOidAcmeIdentifier, true);
-  Subject subject;
-  subject.common_name = domain.substr(0, kSubjectFieldMax);
   WriteCertificateHead(writer, 0, subject, terms, key, scheme);
   return ToFront(writer, out);
 }

@@ -62,11 +62,6 @@ Result<std::span<const uint8_t>> WriteCertificateInfo(const Subject& subject,
 // SEQUENCE { info, algorithm, signature }: PKCS #1 v1.5 or ECDSA only.
 Result<size_t> WriteSigned(std::span<const uint8_t> info, SignatureScheme scheme,
                            std::span<const uint8_t> signature, std::span<uint8_t> out);
-// The self-signed certificate with the digest of its extension for tls-alpn-01 (RFC 8737).
-Result<std::span<const uint8_t>> WriteChallengeInfo(std::string_view domain,
-                                                    std::span<const uint8_t, 32> key_digest,
-                                                    const SelfSigned& terms, const SigningKey& key,
-                                                    SignatureScheme scheme, std::span<uint8_t> out);
 // The digest of `info` by the scheme's hash, at the front of `out` (kSignDigestMax bytes).
 size_t DigestFor(SignatureScheme scheme, std::span<const uint8_t> info, std::span<uint8_t> out);
 

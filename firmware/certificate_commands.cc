@@ -231,8 +231,8 @@ void CertificateCommands::AddUploadCommands(admin::CommandTable& commands) {
 }
 
 Result<void> CertificateCommands::OnPasted(std::span<const uint8_t> bytes, ByteWriter& out) {
-  return keys::TakeUpload(parts_.upload, domain_.view(), bytes, parts_.decode_room, false,
-                          by_.view(), out);
+  return keys::TakeUpload(parts_.upload, domain_.view(), bytes, parts_.decode_room, by_.view(),
+                          out);
 }
 
 // --- Shown --------------------------------------------------------------------------------------
@@ -360,9 +360,7 @@ bool CertificateCommands::NextCertificateLine(uint64_t index, uint64_t field,
       return true;
     case 7:
       out.Text(" Origin: ");
-      out.Text(installed.info->is_temporary ? "Temporary, made by this device"
-               : installed.info->is_acme    ? "ACME"
-                                            : "Uploaded");
+      out.Text(installed.info->is_temporary ? "Temporary, made by this device" : "Uploaded");
       return true;
     default:
       return false;
@@ -430,7 +428,7 @@ Result<void> CertificateCommands::FinishWrite(Instant) {
   const bool is_trust = EqualsIgnoringCase(stem, "trust") || name.ends_with(".crl");
   const auto done = is_trust ? parts_.trust.Take(bytes, keys::kAllRoles, "a file", said)
                              : keys::TakeUpload(parts_.upload, DomainOf(stem), bytes,
-                                                parts_.decode_room, false, "a file", said);
+                                                parts_.decode_room, "a file", said);
   AbortWrite("", Instant{});
   return done;
 }

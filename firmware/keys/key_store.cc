@@ -61,7 +61,6 @@ KeyStore::KeyStore(Arena& arena, crypto::TlsEnvironment& environment, store::Sto
   for (Held*& held : held_) {
     held = arena.New<Held>(environment);
     mbedtls_x509_crt_init(&held->certificates);
-    held->ocsp_room = arena.NewArray<uint8_t>(kOcspBytesMax);
   }
 }
 
@@ -118,7 +117,6 @@ class KeyStore::RowLoader final : public store::EntryVisitor {
     (void)in.U8();  // version
     const uint8_t flags = in.U8();
     info.is_temporary = (flags & 1) != 0;
-    info.is_acme = (flags & 2) != 0;
     info.domain.Assign(AsText(in.Take(in.remaining())));
   }
   void OnKey(uint32_t slot, std::span<const uint8_t> value) {
@@ -288,7 +286,7 @@ Result<void> KeyStore::StoreRows(uint32_t slot, const SlotInfo& info, const Held
   uint8_t bytes[2 + kDomainNameMax];
   ByteWriter row(bytes);
   row.U8(1);
-  row.U8(static_cast<uint8_t>((info.is_temporary ? 1 : 0) | (info.is_acme ? 2 : 0)));
+  row.U8(info.is_temporary ? 1 : 0);
   row.Text(info.domain.view());
   return store_.PutIn(Table::kCertificates, RowKey(slot, kInfo).text.view(), row.written());
 }
@@ -328,29 +326,6 @@ Result<void> KeyStore::Remove(std::string_view domain, std::string_view by) {
   slots_[slot] = {};
   ++generation_;
   return Ok();
-}
-
-Result<void> KeyStore::SetAcme(std::string_view domain, bool is_acme) {
-  const uint32_t slot = FindSlot(domain);
-  if (slot == kSlotMax) {
-    return Error(ErrorCode::kNotFound, "there is no certificate of this domain");
-  }
-  SlotInfo info = slots_[slot].info;
-  info.is_acme = is_acme;
-  const Held& held = *held_[slots_[slot].identity];
-  GH_TRY(InTransaction(store_, [&] { return StoreRows(slot, info, held); }));
-  slots_[slot].info = info;
-  return Ok();
-}
-
-void KeyStore::SetOcspResponse(std::string_view domain, std::span<const uint8_t> response) {
-  const uint32_t slot = FindSlot(domain);
-  if (slot == kSlotMax || response.size() > kOcspBytesMax) {
-    return;
-  }
-  Held& held = *held_[slots_[slot].identity];
-  std::ranges::copy(response, held.ocsp_room.begin());
-  held.ocsp_response = held.ocsp_room.first(response.size());
 }
 
 Result<void> KeyStore::CopyKey(std::string_view domain, crypto::SoftwareKey& out) {
@@ -483,7 +458,6 @@ void KeyStore::FreeHeld(Held& held) {
   held.software.Clear();
   held.key = nullptr;
   held.chain = nullptr;
-  held.ocsp_response = {};
   held.label.Clear();
   held.is_used = false;
   held.is_retired = false;

@@ -39,7 +39,6 @@ class TokenKeys {
 struct SlotInfo {
   FixedString<kDomainNameMax> domain;  // empty: the server certificate
   bool is_temporary = false;           // the device made it itself
-  bool is_acme = false;                // renewed by itself
 };
 
 // A certificate that is in force.
@@ -70,9 +69,6 @@ class KeyStore final : public crypto::Identities {
   Result<void> InstallToken(const SlotInfo& info, std::span<const std::span<const uint8_t>> chain,
                             std::string_view label, std::string_view by);
   Result<void> Remove(std::string_view domain, std::string_view by);
-  // Marks it, or not, as one that renews itself.
-  Result<void> SetAcme(std::string_view domain, bool is_acme);
-  void SetOcspResponse(std::string_view domain, std::span<const uint8_t> response);
 
   // The index-th that is in force, the server certificate first; false: no more.
   bool At(uint32_t index, Installed& out) const;
@@ -97,7 +93,6 @@ class KeyStore final : public crypto::Identities {
     mbedtls_x509_crt certificates;
     crypto::SoftwareKey software;
     FixedString<kLabelMax> label;
-    std::span<uint8_t> ocsp_room;
     bool is_used = false;
     bool is_retired = false;
   };

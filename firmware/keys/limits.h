@@ -26,7 +26,6 @@ inline constexpr uint32_t kChainMax = 6;
 inline constexpr uint32_t kTrustMax = 64;
 inline constexpr uint32_t kCrlMax = 8;
 inline constexpr size_t kCrlBytesMax = 64 * 1024;
-inline constexpr size_t kOcspBytesMax = 4096;
 
 // What is pasted or brought as a file: PEM of a chain with its key, a bundle, a list.
 inline constexpr size_t kUploadBytesMax = 96 * 1024;

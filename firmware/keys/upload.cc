@@ -261,10 +261,9 @@ Result<void> Take(const UploadParts& parts, const SlotInfo& info,
 }  // namespace
 
 Result<void> TakeUpload(const UploadParts& parts, std::string_view domain,
-                        std::span<const uint8_t> bytes, std::span<uint8_t> room, bool is_acme,
+                        std::span<const uint8_t> bytes, std::span<uint8_t> room,
                         std::string_view by, ByteWriter& out) {
   SlotInfo info;
-  info.is_acme = is_acme;
   if (!info.domain.Assign(domain)) {
     return Error(ErrorCode::kInvalidArgument, "a domain has at most 100 characters");
   }

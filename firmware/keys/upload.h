@@ -30,7 +30,7 @@ struct UploadParts {
 // `bytes`: PEM, DER or PKCS #7, with a key or without. `room`: as large; wiped. What was done, or
 // what is wrong in detail, is said on `out`.
 Result<void> TakeUpload(const UploadParts& parts, std::string_view domain,
-                        std::span<const uint8_t> bytes, std::span<uint8_t> room, bool is_acme,
+                        std::span<const uint8_t> bytes, std::span<uint8_t> room,
                         std::string_view by, ByteWriter& out);
 
 }  // namespace gh::keys

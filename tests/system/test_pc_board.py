@@ -46,7 +46,7 @@ def found(pattern, text):
 
 def test_page_tables_are_walked_and_nothing_is_writable_and_executable(tour):
     line = found(r"W\^X verified: (\d+) pages \((\d+) executable, (\d+) MiB mapped\), "
-                 r"10 guard pages, (.*)$", tour)
+                 r"20 guard pages, (.*)$", tour)
     pages, executable, mapped = (int(line.group(i)) for i in (1, 2, 3))
     assert 0 < executable < 2048 and pages > executable  # the text, and no more: under 8 MiB
     assert 900 < mapped <= 1024

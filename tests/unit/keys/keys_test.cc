@@ -188,8 +188,7 @@ class KeysTest : public ::testing::Test {
     std::vector<uint8_t> room(bytes.size());
     uint8_t said_bytes[900];
     ByteWriter said(said_bytes);
-    const auto done =
-        TakeUpload(device_->parts(), domain, AsBytes(bytes), room, false, "test", said);
+    const auto done = TakeUpload(device_->parts(), domain, AsBytes(bytes), room, "test", said);
     said_ = std::string(said.text());
     for (const uint8_t byte : room) {
       EXPECT_EQ(byte, 0) << "what was decoded is wiped";
