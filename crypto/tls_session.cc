@@ -139,6 +139,42 @@ const char* TlsFailureText(TlsFailure failure) {
   return "?";
 }
 
+const char* TlsFailureName(TlsFailure failure) {
+  switch (failure) {
+    case TlsFailure::kNone:
+      return "none";
+    case TlsFailure::kNotTls:
+      return "not-tls";
+    case TlsFailure::kProtocol:
+      return "protocol-error";
+    case TlsFailure::kVersion:
+      return "no-common-version";
+    case TlsFailure::kCipher:
+      return "no-common-cipher";
+    case TlsFailure::kNoIdentity:
+      return "no-own-certificate";
+    case TlsFailure::kNoCertificate:
+      return "no-peer-certificate";
+    case TlsFailure::kCertificate:
+      return "peer-certificate-refused";
+    case TlsFailure::kAlert:
+      return "refused-by-peer";
+    case TlsFailure::kKeyAway:
+      return "key-away";
+    case TlsFailure::kKeyFailed:
+      return "key-failed";
+    case TlsFailure::kAuthentic:
+      return "not-authentic";
+    case TlsFailure::kMemory:
+      return "no-memory";
+    case TlsFailure::kTimeout:
+      return "too-slow";
+    case TlsFailure::kRefused:
+      return "too-many";
+  }
+  return "?";
+}
+
 void TlsSession::InstallSigning(mbedtls_ssl_config& config) {
   mbedtls_ssl_conf_cert_cb(&config, OnCertificate);
   mbedtls_ssl_conf_async_private_cb(&config, OnSignStart, nullptr, OnSignResume, OnSignCancel,

@@ -51,6 +51,8 @@ enum class TlsFailure : uint8_t {
 };
 inline constexpr uint32_t kTlsFailureCount = 15;
 const char* TlsFailureText(TlsFailure failure);
+// A word for counters: "no-common-version".
+const char* TlsFailureName(TlsFailure failure);
 
 class TlsWire {
  public:

@@ -161,9 +161,9 @@ bool TlsServices::NextLine(uint64_t& cursor, ByteWriter& out) {
   if (failure >= crypto::kTlsFailureCount) {
     return false;
   }
-  out.Text("TLS Failed \"");
-  out.Text(crypto::TlsFailureText(static_cast<crypto::TlsFailure>(failure)));
-  out.Text("\": ");
+  out.Text("TLS Failed ");
+  out.Text(crypto::TlsFailureName(static_cast<crypto::TlsFailure>(failure)));
+  out.Text(": ");
   out.Decimal(counts.failed[failure]);
   return true;
 }

@@ -71,7 +71,7 @@ class World:
 
     def counts(self):
         """xStatus TLS as a dictionary of numbers."""
-        return {name.strip().strip('"'): int(value) for name, value in
+        return {name.strip(): int(value) for name, value in
                 re.findall(r"TLS (?:Failed )?([^:]+): (\d+)", self.ask("xStatus TLS"))}
 
 
@@ -194,8 +194,8 @@ def test_clients_show_a_certificate_where_they_must(world):
         text = world.openssl("-tls1_2", *shown)
         assert re.search(r"alert (unknown ca|bad certificate)", text), text[-1500:]
         after = world.counts()
-        assert after["the peer shows no certificate"] == before["the peer shows no certificate"] + 1
-        refused = "the peer's certificate is refused"
+        assert after["no-peer-certificate"] == before["no-peer-certificate"] + 1
+        refused = "peer-certificate-refused"
         assert after[refused] == before[refused] + 1
         world.ask("xConfiguration SIP TLS ClientAuthentication: Optional")
         assert world.suite("-tls1_2") is not None
@@ -242,7 +242,7 @@ def test_idle_sessions_cost_little(world):
 
 
 def test_what_is_no_tls_is_refused_and_told(world):
-    before = world.counts()["not TLS"]
+    before = world.counts()["not-tls"]
     world.client.run("python3", "-c", f"""
 import socket
 s = socket.create_connection(("{EDGE}", 5061), 5)
@@ -253,5 +253,5 @@ try:
 except ConnectionResetError:
     pass
 """)
-    assert world.counts()["not TLS"] == before + 1
+    assert world.counts()["not-tls"] == before + 1
     assert "no TLS with 10.77.0.11" in world.ask("xCommand Log Show: last=50")
