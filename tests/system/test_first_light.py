@@ -65,7 +65,7 @@ def world(request, tmp_path_factory):
                                                 provision=PROVISION)
             with w.edge:
                 w.edge.expect(r"SIP ready", timeout=60)
-                w.edge.expect(r"edge1 login: ?$")
+                w.edge.expect(r"edge1 login: ?(\x1b\[K)?$")
                 yield w
 
 
@@ -166,7 +166,7 @@ def log_in(world):
     if getattr(world, "logged_in", False):
         return
     world.edge.send("\r")
-    world.edge.expect(r"login: ?$")
+    world.edge.expect(r"login: ?(\x1b\[K)?$")
     world.edge.send("admin\r")
     world.edge.expect(r"[Pp]assword: ?$")
     world.edge.send(ADMIN_PASSWORD + "\r")
@@ -218,7 +218,7 @@ def test_restart_keeps_the_configuration(world):
     world.edge.expect(r"[Yy]es|[Cc]onfirm|y/n")
     world.edge.send("yes\r")
     world.edge.expect(r"SIP ready", timeout=60)
-    world.edge.expect(r"edge1 login: ?$")
+    world.edge.expect(r"edge1 login: ?(\x1b\[K)?$")
     world.logged_in = False
     log_in(world)
     assert DOMAIN in world.edge.ask("xConfiguration SIP Domain 1 Name")

@@ -43,13 +43,13 @@ def make_certificates(folder):
     def run(*words):
         subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
     run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
-        "30", "-subj", "/CN=Test Root", "-keyout", "ca.key", "-out", "ca.pem",
+        "90", "-subj", "/CN=Test Root", "-keyout", "ca.key", "-out", "ca.pem",
         "-addext", "basicConstraints=critical,CA:TRUE")
     run("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
         "/CN=log", "-keyout", "key.pem", "-out", "request.pem")
     (folder / "names").write_text(f"subjectAltName=IP:{LOG}\n")
     run("x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca.key",
-        "-CAcreateserial", "-days", "30", "-extfile", "names", "-out", "cert.pem")
+        "-CAcreateserial", "-days", "90", "-extfile", "names", "-out", "cert.pem")
     return folder / "ca.pem", folder / "cert.pem", folder / "key.pem"
 
 

@@ -56,7 +56,7 @@ def make_update(folder, name, *options):
 
 
 def log_in(machine, timeout=60):
-    machine.expect(r"edge1 login: ?$", timeout)
+    machine.expect(r"edge1 login: ?(\x1b\[K)?$", timeout)
     machine.send("admin\r")
     machine.expect(r"password: ?$")
     machine.send(PASSWORD + "\r")
@@ -248,7 +248,7 @@ def set_up_with_kept_network(machine):
                              (r"SIP domain", ""), (r"Save this and begin", "yes")):
         machine.expect(question)
         machine.send(answer + "\r")
-    machine.expect(r"edge1 login: ?$|edge1> ?$")
+    machine.expect(r"edge1 login: ?(\x1b\[K)?$|edge1> ?(\x1b\[K)?$")
 
 
 def test_unconfirmed_trial_goes_back_with_an_alarm_and_rollback_is_refused(machine, second,
