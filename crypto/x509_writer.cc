@@ -1,6 +1,5 @@
 #include "crypto/x509_writer.h"
 
-#include <mbedtls/asn1write.h>
 #include <mbedtls/md.h>
 #include <mbedtls/oid.h>
 #include <mbedtls/platform_time.h>
@@ -10,6 +9,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "crypto/der_writer.h"
 #include "crypto/software_key.h"
 #include "hal/rt/assert.h"
 #include "hal/rt/bytes.h"
@@ -25,52 +25,7 @@ constexpr std::string_view kOidState = MBEDTLS_OID_AT_STATE;
 constexpr std::string_view kOidCountry = MBEDTLS_OID_AT_COUNTRY;
 constexpr std::string_view kOidExtensionRequest = "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x0e";
 
-// DER written from the end of a buffer to its front, as mbedtls_asn1_write_* do. Fails for good.
-class BackWriter {
- public:
-  explicit BackWriter(std::span<uint8_t> out)
-      : start_(out.data()), at_(out.data() + out.size()), end_(at_) {}
-
-  size_t size() const { return static_cast<size_t>(end_ - at_); }
-  bool ok() const { return ok_; }
-  std::span<const uint8_t> written() const { return {at_, size()}; }
-
-  void Raw(std::span<const uint8_t> bytes) {
-    Check(mbedtls_asn1_write_raw_buffer(&at_, start_, bytes.data(), bytes.size()));
-  }
-  // Everything written since `mark` becomes the content of a value of this tag.
-  void Wrap(size_t mark, int tag) {
-    Check(mbedtls_asn1_write_len(&at_, start_, size() - mark));
-    Check(mbedtls_asn1_write_tag(&at_, start_, static_cast<unsigned char>(tag)));
-  }
-  void WrapSequence(size_t mark) { Wrap(mark, MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE); }
-  void Oid(std::string_view oid) {
-    Check(mbedtls_asn1_write_oid(&at_, start_, oid.data(), oid.size()));
-  }
-  void Tagged(int tag, std::span<const uint8_t> bytes) {
-    const size_t mark = size();
-    Raw(bytes);
-    Wrap(mark, tag);
-  }
-  void Int(int value) { Check(mbedtls_asn1_write_int(&at_, start_, value)); }
-  void True() { Check(mbedtls_asn1_write_bool(&at_, start_, 1)); }
-  void Null() { Check(mbedtls_asn1_write_null(&at_, start_)); }
-  void BitString(std::span<const uint8_t> bytes) {
-    Check(mbedtls_asn1_write_bitstring(&at_, start_, bytes.data(), bytes.size() * 8));
-  }
-  void NamedBits(uint8_t bits) {
-    Check(mbedtls_asn1_write_named_bitstring(&at_, start_, &bits, 8));
-  }
-
- private:
-  void Check(int status) { ok_ = ok_ && status >= 0; }
-  uint8_t* start_;
-  uint8_t* at_;
-  uint8_t* end_;
-  bool ok_ = true;
-};
-
-void WriteExtension(BackWriter& out, size_t mark, std::string_view oid, bool critical) {
+void WriteExtension(DerWriter& out, size_t mark, std::string_view oid, bool critical) {
   out.Wrap(mark, MBEDTLS_ASN1_OCTET_STRING);
   if (critical) {
     out.True();
@@ -79,7 +34,7 @@ void WriteExtension(BackWriter& out, size_t mark, std::string_view oid, bool cri
   out.WrapSequence(mark);
 }
 
-void WriteNames(BackWriter& out, std::span<const AlternativeName> names) {
+void WriteNames(DerWriter& out, std::span<const AlternativeName> names) {
   const size_t mark = out.size();
   for (size_t i = names.size(); i > 0; --i) {
     const AlternativeName& name = names[i - 1];
@@ -94,7 +49,7 @@ void WriteNames(BackWriter& out, std::span<const AlternativeName> names) {
   WriteExtension(out, mark, MBEDTLS_OID_SUBJECT_ALT_NAME, false);
 }
 
-void WriteUsages(BackWriter& out, KeyType type) {
+void WriteUsages(DerWriter& out, KeyType type) {
   size_t mark = out.size();
   out.Oid(MBEDTLS_OID_CLIENT_AUTH);
   out.Oid(MBEDTLS_OID_SERVER_AUTH);
@@ -110,7 +65,7 @@ void WriteUsages(BackWriter& out, KeyType type) {
   WriteExtension(out, mark, MBEDTLS_OID_BASIC_CONSTRAINTS, true);
 }
 
-void WriteField(BackWriter& out, std::string_view oid, int tag, std::string_view value) {
+void WriteField(DerWriter& out, std::string_view oid, int tag, std::string_view value) {
   if (value.empty()) {
     return;
   }
@@ -121,7 +76,7 @@ void WriteField(BackWriter& out, std::string_view oid, int tag, std::string_view
   out.Wrap(mark, MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SET);
 }
 
-void WriteSubject(BackWriter& out, const Subject& subject) {
+void WriteSubject(DerWriter& out, const Subject& subject) {
   const size_t mark = out.size();
   WriteField(out, kOidCommonName, MBEDTLS_ASN1_UTF8_STRING, subject.common_name);
   WriteField(out, kOidUnit, MBEDTLS_ASN1_UTF8_STRING, subject.unit);
@@ -132,7 +87,7 @@ void WriteSubject(BackWriter& out, const Subject& subject) {
   out.WrapSequence(mark);
 }
 
-void WriteAlgorithm(BackWriter& out, SignatureScheme scheme) {
+void WriteAlgorithm(DerWriter& out, SignatureScheme scheme) {
   const size_t mark = out.size();
   switch (scheme) {
     case SignatureScheme::kEcdsaSecp256r1Sha256:
@@ -151,7 +106,7 @@ void WriteAlgorithm(BackWriter& out, SignatureScheme scheme) {
 }
 
 // UTCTime until 2049, GeneralizedTime behind (RFC 5280 section 4.1.2.5).
-void WriteTime(BackWriter& out, int64_t unix_s) {
+void WriteTime(DerWriter& out, int64_t unix_s) {
   const mbedtls_time_t time = unix_s;
   struct tm parts = {};
   if (mbedtls_platform_gmtime_r(&time, &parts) == nullptr) {
@@ -213,17 +168,8 @@ Result<void> CheckNames(std::span<const AlternativeName> names) {
 }
 
 // Moves what was written to the front of `out`.
-Result<std::span<const uint8_t>> ToFront(const BackWriter& writer, std::span<uint8_t> out) {
-  if (!writer.ok()) {
-    return Error(ErrorCode::kTooLarge, "too many names");
-  }
-  const size_t size = writer.size();
-  std::memmove(out.data(), writer.written().data(), size);
-  return std::span<const uint8_t>(out.first(size));
-}
-
 // Behind the extensions, that is in front of them: all of a TBSCertificate (RFC 5280 section 4.1).
-void WriteCertificateHead(BackWriter& out, size_t extensions_mark, const Subject& subject,
+void WriteCertificateHead(DerWriter& out, size_t extensions_mark, const Subject& subject,
                           const SelfSigned& terms, const SigningKey& key, SignatureScheme scheme) {
   out.WrapSequence(extensions_mark);
   out.Wrap(extensions_mark, MBEDTLS_ASN1_CONTEXT_SPECIFIC | MBEDTLS_ASN1_CONSTRUCTED | 3);
@@ -276,7 +222,7 @@ Result<std::span<const uint8_t>> WriteRequestInfo(const Subject& subject,
                                                   const SigningKey& key, std::span<uint8_t> out) {
   GH_TRY(CheckSubject(subject));
   GH_TRY(CheckNames(names));
-  BackWriter writer(out);
+  DerWriter writer(out);
   WriteNames(writer, names);
   WriteUsages(writer, key.type());
   writer.WrapSequence(0);  // Extensions
@@ -288,7 +234,7 @@ Result<std::span<const uint8_t>> WriteRequestInfo(const Subject& subject,
   WriteSubject(writer, subject);
   writer.Int(0);
   writer.WrapSequence(0);
-  return ToFront(writer, out);
+  return writer.ToFront("too many names");
 }
 
 Result<std::span<const uint8_t>> WriteCertificateInfo(const Subject& subject,
@@ -298,21 +244,21 @@ Result<std::span<const uint8_t>> WriteCertificateInfo(const Subject& subject,
                                                       std::span<uint8_t> out) {
   GH_TRY(CheckSubject(subject));
   GH_TRY(CheckNames(names));
-  BackWriter writer(out);
+  DerWriter writer(out);
   WriteNames(writer, names);
   WriteUsages(writer, key.type());
   WriteCertificateHead(writer, 0, subject, terms, key, scheme);
-  return ToFront(writer, out);
+  return writer.ToFront("too many names");
 }
 
 Result<size_t> WriteSigned(std::span<const uint8_t> info, SignatureScheme scheme,
                            std::span<const uint8_t> signature, std::span<uint8_t> out) {
-  BackWriter writer(out);
+  DerWriter writer(out);
   writer.BitString(signature);
   WriteAlgorithm(writer, scheme);
   writer.Raw(info);
   writer.WrapSequence(0);
-  GH_TRY_ASSIGN(const auto written, ToFront(writer, out));
+  GH_TRY_ASSIGN(const auto written, writer.ToFront("too many names"));
   return written.size();
 }
 

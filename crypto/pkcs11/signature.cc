@@ -1,10 +1,10 @@
 // Between TLS's signature schemes and Cryptoki's mechanisms, and the DER of both sides.
-#include <mbedtls/asn1write.h>
 #include <mbedtls/oid.h>
 
 #include <algorithm>
 #include <string_view>
 
+#include "crypto/der_writer.h"
 #include "crypto/pkcs11_token.h"
 #include "hal/rt/bytes.h"
 
@@ -47,53 +47,6 @@ constexpr SchemeRow kSchemes[] = {
     {S::kRsaPssSha512, KeyType::kRsa, 64, {}, kSha512, kMgf1Sha512},
 };
 
-// mbedTLS writes DER from the end of a buffer towards its front.
-class BackWriter {
- public:
-  explicit BackWriter(std::span<uint8_t> out)
-      : start_(out.data()), end_(out.data() + out.size()), at_(end_) {}
-  bool ok() const { return ok_; }
-  size_t size() const { return static_cast<size_t>(end_ - at_); }
-  std::span<const uint8_t> written() const { return {at_, size()}; }
-
-  void Raw(std::span<const uint8_t> bytes) {
-    Note(mbedtls_asn1_write_raw_buffer(&at_, start_, bytes.data(), bytes.size()));
-  }
-  // Wraps what was written since `from` bytes.
-  void Wrap(unsigned char tag, size_t from) {
-    Note(mbedtls_asn1_write_len(&at_, start_, size() - from));
-    Note(mbedtls_asn1_write_tag(&at_, start_, tag));
-  }
-  // INTEGER of a magnitude, big endian.
-  void Magnitude(std::span<const uint8_t> bytes) {
-    while (bytes.size() > 1 && bytes[0] == 0) {
-      bytes = bytes.subspan(1);
-    }
-    const size_t from = size();
-    Raw(bytes);
-    if (bytes.empty() || (bytes[0] & 0x80) != 0) {
-      static constexpr uint8_t kZero[] = {0};
-      Raw(kZero);
-    }
-    Wrap(MBEDTLS_ASN1_INTEGER, from);
-  }
-  void BitStringOf(size_t from) {
-    static constexpr uint8_t kNoUnusedBits[] = {0};
-    Raw(kNoUnusedBits);
-    Wrap(MBEDTLS_ASN1_BIT_STRING, from);
-  }
-
- private:
-  void Note(int result) { ok_ = ok_ && result >= 0; }
-
-  uint8_t* const start_;
-  uint8_t* const end_;
-  uint8_t* at_;
-  bool ok_ = true;
-};
-
-constexpr unsigned char kSequence = MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE;
-
 const FoundAttribute* Find(const Call& call, uint32_t type) {
   for (uint32_t i = 0; i < call.found_count; ++i) {
     if (call.found[i].type == type && call.found[i].is_valid) {
@@ -103,13 +56,8 @@ const FoundAttribute* Find(const Call& call, uint32_t type) {
   return nullptr;
 }
 
-Result<PublicKeyInfo> Place(const BackWriter& writer, KeyType type, uint32_t bits,
-                            std::span<uint8_t> der) {
-  if (!writer.ok()) {
-    return Error{ErrorCode::kTooLarge, "the HSM's public key is too large"};
-  }
-  const auto written = writer.written();
-  std::copy(written.begin(), written.end(), der.begin());
+Result<PublicKeyInfo> Finish(DerWriter& writer, KeyType type, uint32_t bits) {
+  GH_TRY_ASSIGN(const auto written, writer.ToFront("the HSM's public key is too large"));
   return PublicKeyInfo{type, bits, static_cast<uint32_t>(written.size())};
 }
 
@@ -135,18 +83,15 @@ Result<PublicKeyInfo> BuildEc(const Call& call, std::span<uint8_t> der) {
   if (bytes.size() != size || bytes[0] != 4) {
     return NotUsable();
   }
-  BackWriter writer(der);
+  DerWriter writer(der);
   writer.Raw(bytes);
-  writer.BitStringOf(0);
-  const size_t from = writer.size();
+  writer.WrapBitString(0);
+  const size_t algorithm = writer.size();
   writer.Raw(parameters->bytes);
-  const size_t oid = writer.size();
-  writer.Raw(AsBytes(std::string_view(MBEDTLS_OID_EC_ALG_UNRESTRICTED,
-                                      sizeof(MBEDTLS_OID_EC_ALG_UNRESTRICTED) - 1)));
-  writer.Wrap(MBEDTLS_ASN1_OID, oid);
-  writer.Wrap(kSequence, from);
-  writer.Wrap(kSequence, 0);
-  return Place(writer, is_256 ? KeyType::kEcP256 : KeyType::kEcP384, is_256 ? 256 : 384, der);
+  writer.Oid(MBEDTLS_OID_EC_ALG_UNRESTRICTED);
+  writer.WrapSequence(algorithm);
+  writer.WrapSequence(0);
+  return Finish(writer, is_256 ? KeyType::kEcP256 : KeyType::kEcP384, is_256 ? 256 : 384);
 }
 
 Result<PublicKeyInfo> BuildRsa(const Call& call, std::span<uint8_t> der) {
@@ -163,19 +108,17 @@ Result<PublicKeyInfo> BuildRsa(const Call& call, std::span<uint8_t> der) {
   if (n.size() < 256 || n.size() > 512 || (n[0] & 0x80) == 0) {
     return NotUsable();
   }
-  BackWriter writer(der);
+  DerWriter writer(der);
   writer.Magnitude(exponent->bytes);
   writer.Magnitude(n);
-  writer.Wrap(kSequence, 0);
-  writer.BitStringOf(0);
-  const size_t from = writer.size();
-  writer.Wrap(MBEDTLS_ASN1_NULL, from);
-  const size_t oid = writer.size();
-  writer.Raw(AsBytes(std::string_view(MBEDTLS_OID_PKCS1_RSA, sizeof(MBEDTLS_OID_PKCS1_RSA) - 1)));
-  writer.Wrap(MBEDTLS_ASN1_OID, oid);
-  writer.Wrap(kSequence, from);
-  writer.Wrap(kSequence, 0);
-  return Place(writer, KeyType::kRsa, static_cast<uint32_t>(n.size()) * 8, der);
+  writer.WrapSequence(0);
+  writer.WrapBitString(0);
+  const size_t algorithm = writer.size();
+  writer.Null();
+  writer.Oid(MBEDTLS_OID_PKCS1_RSA);
+  writer.WrapSequence(algorithm);
+  writer.WrapSequence(0);
+  return Finish(writer, KeyType::kRsa, static_cast<uint32_t>(n.size()) * 8);
 }
 
 }  // namespace
@@ -214,14 +157,14 @@ Result<size_t> FinishSignature(KeyType type, uint32_t bits, std::span<const uint
     return raw.size();
   }
   uint8_t place[2 * 48 + 16] = {};
-  BackWriter writer(place);
+  DerWriter writer(place);
   writer.Magnitude(raw.subspan(field));
   writer.Magnitude(raw.first(field));
-  writer.Wrap(kSequence, 0);
-  GH_ASSERT(writer.ok() && writer.size() <= out.size());
-  const auto der = writer.written();
-  std::copy(der.begin(), der.end(), out.begin());
-  return der.size();
+  writer.WrapSequence(0);
+  const auto der = writer.ToFront("");
+  GH_ASSERT(der.ok() && der->size() <= out.size());
+  std::copy(der->begin(), der->end(), out.begin());
+  return der->size();
 }
 
 Result<PublicKeyInfo> BuildPublicKey(const Call& attributes, std::span<uint8_t> der) {
