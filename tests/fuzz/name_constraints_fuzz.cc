@@ -6,31 +6,11 @@
 #include "crypto/software_key.h"
 #include "crypto/x509_writer.h"
 #include "hal/rt/assert.h"
+#include "tests/unit/crypto/doubles.h"
 
 namespace {
 
 using namespace gh;
-
-struct StillClock final : hal::Clock {
-  Instant Now() override { return Instant{++now}; }
-  WallTime Wall() override { return {.unix_ns = 1'780'272'000 * int64_t{1'000'000'000}}; }
-  void SetWall(int64_t) override {}
-  int64_t now = 0;
-};
-
-struct CountingEntropy final : hal::Entropy {
-  void Fill(std::span<uint8_t> out) override {
-    for (uint8_t& byte : out) {
-      byte = static_cast<uint8_t>(++state * 37);
-    }
-  }
-  const char* source() const override { return "counter"; }
-  uint32_t state = 0;
-};
-
-struct Nobody final : crypto::SignListener {
-  void OnSigned(crypto::SignRequest&) override {}
-};
 
 // A certificate for "*.example.com", "edge.example.org", 192.0.2.1 and 2001:db8::1.
 struct World {
@@ -53,7 +33,7 @@ struct World {
     GH_ASSERT(info.ok());
     uint8_t digest[crypto::kSignDigestMax];
     const size_t size = crypto::DigestFor(scheme, *info, digest);
-    Nobody nobody;
+    crypto::NobodyListens nobody;
     crypto::SignRequest request;
     request.Prepare(scheme, std::span<const uint8_t>(digest).first(size), nobody, Instant{});
     key.Start(request);
@@ -64,8 +44,8 @@ struct World {
     mbedtls_x509_crt_init(&certificate);
     GH_ASSERT_EQ(mbedtls_x509_crt_parse_der(&certificate, der, *written), 0);
   }
-  StillClock clock;
-  CountingEntropy entropy;
+  crypto::FixedClock clock;
+  crypto::CountingEntropy entropy;
   crypto::Random random{entropy};
   std::vector<uint8_t> bytes = std::vector<uint8_t>(1 << 20);
   Arena arena{bytes};

@@ -8,6 +8,7 @@
 #include "crypto/tls_session.h"
 #include "crypto/x509_writer.h"
 #include "hal/rt/assert.h"
+#include "tests/unit/crypto/doubles.h"
 
 namespace {
 
@@ -19,21 +20,6 @@ struct Clock final : hal::Clock {
   WallTime Wall() override { return {.unix_ns = 1'800'000'000'000'000'000}; }
   void SetWall(int64_t) override {}
   Instant now{1'000'000'000};
-};
-
-struct Entropy final : hal::Entropy {
-  void Fill(std::span<uint8_t> out) override {
-    for (uint8_t& byte : out) {
-      state = state * 6364136223846793005u + 1442695040888963407u;
-      byte = static_cast<uint8_t>(state >> 56);
-    }
-  }
-  const char* source() const override { return "seed"; }
-  uint64_t state = 42;
-};
-
-struct Nobody final : SignListener {
-  void OnSigned(SignRequest&) override {}
 };
 
 struct Everybody final : PeerCheck {
@@ -63,7 +49,7 @@ struct World final : Identities {
     uint8_t digest[kSignDigestMax];
     const size_t size = DigestFor(SignatureScheme::kEcdsaSecp256r1Sha256, *info, digest);
     SignRequest request;
-    Nobody nobody;
+    NobodyListens nobody;
     request.Prepare(SignatureScheme::kEcdsaSecp256r1Sha256, std::span(digest).first(size), nobody,
                     Instant::Max());
     key.Start(request);
@@ -89,7 +75,7 @@ struct World final : Identities {
   void Release(const Identity&) override {}
 
   Clock clock;
-  Entropy entropy;
+  SeededEntropy entropy{42};
   Random random{entropy};
   alignas(16) uint8_t memory[1 << 20];
   HeapOwner owners[1];

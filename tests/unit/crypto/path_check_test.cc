@@ -12,26 +12,10 @@
 
 #include "crypto/certificate_file.h"
 #include "hal/rt/bytes.h"
+#include "tests/unit/crypto/doubles.h"
 
 namespace gh::crypto {
 namespace {
-
-struct FixedClock final : hal::Clock {
-  Instant Now() override { return Instant{now += 1'000'000}; }
-  WallTime Wall() override { return {.unix_ns = 1'780'272'000 * int64_t{1'000'000'000}}; }
-  void SetWall(int64_t) override {}
-  int64_t now = 0;
-};
-
-struct CountingEntropy final : hal::Entropy {
-  void Fill(std::span<uint8_t> out) override {
-    for (uint8_t& byte : out) {
-      byte = static_cast<uint8_t>(++state * 37);
-    }
-  }
-  const char* source() const override { return "counter"; }
-  uint32_t state = 0;
-};
 
 struct Case {
   std::string name;

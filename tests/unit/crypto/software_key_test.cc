@@ -12,27 +12,10 @@
 
 #include "crypto/x509_writer.h"
 #include "hal/rt/bytes.h"
+#include "tests/unit/crypto/doubles.h"
 
 namespace gh::crypto {
 namespace {
-
-struct WallClock final : hal::Clock {
-  Instant Now() override { return Instant{now += 1'000'000}; }
-  WallTime Wall() override { return {.unix_ns = int64_t{time(nullptr)} * 1'000'000'000}; }
-  void SetWall(int64_t) override {}
-  int64_t now = 0;
-};
-
-struct SeededEntropy final : hal::Entropy {
-  void Fill(std::span<uint8_t> out) override {
-    for (uint8_t& byte : out) {
-      state = state * 6364136223846793005u + 1442695040888963407u;
-      byte = static_cast<uint8_t>(state >> 56);
-    }
-  }
-  const char* source() const override { return "seed"; }
-  uint64_t state = 20260101;
-};
 
 struct Listener final : SignListener {
   void OnSigned(SignRequest&) override { ++calls; }

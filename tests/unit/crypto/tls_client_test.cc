@@ -17,25 +17,11 @@
 #include <vector>
 
 #include "hal/rt/bytes.h"
+#include "tests/unit/crypto/doubles.h"
 #include "tests/unit/crypto/hex.h"
 
 namespace gh::crypto {
 namespace {
-
-struct WallClock final : hal::Clock {
-  Instant Now() override { return Instant{now += 1'000'000}; }
-  WallTime Wall() override { return {.unix_ns = int64_t{time(nullptr)} * 1'000'000'000}; }
-  void SetWall(int64_t) override {}
-  int64_t now = 0;
-};
-
-struct SystemEntropy final : hal::Entropy {
-  void Fill(std::span<uint8_t> out) override {
-    std::ifstream("/dev/urandom")
-        .read(reinterpret_cast<char*>(out.data()), static_cast<std::streamsize>(out.size()));
-  }
-  const char* source() const override { return "urandom"; }
-};
 
 // A folder with a key and a certificate, and `openssl s_server -rev` (it sends lines back
 // reversed).

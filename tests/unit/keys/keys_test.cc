@@ -16,26 +16,10 @@
 #include "firmware/keys/trust_store.h"
 #include "firmware/keys/upload.h"
 #include "firmware/keys/x509_text.h"
+#include "tests/unit/crypto/doubles.h"
 
 namespace gh::keys {
 namespace {
-
-struct WallClock final : hal::Clock {
-  Instant Now() override { return Instant{now += 1'000'000}; }
-  WallTime Wall() override {
-    return {.unix_ns = int64_t{time(nullptr)} * 1'000'000'000, .is_set = true};
-  }
-  void SetWall(int64_t) override {}
-  int64_t now = 0;
-};
-
-struct SystemEntropy final : hal::Entropy {
-  void Fill(std::span<uint8_t> out) override {
-    std::ifstream("/dev/urandom")
-        .read(reinterpret_cast<char*>(out.data()), static_cast<std::streamsize>(out.size()));
-  }
-  const char* source() const override { return "urandom"; }
-};
 
 // Rows in memory, with transactions; `refuses` makes every commit fail.
 class MapStore final : public store::Store {
@@ -107,8 +91,8 @@ struct Device {
   UploadParts parts() { return {environment, keys, trust, requests, log}; }
 
   Memory memory;
-  WallClock clock;
-  SystemEntropy entropy;
+  crypto::WallClock clock;
+  crypto::SystemEntropy entropy;
   crypto::Random random{entropy};
   Heap heap;
   crypto::TlsEnvironment environment;
