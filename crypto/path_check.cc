@@ -150,21 +150,6 @@ bool HasUsage(const mbedtls_x509_crt& certificate, bool server, bool client, boo
          (!client || has(MBEDTLS_OID_CLIENT_AUTH, MBEDTLS_OID_SIZE(MBEDTLS_OID_CLIENT_AUTH)));
 }
 
-bool IsStrong(const mbedtls_x509_crt& certificate) {
-  const auto bits = static_cast<uint32_t>(mbedtls_pk_get_bitlen(&certificate.pk));
-  const bool good_key = mbedtls_pk_get_type(&certificate.pk) == MBEDTLS_PK_RSA
-                            ? bits >= kProfile.rsa_min_bitlen
-                            : bits >= 256;
-  mbedtls_md_type_t hash = MBEDTLS_MD_NONE;
-  mbedtls_pk_type_t algorithm = MBEDTLS_PK_NONE;
-  if (mbedtls_oid_get_sig_alg(&certificate.sig_oid, &hash, &algorithm) != 0) {
-    return false;
-  }
-  // RSASSA-PSS has its hash in its parameters; mbedTLS looks there when it verifies.
-  return good_key && (algorithm == MBEDTLS_PK_RSASSA_PSS ||
-                      (kProfile.allowed_mds & MBEDTLS_X509_ID_FLAG(hash)) != 0);
-}
-
 bool MatchesName(std::string_view pattern, std::string_view name) {
   if (!name.empty() && name.back() == '.') {
     name.remove_suffix(1);

@@ -49,8 +49,6 @@ bool NamesHostExactly(const mbedtls_x509_crt& certificate, std::string_view name
 // "*.example.com" against "a.example.com"; `pattern` may have no wildcard.
 bool MatchesName(std::string_view pattern, std::string_view name);
 bool HasUsage(const mbedtls_x509_crt& certificate, bool server, bool client, bool explicitly);
-// Signature hash and key are of today's strength.
-bool IsStrong(const mbedtls_x509_crt& certificate);
 
 // One extension's value (inside its OCTET STRING), empty if the certificate has none.
 std::span<const uint8_t> FindExtension(const mbedtls_x509_crt& certificate, std::string_view oid);

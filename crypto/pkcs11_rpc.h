@@ -45,9 +45,6 @@ class RpcClient final : public Provider {
   Instant waiting_since() const override;
   void Reset(const Error& why) override;
 
-  // The stream was lost by a fault of the far end and cannot be used as it is; whoever owns the
-  // link opens it anew where that is possible.
-  bool wants_new_link() const { return state_ == State::kLost; }
   const Error& error() const { return error_; }
 
  private:

@@ -83,7 +83,6 @@ class RsaGenerator {
   Result<bool> Step(SoftwareKey& key);
   void Stop();
   bool is_running() const { return bits_ != 0; }
-  uint32_t candidate_count() const { return candidate_count_; }
 
  private:
   Result<bool> TryCandidate(mbedtls_mpi& prime);

@@ -41,7 +41,6 @@ class EventText {
   // Bytes from `position` on, fewer than asked only at `end`. `hint`: where the last read stopped.
   // kWrongState: they were overwritten.
   Result<size_t> Read(uint64_t position, uint64_t end, Place& hint, std::span<uint8_t> out);
-  uint32_t mark_count() const { return mark_count_; }
 
  private:
   uint64_t FirstSequence();

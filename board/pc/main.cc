@@ -83,7 +83,7 @@ void CheckPages(const PageTables& pages) {
 }
 
 // Our own map of memory; the arena is what remains of the largest free range.
-Arena& TakeMemory(const MemoryMap& map, PageTables*& pages) {
+Arena& TakeMemory(const MemoryMap& map, const ControlFlow& control_flow, PageTables*& pages) {
   const MemoryRange largest = map.LargestFree();
   const uint64_t gigabytes = map.ram_bytes() / kHugePageSize + 2;
   const uint64_t table_count = kTablePagesSpare + gigabytes + 4 * map.ranges().size();
@@ -96,7 +96,6 @@ Arena& TakeMemory(const MemoryMap& map, PageTables*& pages) {
   }
   PrepareShadowStacks();
   pages->Activate();
-  const ControlFlow control_flow = ControlFlowOffered();
   pages->Note(control_flow.text);
   Print("memory: ", map.ram_bytes() >> 20, " MiB RAM, arena ", (largest.size - table_bytes) >> 20,
         " MiB at ", Hex{largest.start + table_bytes}, ", image ",
@@ -142,9 +141,10 @@ void PcMain(const boot::Handover* handover) {
     GH_PANIC(loaded.error().what);
   }
   PageTables* pages = nullptr;
-  Arena& arena = TakeMemory(*map, pages);
+  const ControlFlow control_flow = ControlFlowOffered();
+  Arena& arena = TakeMemory(*map, control_flow, pages);
   // From here on every return and indirect branch is checked, where the processor does that.
-  if (const ControlFlow control_flow = ControlFlowOffered(); control_flow.s_cet != 0) {
+  if (control_flow.s_cet != 0) {
     LoadShadowStacks();
     SwitchControlFlowOn(control_flow.s_cet);
   }

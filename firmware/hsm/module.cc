@@ -7,7 +7,6 @@ namespace gh::hsm {
 void Module::Configure(const ModuleConfig& config, bool mode_on) {
   const bool should_run = config.is_set && mode_on;
   const bool is_same = is_on_ && should_run && config.link == config_.link &&
-                       config.provider == config_.provider &&
                        config.token.serial == config_.token.serial.view() &&
                        config.token.pin == config_.token.pin.view();
   config_ = config;
@@ -20,16 +19,9 @@ void Module::Configure(const ModuleConfig& config, bool mode_on) {
   failures_in_row_ = 0;
   handles_ = {};
   link_.Set(config.link);
-  provider_.Set(config.provider);
   if (is_on_) {
     token_.Configure(config.token);
   }
-}
-
-bool Module::connection_ok() const {
-  return token_.state() == p11::TokenState::kReady || token_.state() == p11::TokenState::kOpening
-             ? token_.error().code != ErrorCode::kTimeout
-             : token_.hardware_failed() || token_.pin_refused();
 }
 
 bool Module::Poll(Instant now) {

@@ -19,9 +19,8 @@ struct ModuleConfig {
   bool is_set = false;
   FixedString<32> name;
   uint32_t priority = 1;  // lower goes first
-  // How to reach it: a byte stream, or a provider of the board. One of them, or neither: away.
+  // How to reach it; null: it is away.
   hal::TokenLink* link = nullptr;
-  p11::Provider* provider = nullptr;
   p11::TokenSettings token;
 };
 
@@ -39,23 +38,6 @@ class SwitchedLink final : public hal::TokenLink {
   hal::TokenLink* link_ = nullptr;
 };
 
-// The RPC client, or what the board offers instead.
-class SwitchedProvider final : public p11::Provider {
- public:
-  explicit SwitchedProvider(p11::RpcClient& client) : client_(client), now_(&client) {}
-  void Set(p11::Provider* provider) { now_ = provider != nullptr ? provider : &client_; }
-  bool Start(p11::Call& call, Instant now) override { return now_->Start(call, now); }
-  void Forget(p11::Call& call) override { now_->Forget(call); }
-  bool Poll(Instant now) override { return now_->Poll(now); }
-  bool is_connected() const override { return now_->is_connected(); }
-  Instant waiting_since() const override { return now_->waiting_since(); }
-  void Reset(const Error& why) override { now_->Reset(why); }
-
- private:
-  p11::RpcClient& client_;
-  p11::Provider* now_;
-};
-
 struct ModuleCounters {
   uint64_t signatures = 0;
   uint64_t failures = 0;
@@ -65,7 +47,7 @@ struct ModuleCounters {
 
 class Module final : public p11::TokenListener {
  public:
-  explicit Module(Arena& arena) : client_(link_), provider_(client_), token_(arena, provider_) {
+  explicit Module(Arena& arena) : client_(link_), token_(arena, client_) {
     check_.listener = this;
     find_.listener = this;
   }
@@ -85,7 +67,6 @@ class Module final : public p11::TokenListener {
   bool is_usable() const { return is_ready() && !is_tripped_; }
   bool is_ready() const { return is_on_ && token_.state() == p11::TokenState::kReady; }
   bool is_tripped() const { return is_tripped_; }
-  bool connection_ok() const;
   bool hardware_ok() const { return !token_.hardware_failed() && !token_.pin_refused(); }
   const Error& error() const { return token_.error(); }
 
@@ -96,7 +77,6 @@ class Module final : public p11::TokenListener {
   uint64_t handle(uint32_t key) const { return handles_[key]; }
   // The keys are looked for again.
   void SetKeyLabels(std::span<const FixedString<p11::kLabelMax>> labels);
-  bool looks_for_keys() const { return next_key_ < kKeysMax || find_.is_pending; }
   void ForgetKey(uint32_t key) { handles_[key] = 0; }
 
   void OnTokenDone(p11::TokenRequest& request) override;
@@ -108,7 +88,6 @@ class Module final : public p11::TokenListener {
   bool is_on_ = false;
   SwitchedLink link_;
   p11::RpcClient client_;
-  SwitchedProvider provider_;
   p11::Token token_;
   Instant now_;
   uint64_t opened_seen_ = 0;

@@ -324,13 +324,6 @@ bool Service::StartChore(Chore& chore) {
   return chore_ != nullptr || chore.error.code == ErrorCode::kOk;
 }
 
-void Service::CancelChore() {
-  if (chore_ != nullptr) {
-    modules_[static_cast<uint32_t>(chore_->module)]->token().Cancel(chore_request_);
-    chore_ = nullptr;
-  }
-}
-
 void Service::EndChore(const Error& error) {
   Chore* chore = chore_;
   chore_ = nullptr;

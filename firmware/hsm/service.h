@@ -109,7 +109,6 @@ class Service final : public Keys, public Pollable, public p11::TokenListener {
 
   // False: another chore is under way, or no module is there (chore.error).
   bool StartChore(Chore& chore);
-  void CancelChore();
 
   uint32_t job_count() const { return jobs_used_; }
 
