@@ -538,7 +538,7 @@ void Appliance::Rooms::ApplySettings(uint64_t groups) {
   if ((groups & (kSipGroups | kNetworkGroups)) != 0) {
     ApplySip();
   }
-  if ((groups & (kTurnGroups | kSipGroups | kNetworkGroups)) != 0) {
+  if ((groups & (kTurnGroups | kSipGroups | kNetworkGroups | kTlsGroups)) != 0) {
     turn->Apply();
   }
   if ((groups & kHsmGroups) != 0) {

@@ -9,6 +9,7 @@
 #include "firmware/config/settings.h"
 #include "firmware/diagnostics.h"
 #include "firmware/upgrade/limits.h"
+#include "net/dtls_service.h"
 #include "net/tls_streams.h"
 
 namespace gh {
@@ -72,6 +73,7 @@ uint64_t Capacity::ArenaBytes() const {
          uint64_t{call_setups_per_s} * kBytesPerCallSetup + uint64_t{streams} * kBytesPerStream +
          uint64_t{turn.allocations} * kBytesPerAllocation +
          uint64_t{turn.relay_ports} * kBytesPerRelayPort + uint64_t{users} * 16 +
+         net::DtlsService::ArenaBytes(turn.streams, turn::Capacity::DtlsHandshakes(turn.streams)) +
          uint64_t{net.connection_count} * kBytesPerNetConnection + net::TlsStreams::ArenaBytes(net);
 }
 

@@ -39,7 +39,14 @@ net::IpAddress BroadcastOf(const net::PortAddress& address) {
 }
 
 const char* NameOf(const turn::ClientPath& path) {
-  return path.transport == turn::ClientTransport::kUdp ? "UDP" : path.is_secure ? "TLS" : "TCP";
+  switch (path.transport) {
+    case turn::ClientTransport::kUdp:
+      return "UDP";
+    case turn::ClientTransport::kDtls:
+      return "DTLS";
+    default:
+      return path.is_secure ? "TLS" : "TCP";
+  }
 }
 
 net::EndpointText RelayTextOf(const turn::AllocationInfo& info) {
@@ -106,14 +113,39 @@ TurnService::TurnService(const TurnParts& parts, const turn::Capacity& capacity,
   parts.stack.AddTap(*plane_);
   arena.OpenAccount("firmware/turn", capacity.allocations);
   credentials_ = arena.New<TurnCredentials>(arena, parts.configuration, user_count);
-  server_ = arena.New<turn::Server>(
-      turn::ServerParts{arena, parts.stack.datagrams(), parts.streams, parts.loop.timers()},
-      capacity.streams);
+  BuildDtls(capacity.streams);
+  server_ = arena.New<turn::Server>(turn::ServerParts{arena, parts.stack.datagrams(), dtls_,
+                                                      parts.tls.streams(), parts.loop.timers()},
+                                    capacity.streams);
+  dtls_->SetObserver(*this);
   engine_ = arena.New<turn::Engine>(arena,
                                     turn::Ports{*plane_, *server_, parts.loop.timers(),
                                                 parts.random, parts.clock, *credentials_, *this},
                                     capacity);
   server_->SetEngine(*engine_);
+}
+
+void TurnService::BuildDtls(uint32_t session_count) {
+  Arena& arena = parts_.arena;
+  arena.OpenAccount("net/dtls", session_count);
+  dtls_ = arena.New<net::DtlsService>(net::DtlsService::Parts{parts_.stack.datagrams(), parts_.loop,
+                                                              arena, parts_.random, parts_.clock},
+                                      session_count, turn::Capacity::DtlsHandshakes(session_count));
+  const TlsServiceParts& tls = parts_.tls.parts();
+  dtls_endpoint_ = arena.New<crypto::TlsEndpoint>(
+      crypto::TlsEndpoint::Parts{.environment = dtls_->environment(),
+                                 .transport = crypto::TlsTransport::kDatagram,
+                                 .identities = &tls.identities,
+                                 .peers = &tls.peers});
+  dtls_->SetEndpoint(*dtls_endpoint_);
+  arena.OpenAccount("firmware/turn");
+}
+
+void TurnService::ApplyDtls() {
+  const auto configured = dtls_endpoint_->Configure(parts_.tls.PolicyOf(net::TlsService::kTurn));
+  if (!configured.ok()) {
+    parts_.log.Emit(TlsPolicyRefused{.service = "TURN", .reason = configured.error().what});
+  }
 }
 
 turn::Config TurnService::EngineConfig() const {
@@ -185,6 +217,7 @@ turn::ListenConfig TurnService::ListenersConfig() const {
   out.udp = from.transport != config::TurnTransport::kTcp;
   out.tcp = from.transport != config::TurnTransport::kUdp;
   out.tls = from.tls_mode == config::OnOff::kOn;
+  out.dtls = from.dtls_mode == config::OnOff::kOn;
   out.tls_port = static_cast<uint16_t>(from.tls_port);
   out.port_first = static_cast<uint16_t>(from.port);
   out.port_last = static_cast<uint16_t>(std::min(from.port + from.port_count - 1, 65535));
@@ -215,10 +248,13 @@ void TurnService::OpenFirewall(uint8_t port_mask) {
           .ignore("port numbers from the schema's range, few rules");
     }
   }
-  if (listen.tls) {
-    parts_.stack.firewall()
-        .Allow({net::Transport::kTcp, listen.tls_port, listen.tls_port, port_mask})
-        .ignore("port numbers from the schema's range, few rules");
+  for (const bool is_udp : {true, false}) {
+    if (is_udp ? listen.dtls : listen.tls) {
+      parts_.stack.firewall()
+          .Allow({is_udp ? net::Transport::kUdp : net::Transport::kTcp, listen.tls_port,
+                  listen.tls_port, port_mask})
+          .ignore("port numbers from the schema's range, few rules");
+    }
   }
 }
 
@@ -241,6 +277,7 @@ void TurnService::Apply() {
                         config.port_first, config.port_last);
   plane_->SetDscp(parts_.configuration.active().traversal_server_turn().dscp);
   engine_->Apply(config);
+  ApplyDtls();
   net::Endpoint failed;
   const uint32_t listeners = server_->Listen(listen, &failed);
   if (failed.port != 0) {
@@ -353,9 +390,24 @@ bool TurnService::NextStatus(uint64_t& cursor, ByteWriter& out) {
       Tell(out, "free", ports.free_count());
       Tell(out, "ipv6_used", engine_->ports(turn::kIpv6Index).used_count());
       return true;
+    case 3:
+      WriteDtls(out);
+      return true;
     default:
-      return NextCounters(line - 3, out);
+      return NextCounters(line - 4, out);
   }
+}
+
+void TurnService::WriteDtls(ByteWriter& out) const {
+  const net::DtlsCounts& counts = dtls_->counts();
+  out.Text("TURN DTLS:");
+  Tell(out, "sessions", dtls_->session_count());
+  Tell(out, "capacity", dtls_->session_capacity());
+  Tell(out, "handshakes", dtls_->handshake_count());
+  Tell(out, "accepted", counts.accepted);
+  Tell(out, "cookies", counts.cookies);
+  Tell(out, "refused", counts.refused);
+  Tell(out, "failed", counts.failed);
 }
 
 bool TurnService::NextCounters(uint64_t line, ByteWriter& out) const {
@@ -438,10 +490,10 @@ bool TurnService::NextAllocation(uint64_t& cursor, ByteWriter& out) {
 // --- In the appliance ---------------------------------------------------------------------------
 
 void Appliance::Rooms::BuildTurn() {
-  turn = machine.arena.New<TurnService>(
-      TurnParts{machine.arena, loop, machine.clock, *stack, tls_services->streams(), random, log,
-                alarms, *configuration},
-      capacity.turn, capacity.users);
+  turn =
+      machine.arena.New<TurnService>(TurnParts{machine.arena, loop, machine.clock, *stack,
+                                               *tls_services, random, log, alarms, *configuration},
+                                     capacity.turn, capacity.users);
 }
 
 }  // namespace gh

@@ -11,9 +11,11 @@
 #include "firmware/config/configuration.h"
 #include "firmware/log/log.h"
 #include "firmware/media/plane.h"
+#include "firmware/tls_services.h"
 #include "firmware/turn/engine.h"
 #include "firmware/turn/server.h"
 #include "hal/machine.h"
+#include "net/dtls_service.h"
 #include "net/stack.h"
 
 namespace gh {
@@ -42,14 +44,14 @@ struct TurnParts {
   EventLoop& loop;
   hal::Clock& clock;
   net::Stack& stack;
-  net::StreamService& streams;  // TCP and TLS
+  TlsServices& tls;  // streams over TCP and TLS; certificates and policy for DTLS
   crypto::Random& random;
   log::Log& log;
   alarm::Alarms& alarms;
   const config::Configuration& configuration;
 };
 
-class TurnService final : public turn::Observer {
+class TurnService final : public turn::Observer, private net::DtlsObserver {
  public:
   TurnService(const TurnParts& parts, const turn::Capacity& capacity, uint32_t user_count);
 
@@ -67,10 +69,14 @@ class TurnService final : public turn::Observer {
   void OnRefused(const net::Endpoint& client, std::string_view user, uint16_t code) override;
 
  private:
+  void OnDtlsClosed(const net::DatagramInfo& info) override { server_->OnDtlsClosed(info); }
+  void BuildDtls(uint32_t session_count);
+  void ApplyDtls();
   turn::Config EngineConfig() const;
   turn::ListenConfig ListenersConfig() const;
   bool NextStatus(uint64_t& cursor, ByteWriter& out);
   bool NextCounters(uint64_t line, ByteWriter& out) const;
+  void WriteDtls(ByteWriter& out) const;
   bool NextAllocation(uint64_t& cursor, ByteWriter& out);
   static Result<void> CloseCommand(void* context, std::string_view by, std::string_view value,
                                    ByteWriter& out);
@@ -78,6 +84,8 @@ class TurnService final : public turn::Observer {
   TurnParts parts_;
   TurnCredentials* credentials_ = nullptr;
   media::Plane* plane_ = nullptr;
+  net::DtlsService* dtls_ = nullptr;
+  crypto::TlsEndpoint* dtls_endpoint_ = nullptr;
   turn::Server* server_ = nullptr;
   turn::Engine* engine_ = nullptr;
   bool is_serving_ = false;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "hal/rt/assert.h"
 
@@ -11,7 +12,8 @@ namespace {
 constexpr uint32_t kPlainMax = 16 * 1024;
 
 uint64_t HeapBytes(uint32_t session_count, uint32_t handshake_count) {
-  return 128 * 1024 + session_count * kTlsIdleHeap + handshake_count * kTlsHandshakeHeap;
+  return 128 * 1024 + uint64_t{session_count} * kTlsIdleHeap +
+         uint64_t{handshake_count} * kTlsHandshakeHeap;
 }
 
 }  // namespace
@@ -19,40 +21,66 @@ uint64_t HeapBytes(uint32_t session_count, uint32_t handshake_count) {
 DtlsService::DtlsService(const Parts& parts, uint32_t session_count, uint32_t handshake_count)
     : lower_(parts.lower),
       loop_(parts.loop),
-      heap_(parts.arena, HeapBytes(session_count, handshake_count), session_count + 1),
+      heap_(parts.arena, HeapBytes(session_count, handshake_count),
+            session_count + handshake_count + 1),
       environment_{heap_, parts.random, parts.clock},
-      peers_(parts.arena, session_count),
-      table_(parts.arena, session_count, SipKey{parts.random.U64(), parts.random.U64()}),
+      peers_(parts.arena, session_count + handshake_count),
+      table_(parts.arena, peers_.capacity(), SipKey{parts.random.U64(), parts.random.U64()}),
       scratch_(parts.arena.NewArray<uint8_t>(kPlainMax)),
+      session_max_(session_count),
       handshake_max_(handshake_count) {}
 
+uint64_t DtlsService::ArenaBytes(uint32_t session_count, uint32_t handshake_count) {
+  const uint64_t place = sizeof(Peer) + 64 + 2 * sizeof(HashNode*);
+  return HeapBytes(session_count, handshake_count) + kPlainMax +
+         (uint64_t{session_count} + handshake_count) * place;
+}
+
 DtlsService::~DtlsService() {
-  while (Peer* peer = by_use_.front()) {
-    Drop(*peer);
+  observer_ = nullptr;
+  for (List<Peer, &Peer::use_node>* list : {&by_use_, &handshakes_}) {
+    while (Peer* peer = list->front()) {
+      Drop(*peer);
+    }
   }
 }
 
 Result<SocketId> DtlsService::OpenDatagram(const Endpoint& local, DatagramHandler& handler) {
-  if (handler_ != nullptr || endpoint_ == nullptr) {
-    return Error(ErrorCode::kWrongState, "one socket, and an endpoint first");
+  if (endpoint_ == nullptr || (socket_count_ > 0 && handler_ != &handler)) {
+    return Error(ErrorCode::kWrongState, "one handler, and an endpoint first");
+  }
+  if (socket_count_ == kDtlsSocketMax) {
+    return ErrorCode::kExhausted;
   }
   auto socket = lower_.OpenDatagram(local, *this);
-  handler_ = socket.ok() ? &handler : nullptr;
+  if (socket.ok()) {
+    handler_ = &handler;
+    ++socket_count_;
+  }
   return socket;
 }
 
 void DtlsService::CloseDatagram(SocketId socket) {
-  while (Peer* peer = by_use_.front()) {
-    peer->session.Close();
-    Drop(*peer);
-  }
+  DropAll(socket);
   lower_.CloseDatagram(socket);
-  handler_ = nullptr;
+  GH_ASSERT_GT(socket_count_, 0u);
+  --socket_count_;
 }
 
-Result<void> DtlsService::SendDatagram(SocketId, const Endpoint& to, std::span<const uint8_t> data,
-                                       const IpAddress&) {
-  Peer* peer = table_.Find(to);
+void DtlsService::DropAll(SocketId socket) {
+  DtlsObserver* const observer = std::exchange(observer_, nullptr);
+  for (uint32_t i = 0; i < peers_.capacity(); ++i) {
+    if (Peer* peer = peers_.At(i); peer != nullptr && peer->info.socket == socket) {
+      peer->session.Close();
+      Drop(*peer);
+    }
+  }
+  observer_ = observer;
+}
+
+Result<void> DtlsService::SendDatagram(SocketId socket, const Endpoint& to,
+                                       std::span<const uint8_t> data, const IpAddress&) {
+  Peer* peer = table_.Find({socket, to});
   if (peer == nullptr || !peer->session.is_open()) {
     return Error(ErrorCode::kUnreachable, "no DTLS session");
   }
@@ -60,12 +88,13 @@ Result<void> DtlsService::SendDatagram(SocketId, const Endpoint& to, std::span<c
     return ErrorCode::kTooLarge;
   }
   auto written = peer->session.Write(data);
+  Touch(*peer);
   peer->session.Rest();
   return written.ok() ? Ok() : Result<void>(written.error());
 }
 
 void DtlsService::OnDatagram(const DatagramInfo& info, std::span<uint8_t> data) {
-  Peer* peer = table_.Find(info.remote);
+  Peer* peer = table_.Find({info.socket, info.remote});
   if (peer == nullptr) {
     // A handshake record of epoch 0 (RFC 6347 section 4.1), or nothing begins.
     const bool begins = data.size() > 13 && data[0] == 22 && data[1] == 0xfe && data[3] == 0;
@@ -78,11 +107,12 @@ void DtlsService::OnDatagram(const DatagramInfo& info, std::span<uint8_t> data) 
 
 DtlsService::Peer* DtlsService::NewPeer(const DatagramInfo& info) {
   if (handshake_count_ >= handshake_max_) {
+    Peer* oldest = handshakes_.front();
     ++counts_.refused;
-    return nullptr;
-  }
-  if (peers_.free_count() == 0) {
-    Drop(*by_use_.front());
+    if (loop_.now() < oldest->began + Duration::Milliseconds(kTlsHandshakeYieldMs)) {
+      return nullptr;
+    }
+    Drop(*oldest);
   }
   Peer* peer = peers_.Allocate();
   GH_ASSERT(peer != nullptr);
@@ -98,7 +128,7 @@ DtlsService::Peer* DtlsService::NewPeer(const DatagramInfo& info) {
     ++counts_.refused;
     return nullptr;
   }
-  by_use_.PushBack(*peer);
+  handshakes_.PushBack(*peer);
   ++handshake_count_;
   std::array<uint8_t, 18> address;
   std::ranges::copy(info.remote.address.bytes, address.begin());
@@ -126,16 +156,12 @@ void DtlsService::Take(Peer& peer, std::span<const uint8_t> data) {
       return;
     }
     if (peer.session.is_open() && !peer.was_open) {
-      peer.was_open = true;
-      --handshake_count_;
-      ++counts_.accepted;
+      OnOpened(peer);
     }
     if (*got == 0) {
       break;
     }
-    peer.last_used = loop_.now();
-    by_use_.Remove(peer);
-    by_use_.PushBack(peer);
+    Touch(peer);
     const Handle self = peers_.HandleOf(peer);
     handler_->OnDatagram(peer.info, scratch_.first(*got));
     if (peers_.Resolve(self) == nullptr) {
@@ -144,6 +170,25 @@ void DtlsService::Take(Peer& peer, std::span<const uint8_t> data) {
   }
   peer.session.Rest();
   ArmTimer(peer);
+}
+
+void DtlsService::OnOpened(Peer& peer) {
+  peer.was_open = true;
+  handshakes_.Remove(peer);
+  --handshake_count_;
+  ++counts_.accepted;
+  if (peers_.used_count() - handshake_count_ > session_max_) {
+    by_use_.front()->session.Close();
+    Drop(*by_use_.front());
+  }
+  peer.last_used = loop_.now();
+  by_use_.PushBack(peer);
+}
+
+void DtlsService::Touch(Peer& peer) {
+  peer.last_used = loop_.now();
+  by_use_.Remove(peer);
+  by_use_.PushBack(peer);
 }
 
 void DtlsService::ArmTimer(Peer& peer) {
@@ -166,12 +211,17 @@ void DtlsService::OnPeerTimer(Peer& peer) {
 }
 
 void DtlsService::Drop(Peer& peer) {
-  handshake_count_ -= peer.was_open ? 0 : 1;
+  const DatagramInfo info = peer.info;
+  const bool was_open = peer.was_open;
+  handshake_count_ -= was_open ? 0 : 1;
   loop_.timers().Cancel(peer.timer);
   table_.Remove(peer);
-  by_use_.Remove(peer);
+  (was_open ? by_use_ : handshakes_).Remove(peer);
   peer.session.Reset();
   peers_.Release(&peer);
+  if (was_open && observer_ != nullptr) {
+    observer_->OnDtlsClosed(info);
+  }
 }
 
 size_t DtlsService::Peer::OnTlsOutput(std::span<const uint8_t> bytes) {

@@ -3,10 +3,14 @@
 //
 // A peer costs nothing before it has proved its address: its first hello is answered by a cookie
 // (RFC 6347 section 4.2.1), and whatever was taken for that is given back. Only peers begin
-// sessions. A session that has been silent for kDtlsIdleSeconds is dropped; when all places are
-// taken, the one that has been silent the longest gives way. Handshakes are bounded in number and
-// time, as those of streams are. Sending to a peer without a session is kUnreachable.
+// sessions. A session that has been silent both ways for kDtlsIdleSeconds is dropped; when one more
+// has proved itself than there are places, the one that has been silent the longest gives way: a
+// hello alone takes nobody's place. Handshakes are bounded in number and time, as those of streams
+// are. Sending to a peer without a session is kUnreachable.
 #pragma once
+
+#include <algorithm>
+#include <array>
 
 #include "crypto/tls_endpoint.h"
 #include "crypto/tls_session.h"
@@ -28,6 +32,15 @@ struct DtlsCounts {
   uint64_t failed = 0;
 };
 
+// Told when a session that was open has ended; not when all end with their socket.
+class DtlsObserver {
+ public:
+  virtual void OnDtlsClosed(const DatagramInfo& info) = 0;
+
+ protected:
+  ~DtlsObserver() = default;
+};
+
 class DtlsService final : public DatagramService, private DatagramHandler {
  public:
   struct Parts {
@@ -45,8 +58,10 @@ class DtlsService final : public DatagramService, private DatagramHandler {
   // The endpoint is of this environment, a server of datagrams.
   crypto::TlsEnvironment& environment() { return environment_; }
   void SetEndpoint(crypto::TlsEndpoint& endpoint) { endpoint_ = &endpoint; }
+  void SetObserver(DtlsObserver& observer) { observer_ = &observer; }
+  static uint64_t ArenaBytes(uint32_t session_count, uint32_t handshake_count);
 
-  // One socket and one handler.
+  // Up to kDtlsSocketMax sockets, all of one handler.
   Result<SocketId> OpenDatagram(const Endpoint& local, DatagramHandler& handler) override;
   void CloseDatagram(SocketId socket) override;
   Result<void> SendDatagram(SocketId socket, const Endpoint& to, std::span<const uint8_t> data,
@@ -54,6 +69,7 @@ class DtlsService final : public DatagramService, private DatagramHandler {
 
   const DtlsCounts& counts() const { return counts_; }
   uint32_t session_count() const { return peers_.used_count(); }
+  uint32_t session_capacity() const { return session_max_; }
   uint32_t handshake_count() const { return handshake_count_; }
 
  private:
@@ -72,11 +88,22 @@ class DtlsService final : public DatagramService, private DatagramHandler {
     HashNode node;
     ListNode use_node;
   };
+  struct PeerKey {
+    SocketId socket;
+    Endpoint remote;
+    friend bool operator==(const PeerKey&, const PeerKey&) = default;
+  };
   struct PeerTraits {
-    using Key = Endpoint;
-    static const Key& KeyOf(const Peer& peer) { return peer.info.remote; }
+    using Key = PeerKey;
+    static Key KeyOf(const Peer& peer) { return {peer.info.socket, peer.info.remote}; }
     static uint64_t HashOf(const SipKey& sip, const Key& key) {
-      return SipHash13(sip, key.address.bytes) ^ key.port * uint64_t{0x9e3779b97f4a7c15};
+      std::array<uint8_t, 20> bytes;
+      std::copy(key.remote.address.bytes.begin(), key.remote.address.bytes.end(), bytes.begin());
+      bytes[16] = static_cast<uint8_t>(key.remote.port >> 8);
+      bytes[17] = static_cast<uint8_t>(key.remote.port);
+      bytes[18] = static_cast<uint8_t>(key.socket.value >> 8);
+      bytes[19] = static_cast<uint8_t>(key.socket.value);
+      return SipHash13(sip, bytes);
     }
   };
 
@@ -85,7 +112,10 @@ class DtlsService final : public DatagramService, private DatagramHandler {
   void Take(Peer& peer, std::span<const uint8_t> data);
   void OnPeerTimer(Peer& peer);
   void ArmTimer(Peer& peer);
+  void OnOpened(Peer& peer);
+  void Touch(Peer& peer);
   void Drop(Peer& peer);
+  void DropAll(SocketId socket);
 
   DatagramService& lower_;
   EventLoop& loop_;
@@ -93,11 +123,15 @@ class DtlsService final : public DatagramService, private DatagramHandler {
   crypto::TlsEnvironment environment_;
   Pool<Peer> peers_;
   HashTable<Peer, &Peer::node, PeerTraits> table_;
-  List<Peer, &Peer::use_node> by_use_;  // silent the longest first
+  List<Peer, &Peer::use_node> by_use_;      // open; silent the longest first
+  List<Peer, &Peer::use_node> handshakes_;  // the oldest first
   std::span<uint8_t> scratch_;
   crypto::TlsEndpoint* endpoint_ = nullptr;
   DatagramHandler* handler_ = nullptr;
+  DtlsObserver* observer_ = nullptr;
+  uint32_t socket_count_ = 0;
   uint32_t handshake_count_ = 0;
+  uint32_t session_max_ = 0;
   uint32_t handshake_max_ = 0;
   DtlsCounts counts_;
 };

@@ -38,7 +38,8 @@ inline constexpr uint32_t kStreamQueueMax = 44 * 1460;
 inline constexpr int64_t kTlsHandshakeMs = 10'000;
 inline constexpr int64_t kTlsHandshakeYieldMs = 2'000;
 inline constexpr uint32_t kTlsHandshakeStepsPerTurn = 2;
-inline constexpr int64_t kDtlsIdleSeconds = 300;  // a session without a datagram
+inline constexpr int64_t kDtlsIdleSeconds = 900;  // a session without a datagram
+inline constexpr uint32_t kDtlsSocketMax = 24;
 inline constexpr uint32_t kTlsReadyMax = 64;  // sessions resumed in one turn
 // What TLS may take for one session at rest (beside its place in the pool) and for one handshake.
 inline constexpr uint64_t kTlsIdleHeap = 6 * 1024;

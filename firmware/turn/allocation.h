@@ -9,21 +9,23 @@
 #include "hal/rt/hash_table.h"
 #include "hal/rt/list.h"
 #include "hal/rt/timer_wheel.h"
+#include "net/datagram.h"
 #include "net/stream.h"
 
 namespace gh::turn {
 
 class Engine;
 
-enum class ClientTransport : uint8_t { kUdp = 1, kStream = 2 };
+enum class ClientTransport : uint8_t { kUdp = 1, kStream = 2, kDtls = 3 };
 
-// How a client is reached: its 5-tuple, and the stream when it is one.
+// How a client is reached: its 5-tuple, and the stream or the socket of DTLS when it is one.
 struct ClientPath {
   ClientTransport transport = ClientTransport::kUdp;
   net::Endpoint local;
   net::Endpoint remote;
   net::StreamId stream;
-  bool is_secure = false;  // TLS
+  net::SocketId socket;    // DTLS
+  bool is_secure = false;  // TLS, DTLS
   media::FlowKey Key() const {
     return media::FlowKey::Of(local, remote, static_cast<uint16_t>(transport));
   }

@@ -86,8 +86,11 @@ struct Capacity {
   uint32_t permissions = 2000;
   uint32_t channels = 2000;
   uint32_t relay_ports = 8192;  // per family; a longer range is cut to this
-  uint32_t streams = 100;       // clients over TCP
+  uint32_t streams = 100;       // clients over TCP and TLS, and as many over DTLS
 
+  static constexpr uint32_t DtlsHandshakes(uint32_t sessions) {
+    return sessions / 16 < 8 ? 8 : sessions / 16 > 64 ? 64 : sessions / 16;
+  }
   static Capacity For(uint32_t allocations) {
     Capacity c;
     c.allocations = allocations;

@@ -191,13 +191,13 @@ void Engine::OnBinding(const ClientPath& path, const Message& message) {
 }
 
 // To somebody who has proved nothing: as little as may be, and not too often. Over a stream the
-// handshake has proved the address.
+// or DTLS the handshake has proved the address.
 void Engine::Challenge(const ClientPath& path, const Message& message, uint16_t code) {
-  const bool is_stream = path.transport == ClientTransport::kStream;
-  if (!is_stream && !authenticator_.MayReply(now(), path.remote.address)) {
+  const bool is_proven = path.transport != ClientTransport::kUdp;
+  if (!is_proven && !authenticator_.MayReply(now(), path.remote.address)) {
     return;
   }
-  const size_t size_max = is_stream ? kMessageMax : message.size() * kAmplificationTenthsMax / 10;
+  const size_t size_max = is_proven ? kMessageMax : message.size() * kAmplificationTenthsMax / 10;
   Builder builder(out_, Class::kError, message.method(), message.transaction());
   // An Allocate without REQUESTED-TRANSPORT is wrong whoever sends it, and too small to challenge.
   const bool is_bare = message.method() == Method::kAllocate && !message.Has(kRequestedTransport);
@@ -256,6 +256,10 @@ void Engine::SendToClient(const ClientPath& path, std::span<const uint8_t> bytes
   if (path.transport == ClientTransport::kStream) {
     ports_.streams.SendToStream(path.stream, bytes)
         .ignore("a client that does not read loses what is relayed to it");
+    return;
+  }
+  if (path.transport == ClientTransport::kDtls) {
+    ports_.streams.SendToDtls(path, bytes).ignore("datagrams may be lost");
     return;
   }
   ports_.relay.Send(path.local, path.remote, bytes, false).ignore("datagrams may be lost");

@@ -23,10 +23,11 @@
 
 namespace gh::turn {
 
-// Streams to clients, as the engine sees them.
+// Clients that are not reached by plain datagrams, as the engine sees them.
 class ClientStreams {
  public:
   virtual Result<void> SendToStream(net::StreamId stream, std::span<const uint8_t> frame) = 0;
+  virtual Result<void> SendToDtls(const ClientPath& path, std::span<const uint8_t> bytes) = 0;
   virtual void CloseClient(net::StreamId stream) = 0;
 
  protected:

@@ -14,15 +14,18 @@ constexpr Duration kFirstFrameMax = Duration::Seconds(20);
 
 Server::Server(const ServerParts& parts, uint32_t stream_count)
     : datagrams_(parts.datagrams),
+      dtls_(parts.dtls),
       streams_(parts.streams),
       timers_(parts.timers),
       clients_(parts.arena, stream_count),
-      by_stream_(parts.arena, stream_count, SipKey{}) {}  // keys are ours, not the wire's
+      by_stream_(parts.arena, stream_count, SipKey{}) {  // keys are ours, not the wire's
+  dtls_door_.server = this;
+}
 
 void Server::CloseAll() {
   for (Listener& listener : std::span(listeners_).first(listener_count_)) {
     if (listener.socket.valid()) {
-      datagrams_.CloseDatagram(listener.socket);
+      (listener.is_dtls ? *dtls_ : datagrams_).CloseDatagram(listener.socket);
     }
     if (listener.listener.valid()) {
       streams_.CloseListener(listener.listener);
@@ -66,6 +69,21 @@ void Server::OpenTls(const net::IpAddress& address, const ListenConfig& config,
   listeners_[listener_count_++].listener = *opened;
 }
 
+void Server::OpenDtls(const net::IpAddress& address, const ListenConfig& config,
+                      net::Endpoint* failed) {
+  const net::Endpoint at{address, config.tls_port};
+  const auto opened = listener_count_ < kListenerMax && dtls_ != nullptr
+                          ? dtls_->OpenDatagram(at, dtls_door_)
+                          : ErrorCode::kExhausted;
+  if (!opened.ok()) {
+    *failed = at;
+    return;
+  }
+  Listener& listener = listeners_[listener_count_++];
+  listener.socket = *opened;
+  listener.is_dtls = true;
+}
+
 uint32_t Server::Listen(const ListenConfig& config, net::Endpoint* failed) {
   if (config == config_) {
     return listener_count_;
@@ -83,6 +101,9 @@ uint32_t Server::Listen(const ListenConfig& config, net::Endpoint* failed) {
     if (config.tls) {
       OpenTls(address, config, failed);
     }
+    if (config.dtls) {
+      OpenDtls(address, config, failed);
+    }
   }
   return listener_count_;
 }
@@ -92,6 +113,25 @@ void Server::OnDatagram(const net::DatagramInfo& info, std::span<uint8_t> data) 
   path.local = info.local;
   path.remote = info.remote;
   engine_->OnClientData(path, data);
+}
+
+ClientPath Server::DtlsPath(const net::DatagramInfo& info) {
+  ClientPath path;
+  path.transport = ClientTransport::kDtls;
+  path.local = info.local;
+  path.remote = info.remote;
+  path.socket = info.socket;
+  path.is_secure = true;
+  return path;
+}
+
+// Whoever comes from there next is another session, and has to prove himself anew.
+void Server::OnDtlsClosed(const net::DatagramInfo& info) {
+  engine_->OnStreamClosed(DtlsPath(info));
+}
+
+Result<void> Server::SendToDtls(const ClientPath& path, std::span<const uint8_t> bytes) {
+  return dtls_->SendDatagram(path.socket, path.remote, bytes);
 }
 
 bool Server::OnStreamOpen(net::StreamId id, const net::StreamInfo& info) {

@@ -1,4 +1,4 @@
-// The engine's front door: UDP and TCP listeners, and streams cut into frames.
+// The engine's front door: UDP, DTLS and TCP listeners, and streams cut into frames.
 //
 // A stream's bytes wait in the network's own buffer until a frame is whole, so none is copied. TLS
 // and DTLS come as streams and datagrams of the same shape. Fault model: a client that sends no
@@ -19,6 +19,7 @@ namespace gh::turn {
 struct ServerParts {
   Arena& arena;
   net::DatagramService& datagrams;
+  net::DatagramService* dtls;  // null: none
   net::StreamService& streams;
   TimerWheel& timers;
 };
@@ -27,6 +28,7 @@ struct ListenConfig {
   bool udp = true;
   bool tcp = true;
   bool tls = false;
+  bool dtls = false;  // at the same port as TLS
   uint16_t tls_port = 5349;
   uint16_t port_first = 3478;
   uint16_t port_last = 3478;
@@ -47,11 +49,14 @@ class Server final : public net::DatagramHandler, public net::StreamHandler, pub
   uint32_t listener_count() const { return listener_count_; }
 
   void OnDatagram(const net::DatagramInfo& info, std::span<uint8_t> data) override;
+  // A session of DTLS that was open has ended.
+  void OnDtlsClosed(const net::DatagramInfo& info);
   bool OnStreamOpen(net::StreamId id, const net::StreamInfo& info) override;
   size_t OnStreamData(net::StreamId id, std::span<uint8_t> data) override;
   void OnStreamWritable(net::StreamId) override {}
   void OnStreamClosed(net::StreamId id, net::StreamClose why) override;
   Result<void> SendToStream(net::StreamId stream, std::span<const uint8_t> frame) override;
+  Result<void> SendToDtls(const ClientPath& path, std::span<const uint8_t> bytes) override;
   void CloseClient(net::StreamId stream) override;
 
  private:
@@ -68,6 +73,7 @@ class Server final : public net::DatagramHandler, public net::StreamHandler, pub
   };
   struct Listener {
     net::SocketId socket;
+    bool is_dtls = false;
     net::ListenerId listener;
   };
   static uint64_t KeyOf(net::StreamId id) { return uint64_t{id.index} << 32 | id.generation; }
@@ -75,7 +81,19 @@ class Server final : public net::DatagramHandler, public net::StreamHandler, pub
   void Open(const net::Endpoint& at, const ListenConfig& config, net::Endpoint* failed);
   void OpenTls(const net::IpAddress& address, const ListenConfig& config, net::Endpoint* failed);
 
+  // DTLS has its own handler: a socket's number alone does not say whose it is.
+  struct DtlsDoor final : net::DatagramHandler {
+    void OnDatagram(const net::DatagramInfo& info, std::span<uint8_t> data) override {
+      server->engine_->OnClientData(DtlsPath(info), data);
+    }
+    Server* server = nullptr;
+  };
+  static ClientPath DtlsPath(const net::DatagramInfo& info);
+  void OpenDtls(const net::IpAddress& address, const ListenConfig& config, net::Endpoint* failed);
+
   net::DatagramService& datagrams_;
+  net::DatagramService* dtls_;
+  DtlsDoor dtls_door_;
   net::StreamService& streams_;
   TimerWheel& timers_;
   Engine* engine_ = nullptr;

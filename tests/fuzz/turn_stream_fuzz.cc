@@ -57,7 +57,7 @@ Outcome Feed(std::span<const uint8_t> input, uint8_t piece_seed) {
   gh::Arena arena(memory);
   NoNetwork network;
   gh::TimerWheel timers(world.clock.now);
-  gh::turn::Server server({arena, network, network, timers}, 2);
+  gh::turn::Server server({arena, network, nullptr, network, timers}, 2);
   server.SetEngine(world.engine());
   const gh::net::StreamId id{1, 1};
   gh::net::StreamInfo info;

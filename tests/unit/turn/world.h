@@ -129,6 +129,10 @@ class World final : public media::Relay, ClientStreams, Credentials, Observer {
     return Ok();
   }
   // ClientStreams
+  Result<void> SendToDtls(const ClientPath&, std::span<const uint8_t> bytes) override {
+    sent.push_back({{}, {}, Bytes(bytes.begin(), bytes.end()), false, true});
+    return Ok();
+  }
   Result<void> SendToStream(net::StreamId, std::span<const uint8_t> frame) override {
     sent.push_back({{}, {}, Bytes(frame.begin(), frame.end()), false, true});
     return Ok();
