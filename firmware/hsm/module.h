@@ -78,6 +78,7 @@ class Module final : public p11::TokenListener {
   // The keys are looked for again.
   void SetKeyLabels(std::span<const FixedString<p11::kLabelMax>> labels);
   void ForgetKey(uint32_t key) { handles_[key] = 0; }
+  void LearnKey(uint32_t key, uint64_t handle) { handles_[key] = handle; }
 
   void OnTokenDone(p11::TokenRequest& request) override;
 

@@ -468,6 +468,7 @@ void Service::StepKey(uint8_t step) {
         EndChore(kNotProtected);
         return;
       }
+      chore.handle = request.handle;
       AskChore(TokenWork::kReadPublic);
       return;
     default:
@@ -477,6 +478,10 @@ void Service::StepKey(uint8_t step) {
       chore.record.public_key_size = request.output_size;
       chore.record.public_key = request.output;
       const auto added = AddKey(chore.record);
+      if (added.ok()) {  // it signs from now on, without being looked for first
+        const auto index = static_cast<uint32_t>(Find(chore.label.view()) - keys_.data());
+        modules_[static_cast<uint32_t>(chore.module)]->LearnKey(index, chore.handle);
+      }
       EndChore(added.ok() ? Error(ErrorCode::kOk) : added.error());
   }
 }

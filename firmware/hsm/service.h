@@ -82,7 +82,8 @@ struct Chore {
   // Answered.
   bool is_done = false;
   Error error = ErrorCode::kOk;
-  KeyRecord record;  // kGenerate, kAdopt
+  KeyRecord record;     // kGenerate, kAdopt
+  uint64_t handle = 0;  // of the private key in `module`
   int32_t module = -1;
 };
 

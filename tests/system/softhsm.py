@@ -1,7 +1,9 @@
-"""Stock SoftHSM behind stock `p11-kit remote`, joined to the appliance's socket by socat: a local
-HSM whose server is killed and started as a test likes. Its token lives in a folder of its own."""
+"""Stock SoftHSM behind stock p11-kit: a local HSM, whose server socat joins to the appliance's
+socket, and a network one, whose server stunnel puts behind mutually authenticated TLS. Their
+servers are killed, paused and started as a test likes; tokens live in folders of their own."""
 
 import os
+import shutil
 import signal
 import subprocess
 
@@ -10,15 +12,21 @@ PIN = "1234"
 
 
 class SoftHsm:
-    def __init__(self, folder, socket, label="gatehouse"):
+    def __init__(self, folder, socket=None, label="gatehouse", like=None):
+        """`like`: another one, whose token is copied: one security world in two boxes."""
         self.folder, self.socket, self.process = folder, socket, None
-        (folder / "tokens").mkdir(parents=True)
+        tokens = folder / "tokens"
+        if like is not None:
+            folder.mkdir()
+            shutil.copytree(like.folder / "tokens", tokens)
+        tokens.mkdir(parents=True, exist_ok=True)
         (folder / "softhsm2.conf").write_text(
-            f"directories.tokendir = {folder}/tokens\nobjectstore.backend = file\n"
+            f"directories.tokendir = {tokens}\nobjectstore.backend = file\n"
             "log.level = ERROR\n", encoding="utf-8")
         self.environment = {**os.environ, "SOFTHSM2_CONF": str(folder / "softhsm2.conf")}
-        self.run("softhsm2-util", "--init-token", "--free", "--label", label, "--pin", PIN,
-                 "--so-pin", "12345678")
+        if like is None:
+            self.run("softhsm2-util", "--init-token", "--free", "--label", label, "--pin", PIN,
+                     "--so-pin", "12345678")
 
     def run(self, *command):
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True,
@@ -30,12 +38,14 @@ class SoftHsm:
         """OpenSC's pkcs11-tool, logged in."""
         return self.run("pkcs11-tool", "--module", MODULE, "--login", "--pin", PIN, *words)
 
-    def start(self):
+    def command(self):
         """Its server: connects to the appliance's socket again whenever a session has ended."""
+        return ["sh", "-c", f"while :; do socat UNIX-CONNECT:{self.socket} "
+                f"EXEC:'p11-kit remote {MODULE}' 2>/dev/null; sleep 0.2; done"]
+
+    def start(self):
         assert self.process is None
-        script = (f"while :; do socat UNIX-CONNECT:{self.socket} "
-                  f"EXEC:'p11-kit remote {MODULE}' 2>/dev/null; sleep 0.2; done")
-        self.process = subprocess.Popen(["sh", "-c", script], env=self.environment,
+        self.process = subprocess.Popen(self.command(), env=self.environment,
                                         start_new_session=True, stdin=subprocess.DEVNULL)
         return self
 
@@ -46,8 +56,32 @@ class SoftHsm:
             self.process.wait()
             self.process = None
 
+    def pause(self, paused=True):
+        """As an HSM that hangs: connected, and no answer comes."""
+        os.killpg(self.process.pid, signal.SIGSTOP if paused else signal.SIGCONT)
+
     def __enter__(self):
         return self.start()
 
     def __exit__(self, *_):
         self.kill()
+
+
+class NetworkSoftHsm(SoftHsm):
+    """Behind stunnel on a host of the network. It shows hsm.pem (in `folder`, with hsm.key) and
+    takes whoever shows the very certificate in client.pem."""
+
+    PORT = 9004
+
+    def __init__(self, folder, host, **options):
+        super().__init__(folder, **options)
+        self.host = host
+
+    def command(self):
+        (self.folder / "stunnel.conf").write_text(
+            f"foreground = yes\npid =\nsyslog = no\noutput = {self.folder}/stunnel.log\n"
+            f"[hsm]\naccept = {self.host.address}:{self.PORT}\n"
+            f"cert = {self.folder}/hsm.pem\nkey = {self.folder}/hsm.key\n"
+            f"CAfile = {self.folder}/client.pem\nverifyPeer = yes\n"
+            f"exec = /usr/bin/p11-kit\nexecArgs = p11-kit remote {MODULE}\n", encoding="utf-8")
+        return self.host.command(["stunnel", self.folder / "stunnel.conf"])
