@@ -62,7 +62,7 @@ void Certificates::Load() {
         .reason = left_out.ok() ? "one in the store is not accepted" : left_out.error().what});
   }
   if (!keys_.has_server_certificate()) {
-    if (const auto made = MakeTemporary(); !made.ok()) {
+    if (const auto made = MakeTemporary({}); !made.ok()) {
       parts_.log.Emit(log::event::ServiceFailed{.service = "temporary certificate",
                                                 .reason = made.error().what});
     }
@@ -94,8 +94,27 @@ void Certificates::TellHsm() {
   }
 }
 
+// Made when it is first needed, to be told to the HSM's server.
+void Certificates::WatchHsmLink() {
+  const config::Settings& settings = parts_.configuration.active();
+  const bool is_needed = settings.hsm().mode == config::OnOff::kOn &&
+                         std::ranges::any_of(settings.hsm_module(), [](const auto& module) {
+                           return module.transport == config::HsmTransport::kNetwork;
+                         });
+  keys::Installed installed;
+  if (!is_needed || hsm_link_failed_ || keys_.Find(kHsmLinkName, installed)) {
+    return;
+  }
+  if (const auto made = MakeTemporary(kHsmLinkName); !made.ok()) {
+    hsm_link_failed_ = true;
+    parts_.log.Emit(log::event::ServiceFailed{.service = "certificate for network HSMs",
+                                              .reason = made.error().what});
+  }
+}
+
 void Certificates::Watch() {
   UpdateAlarms();
+  WatchHsmLink();
   if (generation_seen_ != keys_.generation()) {
     TellHsm();
     keys_.FindTokenKeys();
@@ -193,12 +212,12 @@ void Certificates::UpdateAlarms() {
   parts_.alarms.Set(AlarmId::kCertificateTemporary, found && installed.info->is_temporary, "");
 }
 
-// EC P-256, self-signed, for the device's name and its static addresses.
-Result<void> Certificates::MakeTemporary() {
+// EC P-256, self-signed: for the device's name, or for a domain.
+Result<void> Certificates::MakeTemporary(std::string_view domain) {
   const auto& settings = parts_.configuration.active();
   FixedString<64> name(settings.system().name.view());
   crypto::AlternativeName names[1];
-  names[0].dns = name.view();
+  names[0].dns = domain.empty() ? name.view() : domain;
   crypto::SoftwareKey key(environment_);
   GH_TRY(key.GenerateEc(crypto::KeyType::kEcP256));
   const WallTime now = parts_.clock.Wall();
@@ -223,6 +242,7 @@ Result<void> Certificates::MakeTemporary() {
   GH_TRY_ASSIGN(const size_t size, crypto::WriteSigned(info, scheme, request.signature(), der));
   const std::span<const uint8_t> chain[] = {std::span<const uint8_t>(der).first(size)};
   keys::SlotInfo slot;
+  slot.domain.Assign(domain);
   slot.is_temporary = true;
   return keys_.Install(slot, chain, key, "the system");
 }

@@ -30,6 +30,9 @@ struct CertificateParts {
   const config::Configuration& configuration;
 };
 
+// The domain whose certificate is the device's own in connections to network HSMs.
+inline constexpr std::string_view kHsmLinkName = "hsm-link.internal";
+
 class Certificates {
  public:
   explicit Certificates(const CertificateParts& parts);
@@ -45,6 +48,8 @@ class Certificates {
 
   keys::KeyStore& keys() { return keys_; }
   crypto::Identities& identities() { return keys_; }
+  // What network HSMs are shown (kHsmLinkName).
+  crypto::Identities& hsm_identities() { return hsm_identities_; }
   keys::TrustStore& trust() { return trust_; }
   admin::FileProvider& folder() { return commands_; }
   // Keys of the HSM, once there are some: certificates of theirs are in force from then on.
@@ -59,7 +64,22 @@ class Certificates {
     }
     hsm::Keys* hsm = nullptr;
   };
-  Result<void> MakeTemporary();
+  // A network HSM is shown a certificate of its own kind: with its key in that very module neither
+  // could come first. An authority's may take its place; without any it is the server certificate.
+  class HsmIdentities final : public crypto::Identities {
+   public:
+    explicit HsmIdentities(keys::KeyStore& keys) : keys_(keys) {}
+    const crypto::Identity* Acquire(std::string_view) override {
+      return keys_.Acquire(kHsmLinkName);
+    }
+    void Release(const crypto::Identity& identity) override { keys_.Release(identity); }
+
+   private:
+    keys::KeyStore& keys_;
+  };
+
+  Result<void> MakeTemporary(std::string_view domain);
+  void WatchHsmLink();
   void TellHsm();
   void CheckExpiry(const WallTime& now);
 
@@ -67,6 +87,7 @@ class Certificates {
   Heap heap_;
   crypto::TlsEnvironment environment_;
   keys::KeyStore keys_;
+  HsmIdentities hsm_identities_{keys_};
   keys::TrustStore trust_;
   std::span<uint8_t> decode_room_;
   TrustCommands trust_commands_;
@@ -76,6 +97,7 @@ class Certificates {
   CertificateCommands commands_;
   int64_t checked_at_s_ = 0;  // wall clock of the last one
   uint32_t generation_seen_ = 0;
+  bool hsm_link_failed_ = false;  // told; not tried again
 };
 
 }  // namespace gh

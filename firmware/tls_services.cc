@@ -48,9 +48,10 @@ TlsServices::TlsServices(const TlsServiceParts& parts, const net::Capacity& capa
 
 void TlsServices::Build(TlsService service, bool server, bool client) {
   const auto index = static_cast<size_t>(service);
-  crypto::TlsEndpoint::Parts parts{.environment = streams_.environment(),
-                                   .identities = &parts_.identities,
-                                   .peers = &parts_.peers};
+  crypto::TlsEndpoint::Parts parts{
+      .environment = streams_.environment(),
+      .identities = service == TlsService::kHsm ? &parts_.hsm_identities : &parts_.identities,
+      .peers = &parts_.peers};
   if (server) {
     servers_[index].emplace(parts);
   }
@@ -172,7 +173,8 @@ void Appliance::Rooms::BuildTls() {
   machine.arena.OpenAccount("net/tls", capacity.net.tls_session_count);
   tls_services = machine.arena.New<TlsServices>(
       TlsServiceParts{machine.arena, loop, machine.clock, random, stack->streams(), log,
-                      *configuration, certificates->identities(), certificates->trust()},
+                      *configuration, certificates->identities(), certificates->hsm_identities(),
+                      certificates->trust()},
       capacity.net);
   tls_services->Apply();  // nobody listens before there is a policy
   hsm->SetStreams(tls_services->streams());

@@ -27,6 +27,7 @@ struct TlsServiceParts {
   log::Log& log;
   const config::Configuration& configuration;
   crypto::Identities& identities;
+  crypto::Identities& hsm_identities;  // what network HSMs are shown
   crypto::PeerCheck& peers;
 };
 

@@ -79,7 +79,7 @@ class NetworkSoftHsm(SoftHsm):
 
     def command(self):
         (self.folder / "stunnel.conf").write_text(
-            f"foreground = yes\npid =\nsyslog = no\noutput = {self.folder}/stunnel.log\n"
+            f"foreground = quiet\npid =\nsyslog = no\noutput = {self.folder}/stunnel.log\n"
             f"[hsm]\naccept = {self.host.address}:{self.PORT}\n"
             f"cert = {self.folder}/hsm.pem\nkey = {self.folder}/hsm.key\n"
             f"CAfile = {self.folder}/client.pem\nverifyPeer = yes\n"
