@@ -103,7 +103,7 @@ void HttpsDownload::OnAddresses(DnsQuery& query, Result<std::span<const DnsRecor
 }
 
 Result<void> HttpsDownload::Connect(const IpAddress& address) {
-  auto stream = streams_.Connect({address, url_.port}, {}, *this);
+  auto stream = streams_.Connect({address, url_.port}, {.keep_until_read = true}, *this);
   if (!stream.ok()) {
     return stream.error();
   }

@@ -43,7 +43,7 @@ class StreamHandler {
   virtual bool OnStreamOpen(StreamId id, const StreamInfo& info) = 0;
   // Bytes in order. Returns how many were consumed; the rest are offered again with more bytes, or
   // after ResumeStream, and the peer's window stays closed by that much. When the peer closes they
-  // are offered a last time before OnStreamClosed.
+  // are offered a last time before OnStreamClosed; with StreamOptions::keep_until_read they stay.
   virtual size_t OnStreamData(StreamId id, std::span<uint8_t> data) = 0;
   // There is room to send again after SendStream had returned kWouldBlock.
   virtual void OnStreamWritable(StreamId id) = 0;
@@ -63,6 +63,9 @@ struct StreamOptions {
   StreamKind kind = StreamKind::kTcp;
   bool no_delay = true;
   TlsService service = TlsService::kSip;  // kTls only
+  // kTcp only: what the handler holds back when the peer closes waits for ResumeStream, and
+  // OnStreamClosed for that. The handler bounds the time: it closes the stream when it gives up.
+  bool keep_until_read = false;
   // Connect, kTls only: sent as SNI, and the name the server's certificate must carry; empty: any.
   std::string_view server_name = {};
 };

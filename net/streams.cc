@@ -169,6 +169,7 @@ struct StreamCallbacks {
     ++listener.connection_count;
     connection->state = Streams::State::kOpening;
     connection->info.kind = listener.options.kind;
+    connection->keeps = listener.options.keep_until_read;
     connection->info.accepted = true;
     connection->info.remote = {FromLwip(pcb->remote_ip), pcb->remote_port};
     connection->info.local = {FromLwip(pcb->local_ip), pcb->local_port};
@@ -373,6 +374,7 @@ Result<StreamId> Streams::Connect(const Endpoint& to, const StreamOptions& optio
     return error == ERR_RTE ? ErrorCode::kUnreachable : ErrorCode::kExhausted;
   }
   connection->info.kind = options.kind;
+  connection->keeps = options.keep_until_read;
   connection->info.remote = to;
   connection->info.local = {FromLwip(pcb->local_ip), pcb->local_port};
   connection->info.port_index = static_cast<Stack::Port*>(out->state)->index;
@@ -549,9 +551,9 @@ void Streams::DispatchOne(Connection& connection) {
   }
 }
 
-// The peer has said all it had to say: what is left is offered a last time.
+// The peer has said all it had to say: what is left is offered a last time, or waits.
 void Streams::EndByPeer(Connection& connection) {
-  if (connection.held != nullptr && !OfferHeld(connection)) {
+  if (connection.held != nullptr && (connection.keeps || !OfferHeld(connection))) {
     return;
   }
   LwipScope scope(stack_.lwip_);

@@ -109,6 +109,7 @@ class Streams final : public StreamService {
     State state = State::kConnecting;
     bool got_fin = false;
     bool resumes = false;
+    bool keeps = false;  // StreamOptions::keep_until_read
     bool wants_room = false;
     bool has_room = false;
     ListNode ready_node;

@@ -48,6 +48,9 @@ def pin(folder):
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_request(self, *_):
+        self.server.answered += 1
+
     def log_message(self, *_):
         pass
 
@@ -90,9 +93,16 @@ class Moving(Quiet):
 
 @contextlib.contextmanager
 def serve(folder, handler):
+    """The port of an HTTPS server."""
+    with start_server(folder, handler) as server:
+        yield server.server_address[1]
+
+
+@contextlib.contextmanager
+def start_server(folder, handler):
     server = http.server.ThreadingHTTPServer(
         ("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
-    server.folder = folder
+    server.folder, server.answered = folder, 0
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
     server.socket = context.wrap_socket(server.socket, server_side=True,
@@ -101,7 +111,7 @@ def serve(folder, handler):
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield server.server_address[1]
+        yield server
     finally:
         server.shutdown()
         server.server_close()
@@ -231,8 +241,10 @@ def test_service_goes_on_while_an_upgrade_arrives(machine, folder, pin):
 
 
 def test_from_pythons_server(machine, folder, pin):
-    with serve(folder, Quiet) as port:
-        state, status = fetch(machine, port, "/second.update", pin)
+    with start_server(folder, Quiet) as server:
+        state, status = fetch(machine, server.server_address[1], "/second.update", pin)
+        # A server that closes early loses nothing of what we had not read yet.
+        assert server.answered == 1
     assert state == "installed", status
     assert "Source: https" in status and "build=second.update" in status
     size = (folder / "second.update").stat().st_size

@@ -214,6 +214,50 @@ TEST(StackTest, WhatWasNotConsumedIsOfferedALastTimeWhenThePeerCloses) {
   EXPECT_EQ(lab.b.stack.status().buffer_bytes_used, 0u);
 }
 
+TEST(StackTest, WhatAKeepingReaderHoldsBackOutlastsThePeersClose) {
+  Pair lab;
+  StreamRecorder client(lab.a.stack);
+  StreamRecorder server(lab.b.stack);
+  server.consume_max = 0;
+  ASSERT_TRUE(lab.b.stack.streams().Listen({kAny4, 5060}, {.keep_until_read = true}, server).ok());
+  const StreamId id = lab.a.stack.streams().Connect(kB4, {}, client).value();
+  lab.RunUntil([&] { return client.open_count == 1; }, kSoon);
+  ASSERT_TRUE(lab.a.stack.streams().SendStream(id, Pattern(3000)).ok());
+  lab.a.stack.streams().CloseStream(id);
+  lab.Run(Duration::Seconds(5));
+  EXPECT_TRUE(server.closed.empty());
+  server.consume_max = 1000;
+  for (size_t read = 1000; read <= 3000; read += 1000) {
+    EXPECT_TRUE(server.closed.empty());
+    lab.b.stack.streams().ResumeStream(server.opened[0]);
+    lab.Run(Duration::Milliseconds(10));
+    EXPECT_EQ(server.received.size(), read);
+  }
+  EXPECT_EQ(server.received, Pattern(3000));
+  ASSERT_EQ(server.closed.size(), 1u);
+  EXPECT_EQ(server.reasons[0], StreamClose::kByPeer);
+  lab.Run(Duration::Seconds(1));
+  EXPECT_EQ(lab.b.stack.status().buffer_bytes_used, 0u);
+}
+
+TEST(StackTest, AKeepingReaderMayGiveUpWhatItHoldsBack) {
+  Pair lab;
+  StreamRecorder client(lab.a.stack);
+  StreamRecorder server(lab.b.stack);
+  server.consume_max = 0;
+  ASSERT_TRUE(lab.b.stack.streams().Listen({kAny4, 5060}, {.keep_until_read = true}, server).ok());
+  const StreamId id = lab.a.stack.streams().Connect(kB4, {}, client).value();
+  lab.RunUntil([&] { return client.open_count == 1; }, kSoon);
+  ASSERT_TRUE(lab.a.stack.streams().SendStream(id, Pattern(3000)).ok());
+  lab.a.stack.streams().CloseStream(id);
+  lab.Run(Duration::Seconds(1));
+  lab.b.stack.streams().CloseStream(server.opened[0]);
+  ASSERT_TRUE(lab.RunUntil([&] { return server.closed.size() == 1; }, kSoon));
+  EXPECT_EQ(server.reasons[0], StreamClose::kByUs);
+  lab.Run(Duration::Seconds(1));
+  EXPECT_EQ(lab.b.stack.status().buffer_bytes_used, 0u);
+}
+
 TEST(StackTest, ConnectToNobodyIsRefusedOrTimesOut) {
   Pair lab;
   StreamRecorder client(lab.a.stack);
