@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Boots the image in QEMU: time in the loader, time to each service, and sizes; and the loader's
-own work for a payload of 16 MiB: disk and verification apart; and how fast a slot is written. The
-same verification on this processor itself: boot_verify_bench.cc.
+own work for a payload of 16 MiB: disk and verification apart; how fast a slot is written, and what
+relayed media feels of it. The same verification on this processor itself: boot_verify_bench.cc.
 
 GATEHOUSE_BOOT_ROUNDS says how many boots of each; the median is shown, with the least and the most.
 """
@@ -99,6 +99,16 @@ def slot_write_rate(folder):
     return rates
 
 
+def media_during_upgrades(folder):
+    """What coturn's client says of its packets through our relay, without and with upgrades."""
+    import netns
+    import test_upgrade_media as media
+    folder.mkdir()
+    print(f"media through the relay, round trips ({qemu.accelerator()}):")
+    with netns.Network() as network, media.World(network, folder) as world:
+        media.measure(world)
+
+
 def show(title, rounds):
     print(f"{title} ({len(rounds)} boots, {qemu.accelerator()}):")
     for name in rounds[0]:
@@ -118,6 +128,7 @@ def main():
         rates = slot_write_rate(top / "write")
         print(f"slot write rate over HTTPS ({len(rates)} updates, {qemu.accelerator()}): "
               f"{statistics.median(rates):.0f} KiB/s  ({min(rates)}..{max(rates)})")
+        media_during_upgrades(top / "media")
         show("a payload of 16 MiB", [boot_large(top / f"large{i}", large) for i in range(ROUNDS)])
 
 
