@@ -72,6 +72,7 @@ Result<void> HttpsDownload::Begin() {
   is_connected_ = was_requested_ = head_seen_ = false;
   skip_ = 0;
   plain_left_ = piece_ = {};
+  closed_.reset();
   Alive();
   const auto address = IpAddress::Parse(url_.host.view());
   return address.ok() ? Connect(address.value()) : Ask(DnsType::kA);
@@ -154,8 +155,16 @@ void HttpsDownload::OnStreamClosed(StreamId id, StreamClose why) {
     return;
   }
   has_stream_ = false;
-  // Without close_notify the end of a body that has no length cannot be told from a cut.
-  End(WhyClosed(why, is_connected_));
+  closed_ = WhyClosed(why, is_connected_);
+  EndWhenRead();
+}
+
+// Once the stream is gone, what it has brought still waits for the sink. Without close_notify the
+// end of a body that has no length cannot be told from a cut.
+void HttpsDownload::EndWhenRead() {
+  if (closed_ && piece_.empty()) {
+    End(*closed_);
+  }
 }
 
 void HttpsDownload::Resume() {
@@ -170,6 +179,7 @@ void HttpsDownload::Resume() {
   if (has_stream_ && stream == stream_ && piece_.empty()) {
     streams_.ResumeStream(stream_);
   }
+  EndWhenRead();
 }
 
 Result<void> HttpsDownload::Pump(std::span<const uint8_t>& in) {
@@ -353,6 +363,7 @@ void HttpsDownload::Release() {
   }
   is_connected_ = false;
   plain_left_ = piece_ = {};
+  closed_.reset();
   tls_.Reset();
 }
 

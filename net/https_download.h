@@ -81,6 +81,7 @@ class HttpsDownload final : StreamHandler {
   Result<void> OnHead();
   Result<void> Redirect();
   bool DeliverPiece();
+  void EndWhenRead();
   void End(Result<void> outcome);
   void Release();
   void Alive();
@@ -102,6 +103,7 @@ class HttpsDownload final : StreamHandler {
   StreamId stream_;
   bool has_stream_ = false;
   bool is_connected_ = false;
+  std::optional<Error> closed_;  // how the stream ended, while the sink still holds back
   bool was_requested_ = false;
   bool head_seen_ = false;
   HttpResponse response_;

@@ -91,8 +91,9 @@ def figures(name, process):
     text, _ = process.communicate(timeout=qemu.patience(60))
     assert process.returncode == 0, text[-2000:]
     lost = re.findall(r"Total lost packets (\d+)", text)
-    delay = re.findall(r"Average round trip delay ([\d.]+) ms; min = (\d+) ms, max = (\d+) ms", text)
-    jitter = re.findall(r"Average jitter ([\d.]+) ms; min = (\d+) ms, max = (\d+) ms", text)
+    spread = r" ([\d.]+) ms; min = (\d+) ms, max = (\d+) ms"
+    delay = re.findall("Average round trip delay" + spread, text)
+    jitter = re.findall("Average jitter" + spread, text)
     assert lost and delay and jitter, text[-2000:]
     print(f"{name}: lost {lost[-1]}, round trip {delay[-1][0]} ms ({delay[-1][1]} to "
           f"{delay[-1][2]}), jitter {jitter[-1][0]} ms (most {jitter[-1][2]})")
