@@ -39,8 +39,14 @@ class Certificates {
   Certificates(const Certificates&) = delete;
   Certificates& operator=(const Certificates&) = delete;
 
-  // What is stored; without a server certificate the device makes one.
+  // What is stored, at the start and when a backup was restored; without a server certificate the
+  // device makes one.
   void Load();
+  // A request is being made: nothing may be loaded now.
+  bool is_busy() const {
+    return requests_.state() == keys::Requests::State::kSearching ||
+           requests_.state() == keys::Requests::State::kSigning;
+  }
   void UpdateAlarms();
   // Now and then.
   void Watch();

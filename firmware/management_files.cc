@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "firmware/backup_content.h"
 #include "firmware/config/tree.h"
 #include "firmware/config/value.h"
 #include "firmware/crashes.h"
@@ -23,85 +24,11 @@ constexpr std::string_view kArmourBegin = "-----BEGIN GATEHOUSE BACKUP-----";
 constexpr std::string_view kArmourEnd = "-----END GATEHOUSE BACKUP-----";
 constexpr size_t kArmourLineBytes = 48;
 constexpr uint64_t kBytesPerUser = 320;  // a user's two rows, in a chunk or as text
-constexpr uint64_t kFileBytesMin = 256 * 1024;
+// Settings, and as many certificates, keys and lists as the key store takes, as base64.
+constexpr uint64_t kFileBytesMin = 2304 * 1024;
 constexpr uint64_t kBundleBytes = 1024 * 1024;
 
 constexpr Error kGone = {ErrorCode::kWrongState, "the file was replaced while it was read"};
-
-// Every setting that is not at its default, in order.
-class SettingWalk {
- public:
-  explicit SettingWalk(const config::RawSettings& settings) : settings_(settings) {}
-  // False: no more.
-  bool Next(config::Selector& out) {
-    while (next_.setting < config::kSettingCount) {
-      const config::Selector here = next_;
-      Advance();
-      if (!config::IsDefault(config::InfoOf(here), settings_.Field(here))) {
-        out = here;
-        return true;
-      }
-    }
-    return false;
-  }
-  config::Selector position() const { return next_; }
-  void SetPosition(config::Selector position) { next_ = position; }
-
- private:
-  void Advance() {
-    const config::GroupInfo& group = config::GroupOf(next_);
-    const uint32_t index = config::InfoOf(next_).group;
-    if (++next_.setting < uint32_t{group.setting_first} + group.setting_count) {
-      return;
-    }
-    if (next_.instance + 1 < settings_.instance_count(index)) {
-      next_ = {group.setting_first, next_.instance + 1};
-      return;
-    }
-    next_.instance = 0;
-  }
-  const config::RawSettings& settings_;
-  config::Selector next_;
-};
-
-class SettingSource final : public admin::BackupSource {
- public:
-  explicit SettingSource(const config::RawSettings& settings)
-      : settings_(settings), walk_(settings) {}
-  bool NextRow(ByteWriter& path, ByteWriter& value) override {
-    config::Selector here;
-    if (!walk_.Next(here)) {
-      return false;
-    }
-    config::FormatPath(here, path);
-    config::EncodeStored(config::InfoOf(here), settings_.Field(here), value);
-    return true;
-  }
-
- private:
-  const config::RawSettings& settings_;
-  SettingWalk walk_;
-};
-
-class SettingVisitor final : public admin::BackupVisitor {
- public:
-  explicit SettingVisitor(config::Configuration& configuration) : configuration_(configuration) {}
-  Result<void> OnRow(std::string_view path, std::span<const uint8_t> value) override {
-    const auto applied = configuration_.ApplyStored(path, value);
-    if (applied.code() == ErrorCode::kNotFound) {
-      ++unknown;
-      return Ok();
-    }
-    return applied.ok()
-               ? Ok()
-               : Result<void>(Error{ErrorCode::kInvalidArgument,
-                                    "the backup holds a value this version does not take"});
-  }
-  uint32_t unknown = 0;
-
- private:
-  config::Configuration& configuration_;
-};
 
 // The first line that is refused, for the operator.
 class FirstFault final : public config::LineReporter {
@@ -349,15 +276,17 @@ Folders::Folders(Appliance::Rooms& rooms)
 
 Result<void> Folders::MakeBackup(std::string_view by, std::string_view password, ByteWriter& out) {
   backup_.Clear();
-  SettingSource source(rooms_.configuration->active());
+  BackupContent content(rooms_.configuration->active(), *rooms_.store);
   uint32_t rows = 0;
   const WallTime wall = rooms_.machine.clock.Wall();
   const int64_t now_s = wall.is_set ? wall.unix_seconds() : 0;
-  GH_TRY_ASSIGN(const size_t size, codec_.Write(password, now_s, source, backup_.memory(), rows));
+  GH_TRY_ASSIGN(const size_t size, codec_.Write(password, now_s, content, backup_.memory(), rows));
   backup_.Set(kBackupName, size, now_s);
-  rooms_.log.Emit(BackupMade{.settings = rows, .by = by});
-  out.Decimal(rows);
-  out.Text(" settings are in /backup/");
+  rooms_.log.Emit(BackupMade{.settings = content.settings(), .by = by, .rows = content.rows()});
+  out.Decimal(content.settings());
+  out.Text(" settings and ");
+  out.Decimal(content.rows());
+  out.Text(" rows of keys, certificates and trust are in /backup/");
   out.Text(kBackupName);
   out.Text(", ");
   out.Decimal(size);
@@ -403,28 +332,44 @@ Result<std::span<const uint8_t>> Folders::Unarmoured() {
 Result<void> Folders::RestoreBackup(std::string_view by, std::string_view password,
                                     ByteWriter& out) {
   GH_TRY_ASSIGN(const std::span<const uint8_t> file, Unarmoured());
+  if (rooms_.certificates->is_busy()) {
+    return Error{ErrorCode::kWrongState, "a certificate request is being made; try again then"};
+  }
   config::Configuration& configuration = *rooms_.configuration;
   configuration.Begin();
   configuration.StageDefaults();
-  SettingVisitor visitor(configuration);
-  const auto info = codec_.Read(password, file, visitor);
+  BackupStaging staging(configuration);
+  const auto info = codec_.Read(password, file, staging);
   if (!info.ok()) {
     configuration.Abort();
     return info.error();
   }
+  // Keys and certificates are written with the settings, or neither is.
+  BackupRowsFromFile rows(codec_, password, file, *rooms_.store);
+  const bool has_rows = staging.rows() > 0 && rooms_.store->status().persistent;
   config::Message note;
-  if (const auto done = configuration.Commit(note); !done.ok()) {
+  if (const auto done = configuration.Commit(note, has_rows ? &rows : nullptr); !done.ok()) {
     said_.Assign(note.view());
     return Error{done.code(), said_.c_str()};
   }
   backup_.Clear();
-  rooms_.log.Emit(BackupRestored{.settings = info->rows - visitor.unknown, .by = by});
-  out.Decimal(info->rows - visitor.unknown);
-  out.Text(" settings are in force");
-  if (visitor.unknown > 0) {
+  rooms_.log.Emit(BackupRestored{.settings = staging.settings(), .by = by, .rows = staging.rows()});
+  out.Decimal(staging.settings());
+  out.Text(" settings");
+  if (has_rows) {
+    out.Text(" and ");
+    out.Decimal(staging.rows());
+    out.Text(" rows of keys, certificates and trust");
+    rooms_.certificates->Load();
+  }
+  out.Text(" are in force");
+  if (staging.unknown() > 0) {
     out.Text("; ");
-    out.Decimal(visitor.unknown);
+    out.Decimal(staging.unknown());
     out.Text(" that this version or machine does not have were left out");
+  }
+  if (staging.rows() > 0 && !has_rows) {
+    out.Text("; keys and certificates were left out: this machine has no store for them");
   }
   out.Text(configuration.restart_needed() ? ".\nSome need a restart (xCommand Restart)." : ".");
   if (!note.empty()) {
@@ -508,7 +453,7 @@ void Folders::AddCommands() {
   const auto nothing = [](void*, std::string_view, ByteWriter&) -> Result<void> { return Ok(); };
   commands.Add(
       {.path = "Backup Create",
-       .help = "Makes an encrypted backup of the configuration in /backup",
+       .help = "Makes an encrypted backup of settings, keys, certificates and trust in /backup",
        .context = this,
        .value_help = "a password of at least 8 characters",
        .run_value =
@@ -520,8 +465,8 @@ void Folders::AddCommands() {
        .slow = true});
   commands.Add(
       {.path = "Backup Restore",
-       .help = "Puts the backup in /backup in force, in place of all settings",
-       .question = "Replace ALL settings by those of the backup?",
+       .help = "Puts the backup in /backup in force, in place of all settings and keys",
+       .question = "Replace ALL settings, keys and trust by those of the backup?",
        .context = this,
        .value_help = "the backup's password",
        .run_value =

@@ -14,7 +14,6 @@ namespace gh::admin {
 namespace {
 
 constexpr std::string_view kMagic = "GHBACKUP";
-constexpr size_t kRowMax = 1024;
 constexpr Error kDamaged = {ErrorCode::kCorrupt, "the backup is damaged"};
 
 std::array<uint8_t, crypto::kAeadNonceSize> NonceOf(std::span<const uint8_t, 16> prefix,
@@ -46,11 +45,12 @@ Result<size_t> PackRows(BackupSource& source, std::span<uint8_t> out, uint32_t& 
   };
   bool fits = begin_chunk();
   while (fits) {
-    uint8_t path_bytes[kRowMax / 2];
-    uint8_t value_bytes[kRowMax / 2];
+    uint8_t path_bytes[kBackupPathMax];
+    uint8_t value_bytes[kBackupValueMax];
     ByteWriter path(path_bytes);
     ByteWriter value(value_bytes);
-    if (!source.NextRow(path, value)) {
+    GH_TRY_ASSIGN(const bool has_row, source.NextRow(path, value));
+    if (!has_row) {
       break;
     }
     GH_ASSERT(path.ok() && value.ok());

@@ -32,11 +32,15 @@ inline constexpr size_t kBackupChunkSize = 4096;
 inline constexpr size_t kBackupSealedSize = kBackupChunkSize + 16;
 inline constexpr size_t kBackupPasswordMin = 8;
 
+inline constexpr size_t kBackupPathMax = 192;
+inline constexpr size_t kBackupValueMax = 3840;
+static_assert(2 + 4 + kBackupPathMax + kBackupValueMax <= kBackupChunkSize);
+
 // Reads rows for the backup, first to last.
 class BackupSource {
  public:
-  // Writes the next row; false: there are no more. A row is at most 1 KiB.
-  virtual bool NextRow(ByteWriter& path, ByteWriter& value) = 0;
+  // Writes the next row, of at most kBackupPathMax and kBackupValueMax; false: there are no more.
+  virtual Result<bool> NextRow(ByteWriter& path, ByteWriter& value) = 0;
 
  protected:
   ~BackupSource() = default;

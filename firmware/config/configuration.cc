@@ -309,7 +309,7 @@ bool Configuration::Preset(std::string_view key, std::span<const uint8_t> value)
   return true;
 }
 
-Result<void> Configuration::WriteChanges() {
+Result<void> Configuration::WriteChanges(CommitCompanion* companion) {
   store::Store& store = parts_.store;
   GH_TRY(store.Begin());
   Result<void> outcome = is_factory_ ? store.Put(kMarkerKey, kMarkerValue) : Ok();
@@ -322,6 +322,7 @@ Result<void> Configuration::WriteChanges() {
     outcome = outcome.ok() ? WriteSetting(selector) : outcome;
   });
   outcome = outcome.ok() && preset_count_ > 0 ? WritePresets() : outcome;
+  outcome = outcome.ok() && companion != nullptr ? companion->Write() : outcome;
   const bool has_history = parts_.history != nullptr && count > 0;
   if (outcome.ok() && has_history) {
     const std::string_view author = listener_ != nullptr ? listener_->Author() : "provisioning";
@@ -427,13 +428,13 @@ void Configuration::Announce() {
   }
 }
 
-Result<void> Configuration::Commit(Message& note) {
+Result<void> Configuration::Commit(Message& note, CommitCompanion* companion) {
   GH_ASSERT(in_change_);
   in_change_ = false;
   IndexUsers(staged_);
   Result<void> outcome = Check(note);
   if (outcome.ok()) {
-    outcome = WriteChanges();
+    outcome = WriteChanges(companion);
     if (!outcome.ok()) {
       MessageWriter(note).Add("not stored: ").Add(outcome.error().what);
       if (listener_ != nullptr) {

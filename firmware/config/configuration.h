@@ -54,6 +54,15 @@ class CommitCheck {
   ~CommitCheck() = default;
 };
 
+// Rows of other rooms that come with a change: written in its transaction, all of it or nothing.
+class CommitCompanion {
+ public:
+  virtual Result<void> Write() = 0;
+
+ protected:
+  ~CommitCompanion() = default;
+};
+
 class LineReporter {
  public:
   // One line of provisioning text; `message` says what was expected when it is not accepted.
@@ -105,7 +114,7 @@ class Configuration {
   void StageDefaults();
   // An error leaves settings and store as they were, and says why; the change is over either way.
   // Success may carry a note ("2 passwords must be set again").
-  Result<void> Commit(Message& note);
+  Result<void> Commit(Message& note, CommitCompanion* companion = nullptr);
   void Abort();
   // Inside a change: stages what the settings were after commit `number` of the history.
   // kNotFound: it is not kept. kTooLarge: behind a commit that is not kept whole.
@@ -160,7 +169,7 @@ class Configuration {
   Result<void> ApplySecret(Selector selector, std::string_view password, Message& expected);
   Result<void> Check(Message& expected) const;
   Result<void> CheckUsers(Message& expected) const;
-  Result<void> WriteChanges();
+  Result<void> WriteChanges(CommitCompanion* companion);
   Result<void> WriteSetting(Selector selector);
   Result<void> WritePresets();
   template <typename Visit>

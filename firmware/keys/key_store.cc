@@ -1,6 +1,7 @@
 #include "firmware/keys/key_store.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "crypto/path_check.h"
@@ -76,6 +77,7 @@ KeyStore::~KeyStore() {
 class KeyStore::RowLoader final : public store::EntryVisitor {
  public:
   explicit RowLoader(KeyStore& keys) : keys_(keys) {}
+  uint32_t no_room = 0;  // bit of a slot: sessions hold what was replaced
 
   void OnEntry(std::string_view key, std::span<const uint8_t> value) override {
     const uint32_t slot = SlotOf(key);
@@ -97,6 +99,7 @@ class KeyStore::RowLoader final : public store::EntryVisitor {
     if (at.identity == kNone) {
       Held* held = keys_.TakeHeld();
       if (held == nullptr) {
+        no_room |= 1u << slot;
         return nullptr;
       }
       at.identity =
@@ -135,10 +138,14 @@ class KeyStore::RowLoader final : public store::EntryVisitor {
 };
 
 Result<uint32_t> KeyStore::Load() {
+  for (uint32_t i = 0; i < kSlotMax; ++i) {
+    Retire(i);
+    slots_[i] = {};
+  }
   RowLoader loader(*this);
   GH_TRY(store_.ForEachIn(Table::kCertificates, "", UINT32_MAX, loader));
   GH_TRY(store_.ForEachIn(Table::kKeys, "", UINT32_MAX, loader));
-  uint32_t refused = 0;
+  auto refused = static_cast<uint32_t>(std::popcount(loader.no_room));
   for (uint32_t i = 0; i < kSlotMax; ++i) {
     Slot& slot = slots_[i];
     if (slot.identity == kNone) {

@@ -7,7 +7,8 @@
 //
 // Kept in the store: Table::kCertificates "<slot>/<n>" (DER, leaf first), "<slot>/info"; the key
 // apart in Table::kKeys "<slot>": its DER, or the label it has in the token. Slots are "00" (the
-// server certificate) to "16". Keys are never shown and never leave the device.
+// server certificate) to "16". Keys are never shown; they leave the
+// device in an encrypted backup alone (backup_rows.h).
 //
 // Fault model: rows that do not fit each other are left out, and told.
 #pragma once
@@ -56,7 +57,8 @@ class KeyStore final : public crypto::Identities {
   ~KeyStore();
 
   void SetTokenKeys(TokenKeys& keys) { token_keys_ = &keys; }
-  // How many certificates could not be used.
+  // What the store has comes in force, in place of what was. How many certificates could not be
+  // used.
   Result<uint32_t> Load();
   // Again, after tokens were set up: certificates whose key was not found then.
   void FindTokenKeys();

@@ -147,6 +147,7 @@ Requests::Requests(Arena& arena, crypto::TlsEnvironment& environment, store::Sto
       der_(arena.NewArray<uint8_t>(store::kValueMax)) {}
 
 Result<void> Requests::Load(TokenKeys* tokens) {
+  Forget();
   SecretBytes<1 + crypto::kPrivateKeyDerMax> row;
   GH_TRY_ASSIGN(const size_t key_size, ReadRow(store_, Table::kKeys, kRow, row.Expose()));
   GH_TRY_ASSIGN(der_size_, ReadRow(store_, Table::kCertificates, kRow, der_));

@@ -106,15 +106,21 @@ TrustStore::TrustStore(crypto::TlsEnvironment& environment, store::Store& store,
   }
 }
 
-TrustStore::~TrustStore() {
+TrustStore::~TrustStore() { Forget(); }
+
+void TrustStore::Forget() {
   const crypto::TlsScope scope(environment_);
-  for (uint32_t i = 0; i < count_; ++i) {
-    entries_[i].certificate.next = nullptr;
-    mbedtls_x509_crt_free(&entries_[i].certificate);
+  for (; count_ > 0; --count_) {
+    mbedtls_x509_crt& certificate = entries_[count_ - 1].certificate;
+    certificate.next = nullptr;
+    mbedtls_x509_crt_free(&certificate);
+    mbedtls_x509_crt_init(&certificate);
   }
-  for (uint32_t i = 0; i < crl_count_; ++i) {
-    crls_[i].next = nullptr;
-    mbedtls_x509_crl_free(&crls_[i]);
+  for (; crl_count_ > 0; --crl_count_) {
+    mbedtls_x509_crl& crl = crls_[crl_count_ - 1];
+    crl.next = nullptr;
+    mbedtls_x509_crl_free(&crl);
+    mbedtls_x509_crl_init(&crl);
   }
 }
 
@@ -144,6 +150,7 @@ class TrustStore::Loader final : public store::EntryVisitor {
 };
 
 Result<uint32_t> TrustStore::Load() {
+  Forget();
   Loader loader(*this);
   GH_TRY(store_.ForEachIn(Table::kTrust, "", UINT32_MAX, loader));
   LoadCrls(loader.refused);

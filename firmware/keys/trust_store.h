@@ -43,7 +43,7 @@ class TrustStore final : public crypto::PeerCheck {
   TrustStore& operator=(const TrustStore&) = delete;
   ~TrustStore();
 
-  // How many rows were not accepted.
+  // What the store has, in place of what was trusted. How many rows were not accepted.
   Result<uint32_t> Load();
 
   // In the list, and in the store. kMalformed: not a certificate; kInvalidArgument: neither of an
@@ -81,6 +81,7 @@ class TrustStore final : public crypto::PeerCheck {
   };
   class Loader;
 
+  void Forget();
   Result<void> Parse(std::span<const uint8_t> der, Entry& out);
   Result<void> CheckNew(const Entry& entry) const;
   Result<void> ParseCrl(std::span<const uint8_t> der, mbedtls_x509_crl& out);

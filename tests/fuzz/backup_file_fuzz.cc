@@ -20,7 +20,7 @@ class StillEntropy final : public gh::hal::Entropy {
 class OneRow final : public gh::admin::BackupSource {
  public:
   explicit OneRow(std::span<const uint8_t> bytes) : bytes_(bytes) {}
-  bool NextRow(gh::ByteWriter& path, gh::ByteWriter& value) override {
+  gh::Result<bool> NextRow(gh::ByteWriter& path, gh::ByteWriter& value) override {
     if (bytes_.empty()) {
       return false;
     }

@@ -80,7 +80,7 @@ def test_xml_is_what_python_reads(world):
 def test_a_backup_goes_out_and_comes_back(world, client):
     assert world.ssh("xConfiguration SIP UDP Port: 5070").returncode == 0
     made = world.ssh("xCommand Backup Create: plain battery")
-    assert made.returncode == 0 and "settings are in /backup" in made.stdout, made.stdout
+    assert made.returncode == 0 and "and trust are in /backup" in made.stdout, made.stdout
     kept = world.folder / f"backup-{client.replace(' ', '')}"
     remote = "/backup/gatehouse-backup.ghb"
     if client == "sftp":

@@ -152,6 +152,35 @@ def test_a_domain_is_chosen_by_its_name_under_an_open_session(world):
     assert world.served("-servername", "tenant.example.net") == ("DNS:second.example.com", True)
 
 
+def test_a_backup_brings_back_keys_certificates_and_trust(world):
+    tenant = ("-servername", "tenant.example.net")
+    assert world.bring("tenant.example.net.pem", "tenant.pem", "middle.pem") != ""  # no key now
+    world.ask("xCommand Certificate CSR Domain: tenant.example.net")
+    world.sign("tenant.pem", "DNS:tenant.example.net")
+    assert world.bring("tenant.example.net.pem", "tenant.pem", "middle.pem") == ""
+    assert "of keys, certificates and trust" in world.ask("xCommand Backup Create: plain battery")
+    backup = f"admin@{EDGE}:/backup/gatehouse-backup.ghb"
+    copy = ["scp", *SSH, "-i", world.folder / "key"]
+    world.client.run(*copy, backup, world.folder / "backup", timeout=qemu.patience(60))
+    assert b"PRIVATE" not in (world.folder / "backup").read_bytes()
+    # All of it goes: the domain, what is trusted; and the server has another.
+    world.ask("xCommand Certificate Remove Domain: tenant.example.net Confirm: Yes")
+    assert "Test Root" in world.ask("xCommand Trust List")
+    world.ask("xCommand Trust Remove: 1 Confirm: Yes")
+    assert "Test Root" not in world.ask("xCommand Trust List")
+    world.client.run(*copy, world.folder / "backup", f"admin@{EDGE}:/backup/brought",
+                     timeout=qemu.patience(60))
+    assert world.served(*tenant) == ("DNS:second.example.com", True)
+    assert "wrong password" in world.ask("xCommand Backup Restore: plain batterY Confirm: Yes")
+    assert "Test Root" not in world.ask("xCommand Trust List")
+    said = world.ask("xCommand Backup Restore: plain battery Confirm: Yes")
+    assert "rows of keys, certificates and trust are in force" in said, said
+    assert "Test Root" in world.ask("xCommand Trust List")
+    assert world.served(*tenant) == ("DNS:tenant.example.net", True)
+    assert world.served() == ("DNS:second.example.com", True)
+    world.ask("xCommand Certificate Remove Domain: tenant.example.net Confirm: Yes")
+
+
 def test_an_rsa_key_is_made_in_the_device(world):
     world.ask("xConfiguration Certificate CSR Key: RSA-2048")
     world.ask("xCommand Certificate CSR Generate")

@@ -27,7 +27,7 @@ class CountingEntropy final : public hal::Entropy {
 
 class Rows final : public BackupSource, public BackupVisitor {
  public:
-  bool NextRow(ByteWriter& path, ByteWriter& value) override {
+  Result<bool> NextRow(ByteWriter& path, ByteWriter& value) override {
     if (at == rows.size()) {
       return false;
     }

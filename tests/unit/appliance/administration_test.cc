@@ -254,11 +254,24 @@ TEST_F(AdministrationTest, ConfigurationGoesOutAndInWholeOrNotAtAll) {
   LogIn("writer", "Correct-Horse-8");
 }
 
+std::vector<uint8_t> ServerCertificateOf(FakeMachine& machine) {
+  keys::Installed installed;
+  if (!machine.appliance->rooms().certificates->keys().At(0, installed) ||
+      installed.identity->key == nullptr) {
+    return {};
+  }
+  const auto& raw = installed.identity->chain->raw;
+  return {raw.p, raw.p + raw.len};
+}
+
 TEST_F(AdministrationTest, ABackupIsRestoredOnAnotherMachine) {
   LogIn("admin", "Correct-Horse-7");
   machine_.Line("xConfiguration SIP UDP Port: 5075");
+  const std::vector<uint8_t> own = ServerCertificateOf(machine_);
+  ASSERT_TRUE(rooms().certificates->trust().Add(own, keys::kAllRoles, "test").ok());
   EXPECT_THAT(machine_.Line("xCommand Backup Create: short", 1), HasSubstr("at least 8"));
-  EXPECT_THAT(machine_.Line("xCommand Backup Create: plain battery", 1), HasSubstr("settings are"));
+  EXPECT_THAT(machine_.Line("xCommand Backup Create: plain battery", 1),
+              HasSubstr("settings and 4 rows of keys"));
   const std::string armoured = Exec("xCommand Backup Show").first;
   EXPECT_THAT(armoured, HasSubstr("-----END GATEHOUSE BACKUP-----"));
   EXPECT_THAT(machine_.Line("xStatus Log"), Not(HasSubstr("battery")));
@@ -279,9 +292,14 @@ TEST_F(AdministrationTest, ABackupIsRestoredOnAnotherMachine) {
   EXPECT_THAT(other.Line("xCommand Backup Restore: wrong battery Confirm: Yes", 1),
               HasSubstr("wrong password"));
   EXPECT_THAT(other.Line("xConfiguration SIP UDP Port"), HasSubstr("Port: 5060"));
+  EXPECT_NE(ServerCertificateOf(other), own);
   EXPECT_THAT(other.Line("xCommand Backup Restore: plain battery Confirm: Yes", 1),
-              AllOf(HasSubstr("settings are in force"), HasSubstr("Logged out")))
+              AllOf(HasSubstr("4 rows of keys, certificates and trust are in force"),
+                    HasSubstr("Logged out")))
       << "root is no account any more";
+  // Its certificate with the key, and whom it trusts; at the next start too.
+  EXPECT_EQ(ServerCertificateOf(other), own);
+  EXPECT_EQ(other.appliance->rooms().certificates->trust().count(), 1u);
   other.Line("admin");
   ASSERT_THAT(other.Line("Correct-Horse-7", 1), HasSubstr("edge1> "));
   EXPECT_THAT(other.Line("xConfiguration SIP UDP Port"), HasSubstr("Port: 5075"));
