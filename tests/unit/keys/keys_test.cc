@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "crypto/certificate_file.h"
+#include "firmware/keys/backup_rows.h"
 #include "firmware/keys/key_store.h"
 #include "firmware/keys/request.h"
 #include "firmware/keys/trust_store.h"
@@ -417,6 +418,143 @@ TEST_F(KeysTest, RevocationListsAreKept) {
   EXPECT_EQ(Upload(Read("leaf.pem") + Read("middle.pem")), "the certificate is revoked");
   EXPECT_TRUE(device_->trust.RemoveCrl(0, "test").ok());
   EXPECT_EQ(Upload(Read("leaf.pem") + Read("middle.pem")), "");
+}
+
+// --- Limits at their edges ----------------------------------------------------------------------
+
+TEST_F(KeysTest, TrustUpToItsLimitAndAllOfItAgainAtTheNextStart) {
+  const std::string count = std::to_string(kTrustMax);
+  Run("for i in $(seq 0 " + count +
+      "); do openssl req -x509 -key root.key -subj \"/CN=Root $i\" "
+      "-days 30 -out r$i.pem; done");
+  for (uint32_t i = 0; i < kTrustMax; ++i) {
+    ASSERT_TRUE(Trust("r" + std::to_string(i) + ".pem").ok()) << i;
+  }
+  EXPECT_EQ(Trust("r" + count + ".pem").code(), ErrorCode::kNoSpace);
+  Boot();
+  EXPECT_EQ(device_->trust.count(), kTrustMax);
+  ASSERT_TRUE(device_->trust.Remove(0, "test").ok());
+  EXPECT_TRUE(Trust("r" + count + ".pem").ok());
+}
+
+TEST_F(KeysTest, RevocationListsUpToTheirLimit) {
+  Run("touch index.txt && printf '01' >number && printf '[ca]\ndefault_ca=d\n[d]\ndatabase="
+      "index.txt\ncrlnumber=number\ndefault_md=sha256\n' >ca.conf && for i in $(seq 0 " +
+      std::to_string(kCrlMax) +
+      "); do openssl req -x509 -key root.key -subj \"/CN=Issuer $i\" -days 30 -out i.pem && "
+      "openssl "
+      "ca -config ca.conf -gencrl -crldays 5 -cert i.pem -keyfile root.key -out c$i.crl; done");
+  for (uint32_t i = 0; i < kCrlMax; ++i) {
+    ASSERT_TRUE(device_->trust.AddCrl(Der("c" + std::to_string(i) + ".crl"), "test").ok()) << i;
+  }
+  const auto more = Der("c" + std::to_string(kCrlMax) + ".crl");
+  EXPECT_EQ(device_->trust.AddCrl(more, "test").code(), ErrorCode::kNoSpace);
+  Boot();
+  EXPECT_EQ(device_->trust.crl_count(), kCrlMax);
+}
+
+TEST_F(KeysTest, DomainsUpToTheirLimit) {
+  ASSERT_TRUE(Trust("root.pem").ok());
+  Run("openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out k.pem && openssl req "
+      "-new -key k.pem -subj /CN=k -out k.csr && for i in $(seq 0 " +
+      std::to_string(kDomainMax) +
+      "); do printf \"extendedKeyUsage=serverAuth,clientAuth\\nsubjectAltName=DNS:d$i.example\\n\" "
+      ">x && openssl x509 -req -in k.csr -CA middle.pem -CAkey middle.key -days 9 -extfile x -out "
+      "d$i.pem; done");
+  const auto upload = [&](uint32_t i) {
+    const std::string name = "d" + std::to_string(i);
+    return Upload(Read(name + ".pem") + Read("middle.pem") + Read("k.pem"), name + ".example");
+  };
+  for (uint32_t i = 0; i < kDomainMax; ++i) {
+    ASSERT_EQ(upload(i), "") << i;
+  }
+  EXPECT_EQ(upload(kDomainMax), "16 domains have certificates already");
+  EXPECT_EQ(upload(3), "") << "one that is there can still be exchanged";
+  Boot();
+  for (uint32_t i = 0; i < kDomainMax; ++i) {
+    Installed installed;
+    EXPECT_TRUE(device_->keys.Find("d" + std::to_string(i) + ".example", installed)) << i;
+  }
+}
+
+TEST_F(KeysTest, LengthOfAChainAndSizeOfACertificate) {
+  std::vector<std::vector<uint8_t>> ders(kChainMax + 1, Der("root.pem"));
+  std::vector<std::span<const uint8_t>> chain(ders.begin(), ders.end());
+  crypto::SoftwareKey key(device_->environment);
+  const SlotInfo server;
+  // Of another key: what is refused first is the length, one shorter it is the key.
+  EXPECT_EQ(device_->keys.Install(server, chain, key, "test").code(), ErrorCode::kTooLarge);
+  chain.pop_back();
+  EXPECT_EQ(device_->keys.Install(server, chain, key, "test").code(), ErrorCode::kInvalidArgument);
+  std::vector<uint8_t> large(kCertificateBytesMax + 1, 0x30);
+  EXPECT_EQ(device_->trust.Add(large, kAllRoles, "test").code(), ErrorCode::kTooLarge);
+  large.pop_back();
+  EXPECT_EQ(device_->trust.Add(large, kAllRoles, "test").code(), ErrorCode::kMalformed);
+  const std::vector<uint8_t> list(kCrlBytesMax + 1, 0x30);
+  EXPECT_EQ(device_->trust.AddCrl(list, "test").code(), ErrorCode::kTooLarge);
+  EXPECT_EQ(device_->trust.AddCrl(std::span(list).first(kCrlBytesMax), "test").code(),
+            ErrorCode::kMalformed);
+}
+
+// --- Rows of a backup ---------------------------------------------------------------------------
+
+TEST_F(KeysTest, RowsOfABackupAreKnownByTheirShape) {
+  const std::vector<uint8_t> most(store::kValueMax, 1);
+  const std::vector<uint8_t> more(store::kValueMax + 1, 1);
+  const std::string key(store::kKeyMax, 'k');
+  EXPECT_FALSE(BackupRows::IsOne("SIP UDP Port"));
+  EXPECT_TRUE(BackupRows::IsOne("/keys/00"));
+  EXPECT_TRUE(BackupRows::Check("/trust/" + key, most).ok());
+  EXPECT_EQ(BackupRows::Check("/trust/" + key + "k", most).code(), ErrorCode::kTooLarge);
+  EXPECT_EQ(BackupRows::Check("/trust/" + key, more).code(), ErrorCode::kTooLarge);
+  for (const char* bad : {"/trust/", "/keys/a b", "/keys/\n", "/other/1", "keys/00", ""}) {
+    EXPECT_EQ(BackupRows::Check(bad, most).code(), ErrorCode::kMalformed) << bad;
+  }
+}
+
+TEST_F(KeysTest, WhatABackupBringsTakesThePlaceOfWhatWasThere) {
+  ASSERT_TRUE(Trust("root.pem").ok());
+  Ask();
+  SignRequest();
+  ASSERT_EQ(Upload(Read("leaf.pem") + Read("middle.pem")), "");
+  std::vector<std::pair<std::string, std::vector<uint8_t>>> backup;
+  BackupRows source(store_);
+  for (;;) {
+    uint8_t path_bytes[192];
+    uint8_t value_bytes[store::kValueMax];
+    ByteWriter path(path_bytes);
+    ByteWriter value(value_bytes);
+    const auto row = source.Next(path, value);
+    ASSERT_TRUE(row.ok());
+    if (!*row) {
+      break;
+    }
+    const auto bytes = value.written();
+    backup.emplace_back(path.text(), std::vector<uint8_t>(bytes.begin(), bytes.end()));
+  }
+  EXPECT_EQ(backup.size(), 5u);  // leaf, intermediate, its info, the key, the root
+  const std::string before = Served("edge.example.com");
+  // Something else meanwhile.
+  ASSERT_TRUE(device_->trust.Remove(0, "test").ok());
+  ASSERT_TRUE(Trust("other.pem").ok());
+  Ask();
+  SignRequest();
+  const crypto::Identity* held = device_->keys.Acquire("edge.example.com");
+  BackupRows target(store_);
+  ASSERT_TRUE(store_.Begin().ok());
+  ASSERT_TRUE(target.RemoveAll().ok());
+  for (const auto& [path, value] : backup) {
+    ASSERT_TRUE(target.Put(path, value).ok()) << path;
+  }
+  ASSERT_TRUE(store_.Commit().ok());
+  EXPECT_EQ(device_->keys.Load().value_or(99), 0u);
+  EXPECT_EQ(device_->trust.Load().value_or(99), 0u);
+  EXPECT_TRUE(device_->requests.Load(nullptr).ok());
+  EXPECT_EQ(device_->requests.state(), Requests::State::kNone);
+  EXPECT_EQ(device_->trust.count(), 1u);
+  EXPECT_EQ(Served("edge.example.com"), before);
+  device_->keys.Release(*held);
+  EXPECT_EQ(device_->keys.identity_count(), 1u);
 }
 
 TEST(RequestNamesTest, NamesFollowTheRole) {
