@@ -103,6 +103,13 @@ TEST_F(AdministrationTest, EachRoleDoesWhatItMayAndNoMore) {
               HasSubstr("only the role Administrator"));
   EXPECT_THAT(machine_.Line("xConfiguration IntrusionProtection Mode: Off"),
               HasSubstr("only the role Administrator"));
+  for (const char* line :
+       {"Network DMI Mode: On", "SNMP Mode: On", "SNMP User 1 Name: eve", "HSM Mode: On",
+        "Administration Password Strict: Off", "Administration Session TimeOut: 0"}) {
+    EXPECT_THAT(machine_.Line(std::string("xConfiguration ") + line),
+                HasSubstr("only the role Administrator"))
+        << line;
+  }
   EXPECT_THAT(machine_.Line("xCommand Backup Create: long enough"),
               HasSubstr("only the role Administrator"));
   machine_.Line("exit");
@@ -112,9 +119,27 @@ TEST_F(AdministrationTest, EachRoleDoesWhatItMayAndNoMore) {
   machine_.Line("exit");
   LogIn("eve", "Correct-Horse-4");
   EXPECT_THAT(machine_.Line("xConfiguration SIP UDP Port"), HasSubstr("may not read"));
-  const std::string log = machine_.Line("xStatus Log");
+  const std::string log = Exec("xStatus Log").first;
   EXPECT_THAT(log, HasSubstr("command-refused eve@serial is not permitted"));
   EXPECT_THAT(log, HasSubstr("from \"5060\" to \"5070\" by writer@serial"));
+}
+
+TEST_F(AdministrationTest, WhatNoRoomWouldTakeIsRefusedWithTheSettingsName) {
+  LogIn("admin", "Correct-Horse-7");
+  const std::pair<const char*, const char*> kRefused[] = {
+      {"Time Zone: Nowhere/Land", "Time Zone"},
+      {"Syslog Server 2 Categories: audit,nonsense", "Syslog Server 2 Categories"},
+      {"Syslog Server 3 Fingerprint: 00:11", "Syslog Server 3 Fingerprint"},
+  };
+  for (const auto& [line, name] : kRefused) {
+    const std::string path =
+        "xConfiguration " + std::string(line).substr(0, strchr(line, ':') - line);
+    const std::string before = Exec(path).first;
+    EXPECT_THAT(machine_.Line(std::string("xConfiguration ") + line),
+                AllOf(HasSubstr("ERROR"), HasSubstr(name)));
+    EXPECT_EQ(Exec(path).first, before);
+  }
+  EXPECT_THAT(machine_.Line("xConfiguration Time Zone: Europe/Berlin"), HasSubstr("OK"));
 }
 
 TEST_F(AdministrationTest, ExecHasExitCodesAndPlainLineEnds) {

@@ -1,6 +1,7 @@
 // The SSH server's limits, each at its edge: the last value that is served, the first that is not.
 #include <gtest/gtest.h>
 
+#include "crypto/ecdsa.h"
 #include "tests/unit/ssh/client.h"
 
 namespace gh::ssh::test {
@@ -97,6 +98,42 @@ TEST(Limits, AListOfAlgorithms) {
   EXPECT_LE(list->count, kAlgorithmsMax);
   EXPECT_EQ(ParseAlgorithms(AlgorithmKind::kKex, all + "," + "curve25519-sha256", expected).code(),
             ErrorCode::kAlreadyExists);
+}
+
+std::vector<uint8_t> RsaBlob(size_t modulus_size, size_t exponent_size, size_t more = 0) {
+  std::vector<uint8_t> bytes(4096);
+  ByteWriter out(bytes);
+  const auto string = [&](std::span<const uint8_t> content) {
+    out.U32Be(static_cast<uint32_t>(content.size()));
+    out.Bytes(content);
+  };
+  string(AsBytes("ssh-rsa"));
+  string(std::vector<uint8_t>(exponent_size, 0x11));
+  std::vector<uint8_t> modulus(modulus_size + 1, 0xc1);
+  modulus[0] = 0;  // of an mpint whose first bit is set
+  string(modulus);
+  out.Bytes(std::vector<uint8_t>(more, 0));
+  bytes.resize(out.size());
+  return bytes;
+}
+
+TEST(Limits, SizesOfAnRsaKey) {
+  constexpr size_t kLeast = crypto::kRsaModulusBitsMin / 8;
+  constexpr size_t kMost = crypto::kRsaModulusBitsMax / 8;
+  EXPECT_TRUE(ParsePublicKey(RsaBlob(kLeast, 3)).ok());
+  EXPECT_TRUE(ParsePublicKey(RsaBlob(kMost, 3)).ok());
+  EXPECT_TRUE(ParsePublicKey(RsaBlob(kLeast, 8)).ok());
+  EXPECT_EQ(ParsePublicKey(RsaBlob(kLeast - 1, 3)).code(), ErrorCode::kMalformed);
+  EXPECT_EQ(ParsePublicKey(RsaBlob(kMost + 1, 3)).code(), ErrorCode::kMalformed);
+  EXPECT_EQ(ParsePublicKey(RsaBlob(kLeast, 0)).code(), ErrorCode::kMalformed);
+  EXPECT_EQ(ParsePublicKey(RsaBlob(kLeast, 9)).code(), ErrorCode::kMalformed);
+  EXPECT_EQ(ParsePublicKey(RsaBlob(kLeast, 3, 1)).code(), ErrorCode::kMalformed);
+  EXPECT_EQ(ParsePublicKey(std::vector<uint8_t>(kPublicKeyBlobMax + 1, 0)).code(),
+            ErrorCode::kTooLarge);
+  const auto whole = RsaBlob(kLeast, 3);
+  for (size_t size = 0; size < whole.size(); ++size) {
+    EXPECT_FALSE(ParsePublicKey(std::span(whole).first(size)).ok()) << size;
+  }
 }
 
 }  // namespace
