@@ -700,6 +700,26 @@ bool Streams::IsConnected(Stack::Port& port, const Endpoint& local, const Endpoi
   return gh_tcp_find(&here, local.port, &there, remote.port) != nullptr;
 }
 
+// A client that uses its port again before TIME-WAIT is over: its request ends it if it begins
+// behind all that was sent before (RFC 1122 section 4.2.2.13, RFC 6191). lwIP would only
+// acknowledge it.
+bool Streams::MakesWay(Stack::Port& port, const Endpoint& local, const Endpoint& remote,
+                       const hal::Frame& frame, const PacketView& view) {
+  if ((view.tcp_flags & (kTcpSyn | kTcpAck | kTcpRst | kTcpFin)) != kTcpSyn) {
+    return false;
+  }
+  LwipScope scope(stack_.lwip_);
+  const ip_addr_t here = ZonedFor(port.netif, local.address);
+  const ip_addr_t there = ZonedFor(port.netif, remote.address);
+  tcp_pcb* pcb = gh_tcp_find(&here, local.port, &there, remote.port);
+  const uint32_t sequence = LoadBe32(frame.data() + view.l4 + 4);
+  if (pcb->state != TIME_WAIT || !TCP_SEQ_GT(sequence, pcb->rcv_nxt)) {
+    return false;
+  }
+  tcp_abort(pcb);  // says nothing to the peer in this state
+  return true;
+}
+
 // Three passes, each one touching what the one before has fetched: bucket, control block, ours.
 void Streams::Prefetch(Stack::Port& port, std::span<hal::Frame* const> frames,
                        std::span<const PacketView> views, std::span<const ErrorCode> parsed) const {
@@ -746,7 +766,7 @@ void Streams::Prefetch(Stack::Port& port, std::span<hal::Frame* const> frames,
 void Streams::Input(Stack::Port& port, hal::Frame* frame, const PacketView& view) {
   const Endpoint local{view.Destination(frame->data()), view.destination_port};
   const Endpoint remote{view.Source(frame->data()), view.source_port};
-  if (IsConnected(port, local, remote)) {
+  if (IsConnected(port, local, remote) && !MakesWay(port, local, remote, *frame, view)) {
     stack_.GiveToLwip(port, frame);
     return;
   }

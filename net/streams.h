@@ -55,6 +55,8 @@ class Streams final : public StreamService {
   // Resets accepted connections that the firewall would not admit any more.
   void AbortUnwelcome();
   bool IsConnected(Stack::Port& port, const Endpoint& local, const Endpoint& remote) const;
+  bool MakesWay(Stack::Port& port, const Endpoint& local, const Endpoint& remote,
+                const hal::Frame& frame, const PacketView& view);
   // Tells handlers what happened. True when more is waiting.
   bool Dispatch();
   void FlushOutput();

@@ -273,6 +273,50 @@ TEST(StackTest, ConnectToNobodyIsRefusedOrTimesOut) {
             ErrorCode::kUnreachable);
 }
 
+TEST(StackTest, APortIsUsedAgainBeforeTimeWaitIsOver) {
+  Pair lab;
+  StreamRecorder client(lab.a.stack);
+  StreamRecorder server(lab.b.stack);
+  ASSERT_TRUE(lab.b.stack.streams().Listen({kAny4, 5060}, {}, server).ok());
+  ASSERT_TRUE(lab.a.stack.streams().Connect(kB4, {}, client).ok());
+  ASSERT_TRUE(lab.RunUntil([&] { return server.open_count == 1; }, kSoon));
+  std::vector<std::pair<uint8_t, uint32_t>> answers;  // flags, acknowledged
+  uint32_t sequence = 0;                              // the client's latest
+  lab.wire.filter = [&](const Bytes& frame) {
+    PacketView view;
+    if (ParsePacket(frame, view).ok() && view.protocol == kProtocolTcp) {
+      if (view.source_port == 5060) {
+        answers.emplace_back(view.tcp_flags, LoadBe32(frame.data() + view.l4 + 8));
+      } else {
+        sequence = LoadBe32(frame.data() + view.l4 + 4);
+      }
+    }
+    return true;
+  };
+  lab.b.stack.streams().CloseStream(server.opened[0]);  // who closes first has to remember
+  ASSERT_TRUE(lab.RunUntil([&] { return server.closed.size() == 1; }, kSoon));
+  lab.Run(Duration::Seconds(1));
+  ASSERT_EQ(lab.b.stack.status().time_wait_count, 1u);
+  const auto ask = [&](uint32_t first) {
+    answers.clear();
+    lab.wire.Send(nullptr, test::TcpFrame(lab.b.port.mac(), client.infos[0].local, kB4, kTcpSyn,
+                                          first, 0, {}, {2, 4, 5, 180}));
+    lab.Run(Duration::Milliseconds(20));
+  };
+  // From before the end: an old duplicate, which is told where the connection stood.
+  const uint32_t end = sequence;
+  ask(end - 1);
+  ASSERT_EQ(answers.size(), 1u);
+  EXPECT_EQ(answers[0].first, kTcpAck);
+  EXPECT_EQ(lab.b.stack.status().time_wait_count, 1u);
+  // Behind it: a new connection.
+  ask(end + 64'000);
+  ASSERT_FALSE(answers.empty());
+  EXPECT_EQ(answers[0].first, kTcpSyn | kTcpAck);
+  EXPECT_EQ(answers[0].second, end + 64'001);
+  EXPECT_EQ(lab.b.stack.status().time_wait_count, 0u);
+}
+
 TEST(StackTest, AnIcmpPortUnreachableFailsAConnectInProgressOnly) {
   Pair lab;
   StreamRecorder client(lab.a.stack);
