@@ -36,6 +36,7 @@ sip_uri_fuzz_ROOMS := firmware_sip
 sip_engine_fuzz_ROOMS := firmware_sip
 sip_bench_ROOMS := firmware_sip
 net_bench_ROOMS := net
+tls_bench_ROOMS := crypto
 turn_bench_ROOMS := firmware_turn
 stun_message_fuzz_ROOMS := firmware_turn
 turn_engine_fuzz_ROOMS := firmware_turn
