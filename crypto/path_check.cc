@@ -247,6 +247,7 @@ PathReport CheckPath(TlsEnvironment& environment, const mbedtls_x509_crt& chain,
            VerdictOf(path.flags[report.depth]) != report.verdict) {
       ++report.depth;
     }
+    report.culprit = path.certificates[report.depth];
     return report;
   }
   if (!NamesAreWithin(path, report.depth)) {
@@ -256,6 +257,7 @@ PathReport CheckPath(TlsEnvironment& environment, const mbedtls_x509_crt& chain,
   } else if (!expected.name.empty() && !NamesHost(chain, expected.name)) {
     report.verdict = PeerVerdict::kWrongName;
   }
+  report.culprit = path.certificates[report.depth];
   return report;
 }
 

@@ -26,10 +26,11 @@ inline constexpr uint32_t kNameChecksMax = 20'000;       // of one path: names t
 // What a path was found to be, for words about it.
 struct PathReport {
   PeerVerdict verdict = PeerVerdict::kMalformed;
-  uint32_t flags = 0;                      // mbedTLS's, of all certificates
-  uint32_t depth = 0;                      // of the certificate that will not do; 0: the leaf
-  uint32_t length = 0;                     // of the path as far as it was built
-  const mbedtls_x509_crt* last = nullptr;  // where the path ends: a root, or what has no issuer
+  uint32_t flags = 0;                         // mbedTLS's, of all certificates
+  uint32_t depth = 0;                         // of the certificate that will not do; 0: the leaf
+  uint32_t length = 0;                        // of the path as far as it was built
+  const mbedtls_x509_crt* culprit = nullptr;  // that certificate; null: no path was built
+  const mbedtls_x509_crt* last = nullptr;     // where the path ends: a root, or what has no issuer
 };
 
 struct TrustView {

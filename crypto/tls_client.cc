@@ -57,6 +57,7 @@ Result<void> TlsClient::Begin(std::string_view server_name) {
   }
   endpoint_.emplace(TlsEndpoint::Parts{.environment = environment_,
                                        .side = TlsSide::kClient,
+                                       .identities = identities_,
                                        .peers = this,
                                        .peer_role = PeerRole::kServer});
   TlsPolicy policy;

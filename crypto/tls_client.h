@@ -29,6 +29,15 @@ namespace gh::crypto {
 
 using CertificateFingerprint = std::array<uint8_t, 32>;  // SHA-256 of the certificate's DER
 
+// Told from the event loop when a key of ours has signed: Read goes on, with what is left to read.
+class TlsClientWaker {
+ public:
+  virtual void OnTlsClientReady() = 0;
+
+ protected:
+  ~TlsClientWaker() = default;
+};
+
 class TlsClient final : private TlsWire, private PeerCheck {
  public:
   explicit TlsClient(TlsEnvironment& environment) : environment_(environment) {}
@@ -40,6 +49,12 @@ class TlsClient final : private TlsWire, private PeerCheck {
   Result<void> Start(std::string_view server_name, const CertificateFingerprint& fingerprint);
   // `trust` outlives the session.
   Result<void> Start(std::string_view server_name, PeerCheck& trust);
+  // The certificate shown to servers that ask for one, and who is told when its key has signed;
+  // for the sessions started from now on. Both outlive them.
+  void SetIdentities(Identities& identities, TlsClientWaker& waker) {
+    identities_ = &identities;
+    waker_ = &waker;
+  }
   // Takes bytes off the front of `in` and returns how much plain text was put into `out`; 0: more
   // bytes are needed. Call again until 0 with `in` empty. kClosed: the peer said close_notify.
   // kUnauthentic: not the certificate we wait for (peer_fingerprint() says which it was).
@@ -54,6 +69,8 @@ class TlsClient final : private TlsWire, private PeerCheck {
   const std::optional<CertificateFingerprint>& peer_fingerprint() const { return peer_; }
   const char* version() const { return session_.version(); }  // "TLSv1.3"
   const char* cipher() const { return session_.cipher(); }
+  TlsFailure failure() const { return session_.failure(); }
+  uint8_t alert() const { return session_.alert(); }  // the peer's, when it gave up with one
 
   // Gives all memory back.
   void Reset();
@@ -63,13 +80,19 @@ class TlsClient final : private TlsWire, private PeerCheck {
   PeerVerdict Check(const mbedtls_x509_crt& chain, const PeerExpectation& expected) override;
   Error Explain(const Error& error) const;
   size_t OnTlsOutput(std::span<const uint8_t> bytes) override;
-  void OnTlsReady() override {}  // there is no key of ours
+  void OnTlsReady() override {
+    if (waker_ != nullptr) {
+      waker_->OnTlsClientReady();
+    }
+  }
 
   TlsEnvironment& environment_;
   std::optional<TlsEndpoint> endpoint_;
   TlsSession session_;
   CertificateFingerprint wanted_ = {};
-  PeerCheck* trust_ = nullptr;       // null: by fingerprint
+  PeerCheck* trust_ = nullptr;  // null: by fingerprint
+  Identities* identities_ = nullptr;
+  TlsClientWaker* waker_ = nullptr;
   const char* objection_ = nullptr;  // to the server's certificate
   FixedString<kTlsServerNameMax> name_;
   std::optional<CertificateFingerprint> peer_;

@@ -151,6 +151,11 @@ void Diagnostics::AddTo(admin::StatusTree& status, admin::CommandTable& commands
        [](void* self, std::string_view by, std::string_view value, ByteWriter&) {
          return static_cast<Diagnostics*>(self)->Prepare(Test::kTls, value, by);
        }},
+      {"SecureTraversalTest", "Tests TLS with a peer, certificates of both sides included",
+       "HOST [PORT, else 5061] [name the peer's certificate must have, else HOST]",
+       [](void* self, std::string_view by, std::string_view value, ByteWriter&) {
+         return static_cast<Diagnostics*>(self)->Prepare(Test::kTraversal, value, by);
+       }},
   };
   for (const Row& row : kRows) {
     admin::Command command = {row.path, row.help};
@@ -210,16 +215,18 @@ void Diagnostics::AddCaptureCommands(admin::CommandTable& commands) {
 
 Result<void> Diagnostics::ParseTarget(Test test, std::span<const std::string_view> words) {
   net::DnsName name;
-  if (words.empty() || words.size() > 2 || !net::NormalizeDnsName(words[0], name).ok()) {
+  const size_t word_max = test == Test::kTraversal ? 3 : 2;
+  if (words.empty() || words.size() > word_max || !net::NormalizeDnsName(words[0], name).ok()) {
     return Error(ErrorCode::kInvalidArgument, "expected a host name or an IP address first");
   }
   host_.Assign(words[0]);
+  if (test == Test::kTraversal) {
+    return ParseTraversal(words);
+  }
   if (test == Test::kTcp || test == Test::kTls) {
-    uint32_t port = 0;
-    if (words.size() != 2 || !ParseNumber(words[1], 65535, port)) {
+    if (words.size() != 2 || !ParsePort(words[1])) {
       return Error(ErrorCode::kInvalidArgument, "expected a port, 1 to 65535, behind the host");
     }
-    port_ = static_cast<uint16_t>(port);
     return Ok();
   }
   if (test == Test::kDns) {
@@ -243,6 +250,15 @@ Result<void> Diagnostics::ParseTarget(Test test, std::span<const std::string_vie
   return Ok();
 }
 
+bool Diagnostics::ParsePort(std::string_view word) {
+  uint32_t port = 0;
+  if (!ParseNumber(word, 65535, port)) {
+    return false;
+  }
+  port_ = static_cast<uint16_t>(port);
+  return true;
+}
+
 Result<void> Diagnostics::Prepare(Test test, std::string_view value, std::string_view by) {
   if (!over_) {
     return Error(ErrorCode::kWrongState, "another test is running");
@@ -254,7 +270,8 @@ Result<void> Diagnostics::Prepare(Test test, std::string_view value, std::string
                                            "a traceroute",
                                            "a DNS look-up",
                                            "a TCP connection test",
-                                           "a TLS connection test"};
+                                           "a TLS connection test",
+                                           "a secure traversal test"};
   rooms_.log.Emit(
       DiagnosticRun{.by = by, .test = kNames[static_cast<size_t>(test)], .target = host_.view()});
   test_ = test;

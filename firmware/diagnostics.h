@@ -56,7 +56,9 @@ class CaptureFiles final : public admin::FileProvider {
 
 class Diagnostics final : public admin::TerminalGuest,
                           private net::EchoObserver,
-                          private net::StreamHandler {
+                          private net::StreamHandler,
+                          private crypto::PeerCheck,
+                          private crypto::TlsClientWaker {
  public:
   explicit Diagnostics(Appliance::Rooms& rooms);
   Diagnostics(const Diagnostics&) = delete;
@@ -78,7 +80,7 @@ class Diagnostics final : public admin::TerminalGuest,
   void Leave(ByteWriter& out) override;
 
  private:
-  enum class Test : uint8_t { kNone, kPing, kTraceroute, kDns, kTcp, kTls };
+  enum class Test : uint8_t { kNone, kPing, kTraceroute, kDns, kTcp, kTls, kTraversal };
 
   // diagnostics.cc: the frame of a test.
   Result<void> Prepare(Test test, std::string_view value, std::string_view by);
@@ -108,6 +110,18 @@ class Diagnostics final : public admin::TerminalGuest,
   void FlushTls();
   void EndTls(const Error& error);
   void CloseStream();
+
+  // diagnostics_traversal.cc
+  Result<void> ParseTraversal(std::span<const std::string_view> words);
+  bool ParsePort(std::string_view word);
+  bool StartTraversal();
+  crypto::PeerVerdict Check(const mbedtls_x509_crt& chain,
+                            const crypto::PeerExpectation& expected) override;
+  void OnTlsClientReady() override;
+  void ReadTraversal(std::span<const uint8_t> in);
+  void EndTraversal(const Error& error);
+  void PassTraversal();
+  void ShowOwn();
 
   void AddCaptureCommands(admin::CommandTable& commands);
   Result<void> StartCapture(std::string_view value, std::string_view by, ByteWriter& out);
@@ -157,6 +171,8 @@ class Diagnostics final : public admin::TerminalGuest,
   net::StreamId stream_;
   bool has_stream_ = false;
   bool connected_ = false;
+  FixedString<net::kDnsNameMax> verify_name_;
+  crypto::PeerVerdict peer_verdict_ = crypto::PeerVerdict::kGood;
 
   // Lines the terminal has not taken yet; one that does not fit is lost.
   std::array<uint8_t, 4096> text_ = {};

@@ -57,6 +57,8 @@ void Diagnostics::OnTimer() {
     Finish("FAILED: the DNS servers do not answer");
   } else if (test_ == Test::kPing || test_ == Test::kTraceroute) {
     OnProbeTimer();
+  } else if (test_ == Test::kTraversal && tls_->is_open()) {
+    PassTraversal();
   } else {
     Finish(connected_ ? "FAILED: the TLS handshake is not completed" : "FAILED: no answer");
   }
@@ -132,7 +134,7 @@ void Diagnostics::ShowRecords(std::span<const net::DnsRecord> records) {
 void Diagnostics::OnAddress(const net::IpAddress& address) {
   address_ = address;
   rooms_.loop.timers().Cancel(timer_);
-  if (test_ == Test::kTcp || test_ == Test::kTls) {
+  if (test_ == Test::kTcp || test_ == Test::kTls || test_ == Test::kTraversal) {
     Connect();
     return;
   }
@@ -264,6 +266,13 @@ bool Diagnostics::OnStreamOpen(net::StreamId, const net::StreamInfo& info) {
     Finish("");
     return true;
   }
+  if (test_ == Test::kTraversal) {
+    if (StartTraversal()) {
+      FlushTls();
+      Arm(kConnectWait);
+    }
+    return true;
+  }
   // No certificate has this fingerprint: the handshake ends where the server has shown its own.
   const crypto::CertificateFingerprint nobody = {};
   if (const auto started = tls_->Start(host_.view(), nobody); !started.ok()) {
@@ -285,6 +294,10 @@ void Diagnostics::FlushTls() {
 }
 
 size_t Diagnostics::OnStreamData(net::StreamId, std::span<uint8_t> data) {
+  if (!over_ && test_ == Test::kTraversal) {
+    ReadTraversal(data);
+    return data.size();
+  }
   if (over_ || test_ != Test::kTls) {
     return data.size();
   }
@@ -320,8 +333,15 @@ void Diagnostics::EndTls(const Error& error) {
   Finish("");
 }
 
-void Diagnostics::OnStreamClosed(net::StreamId, net::StreamClose why) {
+void Diagnostics::OnStreamClosed(net::StreamId id, net::StreamClose why) {
+  if (!has_stream_ || id != stream_) {
+    return;  // of a test that is over
+  }
   has_stream_ = false;
+  if (!over_ && test_ == Test::kTraversal && tls_->is_open()) {
+    EndTraversal(ErrorCode::kClosed);
+    return;
+  }
   if (!over_) {
     Line("FAILED: ", CloseText(why), " after ", rooms_.machine.clock.Now() - sent_at_);
     Finish("");
@@ -329,9 +349,12 @@ void Diagnostics::OnStreamClosed(net::StreamId, net::StreamClose why) {
 }
 
 void Diagnostics::CloseStream() {
-  if (has_stream_) {
-    rooms_.stack->streams().AbortStream(stream_);
-    has_stream_ = false;
+  if (std::exchange(has_stream_, false)) {
+    if (connected_) {
+      rooms_.stack->streams().CloseStream(stream_);  // an alert goes out first
+    } else {
+      rooms_.stack->streams().AbortStream(stream_);
+    }
   }
   tls_->Reset();
 }

@@ -190,7 +190,7 @@ def test_clients_show_a_certificate_where_they_must(world):
         world.ask("xConfiguration SIP TLS ClientAuthentication: Required")
         before = world.counts()
         text = world.openssl("-tls1_2")
-        assert re.search(r"unexpected eof|alert", text), text[-1500:]  # mbedTLS says no alert here
+        assert "alert handshake failure" in text, text[-1500:]
         text = world.openssl("-tls1_2", *shown)
         assert re.search(r"alert (unknown ca|bad certificate)", text), text[-1500:]
         after = world.counts()
@@ -224,6 +224,7 @@ def test_phones_register_and_call_over_tls(world):
 
 def test_idle_sessions_cost_little(world):
     count = 40
+    netns.wait_for(lambda: world.counts()["Sessions"] == 0, qemu.patience(60), "the phones' end")
     before = world.counts()
     clients = [world.client.start("openssl", "s_client", "-connect", f"{EDGE}:5061", "-quiet",
                                   stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,

@@ -1,7 +1,8 @@
 """Makes chains of certificates that are good or bad in one way each, for path_check_test.
 
 Usage: bad_certificates.py FOLDER. Writes <case>.pem (leaf first), <case>.roots, <case>.crl (if the
-case has one) and `cases`: a line for each, "case role name verdict". Dates are around 2026-06-01.
+case has one) and `cases`: a line for each, "case role name verdict". Dates are around 2026-06-01;
+the system's tests set NOW to today.
 """
 
 import datetime
@@ -38,7 +39,7 @@ class Party:
     """A certificate and its key."""
 
     def __init__(self, subject, issuer=None, *, authority=False, path_length=None, key=None,
-                 begin=NOW - 30 * DAY, end=NOW + 300 * DAY, usages=None, sans=None, extra=(),
+                 begin=None, end=None, usages=None, sans=None, extra=(),
                  digest=None, signs_certificates=True, signing_key=None):
         self.key = key or ec.generate_private_key(ec.SECP256R1())
         self.issuer = issuer or self
@@ -46,7 +47,8 @@ class Party:
         builder = (x509.CertificateBuilder().subject_name(subject)
                    .issuer_name(self.issuer.subject).public_key(self.key.public_key())
                    .serial_number(x509.random_serial_number())
-                   .not_valid_before(begin).not_valid_after(end))
+                   .not_valid_before(begin or NOW - 30 * DAY)
+                   .not_valid_after(end or NOW + 300 * DAY))
         if authority:
             builder = builder.add_extension(
                 x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
@@ -99,9 +101,9 @@ def constraints(permitted=None, excluded=None):
     return [(x509.NameConstraints(permitted, excluded), True)]
 
 
-def revocations(issuer, revoked, end=NOW + 5 * DAY, key=None):
+def revocations(issuer, revoked, end=None, key=None):
     builder = (x509.CertificateRevocationListBuilder().issuer_name(issuer.subject)
-               .last_update(NOW - DAY).next_update(end))
+               .last_update(NOW - DAY).next_update(end or NOW + 5 * DAY))
     for party in revoked:
         builder = builder.add_revoked_certificate(
             x509.RevokedCertificateBuilder().serial_number(party.certificate.serial_number)
@@ -287,4 +289,5 @@ def main(folder):
     (cases.folder / "cases").write_text("\n".join(cases.lines) + "\n")
 
 
-main(sys.argv[1])
+if __name__ == "__main__":
+    main(sys.argv[1])

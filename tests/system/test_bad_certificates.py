@@ -1,0 +1,230 @@
+"""Certificates that are bad in one way each, met by OpenSSL on both sides of the Linux process:
+clients that show them are refused with the alert that says why, and `xCommand SecureTraversalTest`
+tells of servers that show them what fails, in words.
+
+The cases are those of path_check_test (tests/unit/crypto/bad_certificates.py), made for today.
+"""
+
+import datetime
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+
+import host as host_board
+import netns
+import qemu
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "unit/crypto"))
+import bad_certificates as bad  # pylint: disable=wrong-import-position
+
+EDGE, PEER = "10.79.0.2", "10.79.0.11"
+PROVISION = f"""\
+xConfiguration System Name: badtest
+xConfiguration Network Port 1 IPv4 Mode: Static
+xConfiguration Network Port 1 IPv4 Address: {EDGE}
+xConfiguration Network Port 1 IPv4 PrefixLength: 24
+xConfiguration Administrator 1 Name: admin
+xConfiguration Administrator 1 Password: Gate-house-42
+xConfiguration Administrator 1 PublicKey1: "{{key}}"
+xConfiguration SSH Mode: On
+xConfiguration SIP TLS ClientAuthentication: Required
+"""
+SSH = ["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
+       "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
+DAY = datetime.timedelta(days=1)
+
+# What a client that shows it is told (TLS 1.2 and 1.3), and the operator who tests such a server.
+CASES = {
+    "good": (None, "good: vouched for by .*Test Root"),
+    "expired": ("certificate expired", r"edge.example.com\" expired on \d{4}-\d\d-\d\d"),
+    "expired-middle": ("certificate expired", r"Test Intermediate\" expired on"),
+    "not-yet": ("certificate expired", r"is not valid before \d{4}-\d\d-\d\d"),
+    "gap": ("unknown ca", r"the issuer \".*Test Intermediate\" of .* is neither sent"),
+    "other-root": ("unknown ca", r"the issuer \".*Test Root\" of .*Test Intermediate\" is neither"),
+    "self-signed": ("unknown ca", r"CN=lone\" is self-signed and not trusted"),
+    "server-only": ("unsupported certificate", "not for client authentication"),
+    "client-only": ("unsupported certificate", "not for server authentication"),
+    "no-usage": ("unsupported certificate", "not for server authentication"),
+    "wrong-name": (None, r"it is not for \"edge.example.com\" but for DNS:other.example.com"),
+    "common-name-only": (None, "no subject alternative names; the common name is not looked at"),
+    "constrained": ("bad certificate", "the constraints of an authority above it exclude"),
+    "sha1": ("unsupported certificate", r"a hash that is too weak"),
+    "rsa-1024": ("unsupported certificate", "a key that is too short"),
+    "revoked": ("certificate revoked", r"edge.example.com\" is revoked by \".*Test Intermediate"),
+}
+
+
+class Case:
+    def __init__(self, *chain):
+        self.chain = chain
+
+
+def make_cases(top, inner):
+    """Leaf first; its key is the first party's."""
+    old = bad.middle(top, end=bad.NOW - DAY)
+    other = bad.root()
+    under = bad.middle(other)
+    narrow = bad.Party(bad.name("Narrow Intermediate", "Example"), top, authority=True,
+                       extra=bad.constraints([x509.DNSName("example.org")]))
+    small = bad.rsa.generate_private_key(65537, 1024)
+    return {
+        "good": Case(bad.leaf(inner), inner),
+        "expired": Case(bad.leaf(inner, end=bad.NOW - DAY), inner),
+        "expired-middle": Case(bad.leaf(old), old),
+        "not-yet": Case(bad.leaf(inner, begin=bad.NOW + DAY), inner),
+        "gap": Case(bad.leaf(inner)),
+        "other-root": Case(bad.leaf(under), under),
+        "self-signed": Case(bad.Party(bad.name("lone"), sans=bad.names(bad.HOST),
+                                      usages=bad.BOTH)),
+        "server-only": Case(bad.leaf(inner, usages=bad.SERVER), inner),
+        "client-only": Case(bad.leaf(inner, usages=bad.CLIENT), inner),
+        "no-usage": Case(bad.leaf(inner, usages=None), inner),
+        "wrong-name": Case(bad.leaf(inner, sans=bad.names("other.example.com")), inner),
+        "common-name-only": Case(bad.leaf(inner, sans=None), inner),
+        "constrained": Case(bad.leaf(narrow), narrow),
+        "sha1": Case(bad.leaf(inner, digest=hashes.SHA1()), inner),
+        "rsa-1024": Case(bad.leaf(inner, key=small), inner),
+        "revoked": Case(bad.leaf(inner), inner),
+    }
+
+
+def write(folder, name, case):
+    key = case.chain[0].key.private_bytes(serialization.Encoding.PEM,
+                                          serialization.PrivateFormat.PKCS8,
+                                          serialization.NoEncryption())
+    (folder / f"{name}.key").write_bytes(key)
+    (folder / f"{name}.pem").write_bytes(b"".join(party.pem() for party in case.chain))
+
+
+class World:
+    def ask(self, line):
+        done = self.client.run("ssh", *SSH, "-i", self.folder / "key", f"admin@{EDGE}", line,
+                               check=False, timeout=qemu.patience(60))
+        return done.stdout + done.stderr
+
+    def bring(self, source, name):
+        self.client.run("scp", *SSH, "-i", self.folder / "key", self.folder / source,
+                        f"admin@{EDGE}:/certificates/{name}", timeout=qemu.patience(60))
+
+    def show(self, name, *flags):
+        """What a client is told that shows this certificate."""
+        done = self.client.run(
+            "openssl", "s_client", "-connect", f"{EDGE}:5061", "-cert", self.folder / f"{name}.pem",
+            "-cert_chain", self.folder / f"{name}.pem", "-key", self.folder / f"{name}.key",
+            "-cipher", "ALL:@SECLEVEL=0", *flags, check=False, input="",
+            timeout=qemu.patience(30))
+        return done.stdout + done.stderr
+
+    def examine(self, name, *server_flags, verify_name=bad.HOST):
+        """The operator's test of a server that shows this certificate, and what the server saw."""
+        server = self.client.start(
+            "openssl", "s_server", "-accept", f"{PEER}:5061", "-cert", self.folder / f"{name}.pem",
+            "-cert_chain", self.folder / f"{name}.pem", "-key", self.folder / f"{name}.key",
+            "-cipher", "ALL:@SECLEVEL=0", *server_flags, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            while "ACCEPT" not in server.stdout.readline():
+                assert server.poll() is None
+            said = self.ask(f"xCommand SecureTraversalTest: {PEER} 5061 {verify_name}")
+        finally:
+            server.terminate()
+            saw, _ = server.communicate(timeout=qemu.patience(10))
+        return said, saw
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bad")
+    subprocess.run(["ssh-keygen", "-q", "-N", "", "-C", "test", "-t", "ed25519", "-f",
+                    folder / "key"], check=True)
+    bad.NOW = datetime.datetime.utcnow().replace(microsecond=0)
+    top = bad.root()
+    inner = bad.middle(top)
+    cases = make_cases(top, inner)
+    for name, case in cases.items():
+        write(folder, name, case)
+    (folder / "root.pem").write_bytes(top.pem())
+    revocations = bad.revocations(inner, [cases["revoked"].chain[0]])
+    (folder / "list.crl").write_bytes(revocations.public_bytes(serialization.Encoding.PEM))
+    own = bad.leaf(inner, sans=bad.names("badtest.example.com"))
+    write(folder, "own", Case(own, inner))
+    (folder / "own.whole").write_bytes((folder / "own.pem").read_bytes() +
+                                       (folder / "own.key").read_bytes())
+    with netns.Network() as network:
+        w = World()
+        w.folder = folder
+        w.client = network.host("client", f"{PEER}/24")
+        (folder / "edge").mkdir()
+        w.edge = host_board.HostMachine(
+            folder / "edge", netns.INTERFACE, network.host("edge").namespace,
+            provision=PROVISION.format(key=(folder / "key.pub").read_text().strip()))
+        with w.edge:
+            w.edge.expect(r"badtest login: ", timeout=90)
+            w.bring("root.pem", "trust.pem")
+            w.bring("list.crl", "list.crl")
+            w.bring("own.whole", "server.pem")
+            yield w
+
+
+# Roles of clients: client authentication is what counts, a name is not asked for.
+CLIENT_ALERTS = {name: alert for name, (alert, _) in CASES.items()}
+CLIENT_ALERTS.update({"client-only": None, "no-usage": None})
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_client_is_told_why(world, name):
+    alert = CLIENT_ALERTS[name]
+    text = world.show(name, "-tls1_2")
+    if alert is None:
+        assert re.search(r"Cipher is ECDHE", text) and "alert" not in text, text[-800:]
+    else:
+        assert f"alert {alert}" in text, text[-800:]
+
+
+@pytest.mark.parametrize("name, alert", [("expired", "certificate expired"), ("gap", "unknown ca"),
+                                         ("revoked", "certificate revoked")])
+def test_a_client_is_told_by_tls13_too(world, name, alert):
+    assert f"alert {alert}" in world.show(name, "-tls1_3", "-ign_eof")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_operator_reads_what_fails(world, name):
+    said, saw = world.examine(name)
+    assert re.search(CASES[name][1], said), said
+    assert ("PASSED" in said) == (name == "good"), said
+    assert ("FAILED: the peer's certificate" in said) == (name != "good"), said
+    if name != "good":
+        expected = CASES[name][0] or "bad certificate"
+        assert f"alert {expected}" in saw, saw
+
+
+def test_the_peer_may_refuse_our_certificate(world):
+    trusted = ("-Verify", "3", "-verify_return_error", "-CAfile", world.folder / "root.pem")
+    said, saw = world.examine("good", *trusted)
+    assert "PASSED" in said and "DNS:badtest.example.com, issued by" in said, said
+    assert "depth=0" in saw and "verify error" not in saw, saw
+    for version in ("-tls1_2", "-tls1_3"):
+        said, _ = world.examine("good", version, "-Verify", "3", "-verify_return_error", "-CAfile",
+                                world.folder / "self-signed.pem")
+        assert "The peer's certificate is good" in said, said
+        assert "FAILED: the peer refuses with the alert unknown_ca" in said, said
+
+
+def test_a_peer_without_tls_and_nobody_at_all(world):
+    said = world.ask(f"xCommand SecureTraversalTest: {PEER} 1")
+    assert "FAILED: refused" in said, said
+    said = world.ask(f"xCommand SecureTraversalTest: {PEER} 70000")
+    assert "ERROR" in said, said
+
+
+def test_the_log_says_it_too(world):
+    world.show("sha1", "-tls1_2")
+    words = world.ask("xCommand Log Show: last=300")
+    for reason in ("expired", "revoked", "not from a trusted authority", "not for this use",
+                   "outside of its authority's name constraints"):
+        assert f"the peer's certificate is refused: {reason}" in words, reason
