@@ -18,7 +18,7 @@ constexpr std::string_view kDashes = "-----";
 constexpr std::string_view kOidSignedData = MBEDTLS_OID_PKCS7_SIGNED_DATA;
 
 const Error kNotOne(ErrorCode::kMalformed,
-                    "expected certificates as PEM, DER or PKCS #7 (BEGIN CERTIFICATE)");
+                    "expected certificates as PEM, DER, PKCS #7 or PKCS #12 (BEGIN CERTIFICATE)");
 
 Result<void> AddCertificate(std::span<const uint8_t> der, CertificateFile& out) {
   if (out.certificate_count == kFileCertificatesMax) {
@@ -76,8 +76,9 @@ Result<void> ReadPkcs7(std::span<const uint8_t> der, CertificateFile& out) {
              : Result<void>(Error(ErrorCode::kMalformed, "the PKCS #7 file holds no certificates"));
 }
 
-// A certificate begins SEQUENCE { SEQUENCE, ContentInfo SEQUENCE { OID.
-Result<void> ReadDer(std::span<const uint8_t> der, CertificateFile& out) {
+// A certificate begins SEQUENCE { SEQUENCE, ContentInfo SEQUENCE { OID, PKCS #12 SEQUENCE {
+// INTEGER.
+Result<void> ReadDer(std::span<uint8_t> der, CertificateFile& out) {
   std::span<const uint8_t> rest = der;
   const auto whole = TakeValue(rest, kSequence);
   if (whole.empty() || !rest.empty()) {
@@ -91,10 +92,14 @@ Result<void> ReadDer(std::span<const uint8_t> der, CertificateFile& out) {
   if (!content.empty() && content[0] == kSequence) {
     return AddCertificate(whole, out);
   }
+  if (!content.empty() && content[0] == MBEDTLS_ASN1_INTEGER) {
+    out.pkcs12 = der;
+    return Ok();
+  }
   return kNotOne;
 }
 
-Result<std::span<const uint8_t>> Decode(std::string_view base64, std::span<uint8_t>& room) {
+Result<std::span<uint8_t>> Decode(std::string_view base64, std::span<uint8_t>& room) {
   size_t written = 0;
   const auto text = AsBytes(base64);
   const int status =
@@ -102,7 +107,7 @@ Result<std::span<const uint8_t>> Decode(std::string_view base64, std::span<uint8
   if (status != 0 || written == 0) {
     return Error(ErrorCode::kMalformed, "the text between BEGIN and END is damaged");
   }
-  const std::span<const uint8_t> der = room.first(written);
+  const std::span<uint8_t> der = room.first(written);
   room = room.subspan(written);
   return der;
 }
@@ -121,9 +126,12 @@ std::span<const uint8_t> WithoutBlanks(std::string_view text, std::span<uint8_t>
 
 Result<void> TakeBlock(std::string_view label, std::string_view body, std::span<uint8_t>& room,
                        CertificateFile& out) {
-  if (label == "ENCRYPTED PRIVATE KEY" || body.find("ENCRYPTED") != body.npos) {
-    return Error(ErrorCode::kUnsupported, "the private key is encrypted: bring it in the clear");
+  if (body.find("ENCRYPTED") != body.npos) {
+    return Error(ErrorCode::kUnsupported,
+                 "the private key is encrypted in an old way: bring it as PKCS #8 or PKCS #12");
   }
+  const bool is_closed_key = label == "ENCRYPTED PRIVATE KEY";
+  const bool is_pkcs12 = label == "PKCS12";
   const bool is_key =
       label == "PRIVATE KEY" || label == "EC PRIVATE KEY" || label == "RSA PRIVATE KEY";
   const bool is_certificate =
@@ -132,17 +140,26 @@ Result<void> TakeBlock(std::string_view label, std::string_view body, std::span<
   if (label == "EC PARAMETERS") {
     return Ok();
   }
-  if (!is_key && !is_certificate && !is_pkcs7 && label != "X509 CRL") {
+  if (!is_key && !is_certificate && !is_pkcs7 && !is_pkcs12 && !is_closed_key &&
+      label != "X509 CRL") {
     return Error(ErrorCode::kUnsupported, "it holds something that is not taken here");
   }
   // Decoded over itself: DER is shorter than its base64.
   const auto text = WithoutBlanks(body, room);
   GH_TRY_ASSIGN(const auto der, Decode(AsText(text), room));
-  if (is_key) {
-    if (!out.key.empty()) {
+  if (is_pkcs12) {
+    out.pkcs12 = der;
+    return Ok();
+  }
+  if (is_key || is_closed_key) {
+    if (!out.key.empty() || !out.encrypted_key.empty()) {
       return Error(ErrorCode::kMalformed, "there is more than one private key in it");
     }
-    out.key = der;
+    if (is_key) {
+      out.key = der;
+    } else {
+      out.encrypted_key = der;
+    }
     return Ok();
   }
   if (is_pkcs7) {
@@ -172,8 +189,9 @@ Result<void> ReadPem(std::string_view text, std::span<uint8_t> room, Certificate
     GH_TRY(TakeBlock(label, text.substr(body_at, body_end - body_at), room, out));
     at = body_end + 9 + label.size();
   }
-  return out.certificate_count > 0 || !out.crl.empty() || !out.key.empty() ? Ok()
-                                                                           : Result<void>(kNotOne);
+  const bool has_any = out.certificate_count > 0 || !out.crl.empty() || !out.key.empty() ||
+                       !out.pkcs12.empty() || !out.encrypted_key.empty();
+  return has_any ? Ok() : Result<void>(kNotOne);
 }
 
 }  // namespace

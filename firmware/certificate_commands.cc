@@ -169,8 +169,21 @@ void CertificateCommands::AddRequestCommands(admin::CommandTable& commands) {
 
 void CertificateCommands::AddUploadCommands(admin::CommandTable& commands) {
   using Self = CertificateCommands;
+  admin::Command password = {"Certificate Password",
+                             "Opens the next PKCS #12 file or encrypted key within 10 minutes"};
+  password.context = this;
+  password.administrator_only = true;
+  password.secret_value = true;
+  password.value_help = "the password, 1 to 64 ASCII characters";
+  password.run_value = [](void* context, std::string_view, std::string_view value,
+                          ByteWriter&) -> Result<void> {
+    auto& self = *static_cast<Self*>(context);
+    return self.parts_.upload.password.Set(value, self.parts_.loop.now());
+  };
+  commands.Add(password);
   constexpr const char* kSay =
-      "Paste the certificate and its chain (PEM or PKCS #7), with its key if it was not made here; "
+      "Paste the certificate and its chain (PEM, PKCS #7 or PKCS #12), with its key if it was not "
+      "made here; "
       "a lone dot ends, Control-C gives up.";
   admin::Command upload = {"Certificate Upload",
                            "Puts a server certificate in force: pasted at the terminal"};
@@ -403,7 +416,7 @@ Result<void> CertificateCommands::OpenWrite(std::string_view name, uint64_t anno
   }
   if (name.find('.') == name.npos) {
     return Error(ErrorCode::kInvalidArgument,
-                 "expected server.pem, <domain>.pem, trust.pem or list.crl");
+                 "expected server.pem or .p12, <domain>.pem or .p12, trust.pem or list.crl");
   }
   file_name_.Assign(name);
   file_size_ = 0;

@@ -35,7 +35,7 @@ Certificates::Certificates(const CertificateParts& parts)
       trust_commands_(parts.arena, trust_, parts.arena.NewArray<uint8_t>(keys::kUploadBytesMax),
                       decode_room_),
       requests_(parts.arena, environment_, parts.store, parts.log),
-      commands_({{environment_, keys_, trust_, requests_, parts.log},
+      commands_({{environment_, keys_, trust_, requests_, parts.log, password_},
                  tokens_,
                  trust_commands_,
                  parts.configuration,

@@ -98,6 +98,7 @@ class Certificates {
   std::span<uint8_t> decode_room_;
   TrustCommands trust_commands_;
   keys::Requests requests_;
+  keys::FilePassword password_;
   HsmTokens hsm_tokens_;
   keys::TokenKeys* tokens_ = nullptr;
   CertificateCommands commands_;

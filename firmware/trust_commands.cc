@@ -133,7 +133,10 @@ Result<void> TrustCommands::Take(std::span<const uint8_t> bytes, uint8_t roles, 
   if (!read.ok()) {
     return read;
   }
-  if (!file.key.empty()) {
+  if (!file.pkcs12.empty()) {
+    return Error(ErrorCode::kUnsupported, "trust is brought as PEM, DER or PKCS #7");
+  }
+  if (!file.key.empty() || !file.encrypted_key.empty()) {
     SecureZero(decode_room_);
     return Error(ErrorCode::kInvalidArgument, "there is a private key in it: that is never trust");
   }

@@ -258,7 +258,42 @@ Result<void> Take(const UploadParts& parts, const SlotInfo& info,
   return Ok();
 }
 
+// What a password protects, opened in place.
+Result<void> OpenFile(const UploadParts& parts, crypto::CertificateFile& file) {
+  if (file.pkcs12.empty() && file.encrypted_key.empty()) {
+    return Ok();
+  }
+  if (!parts.password.IsSet(parts.environment.clock.Now())) {
+    return Error(ErrorCode::kWrongState,
+                 "it is protected: give the password first (xCommand Certificate Password)");
+  }
+  if (!file.pkcs12.empty()) {
+    GH_TRY(crypto::OpenPkcs12(parts.environment, file.pkcs12, parts.password.text(), file));
+  } else {
+    GH_TRY_ASSIGN(file.key, crypto::OpenPrivateKey(parts.environment, file.encrypted_key,
+                                                   parts.password.text()));
+  }
+  parts.password.Forget();
+  return Ok();
+}
+
 }  // namespace
+
+Result<void> FilePassword::Set(std::string_view password, Instant now) {
+  Forget();
+  if (password.empty() || password.size() > bytes_.size()) {
+    return Error(ErrorCode::kInvalidArgument, "expected a password of 1 to 64 characters");
+  }
+  std::ranges::copy(password, bytes_.begin());
+  size_ = password.size();
+  until_ = now + kLife;
+  return Ok();
+}
+
+void FilePassword::Forget() {
+  SecureZero(bytes_);
+  size_ = 0;
+}
 
 Result<void> TakeUpload(const UploadParts& parts, std::string_view domain,
                         std::span<const uint8_t> bytes, std::span<uint8_t> room,
@@ -269,6 +304,9 @@ Result<void> TakeUpload(const UploadParts& parts, std::string_view domain,
   }
   crypto::CertificateFile file;
   Result<void> done = crypto::ReadCertificateFile(bytes, room, file);
+  if (done.ok()) {
+    done = OpenFile(parts, file);
+  }
   if (done.ok()) {
     done = Take(parts, info, file, by, out);
   }

@@ -1,10 +1,12 @@
-// What operators bring as certificates: PEM, DER and PKCS #7 taken apart, then each part parsed as
-// it would be (certificate, key, list of revocations), its names and constraints asked for.
+// What operators bring as certificates: PEM, DER, PKCS #7 and PKCS #12 taken apart, then each part
+// parsed as it would be (certificate, key, list of revocations), its names and constraints asked
+// for.
 #include <cstdint>
 #include <vector>
 
 #include "crypto/certificate_file.h"
 #include "crypto/path_check.h"
+#include "crypto/pkcs12.h"
 #include "crypto/software_key.h"
 #include "hal/rt/assert.h"
 #include "tests/unit/crypto/doubles.h"
@@ -47,6 +49,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   crypto::CertificateFile file;
   if (!crypto::ReadCertificateFile({data, size}, room, file).ok()) {
     return 0;
+  }
+  if (!file.pkcs12.empty()) {
+    crypto::OpenPkcs12(world.environment, file.pkcs12, "secret", file).ignore("anything may come");
+  }
+  if (!file.encrypted_key.empty()) {
+    crypto::OpenPrivateKey(world.environment, file.encrypted_key, "secret")
+        .ignore("anything may come");
   }
   GH_ASSERT_LE(file.certificate_count, crypto::kFileCertificatesMax);
   for (const auto der : file.chain()) {

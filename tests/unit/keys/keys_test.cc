@@ -89,7 +89,7 @@ struct Device {
     EXPECT_EQ(trust.Load().value_or(99), 0u);
     EXPECT_TRUE(requests.Load(nullptr).ok());
   }
-  UploadParts parts() { return {environment, keys, trust, requests, log}; }
+  UploadParts parts() { return {environment, keys, trust, requests, log, password}; }
 
   Memory memory;
   crypto::WallClock clock;
@@ -101,6 +101,7 @@ struct Device {
   KeyStore keys;
   TrustStore trust;
   Requests requests;
+  FilePassword password;
 };
 
 class KeysTest : public ::testing::Test {
@@ -167,6 +168,9 @@ class KeysTest : public ::testing::Test {
     while (device_->requests.Step()) {
     }
     ASSERT_EQ(device_->requests.state(), Requests::State::kReady);
+  }
+  void Password(std::string_view text) {
+    ASSERT_TRUE(device_->password.Set(text, device_->clock.Now()).ok());
   }
   // "" when it is taken, else why not.
   std::string Upload(const std::string& bytes, std::string_view domain = {}) {
@@ -253,7 +257,8 @@ TEST_F(KeysTest, WhatIsWrongIsSaid) {
             "here");
   EXPECT_EQ(Upload(good), "the chain has a gap");
   EXPECT_NE(said_.find("CN=Middle"), said_.npos) << said_;
-  EXPECT_EQ(Upload("nothing"), "expected certificates as PEM, DER or PKCS #7 (BEGIN CERTIFICATE)");
+  EXPECT_EQ(Upload("nothing"),
+            "expected certificates as PEM, DER, PKCS #7 or PKCS #12 (BEGIN CERTIFICATE)");
   EXPECT_EQ(Upload(good.substr(0, good.size() / 2)), "a block's END line is missing");
   EXPECT_EQ(Upload(good + middle + Read("root.key")),
             "a private key is not taken while a request is in progress");
@@ -286,9 +291,73 @@ TEST_F(KeysTest, APkcs7FileIsTakenAndAKeyWithItsCertificate) {
       "openssl x509 -req -in own.csr -CA middle.pem -CAkey middle.key -days 9 -extfile o.ext "
       "-out own.pem && openssl pkcs8 -topk8 -in own.key -out locked.key -passout pass:x");
   EXPECT_EQ(Upload(Read("own.pem") + Read("middle.pem") + Read("locked.key")),
-            "the private key is encrypted: bring it in the clear");
+            "it is protected: give the password first (xCommand Certificate Password)");
+  Password("y");
+  EXPECT_EQ(Upload(Read("own.pem") + Read("middle.pem") + Read("locked.key")),
+            "the password is wrong, or the file is damaged");
+  Password("x");
+  EXPECT_EQ(Upload(Read("own.pem") + Read("middle.pem") + Read("locked.key")), "");
   EXPECT_EQ(Upload(Read("own.pem") + Read("middle.pem") + Read("own.key")), "");
   EXPECT_EQ(Served(""), "DNS:own.example");
+}
+
+// What OpenSSL, Windows ("-iter 2000") and Java (10,000) make.
+TEST_F(KeysTest, APkcs12FileIsOpenedByItsPassword) {
+  ASSERT_TRUE(Trust("root.pem").ok());
+  Run("openssl req -newkey rsa:2048 -nodes -keyout own.key -out own.csr -subj /CN=own && "
+      "printf 'extendedKeyUsage=serverAuth,clientAuth\nsubjectAltName=DNS:own.example\n' >o.ext "
+      "&& openssl x509 -req -in own.csr -CA middle.pem -CAkey middle.key -days 9 -extfile o.ext "
+      "-out own.pem");
+  const auto make = [&](const std::string& options) {
+    Run("openssl pkcs12 -export -inkey own.key -in own.pem -certfile middle.pem "
+        "-passout 'pass:a Secret-1' -out own.p12 " +
+        options);
+    return Read("own.p12");
+  };
+  const std::string file = make("");
+  EXPECT_EQ(Upload(file),
+            "it is protected: give the password first (xCommand Certificate Password)");
+  Password("another");
+  EXPECT_EQ(Upload(file), "the password is wrong, or the file is damaged");
+  for (const char* options :
+       {"", "-iter 2000 -maciter -macalg sha1 -keypbe AES-128-CBC -certpbe AES-128-CBC",
+        "-iter 10000", "-certpbe NONE", "-keypbe NONE -certpbe NONE", "-nomaciter"}) {
+    Password("a Secret-1");
+    EXPECT_EQ(Upload(make(options)), "") << options;
+    EXPECT_EQ(Served(""), "DNS:own.example");
+    EXPECT_EQ(Upload(file),
+              "it is protected: give the password first (xCommand Certificate "
+              "Password)")
+        << "a password is used once";
+  }
+  Installed installed;
+  ASSERT_TRUE(device_->keys.Find("", installed));
+  EXPECT_NE(installed.identity->chain->next, nullptr) << "the chain comes with it";
+  Password("a Secret-1");
+  EXPECT_EQ(Upload(make("-iter 10001")), "its password is derived in more than 10000 steps");
+  EXPECT_EQ(Upload(make("-nomac")), "the PKCS #12 file's integrity is not protected");
+  EXPECT_EQ(Upload(make("-legacy -descert")),
+            "it is encrypted in an old way (3DES or RC2): export it with AES-256 and SHA-256");
+  std::string damaged = file;
+  damaged[damaged.size() / 2] = static_cast<char>(damaged[damaged.size() / 2] ^ 1);
+  EXPECT_NE(Upload(damaged), "");
+  EXPECT_NE(Upload(file.substr(0, file.size() - 1)), "");
+  make("");
+  Run("(echo -----BEGIN PKCS12-----; base64 own.p12; echo -----END PKCS12-----) | tee own.text");
+  EXPECT_EQ(Upload(Read("own.text")), "") << "as text, with the password of before";
+}
+
+TEST_F(KeysTest, APasswordIsForgottenInTime) {
+  FilePassword password;
+  const Instant now;
+  EXPECT_FALSE(password.IsSet(now));
+  EXPECT_EQ(password.Set("", now).code(), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(password.Set(std::string(65, 'x'), now).code(), ErrorCode::kInvalidArgument);
+  EXPECT_TRUE(password.Set(std::string(64, 'x'), now).ok());
+  EXPECT_TRUE(password.IsSet(now + FilePassword::kLife - Duration::Nanoseconds(1)));
+  EXPECT_FALSE(password.IsSet(now + FilePassword::kLife));
+  password.Forget();
+  EXPECT_FALSE(password.IsSet(now));
 }
 
 TEST_F(KeysTest, DomainsAreChosenByName) {
