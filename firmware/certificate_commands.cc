@@ -54,6 +54,7 @@ CertificateCommands::CertificateCommands(const CertificateCommandParts& parts)
 
 void CertificateCommands::AddTo(admin::StatusTree& status, admin::CommandTable& commands) {
   AddRequestCommands(commands);
+  AddPasswordCommand(commands);
   AddUploadCommands(commands);
   status.AddMember<&CertificateCommands::NextStatus>("Certificate", "Certificates of this device",
                                                      this);
@@ -167,7 +168,7 @@ void CertificateCommands::AddRequestCommands(admin::CommandTable& commands) {
 
 // --- Certificates -------------------------------------------------------------------------------
 
-void CertificateCommands::AddUploadCommands(admin::CommandTable& commands) {
+void CertificateCommands::AddPasswordCommand(admin::CommandTable& commands) {
   using Self = CertificateCommands;
   admin::Command password = {"Certificate Password",
                              "Opens the next PKCS #12 file or encrypted key within 10 minutes"};
@@ -181,6 +182,10 @@ void CertificateCommands::AddUploadCommands(admin::CommandTable& commands) {
     return self.parts_.upload.password.Set(value, self.parts_.loop.now());
   };
   commands.Add(password);
+}
+
+void CertificateCommands::AddUploadCommands(admin::CommandTable& commands) {
+  using Self = CertificateCommands;
   constexpr const char* kSay =
       "Paste the certificate and its chain (PEM, PKCS #7 or PKCS #12), with its key if it was not "
       "made here; "

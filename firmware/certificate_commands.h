@@ -58,6 +58,7 @@ class CertificateCommands final : PasteTaker, admin::DeferredWork, public admin:
   Result<void> OnPasted(std::span<const uint8_t> bytes, ByteWriter& out) override;
   void RunDeferred(Instant now) override;
   void AddRequestCommands(admin::CommandTable& commands);
+  void AddPasswordCommand(admin::CommandTable& commands);
   void AddUploadCommands(admin::CommandTable& commands);
   bool NextStatus(uint64_t& cursor, ByteWriter& out) const;
   bool NextCertificateLine(uint64_t index, uint64_t field, ByteWriter& out) const;
