@@ -532,9 +532,7 @@ bool HsmService::NextStatus(uint64_t& cursor, ByteWriter& out) {
       return true;
     case 4:
       out.Text("HSM Store key: ");
-      out.Text(parts_.is_store_key_away ? "away"
-               : is_store_wrapped()     ? "wrapped by the HSM"
-                                        : "not wrapped");
+      out.Text(StoreWrapper());
       return true;
     default:
       return false;
@@ -632,7 +630,7 @@ void Appliance::Rooms::BuildHsm() {
   machine.arena.OpenAccount("firmware/hsm");
   hsm = machine.arena.New<HsmService>(HsmParts{machine.arena, loop, random, log, alarms,
                                                *configuration, *store, *hasher, sqlite_store,
-                                               store_key_away, machine.token});
+                                               store_key_away, machine.token, machine.tpm});
 }
 
 }  // namespace gh

@@ -13,6 +13,7 @@
 #include "firmware/hsm/network_link.h"
 #include "firmware/hsm/service.h"
 #include "firmware/hsm/store_key.h"
+#include "firmware/hsm/tpm_store_key.h"
 #include "firmware/log/log.h"
 #include "firmware/store/sqlite_store.h"
 #include "firmware/store/store.h"
@@ -32,6 +33,7 @@ struct HsmParts {
   store::SqliteStore* sealed_store = nullptr;  // null: the store is not sealed
   bool is_store_key_away = false;              // the HSM did not open it at the start
   hal::TokenLink* token = nullptr;             // of the machine
+  hal::Tpm* tpm = nullptr;                     // of the machine
 };
 
 class HsmService final : public hsm::Observer, public admin::TerminalGuest, public Pollable {
@@ -67,6 +69,11 @@ class HsmService final : public hsm::Observer, public admin::TerminalGuest, publ
   Result<void> StartWrap(std::string_view password, std::string_view by);
   Result<void> UnwrapStore(std::string_view by);
   Result<void> RecoverStore(std::string_view password, std::string_view by, ByteWriter& out);
+  Result<void> RewrapByTpm();
+  const char* StoreWrapper() const;
+  Result<void> WrapByTpm(std::string_view password, std::string_view by, ByteWriter& out);
+  Result<void> UnwrapFromTpm(std::string_view by);
+  void AddTpmCommands(admin::CommandTable& commands);
   void AddStoreCommands(admin::CommandTable& commands);
   Result<void> Keep(const hsm::KeyRecord& record);
   void LoadKeys();

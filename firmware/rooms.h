@@ -93,7 +93,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   void WatchStore();
   void FlushLog();
   void SayRecovered(const char* fault);
-  void SayKeyAway(const char* fault);
+  void SayKeyAway(const char* wrapper, const char* fault);
   void ShowNotices();
   bool RunDeferred(Instant next);
   void End(Ending ending, const char* why, std::string_view by);

@@ -56,7 +56,8 @@ Result<void> Appliance::Rooms::OpenStore() {
   static_assert(store::kKeyAreaBytes <= image::kStoreKeySize);
   auto* opener =
       machine.arena.New<hsm::StoreKeyOpener>(machine.arena, machine.clock, machine.token);
-  sealing.opener = opener;
+  auto* tpm_opener = machine.arena.New<hsm::TpmOpener>(machine.tpm);
+  sealing.openers = {opener, tpm_opener};
   sqlite_store = machine.arena.New<store::SqliteStore>(machine.arena, *machine.store, machine.clock,
                                                        store::kHeapBytesMin, sealing);
   const bool reset = machine.reset_button.held_at_power_on();
@@ -69,8 +70,12 @@ Result<void> Appliance::Rooms::OpenStore() {
   if (opener->was_asked() && opened.ok()) {
     PrintLine(console, "Store: its key was opened by the HSM");
   }
-  if (opener->was_asked() && opened.code() == ErrorCode::kUnreachable) {
-    SayKeyAway(opened.error().what);
+  if (tpm_opener->was_asked() && opened.ok()) {
+    PrintLine(console, "Store: its key was opened by the TPM");
+  }
+  if ((opener->was_asked() || tpm_opener->was_asked()) &&
+      opened.code() == ErrorCode::kUnreachable) {
+    SayKeyAway(opener->was_asked() ? "HSM" : "TPM", opened.error().what);
     return Ok();
   }
   if (!opened.ok()) {
@@ -98,10 +103,11 @@ Result<void> Appliance::Rooms::OpenStore() {
 }
 
 // Fails closed: nothing of the store is opened, nothing of it is touched.
-void Appliance::Rooms::SayKeyAway(const char* fault) {
+void Appliance::Rooms::SayKeyAway(const char* wrapper, const char* fault) {
   store_damaged = store_key_away = true;
-  PrintLine(console, "Store: CLOSED. Its key is wrapped by the HSM: ", fault);
-  PrintLine(console, "  Bring the HSM back and restart. When it is gone for good: set up an ",
+  PrintLine(console, "Store: CLOSED. Its key is wrapped by the ", wrapper, ": ", fault);
+  PrintLine(console, "  Bring the ", wrapper,
+            " back and restart. When it is gone for good: set up an ",
             "administrator here (kept in memory only), then xCommand HSM StoreKey Recover: ",
             "<recovery password>");
   log.Emit(StoreFailed{.reason = fault});

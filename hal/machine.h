@@ -15,6 +15,7 @@
 #include "hal/rt/arena.h"
 #include "hal/serial_port.h"
 #include "hal/token_link.h"
+#include "hal/tpm.h"
 #include "hal/watchdog.h"
 
 namespace gh::hal {
@@ -42,6 +43,7 @@ struct Machine {
   std::array<BlockDevice*, 2> slots = {};  // a, b
   BlockDevice* factory = nullptr;
   TokenLink* token = nullptr;  // a local HSM
+  Tpm* tpm = nullptr;          // a TPM 2.0
 };
 
 }  // namespace gh::hal

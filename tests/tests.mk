@@ -7,6 +7,8 @@ rt_test_ROOMS := hal
 crypto_test_ROOMS := crypto
 pkcs11_test_ROOMS := crypto
 pkcs11_rpc_fuzz_ROOMS := crypto
+tpm_seal_fuzz_ROOMS := crypto
+store_envelope_fuzz_ROOMS := firmware_hsm
 image_test_ROOMS := image_tool
 net_test_ROOMS := net
 http_test_ROOMS := net
@@ -112,7 +114,8 @@ boot-chain_NEEDS := $(system_NEEDS) $(powercut_NEEDS) \
 management_NEEDS := $(unit_NEEDS) $(system_NEEDS) $(powercut_NEEDS) $(FUZZ_TARGETS:%=out/fuzz/bin/%)
 keys_NEEDS := $(filter $(foreach name,crypto keys pkcs11 hsm tls tls_streams,\
   out/asan/tests/$(name)_test),$(unit_NEEDS)) $(system_NEEDS) \
-  $(foreach name,$(filter certificate_% name_constraints_% pkcs11_% tls_%,$(FUZZ_TARGETS)),\
+  $(foreach name,$(filter certificate_% name_constraints_% pkcs11_% \
+  store_envelope_% tls_% tpm_%,$(FUZZ_TARGETS)),\
   out/fuzz/bin/$(name))
 turn_NEEDS := $(patsubst %,out/asan/tests/%_test,turn turn_conformance media) \
   out/host/gatehouse \

@@ -206,6 +206,11 @@ void ReadHpet(std::span<const uint8_t> table, HpetInfo& hpet) {
   }
 }
 
+void ReadTpm2(std::span<const uint8_t> table, TpmInfo& tpm) {
+  const Fields fields(table);
+  tpm = {fields.U64(40) != 0, fields.U64(40), fields.U32(48)};
+}
+
 void ReadTable(const PhysicalMemory& memory, std::span<const uint8_t> table, AcpiInfo& info) {
   const std::string_view signature = AsText(table.first(4));
   if (signature == "FACP" && !info.fadt.present) {
@@ -216,6 +221,8 @@ void ReadTable(const PhysicalMemory& memory, std::span<const uint8_t> table, Acp
     ReadMcfg(table, info.mcfg);
   } else if (signature == "HPET" && !info.hpet.present) {
     ReadHpet(table, info.hpet);
+  } else if (signature == "TPM2" && !info.tpm.present) {
+    ReadTpm2(table, info.tpm);
   }
 }
 

@@ -1,5 +1,5 @@
 // As much of ACPI as a machine without drivers for everything needs: tables found and checked, then
-// FADT, MADT, MCFG, HPET and the \_S5 package of the DSDT.
+// FADT, MADT, MCFG, HPET, TPM2 and the \_S5 package of the DSDT.
 //
 // Pure: memory is read through a callback that refuses what is not there, so that tests and the
 // fuzzer feed it anything. The tables are the firmware's and may be odd: every length is checked,
@@ -85,11 +85,18 @@ struct HpetInfo {
   uint64_t address = 0;
 };
 
+struct TpmInfo {
+  bool present = false;
+  uint64_t control_area = 0;
+  uint32_t start_method = 0;
+};
+
 struct AcpiInfo {
   FadtInfo fadt;
   MadtInfo madt;
   McfgInfo mcfg;
   HpetInfo hpet;
+  TpmInfo tpm;
   uint32_t table_count = 0;    // valid tables seen
   uint32_t refused_count = 0;  // tables with a bad length or checksum
 };

@@ -118,6 +118,12 @@ void PcMachine::FindDevices() {
     AddVirtio(device);
   }
   watchdog_.Initialise(pages_, pci_);
+  if (const Result<void> found = tpm_.Initialise(pages_, acpi_.tpm); found.ok()) {
+    machine_.tpm = &tpm_;
+    Print("tpm: ready");
+  } else {
+    Print("tpm: ", found.error().what);
+  }
   Print("watchdog: ", watchdog_.name(), watchdog_.fired_before() ? ", it reset the machine" : "");
 }
 

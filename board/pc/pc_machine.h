@@ -18,6 +18,7 @@
 #include "board/pc/memory_map.h"
 #include "board/pc/paging.h"
 #include "board/pc/pci.h"
+#include "board/pc/tpm_crb.h"
 #include "board/pc/uart.h"
 #include "board/pc/virtio_block.h"
 #include "board/pc/virtio_console.h"
@@ -85,6 +86,7 @@ class PcMachine {
   VirtioEntropy virtio_entropy_;
   bool has_virtio_entropy_ = false;
   VirtioConsole token_;
+  TpmCrb tpm_{clock_};
   bool has_token_ = false;
   std::array<VirtioBlock*, kBlockDiskMax> disks_ = {};
   uint32_t disk_count_ = 0;

@@ -112,12 +112,7 @@ void EncodeEnvelope(const StoreEnvelope& envelope, ByteWriter& out) {
   out.Bytes(envelope.vector);
   out.U8(static_cast<uint8_t>(envelope.cipher_size));
   out.Bytes(std::span(envelope.cipher).first(envelope.cipher_size));
-  out.Bytes(envelope.salt);
-  out.U32Be(envelope.cost.memory_kib);
-  out.U32Be(envelope.cost.passes);
-  out.Bytes(envelope.nonce);
-  out.Bytes(envelope.tag);
-  out.Bytes(envelope.box);
+  EncodeBox(envelope.recovery, out);
 }
 
 Result<void> DecodeEnvelope(std::span<const uint8_t> bytes, StoreEnvelope& envelope) {
@@ -134,12 +129,7 @@ Result<void> DecodeEnvelope(std::span<const uint8_t> bytes, StoreEnvelope& envel
     return kDamaged;
   }
   in.Copy(std::span(envelope.cipher).first(envelope.cipher_size));
-  in.Copy(envelope.salt);
-  envelope.cost.memory_kib = in.U32Be();
-  envelope.cost.passes = in.U32Be();
-  in.Copy(envelope.nonce);
-  in.Copy(envelope.tag);
-  in.Copy(envelope.box);
+  DecodeBox(in, envelope.recovery);
   return in.ok() && in.at_end() ? Ok() : Result<void>(kDamaged);
 }
 
@@ -160,11 +150,57 @@ Result<void> TakePlain(std::span<const uint8_t> plain, store::KeyBytes& key) {
   return Error{ErrorCode::kUnreachable, "the HSM decrypts something else: it has another key"};
 }
 
-void SealBox(StoreEnvelope& envelope, const store::KeyBytes& key,
+void EncodeBox(const RecoveryBox& box, ByteWriter& out) {
+  out.Bytes(box.salt);
+  out.U32Be(box.cost.memory_kib);
+  out.U32Be(box.cost.passes);
+  out.Bytes(box.nonce);
+  out.Bytes(box.tag);
+  out.Bytes(box.box);
+}
+
+void DecodeBox(ByteReader& in, RecoveryBox& box) {
+  in.Copy(box.salt);
+  box.cost.memory_kib = in.U32Be();
+  box.cost.passes = in.U32Be();
+  in.Copy(box.nonce);
+  in.Copy(box.tag);
+  in.Copy(box.box);
+}
+
+Result<void> PrepareBox(crypto::PasswordHasher& hasher, crypto::Random& random,
+                        std::string_view password, RecoveryBox& box,
+                        SecretBytes<crypto::kAeadKeySize>& by) {
+  if (password.size() < kRecoveryPasswordMin) {
+    return Error{ErrorCode::kInvalidArgument,
+                 "expected a recovery password of at least 12 characters"};
+  }
+  random.Fill(box.salt);
+  random.Fill(box.nonce);
+  const crypto::PasswordCost wanted;
+  const crypto::PasswordCost most = hasher.cost();
+  box.cost = most.memory_kib < wanted.memory_kib ? most : wanted;
+  return hasher.Derive(password, box.salt, box.cost, by.Expose());
+}
+
+void SealBox(RecoveryBox& box, const store::KeyBytes& key,
              std::span<const uint8_t, crypto::kAeadKeySize> by) {
-  std::ranges::copy(key.Expose(), envelope.box.begin());
-  crypto::AeadSeal(by, envelope.nonce, AsBytes("gatehouse.store.recovery"), envelope.box,
-                   envelope.tag);
+  std::ranges::copy(key.Expose(), box.box.begin());
+  crypto::AeadSeal(by, box.nonce, AsBytes("gatehouse.store.recovery"), box.box, box.tag);
+}
+
+Result<void> OpenBox(crypto::PasswordHasher& hasher, std::string_view password, RecoveryBox& box,
+                     store::KeyBytes& key) {
+  SecretBytes<crypto::kAeadKeySize> by;
+  GH_TRY(hasher.Derive(password, box.salt, box.cost, by.Expose()));
+  if (!crypto::AeadOpen(by.Expose(), box.nonce, AsBytes("gatehouse.store.recovery"), box.box,
+                        box.tag)
+           .ok()) {
+    return Error{ErrorCode::kUnauthentic, "that is not the recovery password"};
+  }
+  key.Set(box.box);
+  SecureZero(box.box);
+  return Ok();
 }
 
 Result<void> StoreKeyOpener::Unwrap(std::span<const uint8_t> wrapped, store::KeyBytes& key) {
@@ -192,16 +228,7 @@ Result<size_t> PreparedWrapper::Wrap(const store::KeyBytes&, std::span<uint8_t> 
 Result<void> RecoveryOpener::Unwrap(std::span<const uint8_t> wrapped, store::KeyBytes& key) {
   StoreEnvelope envelope;
   GH_TRY(DecodeEnvelope(wrapped, envelope));
-  SecretBytes<crypto::kAeadKeySize> by;
-  GH_TRY(hasher_.Derive(password_, envelope.salt, envelope.cost, by.Expose()));
-  if (!crypto::AeadOpen(by.Expose(), envelope.nonce, AsBytes("gatehouse.store.recovery"),
-                        envelope.box, envelope.tag)
-           .ok()) {
-    return Error{ErrorCode::kUnauthentic, "that is not the recovery password"};
-  }
-  key.Set(envelope.box);
-  SecureZero(envelope.box);
-  return Ok();
+  return OpenBox(hasher_, password_, envelope.recovery, key);
 }
 
 }  // namespace gh::hsm

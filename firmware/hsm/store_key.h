@@ -38,6 +38,27 @@ inline constexpr uint32_t kStoreWrapperKind = 2;
 inline constexpr std::string_view kStoreKeyLabel = "gatehouse-store";
 inline constexpr Duration kOpenMax = Duration::Seconds(30);
 inline constexpr size_t kStorePlainBytes = 48;
+inline constexpr size_t kRecoveryPasswordMin = 12;
+
+// The key under a recovery password.
+struct RecoveryBox {
+  std::array<uint8_t, crypto::PasswordHasher::kSaltSize> salt = {};
+  crypto::PasswordCost cost;
+  std::array<uint8_t, crypto::kAeadNonceSize> nonce = {};
+  std::array<uint8_t, crypto::kAeadTagSize> tag = {};
+  std::array<uint8_t, store::kStoreKeyBytes> box = {};
+};
+void EncodeBox(const RecoveryBox& box, ByteWriter& out);
+void DecodeBox(ByteReader& in, RecoveryBox& box);
+// Salt, nonce and cost are chosen; `by` is what the password derives to.
+Result<void> PrepareBox(crypto::PasswordHasher& hasher, crypto::Random& random,
+                        std::string_view password, RecoveryBox& box,
+                        SecretBytes<crypto::kAeadKeySize>& by);
+void SealBox(RecoveryBox& box, const store::KeyBytes& key,
+             std::span<const uint8_t, crypto::kAeadKeySize> by);
+// kUnauthentic: that is not the password.
+Result<void> OpenBox(crypto::PasswordHasher& hasher, std::string_view password, RecoveryBox& box,
+                     store::KeyBytes& key);
 
 struct StoreEnvelope {
   crypto::pkcs11::TokenSettings token;
@@ -45,11 +66,7 @@ struct StoreEnvelope {
   std::array<uint8_t, 16> vector = {};
   std::array<uint8_t, 96> cipher = {};
   uint32_t cipher_size = 0;
-  std::array<uint8_t, crypto::PasswordHasher::kSaltSize> salt = {};
-  crypto::PasswordCost cost;
-  std::array<uint8_t, crypto::kAeadNonceSize> nonce = {};
-  std::array<uint8_t, crypto::kAeadTagSize> tag = {};
-  std::array<uint8_t, store::kStoreKeyBytes> box = {};
+  RecoveryBox recovery;
 };
 void EncodeEnvelope(const StoreEnvelope& envelope, ByteWriter& out);
 Result<void> DecodeEnvelope(std::span<const uint8_t> bytes, StoreEnvelope& envelope);
@@ -58,8 +75,6 @@ Result<void> DecodeEnvelope(std::span<const uint8_t> bytes, StoreEnvelope& envel
 void PreparePlain(const store::KeyBytes& key, std::span<uint8_t, kStorePlainBytes> plain);
 // kUnauthentic: it is not what PreparePlain made.
 Result<void> TakePlain(std::span<const uint8_t> plain, store::KeyBytes& key);
-void SealBox(StoreEnvelope& envelope, const store::KeyBytes& key,
-             std::span<const uint8_t, crypto::kAeadKeySize> by);
 
 // Opens by the HSM, waiting for it: at the start alone.
 class StoreKeyOpener final : public store::KeyWrapper {

@@ -69,12 +69,12 @@ Result<KeyRecord> DecodeKeyRecord(std::span<const uint8_t> block) {
 }
 
 StoreKey::StoreKey(Arena& arena, hal::BlockDevice& device, uint64_t offset, crypto::Random& random,
-                   KeyWrapper& wrapper, KeyWrapper* opener)
+                   KeyWrapper& wrapper, const KeyOpeners& openers)
     : device_(device),
       offset_(offset),
       random_(random),
       wrapper_(wrapper),
-      opener_(opener),
+      openers_(openers),
       block_(static_cast<uint8_t*>(arena.Allocate(kKeyCopyBytes, kKeyCopyBytes)), kKeyCopyBytes) {}
 
 Result<void> StoreKey::ReadCopy(uint32_t copy) {
@@ -115,9 +115,13 @@ Result<void> StoreKey::Load() {
   } else if (newest.wrapper == wrapper_.kind()) {
     opened = wrapper_.Unwrap(wrapped, key_);
     wrapper_name_ = wrapper_.name();
-  } else if (opener_ != nullptr && newest.wrapper == opener_->kind()) {
-    opened = opener_->Unwrap(wrapped, key_);
-    wrapper_name_ = opener_->name();
+  } else {
+    for (KeyWrapper* opener : openers_) {
+      if (opener != nullptr && newest.wrapper == opener->kind()) {
+        opened = opener->Unwrap(wrapped, key_);
+        wrapper_name_ = opener->name();
+      }
+    }
   }
   wrapper_kind_ = newest.wrapper;
   SecureZero(newest.wrapped);
@@ -143,7 +147,7 @@ Result<void> StoreKey::Recover(KeyWrapper& by) {
   KeyRecord newest;
   GH_TRY(ReadNewest(newest));
   if (newest.wrapper != by.kind()) {
-    return Error(ErrorCode::kWrongState, "the store's key is not wrapped by the HSM");
+    return Error(ErrorCode::kWrongState, "the store's key is wrapped by another means");
   }
   const auto opened = by.Unwrap(std::span<const uint8_t>(newest.wrapped).first(newest.size), key_);
   SecureZero(newest.wrapped);

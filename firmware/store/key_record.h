@@ -12,9 +12,10 @@
 // Who wraps is a seam: KeyWrapper. New keys lie beside the store they seal (NoWrapper): destroying
 // works, and a disk taken without its boot state partition tells nothing; whoever takes the whole
 // disk has both. An operator has the key wrapped by a key of the HSM (firmware/hsm/store_key.h);
-// an `opener` opens that at the start.
+// or by the machine's TPM (firmware/hsm/tpm_store_key.h); `openers` open that at the start.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 
@@ -59,11 +60,14 @@ struct KeyRecord {
 void EncodeKeyRecord(const KeyRecord& record, std::span<uint8_t> block);
 Result<KeyRecord> DecodeKeyRecord(std::span<const uint8_t> block);
 
+// Who opens keys that an operator had wrapped, each of its kind; null: none.
+using KeyOpeners = std::array<KeyWrapper*, 2>;
+
 class StoreKey {
  public:
   // `offset`: of kKeyAreaBytes on `device`, a multiple of 4096.
   StoreKey(Arena& arena, hal::BlockDevice& device, uint64_t offset, crypto::Random& random,
-           KeyWrapper& wrapper, KeyWrapper* opener = nullptr);
+           KeyWrapper& wrapper, const KeyOpeners& openers = {});
   StoreKey(const StoreKey&) = delete;
   StoreKey& operator=(const StoreKey&) = delete;
 
@@ -76,6 +80,8 @@ class StoreKey {
   Result<void> Wrap(KeyWrapper& wrapper);
   // Of a key that Load could not open: `by` opens it, from then on nobody wraps it.
   Result<void> Recover(KeyWrapper& by);
+  // What is on the disk now.
+  Result<void> ReadRecord(KeyRecord& record) { return ReadNewest(record); }
   bool is_loaded() const { return is_loaded_; }
   const char* wrapper_name() const { return wrapper_name_; }
   uint32_t wrapper_kind() const { return wrapper_kind_; }
@@ -95,7 +101,7 @@ class StoreKey {
   const uint64_t offset_;
   crypto::Random& random_;
   KeyWrapper& wrapper_;
-  KeyWrapper* const opener_;
+  const KeyOpeners openers_;
   NoWrapper none_;
   const char* wrapper_name_ = "none";
   uint32_t wrapper_kind_ = 0;

@@ -35,7 +35,7 @@ SqliteStore::SqliteStore(Arena& arena, hal::BlockDevice& device, hal::Clock& clo
     : clock_(clock),
       heap_(arena, std::max(heap_bytes, kHeapBytesMin)),
       key_(arena, sealing.key_device != nullptr ? *sealing.key_device : device, sealing.key_offset,
-           sealing.random, sealing.wrapper, sealing.opener),
+           sealing.random, sealing.wrapper, sealing.openers),
       units_(arena, device, sealing.random),
       files_(arena, units_),
       copy_(arena, units_, files_) {}

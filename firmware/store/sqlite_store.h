@@ -40,7 +40,7 @@ struct Sealing {
   KeyWrapper& wrapper;  // of new keys
   hal::BlockDevice* key_device = nullptr;
   uint64_t key_offset = kKeyOffsetInStore;
-  KeyWrapper* opener = nullptr;  // of keys that an operator had wrapped
+  KeyOpeners openers = {};  // of keys that an operator had wrapped
 };
 
 enum class StoreOrigin : uint8_t { kThere, kNew, kWasUnsealed, kRecovered };

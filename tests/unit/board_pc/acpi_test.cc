@@ -115,6 +115,13 @@ Bytes Hpet() {
   return Table("HPET", b);
 }
 
+Bytes Tpm2() {
+  Bytes b(76);
+  Put(b, 40, 0xfed40040, 8);
+  Put(b, 48, 7, 4);
+  return Table("TPM2", b);
+}
+
 class Acpi : public testing::Test {
  protected:
   Acpi() {
@@ -170,6 +177,21 @@ TEST_F(Acpi, FindsWhatTheBoardNeeds) {
   EXPECT_EQ(info_.mcfg.address, 0xe0000000u);
   EXPECT_EQ(info_.mcfg.last_bus, 255);
   EXPECT_EQ(info_.hpet.address, 0xfed00000u);
+}
+
+TEST_F(Acpi, FindsATpm) {
+  ASSERT_TRUE(Read().ok());
+  EXPECT_FALSE(info_.tpm.present);
+  Add(Tpm2());
+  Link();
+  ASSERT_TRUE(Read().ok());
+  EXPECT_TRUE(info_.tpm.present);
+  EXPECT_EQ(info_.tpm.control_area, 0xfed40040u);
+  EXPECT_EQ(info_.tpm.start_method, 7u);
+  memory_.tables[addresses_.back()] = Table("TPM2", Bytes(40));  // cut off
+  info_ = {};
+  ASSERT_TRUE(Read().ok());
+  EXPECT_FALSE(info_.tpm.present);
 }
 
 TEST_F(Acpi, ATableWithABadChecksumIsIgnored) {
