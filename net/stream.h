@@ -68,6 +68,8 @@ struct StreamOptions {
   bool keep_until_read = false;
   // Connect, kTls only: sent as SNI, and the name the server's certificate must carry; empty: any.
   std::string_view server_name = {};
+  // Connect, kTcp only: the address and port to come from, even one that is listened at; none: any.
+  Endpoint local = {};
 };
 
 class StreamService {

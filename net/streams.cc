@@ -347,8 +347,8 @@ Result<StreamId> Streams::Connect(const Endpoint& to, const StreamOptions& optio
     return ErrorCode::kExhausted;
   }
   LwipScope scope(stack_.lwip_);
-  netif* out =
-      to.address.is_v6() ? stack_.RouteIpv6({}, to.address) : stack_.RouteIpv4({}, to.address);
+  netif* out = to.address.is_v6() ? stack_.RouteIpv6(options.local.address, to.address)
+                                  : stack_.RouteIpv4(options.local.address, to.address);
   if (out == nullptr) {
     connections_.Release(connection);
     return ErrorCode::kUnreachable;
@@ -366,6 +366,18 @@ Result<StreamId> Streams::Connect(const Endpoint& to, const StreamOptions& optio
     tcp_nagle_disable(pcb);
   }
   const ip_addr_t address = ToLwip(to.address);
+  if (options.local.port != 0) {
+    const ip_addr_t local = ZonedFor(out, options.local.address);
+    if (gh_tcp_find(&local, options.local.port, &address, to.port) != nullptr) {
+      tcp_err(pcb, nullptr);
+      tcp_abort(pcb);
+      connections_.Release(connection);
+      return ErrorCode::kAlreadyExists;
+    }
+    // Not by tcp_bind, which refuses a port that is listened at; the pair of ends is unique.
+    ip_addr_copy(pcb->local_ip, local);
+    pcb->local_port = options.local.port;
+  }
   const err_t error = tcp_connect(pcb, &address, to.port, StreamCallbacks::Connected);
   if (error != ERR_OK) {
     tcp_err(pcb, nullptr);
