@@ -50,6 +50,7 @@ constexpr uint64_t kTlsGroups = Bit(config::GroupId::kTls) | Bit(config::GroupId
                                 Bit(config::GroupId::kTlsHsm);
 constexpr uint64_t kTurnGroups = Bit(config::GroupId::kTraversalServerTurn) |
                                  Bit(config::GroupId::kTraversalServerTurnSecret) |
+                                 Bit(config::GroupId::kTraversalServerTurnToken) |
                                  Bit(config::GroupId::kTraversalServerTurnAllow) |
                                  Bit(config::GroupId::kTraversalServerTurnDeny);
 constexpr uint64_t kHsmGroups = Bit(config::GroupId::kHsm) | Bit(config::GroupId::kHsmModule);

@@ -4,9 +4,11 @@
 #include <charconv>
 #include <cstring>
 
+#include "crypto/cipher.h"
 #include "firmware/config/line.h"
 #include "firmware/rooms.h"
 #include "firmware/status_text.h"
+#include "hal/rt/base64.h"
 
 namespace gh {
 namespace {
@@ -58,8 +60,10 @@ net::EndpointText RelayTextOf(const turn::AllocationInfo& info) {
 // --- Users --------------------------------------------------------------------------------------
 
 TurnCredentials::TurnCredentials(Arena& arena, const config::Configuration& configuration,
-                                 uint32_t user_count)
-    : configuration_(configuration), entries_(arena.NewArray<Entry>(user_count)) {}
+                                 crypto::TlsEnvironment& environment, uint32_t user_count)
+    : configuration_(configuration),
+      environment_(environment),
+      entries_(arena.NewArray<Entry>(user_count)) {}
 
 void TurnCredentials::Refresh(std::string_view realm) {
   count_ = 0;
@@ -101,6 +105,23 @@ std::string_view TurnCredentials::FindByHash(std::span<const uint8_t> hash,
   return {};
 }
 
+bool TurnCredentials::OpenToken(std::string_view key_name, std::string_view server,
+                                std::span<const uint8_t, 12> nonce, std::span<uint8_t> data,
+                                std::span<const uint8_t, 16> tag) {
+  for (const auto& token : configuration_.active().traversal_server_turn_token()) {
+    if (token.name.empty() || token.name.view() != key_name) {
+      continue;
+    }
+    SecretBytes<48> key;
+    ByteWriter bytes(key.Expose());
+    crypto::AesGcm cipher;
+    return ReadBase64(token.key.view(), bytes) && (bytes.size() == 16 || bytes.size() == 32) &&
+           cipher.SetKey(environment_, bytes.written()).ok() &&
+           cipher.Open(nonce, AsBytes(server), data, tag).ok();
+  }
+  return false;
+}
+
 // --- Putting together ---------------------------------------------------------------------------
 
 TurnService::TurnService(const TurnParts& parts, const turn::Capacity& capacity,
@@ -112,7 +133,8 @@ TurnService::TurnService(const TurnParts& parts, const turn::Capacity& capacity,
                                    capacity.channels * 2);
   parts.stack.AddTap(*plane_);
   arena.OpenAccount("firmware/turn", capacity.allocations);
-  credentials_ = arena.New<TurnCredentials>(arena, parts.configuration, user_count);
+  credentials_ =
+      arena.New<TurnCredentials>(arena, parts.configuration, parts.tls.environment(), user_count);
   BuildDtls(capacity.streams);
   server_ = arena.New<turn::Server>(turn::ServerParts{arena, parts.stack.datagrams(), dtls_,
                                                       parts.tls.streams(), parts.loop.timers()},
@@ -159,6 +181,12 @@ turn::Config TurnService::EngineConfig() const {
   out.answers_binding = from.binding == config::OnOff::kOn;
   out.is_strict_channels = from.channels == config::TurnChannels::kStrict;
   out.allows_mobility = from.mobility == config::OnOff::kOn;
+  out.allows_tcp = from.relay_tcp == config::OnOff::kOn;
+  if (from.discovery_mode == config::OnOff::kOn) {
+    out.discovery = {from.discovery_address, static_cast<uint16_t>(from.discovery_port)};
+    out.discovery_first_port = static_cast<uint16_t>(from.port);
+  }
+  out.token_server.Assign(from.token_server.view());
   out.lifetime_default_s = static_cast<uint32_t>(from.lifetime_default);
   out.lifetime_max_s = static_cast<uint32_t>(std::max(from.lifetime_max, from.lifetime_default));
   out.nonce_lifetime_s = static_cast<uint32_t>(from.nonce_lifetime);
@@ -219,6 +247,9 @@ turn::ListenConfig TurnService::ListenersConfig() const {
   out.tls = from.tls_mode == config::OnOff::kOn;
   out.dtls = from.dtls_mode == config::OnOff::kOn;
   out.tls_port = static_cast<uint16_t>(from.tls_port);
+  if (from.discovery_mode == config::OnOff::kOn) {
+    out.discovery_port = static_cast<uint16_t>(from.discovery_port);
+  }
   out.port_first = static_cast<uint16_t>(from.port);
   out.port_last = static_cast<uint16_t>(std::min(from.port + from.port_count - 1, 65535));
   if (from.mode != config::OnOff::kOn || parts_.configuration.is_factory()) {
@@ -247,6 +278,19 @@ void TurnService::OpenFirewall(uint8_t port_mask) {
                   listen.port_last, port_mask})
           .ignore("port numbers from the schema's range, few rules");
     }
+  }
+  const config::TraversalServerTurn& from = parts_.configuration.active().traversal_server_turn();
+  if (listen.discovery_port != 0) {
+    parts_.stack.firewall()
+        .Allow({net::Transport::kUdp, listen.discovery_port, listen.discovery_port, port_mask})
+        .ignore("port numbers from the schema's range, few rules");
+  }
+  if (from.relay_tcp == config::OnOff::kOn) {
+    // Only ports of allocations that speak TCP are listened at.
+    parts_.stack.firewall()
+        .Allow({net::Transport::kTcp, static_cast<uint16_t>(from.media_port_start),
+                static_cast<uint16_t>(from.media_port_end), port_mask})
+        .ignore("an empty range opens nothing");
   }
   for (const bool is_udp : {true, false}) {
     if (is_udp ? listen.dtls : listen.tls) {
@@ -382,6 +426,7 @@ bool TurnService::NextStatus(uint64_t& cursor, ByteWriter& out) {
       Tell(out, "permissions", engine_->permission_count());
       Tell(out, "channels", engine_->channel_count());
       Tell(out, "reservations", engine_->reservation_count());
+      Tell(out, "tcp_links", engine_->link_count());
       return true;
     case 2:
       out.Text("TURN Ports:");

@@ -23,11 +23,15 @@ namespace gh {
 // Local users: the keys are what SIP keeps of them, H(user:realm:password).
 class TurnCredentials final : public turn::Credentials {
  public:
-  TurnCredentials(Arena& arena, const config::Configuration& configuration, uint32_t user_count);
+  TurnCredentials(Arena& arena, const config::Configuration& configuration,
+                  crypto::TlsEnvironment& environment, uint32_t user_count);
   // Users or the realm have changed: their USERHASHes are computed anew.
   void Refresh(std::string_view realm);
   bool FindKeys(std::string_view user, std::string_view realm, turn::UserKeys& out) override;
   std::string_view FindByHash(std::span<const uint8_t> hash, std::string_view realm) override;
+  bool OpenToken(std::string_view key_name, std::string_view server,
+                 std::span<const uint8_t, 12> nonce, std::span<uint8_t> data,
+                 std::span<const uint8_t, 16> tag) override;
 
  private:
   struct Entry {
@@ -35,7 +39,8 @@ class TurnCredentials final : public turn::Credentials {
     uint32_t instance = 0;
   };
   const config::Configuration& configuration_;
-  std::span<Entry> entries_;  // by prefix
+  crypto::TlsEnvironment& environment_;  // of AES
+  std::span<Entry> entries_;             // by prefix
   uint32_t count_ = 0;
 };
 

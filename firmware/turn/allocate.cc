@@ -7,6 +7,9 @@ namespace gh::turn {
 namespace {
 
 constexpr uint8_t kUdp = 17;
+constexpr uint8_t kTcp = 6;
+// ADDITIONAL-ADDRESS-FAMILY by the number of a draft, which coturn's clients still use.
+constexpr uint16_t kAdditionalAddressFamilyDraft = 0x8032;
 constexpr uint8_t kFamilyIpv4 = 1;
 constexpr uint8_t kFamilyIpv6 = 2;
 // Holds a reserved port in RelayPorts: no allocation has this index.
@@ -23,6 +26,7 @@ struct Engine::Wanted {
   bool reserves_next = false;
   std::span<const uint8_t> token;  // of a reservation
   bool is_mobile = false;
+  bool is_tcp = false;
   uint16_t additional_error = 0;
   std::array<uint8_t, 8> reserved_token = {};
   bool has_reserved = false;
@@ -37,12 +41,13 @@ net::Endpoint Engine::Shown(uint32_t family, uint16_t port) const {
   return {shown.is_none() ? config_.relay[family] : shown, port};
 }
 
-uint32_t Engine::LifetimeOf(const Message& message) const {
-  const auto wanted = message.U32(kLifetime);
-  if (!wanted.ok()) {
-    return config_.lifetime_default_s;
-  }
-  return std::min(std::max(*wanted, config_.lifetime_default_s), config_.lifetime_max_s);
+// Never beyond the end of the token that let the client in.
+uint32_t Engine::LifetimeOf(const Request& request) const {
+  const auto wanted = request.message.U32(kLifetime);
+  const uint32_t granted = !wanted.ok() ? config_.lifetime_default_s
+                                        : std::min(std::max(*wanted, config_.lifetime_default_s),
+                                                   config_.lifetime_max_s);
+  return std::min(granted, request.identity.lifetime_max_s);
 }
 
 // 0, or the code of the refusal.
@@ -52,17 +57,27 @@ uint16_t Engine::ReadWanted(const Request& request, Wanted& wanted) {
   if (transport.size() != 4) {
     return 400;
   }
-  if (transport[0] != kUdp) {
+  wanted.is_tcp = transport[0] == kTcp && config_.allows_tcp;
+  if (transport[0] != kUdp && !wanted.is_tcp) {
     return 442;
   }
+  // RFC 6062 5.1
+  if (wanted.is_tcp &&
+      (request.path.transport != ClientTransport::kStream || message.Has(kDontFragment) ||
+       message.Has(kEvenPort) || message.Has(kReservationToken))) {
+    return 400;
+  }
   const auto requested = message.Value(kRequestedAddressFamily);
-  const auto additional = message.Value(kAdditionalAddressFamily);
+  const uint16_t additional_type = message.Has(kAdditionalAddressFamilyDraft)
+                                       ? kAdditionalAddressFamilyDraft
+                                       : uint16_t{kAdditionalAddressFamily};
+  const auto additional = message.Value(additional_type);
   const auto even = message.Value(kEvenPort);
   wanted.token = message.Value(kReservationToken);
   const bool has_token = message.Has(kReservationToken);
   wanted.is_even = message.Has(kEvenPort);
   wanted.reserves_next = wanted.is_even && !even.empty() && (even[0] & 0x80) != 0;
-  wanted.is_additional = message.Has(kAdditionalAddressFamily);
+  wanted.is_additional = message.Has(additional_type);
   const bool has_requested = message.Has(kRequestedAddressFamily);
   if ((has_token &&
        (wanted.token.size() != 8 || wanted.is_even || has_requested || wanted.is_additional)) ||
@@ -139,13 +154,20 @@ Allocation* Engine::Make(const Request& request, Wanted& wanted, UserAccount& us
     return nullptr;
   }
   allocation->key = request.path.Key();
+  allocation->is_tcp = wanted.is_tcp;
   code = TakePorts(wanted, *allocation);
+  if (code == 0 && wanted.is_tcp && !OpenRelays(*allocation)) {
+    code = 508;
+  }
   if (code == 0 && by_path_.Insert(*allocation) != HashInsert::kInserted) {
     code = 508;
   }
   if (code != 0) {
     for (uint32_t i = 0; i < kFamilyCount; ++i) {
       if (allocation->relay_port[i] != 0) {
+        if (wanted.is_tcp) {
+          ports_.streams.CloseRelay(Bound(i, allocation->relay_port[i]));
+        }
         relay_ports_[i]->Give(now(), allocation->relay_port[i]);
       }
     }
@@ -158,13 +180,13 @@ Allocation* Engine::Make(const Request& request, Wanted& wanted, UserAccount& us
   allocation->user = &user;
   ++user.allocation_count;
   allocation->created_at = now();
-  allocation->expires_at = now() + Duration::Seconds(int64_t{LifetimeOf(request.message)});
+  allocation->expires_at = now() + Duration::Seconds(int64_t{LifetimeOf(request)});
   for (media::Meter* meter : {&allocation->up, &allocation->down}) {
     meter->parent = &user.meter;
     meter->SetLimit(config_.allocation_bytes_per_s);
   }
-  allocation->is_mobile = wanted.is_mobile;
-  if (wanted.is_mobile) {
+  allocation->is_mobile = wanted.is_mobile && !wanted.is_tcp;
+  if (allocation->is_mobile) {
     ports_.random.Fill(allocation->ticket);
   }
   allocation->timer.Set(
@@ -175,6 +197,17 @@ Allocation* Engine::Make(const Request& request, Wanted& wanted, UserAccount& us
       allocation);
   ArmTimer(*allocation);
   return allocation;
+}
+
+// Peers may connect to all of its relay addresses, or it is none.
+bool Engine::OpenRelays(const Allocation& allocation) {
+  for (uint32_t i = 0; i < kFamilyCount; ++i) {
+    if (allocation.relay_port[i] != 0 &&
+        !ports_.streams.OpenRelay(Bound(i, allocation.relay_port[i])).ok()) {
+      return false;
+    }
+  }
+  return true;
 }
 
 uint16_t Engine::TakeReserved(const Wanted& wanted, Allocation& allocation) {
@@ -327,7 +360,7 @@ void Engine::OnRefresh(const Request& request) {
     Release(allocation, EndReason::kByClient);
     return;
   }
-  const uint32_t lifetime = LifetimeOf(request.message);
+  const uint32_t lifetime = LifetimeOf(request);
   allocation.expires_at = now() + Duration::Seconds(int64_t{lifetime});
   ArmTimer(allocation);
   builder.U32(kLifetime, lifetime);
@@ -357,7 +390,7 @@ void Engine::OnMobileRefresh(const Request& request) {
     OnRefresh(moved);
     return;
   }
-  allocation->expires_at = now() + Duration::Seconds(int64_t{LifetimeOf(request.message)});
+  allocation->expires_at = now() + Duration::Seconds(int64_t{LifetimeOf(request)});
   ports_.random.Fill(allocation->ticket);
   ArmTimer(*allocation);
   AnswerAllocate(request, *allocation, nullptr);
@@ -390,9 +423,13 @@ bool Engine::Move(const Request& request, Allocation& allocation) {
 void Engine::Release(Allocation& allocation, EndReason reason) {
   ports_.observer.OnEnded(InfoOf(allocation), reason);
   ReleasePeers(allocation);
+  ReleaseLinks(allocation);
   ports_.timers.Cancel(allocation.timer);
   for (uint32_t i = 0; i < kFamilyCount; ++i) {
     if (allocation.relay_port[i] != 0) {
+      if (allocation.is_tcp) {
+        ports_.streams.CloseRelay(Bound(i, allocation.relay_port[i]));
+      }
       relay_ports_[i]->Give(now(), allocation.relay_port[i]);
     }
   }

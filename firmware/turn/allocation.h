@@ -4,6 +4,7 @@
 #include <array>
 
 #include "firmware/media/flow.h"
+#include "firmware/turn/auth.h"
 #include "firmware/turn/config.h"
 #include "firmware/turn/stun.h"
 #include "hal/rt/hash_table.h"
@@ -15,6 +16,7 @@
 namespace gh::turn {
 
 class Engine;
+struct Allocation;
 
 enum class ClientTransport : uint8_t { kUdp = 1, kStream = 2, kDtls = 3 };
 
@@ -54,6 +56,25 @@ struct Channel {
   Channel* next = nullptr;
 };
 
+enum class LinkState : uint8_t { kConnecting, kWaiting, kBound };
+
+// One connection with a peer over TCP (RFC 6062), and the client's for its data.
+struct PeerLink {
+  Engine* engine = nullptr;
+  uint32_t id = 0;  // CONNECTION-ID
+  LinkState state = LinkState::kConnecting;
+  Allocation* owner = nullptr;
+  net::Endpoint peer;
+  net::StreamId far;           // to the peer, unless
+  PeerLink* joined = nullptr;  // it is a relay of ours
+  net::StreamId near;          // once it is bound
+  Identity identity;           // of the Connect, which is answered later
+  TransactionId transaction = {};
+  Timer deadline;
+  HashNode node;
+  PeerLink* next = nullptr;
+};
+
 struct Allocation {
   Engine* engine = nullptr;
   ClientPath path;
@@ -68,6 +89,9 @@ struct Allocation {
   Channel* channels = nullptr;
   uint32_t permission_count = 0;
   uint32_t channel_count = 0;
+  bool is_tcp = false;  // to peers; has links and neither channels nor datagrams
+  uint32_t link_count = 0;
+  PeerLink* links = nullptr;
   media::Meter up;    // client to peers
   media::Meter down;  // peers to client
   bool is_mobile = false;

@@ -18,6 +18,10 @@ constexpr uint8_t kAlgorithms[8] = {0, 2, 0, 0, 0, 1, 0, 0};  // SHA-256, then M
 constexpr uint8_t kSha256Alone[4] = {0, 2, 0, 0};
 constexpr Duration kKeyPeriodMin = Duration::Hours(1);
 constexpr size_t kHeaderOfAttribute = 4;
+constexpr size_t kTokenTagSize = 16;
+constexpr int64_t kTokenSlack = 5;  // seconds by which clocks may differ (RFC 7635 4.1.1)
+constexpr uint16_t kTokenKeyMin = 16;
+constexpr uint16_t kTokenKeyMax = 32;
 
 constexpr size_t Padded(size_t size) { return (size + 3) & ~size_t{3}; }
 
@@ -76,6 +80,16 @@ auto LongTermKey(std::string_view user, std::string_view realm, std::string_view
   hash.Update(":");
   hash.Update(password);
   return hash.Finish();
+}
+
+// coturn's clients sign with the first 16 bytes of a longer key when they sign with SHA-1; their
+// answer is signed alike.
+bool IsSignedBy(const Message& message, Identity& identity) {
+  if (message.IsAuthentic(identity.key_bytes())) {
+    return true;
+  }
+  identity.key_size = std::min<uint32_t>(identity.key_size, kTokenKeyMin);
+  return identity.integrity == Integrity::kSha1 && message.IsAuthentic(identity.key_bytes());
 }
 
 }  // namespace
@@ -168,7 +182,14 @@ Verdict Authenticator::CheckNonce(Instant now, std::string_view nonce,
 
 bool Authenticator::WriteChallenge(Instant now, const net::Endpoint& sender, size_t size_written,
                                    size_t size_max, Builder& builder) {
+  // Where there are tokens, their server is named before SHA-256 is offered.
+  const size_t third_size =
+      config_.token_server.empty() ? 0 : kHeaderOfAttribute + Padded(config_.token_server.size());
   const size_t realm_size = kHeaderOfAttribute + Padded(config_.realm.size());
+  const bool names_server = third_size != 0 && size_written + realm_size + kHeaderOfAttribute +
+                                                       Padded(kPlainNonceSize) + third_size <=
+                                                   size_max;
+  size_written += names_server ? third_size : 0;
   const size_t plain_size =
       size_written + realm_size + kHeaderOfAttribute + Padded(kPlainNonceSize);
   const auto algorithms = config_.keys == KeyPolicy::kSha256Only
@@ -184,6 +205,9 @@ bool Authenticator::WriteChallenge(Instant now, const net::Endpoint& sender, siz
   builder.Text(kNonce, MakeNonce(now, sender, offers_sha256).view());
   if (offers_sha256) {
     builder.Bytes(kPasswordAlgorithms, algorithms);
+  }
+  if (names_server) {
+    builder.Text(kThirdPartyAuthorization, config_.token_server.view());
   }
   return true;
 }
@@ -224,6 +248,9 @@ Verdict Authenticator::Check(Instant now, const Message& message, const net::End
   if (CheckNonce(now, message.Text(kNonce), sender) != Verdict::kAuthentic) {
     return Verdict::kStale;
   }
+  if (message.Has(kAccessToken)) {
+    return CheckToken(message, out);
+  }
   bool is_sha256 = false;
   if (const Verdict algorithms = CheckAlgorithms(message, &is_sha256);
       algorithms != Verdict::kAuthentic) {
@@ -241,6 +268,60 @@ Verdict Authenticator::Check(Instant now, const Message& message, const net::End
     out.user.Assign(user);
   }
   return is_right ? Verdict::kAuthentic : Verdict::kWrong;
+}
+
+Result<Token> ReadToken(std::span<const uint8_t> bytes) {
+  ByteReader reader(bytes);
+  const uint16_t key_size = reader.U16Be();
+  Token token;
+  token.key = reader.Take(key_size);
+  token.granted_s = reader.U64Be() >> 16;  // 48 bits of seconds, 16 of their fraction
+  token.lifetime_s = reader.U32Be();
+  if (!reader.ok() || reader.remaining() != 0 || key_size < kTokenKeyMin ||
+      key_size > kTokenKeyMax) {
+    return ErrorCode::kMalformed;
+  }
+  return token;
+}
+
+// RFC 7635: USERNAME names the key that the token is sealed with; the message is signed with the
+// key within. Whoever holds the token is whom the authorisation server let in.
+Verdict Authenticator::CheckToken(const Message& message, Identity& out) {
+  const auto value = message.Value(kAccessToken);
+  const std::string_view name = message.Text(kUserName);
+  const WallTime wall = clock_.Wall();
+  std::array<uint8_t, kTokenMax> bytes;
+  ByteReader reader(value);
+  const uint16_t nonce_size = reader.U16Be();
+  const auto nonce = reader.Take(nonce_size);
+  if (config_.token_server.empty() || !message.Has(kUserName) || name.size() > kUserNameMax ||
+      message.Text(kRealm) != config_.realm.view() || !wall.is_set) {
+    return Verdict::kWrong;
+  }
+  if (!reader.ok() || nonce_size != 12 || value.size() > kTokenMax ||
+      reader.remaining() <= kTokenTagSize) {
+    return Verdict::kBadRequest;
+  }
+  const auto sealed = reader.Rest();
+  const auto data = std::span(bytes).first(sealed.size() - kTokenTagSize);
+  std::copy_n(sealed.begin(), data.size(), data.begin());
+  Verdict verdict = Verdict::kWrong;
+  if (credentials_.OpenToken(name, config_.token_server.view(), nonce.first<12>(), data,
+                             sealed.last<kTokenTagSize>())) {
+    const auto token = ReadToken(data);
+    const int64_t age =
+        token.ok() ? wall.unix_seconds() - static_cast<int64_t>(token->granted_s) : 0;
+    if (token.ok() && age >= -kTokenSlack && age <= int64_t{token->lifetime_s} + kTokenSlack) {
+      std::ranges::copy(token->key, out.key.Expose().begin());
+      out.key_size = static_cast<uint32_t>(token->key.size());
+      out.lifetime_max_s =
+          static_cast<uint32_t>(std::max<int64_t>(token->lifetime_s - age, kTokenSlack));
+      out.user.Assign(config_.token_server.view());
+      verdict = IsSignedBy(message, out) ? Verdict::kAuthentic : Verdict::kWrong;
+    }
+  }
+  SecureZero(bytes);
+  return verdict;
 }
 
 bool Authenticator::CheckUser(const Message& message, std::string_view user, bool is_sha256,

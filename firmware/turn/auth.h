@@ -30,6 +30,11 @@ class Credentials {
   virtual bool FindKeys(std::string_view user, std::string_view realm, UserKeys& out) = 0;
   // The user whose USERHASH (SHA-256 of user:realm) this is; empty: none.
   virtual std::string_view FindByHash(std::span<const uint8_t> hash, std::string_view realm) = 0;
+  // Opens in place what the authorisation server has sealed with the key of this name (AES-GCM);
+  // false: there is no such key, or it is not authentic.
+  virtual bool OpenToken(std::string_view key_name, std::string_view server,
+                         std::span<const uint8_t, 12> nonce, std::span<uint8_t> data,
+                         std::span<const uint8_t, 16> tag) = 0;
 
  protected:
   ~Credentials() = default;
@@ -41,8 +46,18 @@ struct Identity {
   Integrity integrity = Integrity::kNone;
   SecretBytes<32> key;
   uint32_t key_size = 0;
+  uint32_t lifetime_max_s = UINT32_MAX;  // what is left of a token
   std::span<const uint8_t> key_bytes() const { return key.Expose().first(key_size); }
 };
+
+// What an authorisation server grants (RFC 7635 6.2), opened.
+struct Token {
+  std::span<const uint8_t> key;  // of MESSAGE-INTEGRITY, within the bytes it was read from
+  uint64_t granted_s = 0;        // Unix time
+  uint32_t lifetime_s = 0;
+};
+// kMalformed: not such a token, cut short, too long, or a key of another size than 16 to 32 bytes.
+Result<Token> ReadToken(std::span<const uint8_t> bytes);
 
 enum class Verdict : uint8_t {
   kAuthentic,
@@ -79,6 +94,7 @@ class Authenticator {
                                const SecretBytes<32>& key) const;
   Verdict CheckNonce(Instant now, std::string_view nonce, const net::Endpoint& sender);
   Verdict CheckAlgorithms(const Message& message, bool* is_sha256) const;
+  Verdict CheckToken(const Message& message, Identity& out);
   bool CheckUser(const Message& message, std::string_view user, bool is_sha256, Identity& out);
   bool CheckSecrets(const Message& message, std::string_view user, bool is_sha256, Identity& out);
   void RotateKeys(Instant now);

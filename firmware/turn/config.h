@@ -45,6 +45,7 @@ struct Config {
   bool answers_binding = false;     // to those who prove nothing
   bool is_strict_channels = false;  // RFC 8656's range, not RFC 5766's
   bool allows_mobility = false;     // RFC 8016
+  bool allows_tcp = false;          // to peers, RFC 6062
   uint32_t lifetime_default_s = 600;
   uint32_t lifetime_max_s = 3600;
   uint32_t nonce_lifetime_s = 600;
@@ -52,6 +53,13 @@ struct Config {
   // Time-limited credentials: password = base64(HMAC-SHA-1(secret, user name)).
   std::array<FixedString<kSecretBytesMax>, kSecretMax> secrets = {};
   uint32_t secret_count = 0;
+
+  // Behaviour discovery (RFC 5780): Binding of strangers is answered, from the other address or
+  // port when they ask for it. No port: off; no address: port alone.
+  net::Endpoint discovery;
+  uint16_t discovery_first_port = 0;  // the usual one, beside which that is the other
+
+  FixedString<kTokenServerMax> token_server;  // RFC 7635; empty: no tokens
 
   // By family index; none: that family is not relayed. `shown` is what clients are told (static
   // NAT); none: the relay address itself.
@@ -87,6 +95,7 @@ struct Capacity {
   uint32_t channels = 2000;
   uint32_t relay_ports = 8192;  // per family; a longer range is cut to this
   uint32_t streams = 100;       // clients over TCP and TLS, and as many over DTLS
+  uint32_t links = 64;          // connections with peers (RFC 6062)
 
   static constexpr uint32_t DtlsHandshakes(uint32_t sessions) {
     return sessions / 16 < 8 ? 8 : sessions / 16 > 64 ? 64 : sessions / 16;
@@ -100,6 +109,7 @@ struct Capacity {
                     : allocations * 2 > 40000 ? 40000
                                               : allocations * 2;
     c.streams = allocations / 5;
+    c.links = c.streams < kLinkTotalMax ? c.streams : kLinkTotalMax;
     return c;
   }
 };

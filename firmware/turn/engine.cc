@@ -28,8 +28,10 @@ Engine::Engine(Arena& arena, const Ports& ports, const Capacity& capacity)
       permissions_(arena, capacity.permissions),
       channels_(arena, capacity.channels),
       users_(arena, capacity.allocations),
+      links_(arena, capacity.links),
       by_path_(arena, capacity.allocations, DrawKey(ports.random)),
-      by_user_(arena, capacity.allocations, DrawKey(ports.random)) {
+      by_user_(arena, capacity.allocations, DrawKey(ports.random)),
+      by_link_(arena, capacity.links, DrawKey(ports.random)) {
   for (RelayPorts*& family : relay_ports_) {
     family = arena.New<RelayPorts>(arena, ports.random, capacity.relay_ports);
   }
@@ -155,8 +157,12 @@ void Engine::Dispatch(const Request& request) {
     OnMobileRefresh(request);
     return;
   }
+  if (method == Method::kConnectionBind) {
+    OnConnectionBind(request);
+    return;
+  }
   if (method != Method::kRefresh && method != Method::kCreatePermission &&
-      method != Method::kChannelBind) {
+      method != Method::kChannelBind && method != Method::kConnect) {
     Refuse(request, 400);
     return;
   }
@@ -172,6 +178,8 @@ void Engine::Dispatch(const Request& request) {
     OnRefresh(request);
   } else if (method == Method::kCreatePermission) {
     OnCreatePermission(request);
+  } else if (method == Method::kConnect) {
+    OnConnect(request);
   } else {
     OnChannelBind(request);
   }
@@ -179,10 +187,17 @@ void Engine::Dispatch(const Request& request) {
 
 // Strangers learn their address only when the operator wants it.
 void Engine::OnBinding(const ClientPath& path, const Message& message) {
-  if (!config_.answers_binding || !message.unknown().empty() ||
+  const bool discovers = config_.discovery.port != 0 && path.transport == ClientTransport::kUdp;
+  const bool asks_for_it = message.Has(kChangeRequest) || message.Has(kResponsePort);
+  if ((!config_.answers_binding && !discovers) || !message.unknown().empty() ||
+      (asks_for_it && !discovers) ||
       (path.transport == ClientTransport::kUdp &&
        !authenticator_.MayReply(now(), path.remote.address))) {
     ++counters_.dropped_unanswered;
+    return;
+  }
+  if (discovers) {
+    AnswerDiscovery(path, message);
     return;
   }
   Builder builder(out_, Class::kSuccess, message.method(), message.transaction());

@@ -28,7 +28,18 @@ class ClientStreams {
  public:
   virtual Result<void> SendToStream(net::StreamId stream, std::span<const uint8_t> frame) = 0;
   virtual Result<void> SendToDtls(const ClientPath& path, std::span<const uint8_t> bytes) = 0;
-  virtual void CloseClient(net::StreamId stream) = 0;
+  virtual void CloseClient(net::StreamId stream) = 0;  // or a peer
+  // RFC 6062. Peers may connect to the relay address; kExhausted: no room.
+  virtual Result<void> OpenRelay(const net::Endpoint& relay) = 0;
+  virtual void CloseRelay(const net::Endpoint& relay) = 0;
+  // OnPeerConnected or OnLinkClosed follows.
+  virtual Result<net::StreamId> ConnectPeer(const net::Endpoint& relay, const net::Endpoint& peer,
+                                            uint32_t link) = 0;
+  // From its next byte on the client's stream carries data; they wait until it is joined.
+  virtual void CarryData(net::StreamId stream, uint32_t link) = 0;
+  // Bytes pass both ways from now on; `a_meter` takes what comes from `a`.
+  virtual void Join(net::StreamId a, media::Meter* a_meter, net::StreamId b,
+                    media::Meter* b_meter) = 0;
 
  protected:
   ~ClientStreams() = default;
@@ -102,6 +113,11 @@ class Engine final : public media::RelayHandler {
   // One datagram, or one frame of a stream (FrameSize). May be modified.
   void OnClientData(const ClientPath& path, std::span<uint8_t> data);
   void OnStreamClosed(const ClientPath& path);
+  // A peer has connected to a relay: the link's number, 0 refuses.
+  uint32_t OnPeerArrived(const net::Endpoint& relay, const net::Endpoint& peer, net::StreamId far);
+  bool OnPeerConnected(uint32_t id);
+  // One of the link's streams is gone.
+  void OnLinkClosed(uint32_t id);
   bool OnRelayDatagram(const net::Endpoint& local, const net::Endpoint& remote,
                        std::span<uint8_t> data) override;
   void OnRelayError(const net::Endpoint& local, const net::Endpoint& remote, uint8_t icmp_type,
@@ -121,6 +137,7 @@ class Engine final : public media::RelayHandler {
   uint32_t channel_count() const { return channels_.used_count(); }
   uint32_t user_count() const { return users_.used_count(); }
   uint32_t reservation_count() const { return reservation_count_; }
+  uint32_t link_count() const { return links_.used_count(); }
   const RelayPorts& ports(uint32_t family) const { return *relay_ports_[family]; }
   static uint64_t BytesPerAllocation();
 
@@ -135,6 +152,10 @@ class Engine final : public media::RelayHandler {
   struct UserTraits {
     using Key = std::string_view;
     static Key KeyOf(const UserAccount& user) { return user.name.view(); }
+  };
+  struct LinkTraits {
+    using Key = uint32_t;
+    static Key KeyOf(const PeerLink& link) { return link.id; }
   };
   struct Reservation {
     std::array<uint8_t, 8> token = {};
@@ -156,6 +177,7 @@ class Engine final : public media::RelayHandler {
   // engine.cc
   void OnMessage(const ClientPath& path, const Message& message);
   void OnBinding(const ClientPath& path, const Message& message);
+  void AnswerDiscovery(const ClientPath& path, const Message& message);  // discovery.cc
   void Dispatch(const Request& request);
   void Challenge(const ClientPath& path, const Message& message, uint16_t code);
   void Refuse(const Request& request, uint16_t code);
@@ -170,13 +192,14 @@ class Engine final : public media::RelayHandler {
   uint16_t ReadWanted(const Request& request, Wanted& wanted);
   Allocation* Make(const Request& request, Wanted& wanted, UserAccount& user, uint16_t& code);
   uint16_t TakePorts(Wanted& wanted, Allocation& allocation);
+  bool OpenRelays(const Allocation& allocation);
   uint16_t TakeReserved(const Wanted& wanted, Allocation& allocation);
   UserAccount* AccountOf(std::string_view name);
   void AnswerAllocate(const Request& request, const Allocation& allocation, const Wanted* wanted);
   void OnRefresh(const Request& request);
   bool Move(const Request& request, Allocation& allocation);
   void OnMobileRefresh(const Request& request);
-  uint32_t LifetimeOf(const Message& message) const;
+  uint32_t LifetimeOf(const Request& request) const;
   void Release(Allocation& allocation, EndReason reason);
   void ReleaseUser(UserAccount& user);
   void ExpireReservations();
@@ -204,6 +227,16 @@ class Engine final : public media::RelayHandler {
                 uint32_t data);
   Allocation* OwnerOf(const net::Endpoint& relay);
 
+  // tcp.cc
+  void OnConnect(const Request& request);
+  void OnConnectionBind(const Request& request);
+  PeerLink* NewLink(Allocation& allocation, const net::Endpoint& peer);
+  void EndLink(PeerLink& link);
+  void ReleaseLinks(Allocation& allocation);
+  void JoinRelays(PeerLink& link, const net::IpAddress& own);
+  void AnswerConnect(PeerLink& link, uint16_t error);
+  void TellAttempt(const PeerLink& link);
+
   Ports ports_;
   Config config_;
   Authenticator authenticator_;
@@ -212,8 +245,10 @@ class Engine final : public media::RelayHandler {
   Pool<Permission> permissions_;
   Pool<Channel> channels_;
   Pool<UserAccount> users_;
+  Pool<PeerLink> links_;
   HashTable<Allocation, &Allocation::node, AllocationTraits> by_path_;
   HashTable<UserAccount, &UserAccount::node, UserTraits> by_user_;
+  HashTable<PeerLink, &PeerLink::node, LinkTraits> by_link_;
   std::array<RelayPorts*, kFamilyCount> relay_ports_ = {};
   std::array<Reservation, kReservationMax> reservations_ = {};
   uint32_t reservation_count_ = 0;

@@ -15,20 +15,26 @@ inline constexpr uint32_t kUserNameMax = 127;
 inline constexpr uint32_t kRealmMax = 127;
 inline constexpr uint32_t kSecretMax = 8;  // shared secrets at a time, for rotation
 inline constexpr uint32_t kSecretBytesMax = 127;
+inline constexpr uint32_t kTokenServerMax = 31;
+inline constexpr uint32_t kTokenMax = 256;  // ACCESS-TOKEN
 
 // Of one allocation.
 inline constexpr uint32_t kPermissionsMax = 32;
 inline constexpr uint32_t kChannelsMax = 32;
+inline constexpr uint32_t kLinksMax = 16;  // connections with peers (RFC 6062)
 
 inline constexpr uint32_t kRuleMax = 16;  // prefixes of the allow list, and of the deny list
 inline constexpr uint32_t kOwnAddressMax = 24;
 inline constexpr uint32_t kListenerMax = 16;
 inline constexpr uint32_t kReservationMax = 64;
+inline constexpr uint32_t kTcpRelayMax = 64;  // allocations that speak TCP to peers, at a time
+inline constexpr uint32_t kLinkTotalMax = 256;
 inline constexpr uint32_t kRateTableSize = 4096;
 
 inline constexpr uint32_t kPermissionSeconds = 300;  // RFC 8656 9
 inline constexpr uint32_t kChannelSeconds = 600;     // RFC 8656 12
 inline constexpr uint32_t kReservationSeconds = 30;  // RFC 8656 7.2
+inline constexpr uint32_t kLinkSeconds = 30;         // RFC 6062 5.2 and 5.3
 
 // A reply to somebody who proved nothing is at most this many tenths of his request.
 inline constexpr uint32_t kAmplificationTenthsMax = 25;

@@ -103,7 +103,7 @@ void Engine::OnChannelBind(const Request& request) {
     Refuse(request, 400);
     return;
   }
-  if (const uint16_t code = CheckPeer(allocation, *peer); code != 0) {
+  if (const uint16_t code = allocation.is_tcp ? 403 : CheckPeer(allocation, *peer); code != 0) {
     Refuse(request, code);
     return;
   }
@@ -262,8 +262,8 @@ void Engine::OnChannelData(const ClientPath& path, std::span<uint8_t> data) {
 void Engine::SendToPeer(Allocation& allocation, const net::Endpoint& peer,
                         std::span<const uint8_t> data, bool dont_fragment) {
   const uint32_t family = IndexOf(peer.address);
-  if (allocation.relay_port[family] == 0 || FindPermission(allocation, peer.address) == nullptr ||
-      !policy_.Allows(peer.address)) {
+  if (allocation.is_tcp || allocation.relay_port[family] == 0 ||
+      FindPermission(allocation, peer.address) == nullptr || !policy_.Allows(peer.address)) {
     ++counters_.dropped_permission;
     return;
   }
@@ -307,7 +307,7 @@ bool Engine::OnRelayDatagram(const net::Endpoint& local, const net::Endpoint& re
   if (allocation == nullptr) {
     return false;
   }
-  if (FindPermission(*allocation, remote.address) == nullptr) {
+  if (allocation->is_tcp || FindPermission(*allocation, remote.address) == nullptr) {
     ++counters_.dropped_permission;
     return true;
   }

@@ -20,6 +20,7 @@ Server::Server(const ServerParts& parts, uint32_t stream_count)
       clients_(parts.arena, stream_count),
       by_stream_(parts.arena, stream_count, SipKey{}) {  // keys are ours, not the wire's
   dtls_door_.server = this;
+  peer_door_.server = this;
 }
 
 void Server::CloseAll() {
@@ -104,6 +105,11 @@ uint32_t Server::Listen(const ListenConfig& config, net::Endpoint* failed) {
     if (config.dtls) {
       OpenDtls(address, config, failed);
     }
+    if (config.discovery_port != 0 && address.is_v4() && listener_count_ < kListenerMax) {
+      ListenConfig udp = config;
+      udp.tcp = false;
+      Open({address, config.discovery_port}, udp, failed);
+    }
   }
   return listener_count_;
 }
@@ -134,22 +140,30 @@ Result<void> Server::SendToDtls(const ClientPath& path, std::span<const uint8_t>
   return dtls_->SendDatagram(path.socket, path.remote, bytes);
 }
 
-bool Server::OnStreamOpen(net::StreamId id, const net::StreamInfo& info) {
-  Client* client = info.accepted ? clients_.Allocate() : nullptr;
+Server::Client* Server::NewClient(net::StreamId id) {
+  Client* client = clients_.Allocate();
   if (client == nullptr) {
-    return false;
+    return nullptr;
   }
   client->server = this;
   client->key = KeyOf(id);
+  client->path.stream = id;
+  if (by_stream_.Insert(*client) != HashInsert::kInserted) {
+    clients_.Release(client);
+    return nullptr;
+  }
+  return client;
+}
+
+bool Server::OnStreamOpen(net::StreamId id, const net::StreamInfo& info) {
+  Client* client = info.accepted ? NewClient(id) : nullptr;
+  if (client == nullptr) {
+    return false;
+  }
   client->path.transport = ClientTransport::kStream;
   client->path.local = info.local;
   client->path.remote = info.remote;
-  client->path.stream = id;
   client->path.is_secure = info.kind == net::StreamKind::kTls;
-  if (by_stream_.Insert(*client) != HashInsert::kInserted) {
-    clients_.Release(client);
-    return false;
-  }
   client->deadline.Set(
       [](Timer&, void* context) {
         auto& self = *static_cast<Client*>(context);
@@ -168,6 +182,9 @@ size_t Server::OnStreamData(net::StreamId id, std::span<uint8_t> data) {
       return data.size();  // being closed
     }
     const auto rest = data.subspan(used);
+    if (client->link != 0) {
+      return used + Pass(*client, rest);
+    }
     const auto size = FrameSize(rest);
     if (!size.ok()) {
       streams_.AbortStream(id);
@@ -189,8 +206,13 @@ void Server::OnStreamClosed(net::StreamId id, net::StreamClose) {
     return;
   }
   const ClientPath path = client->path;
+  const uint32_t link = client->link;
   timers_.Cancel(client->deadline);
   clients_.Release(client);
+  if (link != 0) {
+    engine_->OnLinkClosed(link);
+    return;
+  }
   engine_->OnStreamClosed(path);
 }
 

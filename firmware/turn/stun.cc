@@ -35,6 +35,7 @@ struct Prefix {
 bool MustBeKnown(uint16_t type) {
   switch (type) {
     case kMappedAddress:
+    case kChangeRequest:
     case kUserName:
     case kMessageIntegrity:
     case kErrorCode:
@@ -50,11 +51,15 @@ bool MustBeKnown(uint16_t type) {
     case kEvenPort:
     case kRequestedTransport:
     case kDontFragment:
+    case kAccessToken:
     case kMessageIntegritySha256:
     case kPasswordAlgorithm:
     case kUserHash:
     case kXorMappedAddress:
     case kReservationToken:
+    case kPadding:
+    case kResponsePort:
+    case kConnectionId:
       return false;  // and is
     default:
       return type < 0x8000;

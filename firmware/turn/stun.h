@@ -30,11 +30,15 @@ enum class Method : uint16_t {
   kData = 7,
   kCreatePermission = 8,
   kChannelBind = 9,
+  kConnect = 10,  // RFC 6062
+  kConnectionBind = 11,
+  kConnectionAttempt = 12,
 };
 enum class Class : uint8_t { kRequest = 0, kIndication = 1, kSuccess = 2, kError = 3 };
 
 enum Attribute : uint16_t {
   kMappedAddress = 0x0001,
+  kChangeRequest = 0x0003,
   kUserName = 0x0006,
   kMessageIntegrity = 0x0008,
   kErrorCode = 0x0009,
@@ -50,11 +54,15 @@ enum Attribute : uint16_t {
   kEvenPort = 0x0018,
   kRequestedTransport = 0x0019,
   kDontFragment = 0x001a,
+  kAccessToken = 0x001b,
   kMessageIntegritySha256 = 0x001c,
   kPasswordAlgorithm = 0x001d,
   kUserHash = 0x001e,
   kXorMappedAddress = 0x0020,
   kReservationToken = 0x0022,
+  kPadding = 0x0026,
+  kResponsePort = 0x0027,
+  kConnectionId = 0x002a,
   // Comprehension optional from here on.
   kAdditionalAddressFamily = 0x8000,
   kAddressErrorCode = 0x8001,
@@ -63,6 +71,9 @@ enum Attribute : uint16_t {
   kSoftware = 0x8022,
   kAlternateServer = 0x8023,
   kFingerprint = 0x8028,
+  kResponseOrigin = 0x802b,
+  kOtherAddress = 0x802c,
+  kThirdPartyAuthorization = 0x802e,
   kMobilityTicket = 0x8030,
 };
 

@@ -1,8 +1,10 @@
 // The TURN engine under a script: signed requests with attributes of the input's choice, raw
-// datagrams, data to relay ports, ICMP errors, streams that go, other settings, time passing. At
-// the end, after all lifetimes, every pool and port is as it was.
+// datagrams, data to relay ports, ICMP errors, peers over TCP that come, answer and go, streams
+// that go, other settings, time passing. At the end, after all lifetimes, every pool and port is as
+// it was.
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 
 #include "tests/unit/turn/world.h"
 
@@ -59,9 +61,10 @@ class Play {
       return off;
     }());
     if (engine.allocation_count() + engine.permission_count() + engine.channel_count() +
-                engine.user_count() + engine.reservation_count() + used(0) + used(1) !=
+                engine.user_count() + engine.reservation_count() + engine.link_count() + used(0) +
+                used(1) !=
             0 ||
-        !world_.flows.empty()) {
+        !world_.flows.empty() || !world_.open_relays.empty()) {
       std::abort();
     }
   }
@@ -74,6 +77,10 @@ class Play {
     config.answers_binding = (bits & 4) != 0;
     config.allocations_per_user = (bits & 8) != 0 ? 1 : 0;
     config.allocation_bytes_per_s = (bits & 16) != 0 ? 500 : 0;
+    config.allows_tcp = (bits & 32) != 0;
+    config.token_server.Assign((bits & 64) != 0 ? "turn.example" : "");
+    config.discovery.port = (bits & 128) != 0 ? 3479 : 0;
+    config.discovery_first_port = 3478;
     config.unproven_replies_per_s = 1'000'000;
     config.unproven_replies_burst = 1'000'000;
     config.unproven_total_per_s = 1'000'000;
@@ -82,7 +89,7 @@ class Play {
   const char* Peer() { return kPeers[script_.Byte() % std::size(kPeers)]; }
 
   void AddAttribute(Builder& builder) {
-    switch (script_.Byte() % 14) {
+    switch (script_.Byte() % 17) {
       case 0:
         return builder.U32(gh::turn::kRequestedTransport, uint32_t{script_.Byte()} << 24);
       case 1:
@@ -111,6 +118,21 @@ class Play {
         return builder.Bytes(gh::turn::kData, script_.Some());
       case 12:
         return builder.Bytes(gh::turn::kDontFragment, {});
+      case 13:
+        return builder.U32(gh::turn::kRequestedTransport, 6u << 24);
+      case 14:
+        return builder.U32(gh::turn::kConnectionId, Link());
+      case 15: {
+        Bytes token = script_.Some();  // with a tag that World::OpenToken takes
+        if (const size_t size = token.size(); size > 30) {
+          token[0] = 0;
+          token[1] = 12;
+          const auto data_size = static_cast<uint8_t>(size - 30);
+          std::fill(token.end() - 16, token.end(),
+                    static_cast<uint8_t>(token[2] ^ std::strlen("turn.example") ^ data_size));
+        }
+        return builder.Bytes(gh::turn::kAccessToken, token);
+      }
       default: {
         const auto type = static_cast<uint16_t>(script_.Byte() << 8 | script_.Byte());
         return builder.Bytes(type, script_.Some());
@@ -119,9 +141,9 @@ class Play {
   }
 
   void Request(Client& client) {
-    static constexpr Method kMethods[] = {Method::kAllocate,         Method::kRefresh,
-                                          Method::kCreatePermission, Method::kChannelBind,
-                                          Method::kBinding,          Method::kSend};
+    static constexpr Method kMethods[] = {
+        Method::kAllocate, Method::kRefresh, Method::kCreatePermission, Method::kChannelBind,
+        Method::kBinding,  Method::kSend,    Method::kConnect,          Method::kConnectionBind};
     const Method method = kMethods[script_.Byte() % std::size(kMethods)];
     const uint8_t shape = script_.Byte();
     const Class cls = method == Method::kSend ? Class::kIndication : Class::kRequest;
@@ -151,9 +173,25 @@ class Play {
     }
   }
 
+  // A link that was begun, or any number.
+  uint32_t Link() {
+    const size_t which = script_.Byte();
+    return which < world_.connects.size() ? world_.connects[which].link : arrived_;
+  }
+  void PeerStep(uint8_t what) {
+    const auto port = static_cast<uint16_t>(24000 + script_.Byte() % 100);
+    if (what == 0) {
+      arrived_ = world_.engine().OnPeerArrived({At("9.9.9.9:1").address, port}, At(Peer()), {7, 7});
+    } else if (what == 1) {
+      (void)world_.engine().OnPeerConnected(Link());
+    } else {
+      world_.engine().OnLinkClosed(Link());
+    }
+  }
+
   void Step() {
     Client& client = clients_[script_.Byte() % clients_.size()];
-    switch (script_.Byte() % 10) {
+    switch (script_.Byte() % 12) {
       case 0:
       case 1:
       case 2:
@@ -179,6 +217,8 @@ class Play {
         return world_.Pass(Duration::Seconds(int64_t{script_.Byte()} * 5));
       case 8:
         return world_.engine().OnStreamClosed(client.path);
+      case 9:
+        return PeerStep(script_.Byte() % 3);
       default:
         world_.gives_flows = (script_.Byte() & 1) != 0;
         return world_.engine().Apply(MakeConfig(script_.Byte()));
@@ -188,6 +228,7 @@ class Play {
   Script script_;
   World world_;
   std::vector<Client> clients_;
+  uint32_t arrived_ = 1;
   Bytes token_;
   Bytes ticket_;
 };

@@ -149,6 +149,7 @@ TEST_F(DtlsServiceTest, CarriesDatagramsAfterACookie) {
       ErrorCode::kTooLarge);
 }
 
+// GHSA-5x2p-4vqj-f6m4: state was kept before the cookie.
 TEST_F(DtlsServiceTest, AHelloWithoutACookieLeavesNothingBehind) {
   const uint64_t before = service_.environment().heap.used_bytes();
   Client client;

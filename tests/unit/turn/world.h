@@ -137,7 +137,27 @@ class World final : public media::Relay, ClientStreams, Credentials, Observer {
     sent.push_back({{}, {}, Bytes(frame.begin(), frame.end()), false, true});
     return Ok();
   }
-  void CloseClient(net::StreamId) override { ++closed_streams; }
+  void CloseClient(net::StreamId stream) override {
+    ++closed_streams;
+    closed.push_back(stream);
+  }
+  Result<void> OpenRelay(const net::Endpoint& relay) override {
+    if (open_relays.size() >= relay_max) {
+      return ErrorCode::kExhausted;
+    }
+    open_relays.insert(relay.port);
+    return Ok();
+  }
+  void CloseRelay(const net::Endpoint& relay) override { open_relays.erase(relay.port); }
+  Result<net::StreamId> ConnectPeer(const net::Endpoint& relay, const net::Endpoint& peer,
+                                    uint32_t link) override {
+    connects.push_back({relay, peer, link});
+    return net::StreamId{1000 + static_cast<uint32_t>(connects.size()), 1};
+  }
+  void CarryData(net::StreamId stream, uint32_t link) override { carrying[stream.index] = link; }
+  void Join(net::StreamId a, media::Meter*, net::StreamId b, media::Meter*) override {
+    joins.emplace_back(a.index, b.index);
+  }
   // Credentials
   bool FindKeys(std::string_view user, std::string_view realm, UserKeys& out) override {
     const auto found = users.find(std::string(user));
@@ -158,6 +178,13 @@ class World final : public media::Relay, ClientStreams, Credentials, Observer {
     }
     return {};
   }
+  bool OpenToken(std::string_view key_name, std::string_view server,
+                 std::span<const uint8_t, 12> nonce, std::span<uint8_t> data,
+                 std::span<const uint8_t, 16> tag) override {
+    // In place of a cipher: what was sealed is there in the clear, and its tag says by whom.
+    const Bytes wanted(16, static_cast<uint8_t>(nonce[0] ^ server.size() ^ data.size()));
+    return key_name == "north" && std::ranges::equal(tag, wanted);
+  }
   // Observer
   void OnAllocated(const AllocationInfo&) override { ++allocated; }
   void OnEnded(const AllocationInfo&, EndReason reason) override { ends.push_back(reason); }
@@ -173,6 +200,17 @@ class World final : public media::Relay, ClientStreams, Credentials, Observer {
   std::vector<uint16_t> refusals;
   uint32_t allocated = 0;
   uint32_t closed_streams = 0;
+  struct Connecting {
+    net::Endpoint relay;
+    net::Endpoint peer;
+    uint32_t link = 0;
+  };
+  std::vector<net::StreamId> closed;
+  std::set<uint16_t> open_relays;
+  size_t relay_max = 8;
+  std::vector<Connecting> connects;
+  std::map<uint32_t, uint32_t> carrying;
+  std::vector<std::pair<uint32_t, uint32_t>> joins;
   size_t mtu = 1400;
   bool gives_flows = true;
 
