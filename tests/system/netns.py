@@ -117,6 +117,14 @@ class Network:
         _ip("-n", namespace, "link", "set", INTERFACE, "up")
         return host
 
+    def interface(self, host, name):
+        """One more interface of the host on the switch, without an address."""
+        far = f"{name}{host.name}"
+        _ip("-n", host.namespace, "link", "add", name, "type", "veth", "peer", "name", far,
+            "netns", self.switch)
+        _ip("-n", self.switch, "link", "set", far, "master", "br0", "up")
+        _ip("-n", host.namespace, "link", "set", name, "up")
+
     def tap(self, name="tap0"):
         """A TAP on the switch, made in its namespace for QEMU to open."""
         _ip("-n", self.switch, "tuntap", "add", name, "mode", "tap")

@@ -5,6 +5,7 @@ mode, on the signed image in QEMU over each transport and with Chromium. Clients
 run side by side: most of their time is spent waiting. coturn's binaries come out of Debian's
 package without installing it: its installation would start a daemon."""
 
+import base64
 import pathlib
 import re
 import shutil
@@ -16,15 +17,18 @@ import pytest
 import browser
 import host as host_board
 import netns
+import operator_console
 import qemu
 
 SERVER = "10.77.0.2"
 CLIENT = "10.77.0.11"
 PEER = "10.77.0.12"
+SERVER6, CLIENT6, PEER6 = "fd77::2", "fd77::11", "fd77::12"
+SECOND = "10.78.0.2"
 PAGE = pathlib.Path(__file__).with_name("webrtc.html")
 PASSWORD = "Gate-house-42"
 PROVISION = f"""\
-xConfiguration System Name: edge
+xConfiguration System Name: edge1
 xConfiguration Network Port 1 IPv4 Mode: Static
 xConfiguration Network Port 1 IPv4 Address: {SERVER}
 xConfiguration Network Port 1 IPv4 PrefixLength: 24
@@ -37,6 +41,26 @@ xConfiguration Traversal Server TURN Mode: On
 xConfiguration Traversal Server TURN Allow 1 Prefix: 10.77.0.0/24
 xConfiguration Traversal Server TURN Secret 1 Value: shared-secret
 """
+# What is off unless asked for.
+MORE = f"""\
+xConfiguration Network Port 1 IPv6 Address: {SERVER6}
+xConfiguration Network Port 2 IPv4 Address: {SECOND}
+xConfiguration Network Port 2 IPv4 PrefixLength: 24
+xConfiguration Traversal Server TURN Allow 2 Prefix: fd77::/64
+xConfiguration Traversal Server TURN Relay TCP: On
+xConfiguration Traversal Server TURN Mobility: On
+xConfiguration Traversal Server TURN Discovery Mode: On
+xConfiguration Traversal Server TURN Discovery Address: {SECOND}
+"""
+
+
+def start_peers(peer, coturn):
+    for address in (PEER, PEER6):
+        peer.start(coturn / "turnutils_peer", "-L", address, "-p", "3480",
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for address in (f"{PEER}:3480", f"[{PEER6}]:3480"):
+        netns.wait_for(lambda at=address: at in peer.run("ss", "-lun").stdout, 20,
+                       f"the peer listens at {address}")
 
 
 @pytest.fixture(scope="module")
@@ -55,24 +79,24 @@ def coturn(tmp_path_factory):
 @pytest.fixture(scope="module")
 def scene(coturn, tmp_path_factory):
     with netns.Network() as network:
-        client = network.host("client", f"{CLIENT}/24")
-        peer = network.host("peer", f"{PEER}/24")
+        client = network.host("client", f"{CLIENT}/24", "10.78.0.11/24", f"{CLIENT6}/64")
+        peer = network.host("peer", f"{PEER}/24", f"{PEER6}/64")
         edge = network.host("edge")
+        network.interface(edge, "lan2")
         server = host_board.HostMachine(tmp_path_factory.mktemp("edge"), netns.INTERFACE,
-                                        edge.namespace, PROVISION)
+                                        edge.namespace, PROVISION + MORE, ["--packet", "lan2"])
         server.start()
-        server.expect(r"login:", 60)
-        peer.start(coturn / "turnutils_peer", "-L", PEER, "-p", "3480",
-                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        netns.wait_for(lambda: "3480" in peer.run("ss", "-lun").stdout, 10, "the peer listens")
+        operator_console.log_in(server)
+        start_peers(peer, coturn)
         yield server, client, coturn
         server.stop()
 
 
-def uclient(scene, *flags, user="alice", password=("-w", "secret"), count=20):
+def uclient(scene, *flags, user="alice", password=("-w", "secret"), count=20, server=SERVER,
+            peer=PEER):
     _, client, coturn = scene
     done = client.run(coturn / "turnutils_uclient", "-n", str(count), "-m", "2", "-l", "160",
-                      "-e", PEER, "-r", "3480", "-u", user, *password, *flags, SERVER,
+                      "-e", peer, "-r", "3480", "-u", user, *password, *flags, server,
                       check=False, timeout=90)
     return done.returncode, done.stdout + done.stderr
 
@@ -94,13 +118,22 @@ MODES = {
     "tls-channels": TLS, "tls-indications": [*TLS, "-s"],
     "dtls-channels": DTLS, "dtls-indications": [*DTLS, "-s"], "dtls-two-clients": [*DTLS, "-y"],
 }
+MODES |= {
+    "mobility": ["-M"], "tcp-mobility": ["-M", "-t"],
+    "tcp-relays": ["-T"], "tls-tcp-relays": ["-T", "-S", "-p", "5349"],
+    "ipv6-relays": ["-x"], "dual-allocation": ["-Z"],
+    "ipv6-client": ["-6"], "ipv6-client-tcp": ["-6", "-t"], "ipv6-client-dtls": ["-6", *DTLS],
+}
 IMAGE_MODES = {name: MODES[name] for name in (
     "channels", "indications", "tcp-channels", "tls-channels", "dtls-channels")}
 
 
 def run_all(scene, modes):
     with futures.ThreadPoolExecutor(8) as pool:
-        runs = {name: pool.submit(uclient, scene, *flags) for name, flags in modes.items()}
+        runs = {name: pool.submit(uclient, scene, *[f for f in flags if f != "-6"],
+                                  server=SERVER6 if "-6" in flags else SERVER,
+                                  peer=PEER6 if "-x" in flags else PEER)
+                for name, flags in modes.items()}
         return {name: run.result() for name, run in runs.items()}
 
 
@@ -112,6 +145,39 @@ def outcomes(scene):
 @pytest.mark.parametrize("mode", MODES)
 def test_uclient_relays_everything(outcomes, mode):
     expect_all(outcomes[mode])
+
+
+@pytest.mark.parametrize("flags, said", [
+    (["-m"], "NAT with Endpoint Independent Mapping|No NAT"),
+    (["-f"], "NAT with Endpoint Independent Filtering"),
+    (["-m", "-P"], "NAT with Endpoint Independent Mapping|No NAT"),
+])
+def test_natdiscovery_learns_how_a_nat_behaves(scene, flags, said):
+    _, client, coturn = scene
+    done = client.run(coturn / "turnutils_natdiscovery", *flags, "-L", CLIENT, SERVER,
+                      check=False, timeout=60)
+    assert re.search(said, done.stdout + done.stderr), done.stdout + done.stderr
+
+
+def test_media_can_be_captured_and_is_counted(scene, tmp_path):
+    server = scene[0]
+    ask = operator_console.ask
+    assert "Capturing" in ask(server, f"xCommand Capture Start: Host {PEER} Protocol udp")
+    expect_all(uclient(scene, "-c", count=30))
+    ask(server, "xCommand Capture Stop")
+    dump = ask(server, "xCommand Capture Dump")
+    path = tmp_path / "media.pcapng"
+    path.write_bytes(base64.b64decode("".join(
+        re.findall(r"^[A-Za-z0-9+/]{4,76}={0,2}$", dump, re.MULTILINE))))
+    said = subprocess.run(["tshark", "-r", path, "-Y", "udp.port == 3480", "-T", "fields",
+                           "-e", "ip.src", "-e", "udp.length"], capture_output=True, text=True,
+                          check=True).stdout
+    # Both ways, 30 messages of each of two clients, 160 bytes each: what the plane relays itself.
+    for source in (SERVER, PEER):
+        assert said.count(f"{source}\t168\n") >= 60, said
+    status = ask(server, "xStatus TURN")
+    assert int(re.search(r"in_place=(\d+)", status).group(1)) >= 120, status
+    assert int(re.search(r"TURN DTLS:.* accepted=(\d+)", status).group(1)) >= 4, status
 
 
 def test_openssl_shakes_hands_over_dtls(scene):
@@ -137,14 +203,12 @@ def image_scene(coturn, tmp_path_factory):
     """The same on the signed image: QEMU's card is a TAP on the switch."""
     with netns.Network() as network:
         client = network.host("client", f"{CLIENT}/24")
-        peer = network.host("peer", f"{PEER}/24")
+        peer = network.host("peer", f"{PEER}/24", f"{PEER6}/64")
         machine = qemu.Machine(tmp_path_factory.mktemp("image"), netns=network.switch,
                                netdevs=[qemu.tap_net(network.tap())], provision=PROVISION)
         machine.start()
         machine.expect(r"login:", 240)
-        peer.start(coturn / "turnutils_peer", "-L", PEER, "-p", "3480",
-                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        netns.wait_for(lambda: "3480" in peer.run("ss", "-lun").stdout, 10, "the peer listens")
+        start_peers(peer, coturn)
         yield machine, client, coturn
         machine.stop()
 
