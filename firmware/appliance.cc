@@ -171,6 +171,7 @@ Result<void> Appliance::Start() {
   rooms.maintenance.PresetNetwork();
   rooms.Provision();
   rooms.services.ReadAtStart();
+  rooms.BuildMediaCore();
   rooms.BuildNetwork();
   rooms.BuildHsm();
   rooms.BuildCertificates();
@@ -186,6 +187,11 @@ Result<void> Appliance::Start() {
   rooms.BuildConsole();
   rooms.ReportMemory();
   machine_.arena.Seal();
+  if (auto media = rooms.StartMediaCore(); !media.ok()) {
+    PrintLine(rooms.console, "Cannot start: ", media.error().what);
+    DrainConsole(machine_, rooms.console);
+    return media;
+  }
   rooms.configuration->SetListener(&rooms);
   rooms.ApplySettings(UINT64_MAX);
   (void)rooms.loop.RunOnce();  // links are looked at before they are reported
@@ -424,6 +430,7 @@ void Appliance::Rooms::BuildConsole() {
   snmp.AddTo(status);
   metrics.AddTo(status);
   status.AddMember<&Rooms::NextNtpLine>("NTP", "Time servers", this);
+  status.AddMember<&Rooms::NextMediaCoreLine>("Media", "Which processor relays media", this);
   status.AddMember<&Rooms::NextDnsLine>("DNS", "The resolver", this);
   accounts->intrusion().SetBlocker(&services);
   files->Add("captures", diagnostics.files());
@@ -695,6 +702,7 @@ void Appliance::Rooms::OnHousekeeping() {
   net_events.UpdateAlarm();
   alarms.Set(AlarmId::kClockNotSet,
              !machine.clock.Wall().is_set && loop.now() - started_at > Duration::Minutes(1), "");
+  WatchMediaCore();
   WatchSyslog();
   turn->UpdateAlarms();
   certificates->Watch();

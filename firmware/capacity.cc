@@ -16,7 +16,8 @@ namespace gh {
 namespace {
 
 // What the rooms took on the host, per item and rounded up; tests/unit/appliance keeps them honest.
-constexpr uint64_t kFixedBytes = 17u << 20;  // log, DNS cache, nonces, tables of fixed size
+constexpr uint64_t kFixedBytes = 17u << 20;     // log, DNS cache, nonces, tables of fixed size
+constexpr uint64_t kMediaCoreBytes = 1u << 20;  // its rings, for 32,768 frames
 constexpr uint64_t kBytesPerRegistration = 640;
 constexpr uint64_t kBytesPerCall = 512;
 // Transactions are remembered for 32 s with what they may have to repeat.
@@ -65,8 +66,8 @@ Capacity Capacity::ForRegistrations(uint32_t registrations) {
 uint64_t Capacity::ArenaBytes() const {
   const uint64_t user_bytes =
       2 * (sizeof(config::AuthenticationUser) + 8) * uint64_t{users};  // in force and staged
-  return kFixedBytes + upgrade::kBufferBytes + 2 * crypto::kTlsClientHeap + kCaptureBytes +
-         admin::SshService::ArenaBytes() + user_bytes + store_heap_bytes +
+  return kFixedBytes + kMediaCoreBytes + upgrade::kBufferBytes + 2 * crypto::kTlsClientHeap +
+         kCaptureBytes + admin::SshService::ArenaBytes() + user_bytes + store_heap_bytes +
          uint64_t{password_cost.memory_kib} * 1026 + 8192 + net.buffer_bytes +
          uint64_t{registrations} * kBytesPerRegistration + uint64_t{calls} * kBytesPerCall +
          uint64_t{sessions + 1} * kBytesPerSession + kFileBytes + users * kFileBytesPerUser +

@@ -27,6 +27,7 @@
 #include "firmware/log/syslog.h"
 #include "firmware/maintenance.h"
 #include "firmware/management_files.h"
+#include "firmware/media/core.h"
 #include "firmware/metrics.h"
 #include "firmware/network_services.h"
 #include "firmware/sip/engine.h"
@@ -64,6 +65,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   Result<void> ChooseCapacity();
   Result<void> LoadConfiguration();
   void Provision();
+  void BuildMediaCore();  // media_core.cc
   void BuildNetwork();
   void BuildTls();  // tls_services.cc
   void BuildSip();
@@ -79,6 +81,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   void ReportMemory();
   void ReportReadiness();
   void StartWatchdog();
+  Result<void> StartMediaCore();  // media_core.cc
 
   // --- Running (appliance.cc) ---
   void ApplySettings(uint64_t groups);
@@ -89,6 +92,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   void SayReach();
   void UpdateAlarms();
   void OnHousekeeping();
+  void WatchMediaCore();  // media_core.cc
   void WatchSyslog();
   void WatchStore();
   void FlushLog();
@@ -114,6 +118,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   void AddCommands();
   bool NextNtpLine(uint64_t& cursor, ByteWriter& out);
   bool NextDnsLine(uint64_t& cursor, ByteWriter& out);
+  bool NextMediaCoreLine(uint64_t& cursor, ByteWriter& out);  // media_core.cc
   void AddAdministrationCommands();
   bool NextSessionLine(uint64_t& cursor, ByteWriter& out);
   bool NextAccountLine(uint64_t& cursor, ByteWriter& out);
@@ -148,6 +153,9 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   bool store_refused = false;  // the last change did not fit
 
   NetEvents net_events;
+  media::MediaCore* media_core = nullptr;  // null: one processor runs both planes
+  uint64_t media_core_turns = 0;
+  uint32_t media_core_silent = 0;
   net::Stack* stack = nullptr;
   NetworkServices services{*this};
   Diagnostics diagnostics{*this};

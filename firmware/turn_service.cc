@@ -129,8 +129,9 @@ TurnService::TurnService(const TurnParts& parts, const turn::Capacity& capacity,
     : parts_(parts) {
   Arena& arena = parts.arena;
   arena.OpenAccount("firmware/media", capacity.channels * 2);
-  plane_ = arena.New<media::Plane>(media::PlaneParts{arena, parts.stack, parts.random, parts.loop},
-                                   capacity.channels * 2);
+  plane_ = arena.New<media::Plane>(
+      media::PlaneParts{arena, parts.stack, parts.random, parts.loop, parts.core},
+      capacity.channels * 2);
   parts.stack.AddTap(*plane_);
   arena.OpenAccount("firmware/turn", capacity.allocations);
   credentials_ =
@@ -362,8 +363,8 @@ void TurnService::OnEnded(const turn::AllocationInfo& info, turn::EndReason reas
                             .allocation = info.id,
                             .reason = turn::EndReasonName(reason),
                             .duration_ms = static_cast<uint64_t>(info.age.milliseconds()),
-                            .bytes_up = info.up->bytes,
-                            .bytes_down = info.down->bytes});
+                            .bytes_up = info.up->bytes(),
+                            .bytes_down = info.down->bytes()});
 }
 
 void TurnService::OnRefused(const net::Endpoint& client, std::string_view user, uint16_t code) {
@@ -457,7 +458,7 @@ void TurnService::WriteDtls(ByteWriter& out) const {
 
 bool TurnService::NextCounters(uint64_t line, ByteWriter& out) const {
   const turn::Counters& counters = engine_->counters();
-  const media::PlaneCounters& plane = plane_->counters();
+  const media::PlaneCounters plane = plane_->counters();
   switch (line) {
     case 0:
       out.Text("TURN Requests:");
@@ -476,8 +477,8 @@ bool TurnService::NextCounters(uint64_t line, ByteWriter& out) const {
       return true;
     case 2:
       out.Text("TURN Relayed:");
-      Tell(out, "packets", engine_->total().packets);
-      Tell(out, "bytes", engine_->total().bytes);
+      Tell(out, "packets", engine_->total().packets());
+      Tell(out, "bytes", engine_->total().bytes());
       Tell(out, "in_place", plane.relayed);
       Tell(out, "by_engine", plane.to_engine);
       Tell(out, "sent", plane.sent);
@@ -523,11 +524,11 @@ bool TurnService::NextAllocation(uint64_t& cursor, ByteWriter& out) {
   Tell(out, "permissions", info.permission_count);
   Tell(out, "channels", info.channel_count);
   Tell(out, "flows", info.flow_count);
-  Tell(out, "packets_up", info.up->packets);
-  Tell(out, "packets_down", info.down->packets);
-  Tell(out, "bytes_up", info.up->bytes);
-  Tell(out, "bytes_down", info.down->bytes);
-  Tell(out, "dropped", info.up->dropped + info.down->dropped);
+  Tell(out, "packets_up", info.up->packets());
+  Tell(out, "packets_down", info.down->packets());
+  Tell(out, "bytes_up", info.up->bytes());
+  Tell(out, "bytes_down", info.down->bytes());
+  Tell(out, "dropped", info.up->dropped() + info.down->dropped());
   Tell(out, "expires_s", info.remaining_s);
   return true;
 }
@@ -535,10 +536,10 @@ bool TurnService::NextAllocation(uint64_t& cursor, ByteWriter& out) {
 // --- In the appliance ---------------------------------------------------------------------------
 
 void Appliance::Rooms::BuildTurn() {
-  turn =
-      machine.arena.New<TurnService>(TurnParts{machine.arena, loop, machine.clock, *stack,
-                                               *tls_services, random, log, alarms, *configuration},
-                                     capacity.turn, capacity.users);
+  turn = machine.arena.New<TurnService>(
+      TurnParts{machine.arena, loop, machine.clock, *stack, *tls_services, random, log, alarms,
+                *configuration, media_core},
+      capacity.turn, capacity.users);
 }
 
 }  // namespace gh

@@ -54,6 +54,7 @@ struct TurnParts {
   log::Log& log;
   alarm::Alarms& alarms;
   const config::Configuration& configuration;
+  media::MediaCore* core = nullptr;  // null: one processor runs both planes
 };
 
 class TurnService final : public turn::Observer, private net::DtlsObserver {

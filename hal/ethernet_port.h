@@ -36,6 +36,9 @@ class EthernetPort {
   virtual bool can_fill_checksum() const = 0;  // honours kFrameChecksumPartial
   virtual EthernetCounters counters() const = 0;
   virtual const char* driver() const = 0;  // "virtio-net", "tap", "sim"
+  // Takes frames from this pool and gives them there from now on: of another processor, but with
+  // the frames of the machine.
+  virtual void SetFrames(FramePool& frames) = 0;
 
  protected:
   ~EthernetPort() = default;

@@ -5,7 +5,8 @@
 namespace gh::hal {
 
 // Buffers are aligned to their size: none crosses a page, so a descriptor needs one address.
-FramePool::FramePool(Arena& arena, uint32_t frame_count) : frame_count_(frame_count) {
+FramePool::FramePool(Arena& arena, uint32_t frame_count)
+    : frame_count_(frame_count), share_(frame_count) {
   arena.OpenAccount("hal/frames", frame_count);
   auto* buffers = static_cast<uint8_t*>(
       arena.Allocate(size_t{frame_count} * kFrameBufferSize, kFrameBufferSize));
@@ -19,6 +20,27 @@ FramePool::FramePool(Arena& arena, uint32_t frame_count) : frame_count_(frame_co
     PoisonMemory(frame.buffer, kFrameBufferSize);
   }
   free_count_ = free_count_min_ = frame_count;
+}
+
+FramePool::FramePool(FramePool& other, uint32_t share)
+    : frames_(other.frames_), frame_count_(other.frame_count_), share_(share) {
+  GH_ASSERT_GT(other.free_count_, share);
+  for (uint32_t i = 0; i < share; ++i) {
+    Release(other.Allocate());
+  }
+  other.share_ -= share;
+  other.free_count_min_ = other.free_count_;
+  free_count_min_ = free_count_;
+}
+
+uint32_t FramePool::TakeSurplus(std::span<Frame*> out, uint32_t slack) {
+  uint32_t count = 0;
+  if (free_count_ > share_ + slack) {
+    while (count < out.size() && free_count_ > share_) {
+      out[count++] = Allocate();
+    }
+  }
+  return count;
 }
 
 Frame* FramePool::Allocate() {

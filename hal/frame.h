@@ -55,24 +55,36 @@ struct Frame {
   }
 };
 
-// All frames of one machine. Allocation is a pop, release a push (LIFO keeps buffers in cache).
+// Frames of one machine. Allocation is a pop, release a push (LIFO keeps buffers in cache). A pool
+// is one processor's. A second processor has a pool of its own with a share of the frames: either
+// takes back whatever frame of the machine it is given, and TakeSurplus() is what a pool owes the
+// other one.
 class FramePool {
  public:
   FramePool(Arena& arena, uint32_t frame_count);
+  // `share` of the free frames of `other`, which keeps the rest.
+  FramePool(FramePool& other, uint32_t share);
   FramePool(const FramePool&) = delete;
   FramePool& operator=(const FramePool&) = delete;
 
   Frame* Allocate();  // null when empty; start = kFrameHeadroom, size = 0, flags = 0
   void Release(Frame* frame);
 
-  uint32_t frame_count() const { return frame_count_; }
-  uint32_t free_count() const { return free_count_; }
+  // Frames beyond this pool's share, at most `out.size()`; to be released to the other pool. None
+  // unless `slack` more than the share are free.
+  uint32_t TakeSurplus(std::span<Frame*> out, uint32_t slack);
+
+  uint32_t frame_count() const { return share_; }
+  uint32_t machine_count() const { return frame_count_; }  // of all pools
+  uint32_t free_count() const { return free_count_ < share_ ? free_count_ : share_; }
+  uint32_t held_count() const { return free_count_; }  // free ones, the other pool's included
   uint32_t free_count_min() const { return free_count_min_; }
 
  private:
   Frame* frames_ = nullptr;
   Frame* free_list_ = nullptr;
-  uint32_t frame_count_ = 0;
+  uint32_t frame_count_ = 0;  // of the machine
+  uint32_t share_ = 0;        // this pool's
   uint32_t free_count_ = 0;
   uint32_t free_count_min_ = 0;
 };

@@ -11,6 +11,7 @@
 #include "hal/entropy.h"
 #include "hal/ethernet_port.h"
 #include "hal/idle.h"
+#include "hal/media_processor.h"
 #include "hal/reset_button.h"
 #include "hal/rt/arena.h"
 #include "hal/serial_port.h"
@@ -42,8 +43,9 @@ struct Machine {
   BlockDevice* boot_state = nullptr;
   std::array<BlockDevice*, 2> slots = {};  // a, b
   BlockDevice* factory = nullptr;
-  TokenLink* token = nullptr;  // a local HSM
-  Tpm* tpm = nullptr;          // a TPM 2.0
+  TokenLink* token = nullptr;       // a local HSM
+  Tpm* tpm = nullptr;               // a TPM 2.0
+  MediaProcessor* media = nullptr;  // a second processor; null: one runs both planes in turn
 };
 
 }  // namespace gh::hal

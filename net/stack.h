@@ -118,6 +118,13 @@ class Stack final : public Pollable {
   void AddTap(FrameTap& tap);
   // Shown every frame that comes and goes, before anything else sees it; one, or none.
   void SetCapture(PacketCapture* capture) { capture_ = capture; }
+  bool is_capturing() const { return capture_ != nullptr && capture_->active(); }
+  // A frame that has not passed here: of the media plane's own core.
+  void Capture(uint8_t port_index, const hal::Frame& frame, CaptureDirection direction) {
+    if (is_capturing()) {
+      capture_->OnFrame(port_index, frame.bytes(), direction);
+    }
+  }
   // Echo requests with `identifier`; null: nobody asks, replies are dropped.
   void SetEchoObserver(EchoObserver* observer, uint16_t identifier);
   // kUnreachable: no route. What comes back is told to the observer.

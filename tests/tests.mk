@@ -88,6 +88,9 @@ $(foreach test,$(UNIT_TESTS),\
 $(foreach test,$(CONFORMANCE_TESTS),\
   $(eval $(call test_program,$(test),tests/conformance/$(test:_conformance_test=))))
 $(foreach test,$(SIM_TESTS),$(eval $(call test_program,$(test),tests/sim)))
+# What two threads share, under ThreadSanitizer.
+$(eval $(call program,out/tsan/tests/media_threads_test,tsan,\
+  tests/unit/media/core_threads_test.cc,firmware_media,-lgtest -lgtest_main -lpthread))
 # Runs as the host variant: it counts hundred thousands of power cuts, not bytes.
 $(eval $(call test_program,powercut_test,tests/powercut))
 $(foreach fuzz,$(FUZZ_TARGETS),$(eval $(call program,out/fuzz/bin/$(fuzz),fuzz,\
@@ -97,6 +100,7 @@ $(foreach bench,$(BENCHES),$(eval $(call program,out/host/bench/$(bench),host,\
 
 # What a race needs beside the peer: its load, and the least a forwarder can do.
 turn_race_NEEDS := $(patsubst %,out/host/bench/turn/%,turn_bench turn_load raw_forwarder)
+turn_planes_race_NEEDS := out/host/bench/turn/turn_load
 $(eval $(call program,out/host/bench/turn/turn_load,host,tests/bench/turn/turn_load.cc,\
   firmware_turn,-lpthread))
 $(eval $(call program,out/host/bench/turn/raw_forwarder,host,tests/bench/turn/raw_forwarder.cc,\
@@ -118,12 +122,13 @@ keys_NEEDS := $(filter $(foreach name,crypto keys pkcs11 hsm tls tls_streams,\
   store_envelope_% tls_% tpm_%,$(FUZZ_TARGETS)),\
   out/fuzz/bin/$(name))
 turn_NEEDS := $(patsubst %,out/asan/tests/%_test,turn turn_conformance media) \
-  out/host/gatehouse \
+  out/tsan/tests/media_threads_test out/host/gatehouse \
   $(patsubst %,out/fuzz/bin/%_fuzz,stun_message turn_engine turn_stream media_steering)
+threads_NEEDS := out/tsan/tests/media_threads_test
 fuzz_NEEDS := $(FUZZ_TARGETS:%=out/fuzz/bin/%)
 tidy_NEEDS := out/sources
 all_NEEDS := $(unit_NEEDS) $(conformance_NEEDS) $(sim_NEEDS) $(system_NEEDS) $(fuzz_NEEDS) \
-  $(powercut_NEEDS) $(tidy_NEEDS)
+  $(powercut_NEEDS) $(threads_NEEDS) $(tidy_NEEDS)
 first-light_NEEDS := $(all_NEEDS)
 named_needs = $(filter $(1:%=out/asan/tests/%_test) $(1:%=out/asan/tests/%_conformance_test) \
   $(1:%=out/fuzz/bin/%_fuzz),$(all_NEEDS))

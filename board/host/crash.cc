@@ -6,6 +6,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <ctime>
 
@@ -27,11 +28,12 @@ struct CrashState {
   void (*cleanup)() = nullptr;
   hal::CrashWitness* witness = nullptr;
   int64_t start_ns = 0;
-  volatile sig_atomic_t entered = 0;
+  std::atomic<pid_t> entered = 0;  // the thread that crashed first
   CrashRecord record;
   uint8_t encoded[kCrashRecordBytesMax];
   uint8_t text[kCrashTextMax];
   alignas(16) uint8_t signal_stack[kSignalStackBytes];
+  alignas(16) uint8_t thread_signal_stack[kSignalStackBytes];
 };
 CrashState state;
 
@@ -125,12 +127,19 @@ void Finish(const void* context) {
   _exit(128 + number);
 }
 
-// A second failure while recording the first only ends the process.
+// A second failure while recording the first only ends the process; one of the other thread waits
+// for that end.
 void EnterOnce() {
-  if (state.entered != 0) {
-    EndBySignal(SIGABRT);
+  pid_t first = 0;
+  if (const pid_t own = gettid(); !state.entered.compare_exchange_strong(first, own)) {
+    if (first == own) {
+      EndBySignal(SIGABRT);
+    }
+    for (;;) {
+      const timespec second = {.tv_sec = 1, .tv_nsec = 0};
+      (void)nanosleep(&second, nullptr);
+    }
   }
-  state.entered = 1;
   state.record.build_id.Assign(kBuildId);
   state.record.image_base = reinterpret_cast<uintptr_t>(&__executable_start);
   state.record.uptime_ns = ReadClock(CLOCK_MONOTONIC) - state.start_ns;
@@ -194,6 +203,12 @@ void InstallCrashHandlers(int fd) {
     GH_ASSERT_EQ(sigaction(number, &action, nullptr), 0);
   }
   (void)SetPanicHandler(OnPanic);
+}
+
+void UseThreadCrashStack() {
+  const stack_t stack = {
+      .ss_sp = state.thread_signal_stack, .ss_flags = 0, .ss_size = kSignalStackBytes};
+  GH_ASSERT_EQ(sigaltstack(&stack, nullptr), 0);
 }
 
 void SetCrashCleanup(void (*cleanup)()) { state.cleanup = cleanup; }

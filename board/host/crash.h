@@ -21,6 +21,8 @@ inline constexpr int kExitRestart = 42;
 void InstallCrashHandlers(int fd);
 
 // Runs before the process ends in any of these ways, e.g. to restore the terminal.
+// On a thread other than the one that installed the handlers, first thing.
+void UseThreadCrashStack();
 void SetCrashCleanup(void (*cleanup)());
 
 // Who adds the last events to a record; null: nobody.

@@ -36,6 +36,12 @@ HostMachine::HostMachine(Arena& arena, const Options& options, Hardware& hardwar
 
 Result<void> HostMachine::Start(const Options& options, const Hardware& hardware) {
   arena_.OpenAccount("board/devices");
+  std::array<uint16_t, 2> cpus;
+  if (options.cores == 2 || (options.cores == 0 && UsableCpus(cpus) == 2)) {
+    media_ = arena_.New<MediaThread>(clock_, idle_, options);
+    GH_TRY(media_->Open());
+    machine_.media = media_;
+  }
   for (uint8_t i = 0; i < options.port_count; ++i) {
     GH_TRY(StartPort(options, hardware, i));
   }
@@ -60,17 +66,24 @@ Result<void> HostMachine::StartPort(const Options& options, const Hardware& hard
     auto* tap = arena_.New<TapPort>(fd, index, frames_);
     started = tap->Start(port, clock_);
     machine_.ports[index] = tap;
-    idle_.Add(*tap);
+    AddWaking(*tap);
   } else {
     auto* packet = arena_.New<PacketPort>(fd, index, frames_, arena_);
     started = packet->Start(port, clock_);
     machine_.ports[index] = packet;
-    idle_.Add(*packet);
+    AddWaking(*packet);
   }
   if (!started.ok()) {
     std::fprintf(stderr, "gatehouse: interface %s: %s\n", port.interface, started.error().what);
   }
   return started;
+}
+
+void HostMachine::AddWaking(PollSource& port) {
+  idle_.Add(port);
+  if (media_ != nullptr) {
+    media_->AddPort(port);
+  }
 }
 
 Result<void> HostMachine::StartDisk(const char* name, int fd, uint32_t block_size,

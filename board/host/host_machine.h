@@ -7,6 +7,7 @@
 #include "board/host/file_block_device.h"
 #include "board/host/hardware.h"
 #include "board/host/idle.h"
+#include "board/host/media_thread.h"
 #include "board/host/memory.h"
 #include "board/host/options.h"
 #include "board/host/packet_port.h"
@@ -35,6 +36,7 @@ class HostMachine {
 
  private:
   Result<void> StartPort(const Options& options, const Hardware& hardware, uint8_t index);
+  void AddWaking(PollSource& port);
   Result<void> StartDisk(const char* name, int fd, uint32_t block_size, FileBlockDevice*& disk);
 
   Arena& arena_;
@@ -50,6 +52,7 @@ class HostMachine {
   FileBlockDevice* store_ = nullptr;
   FileBlockDevice* log_ = nullptr;
   TokenSocket* token_ = nullptr;
+  MediaThread* media_ = nullptr;
   char description_[160] = {};
   hal::Machine machine_;
 };

@@ -1,8 +1,11 @@
 #include "board/host/idle.h"
 
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <ctime>
 
@@ -18,7 +21,30 @@ HostIdle::HostIdle(hal::Clock& clock, uint32_t busy_poll_us, uint32_t moderation
     : clock_(clock),
       busy_poll_us_(busy_poll_us),
       moderation_(Duration::Microseconds(moderation_us)) {
-  (void)prctl(PR_SET_TIMERSLACK, kTimerSlackNs, 0, 0, 0);
+  TightenTimers();
+}
+
+void HostIdle::TightenTimers() { (void)prctl(PR_SET_TIMERSLACK, kTimerSlackNs, 0, 0, 0); }
+
+Result<void> WakeBell::Open() {
+  fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  return fd_ >= 0 ? Ok() : Result<void>(Error(ErrorCode::kExhausted, "no eventfd"));
+}
+
+void WakeBell::Ring() {
+  if (flag_.Post()) {
+    const uint64_t one = 1;
+    // Full only when it was rung 2^64 times: the sleeper wakes all the same.
+    [[maybe_unused]] const ssize_t put = write(fd_, &one, sizeof(one));
+  }
+}
+
+void WakeBell::EndSleep(bool was_rung) {
+  flag_.EndSleep();
+  if (was_rung) {
+    uint64_t count = 0;
+    [[maybe_unused]] const ssize_t got = read(fd_, &count, sizeof(count));
+  }
 }
 
 void HostIdle::Add(PollSource& source) {
@@ -26,11 +52,34 @@ void HostIdle::Add(PollSource& source) {
   sources_[source_count_++] = &source;
 }
 
+void HostIdle::Remove(PollSource& source) {
+  const auto end = sources_.begin() + source_count_;
+  const auto found = std::find(sources_.begin(), end, &source);
+  GH_ASSERT(found != end);
+  std::copy(found + 1, end, found);
+  --source_count_;
+}
+
 bool HostIdle::Poll(Duration timeout) {
-  pollfd fds[kPollFdsMax];
+  const timespec wait = {.tv_sec = timeout.seconds(), .tv_nsec = timeout.ns % 1'000'000'000};
+  if (bell_ == nullptr) {
+    return PollSources(wait);
+  }
+  if (!bell_->BeginSleep()) {
+    bell_->EndSleep(false);
+    return true;
+  }
+  return PollSources(wait);  // which ends the sleep
+}
+
+bool HostIdle::PollSources(const timespec& wait) {
+  pollfd fds[kPollFdsMax + 1];
   nfds_t count = 0;
   for (uint32_t i = 0; i < source_count_; ++i) {
     if (sources_[i]->has_pending()) {
+      if (bell_ != nullptr) {
+        bell_->EndSleep(false);
+      }
       return true;
     }
     const int fd = sources_[i]->poll_fd();
@@ -38,10 +87,15 @@ bool HostIdle::Poll(Duration timeout) {
       fds[count++] = {.fd = fd, .events = sources_[i]->poll_events(), .revents = 0};
     }
   }
-  const timespec wait = {.tv_sec = timeout.seconds(), .tv_nsec = timeout.ns % 1'000'000'000};
+  if (bell_ != nullptr) {
+    fds[count++] = {.fd = bell_->fd(), .events = POLLIN, .revents = 0};
+  }
   const int ready = ppoll(fds, count, &wait, nullptr);
   if (ready < 0) {
     GH_ASSERT_EQ(errno, EINTR);
+  }
+  if (bell_ != nullptr) {
+    bell_->EndSleep(ready > 0 && fds[count - 1].revents != 0);
   }
   return ready != 0;
 }

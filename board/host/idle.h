@@ -8,10 +8,13 @@
 
 #include <array>
 #include <cstdint>
+#include <ctime>
 
 #include "board/host/limits.h"
 #include "hal/clock.h"
 #include "hal/idle.h"
+#include "hal/rt/result.h"
+#include "hal/rt/wake_flag.h"
 
 namespace gh::board {
 
@@ -27,15 +30,35 @@ class PollSource {
   ~PollSource() = default;
 };
 
+// Ends a wait from another thread: a flag while nobody sleeps, an eventfd when somebody does.
+class WakeBell {
+ public:
+  Result<void> Open();
+  void Ring();  // the other thread's
+  // Around a wait; false: there is work already.
+  bool BeginSleep() { return flag_.BeginSleep(); }
+  void EndSleep(bool was_rung);
+  int fd() const { return fd_; }
+
+ private:
+  WakeFlag flag_;
+  int fd_ = -1;
+};
+
 class HostIdle final : public hal::Idle {
  public:
   HostIdle(hal::Clock& clock, uint32_t busy_poll_us, uint32_t moderation_us);
 
   void Add(PollSource& source);
+  void Remove(PollSource& source);
+  void SetBell(WakeBell& bell) { bell_ = &bell; }
+  // Of the calling thread: what a thread that waits here does first.
+  static void TightenTimers();
   void WaitUntil(Instant deadline) override;
   uint64_t sleep_count() const { return sleep_count_; }
 
  private:
+  bool PollSources(const timespec& wait);
   // Polls for `timeout`; true when something may have work (or a signal came).
   bool Poll(Duration timeout);
   // Sleeps without looking while the machine is busy; true when there is work then.
@@ -48,6 +71,7 @@ class HostIdle final : public hal::Idle {
   std::array<PollSource*, kPollFdsMax> sources_ = {};
   uint32_t source_count_ = 0;
   uint64_t sleep_count_ = 0;
+  WakeBell* bell_ = nullptr;
 };
 
 }  // namespace gh::board

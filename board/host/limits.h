@@ -19,6 +19,7 @@ inline constexpr size_t kBootHeapBytes = 8 * 1024 * 1024;  // libc and libraries
 inline constexpr size_t kSignalStackBytes = 64 * 1024;
 inline constexpr uint64_t kMemoryBytesMin = uint64_t{16} << 20;
 inline constexpr uint32_t kFramesDefault = 8192;  // 2 KiB each
+inline constexpr uint32_t kMediaStackBytes = 512 << 10;
 inline constexpr uint32_t kPollFdsMax = 16;
 inline constexpr uint32_t kPacketBatchMax = 64;   // frames per sendmmsg
 inline constexpr uint32_t kRingSlotBytes = 2048;  // header, virtio header, one frame of 1514

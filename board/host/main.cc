@@ -2,17 +2,16 @@
 // appliance, seal, sandbox; then turns until it ends.
 #include <signal.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 #include <new>
 
 #include "board/host/boot_heap.h"
 #include "board/host/hardware.h"
 #include "board/host/host_machine.h"
+#include "board/host/inject.h"
 #include "board/host/memory.h"
 #include "board/host/options.h"
 #include "board/host/sandbox.h"
@@ -21,7 +20,6 @@
 
 namespace {
 
-using gh::board::Fault;
 using gh::board::Hardware;
 using gh::board::HostMachine;
 using gh::board::Options;
@@ -60,39 +58,6 @@ class StopSignal final : public gh::board::PollSource {
 const gh::board::ConsoleDescriptors* console_to_restore = nullptr;
 
 void RestoreConsole() { gh::board::RestoreTerminal(*console_to_restore); }
-
-// The ways to fail that tests ask for by --inject.
-void Inject(Fault fault) {
-  switch (fault) {
-    case Fault::kNone:
-      return;
-    case Fault::kMalloc: {
-      void* volatile taken = std::malloc(1);
-      std::free(taken);
-      return;
-    }
-    case Fault::kNew: {
-      int* volatile taken = new int(1);
-      delete taken;
-      return;
-    }
-    case Fault::kPanic:
-      GH_ASSERT_EQ(2 + 2, 5);
-      return;
-    case Fault::kSegv: {
-      volatile int* volatile nowhere = reinterpret_cast<volatile int*>(uintptr_t{16});
-      *nowhere = 1;
-      return;
-    }
-    case Fault::kHang:
-      for (volatile bool forever = true; forever;) {
-      }
-      return;
-    case Fault::kSyscall:
-      (void)syscall(SYS_socket, 2, 1, 0);
-      return;
-  }
-}
 
 [[noreturn]] void RunForever(HostMachine& host, gh::Appliance& appliance, StopSignal& stop) {
   while (!stop.raised()) {
@@ -149,7 +114,9 @@ int Run(const Options& options, Hardware& hardware, gh::hal::ResetCause cause) {
     }
   }
   gh::board::SealBootHeap();
-  Inject(options.fault);
+  if (!gh::board::IsMediaFault(options.fault)) {
+    gh::board::Inject(options.fault);
+  }
   RunForever(*host, *appliance, stop);
 }
 

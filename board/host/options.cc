@@ -43,6 +43,8 @@ Memory and processor
   --profile NAME         capacity profile: small, medium, large
   --memory SIZE          all memory the appliance will ever use, default 256M
   --frames N             Ethernet frames of 2 KiB in the pool (part of --memory), default 8192
+  --cores auto|1|2       two: the media plane has a thread and a CPU of its own, when the appliance
+                         wants it (xConfiguration System MediaCore). Default auto: as there are CPUs
   --no-mlock             development: go on without locking memory
   --busy-poll USEC       spin this long before sleeping, default 0
   --moderation USEC      under load let frames gather this long before the next wake-up, as a
@@ -57,7 +59,8 @@ Ends and guards
   --help                 this text
 
 Testing
-  --inject FAULT         after the seal: malloc, new, panic, segv, hang or syscall
+  --inject FAULT         after the seal: malloc, new, panic, segv, hang or syscall; in the media
+                         plane's thread: media-panic, media-segv or media-hang
 
 Exit codes: 0 powered off or terminated, 1 could not start, 2 bad options, 42 restart wanted
 (--no-supervisor), 70 gave up after repeated panics.
@@ -168,15 +171,28 @@ const char* SetFault(Options& options, const char* value) {
   static constexpr struct {
     const char* name;
     Fault fault;
-  } kFaults[] = {{"malloc", Fault::kMalloc}, {"new", Fault::kNew},   {"panic", Fault::kPanic},
-                 {"segv", Fault::kSegv},     {"hang", Fault::kHang}, {"syscall", Fault::kSyscall}};
+  } kFaults[] = {{"malloc", Fault::kMalloc},
+                 {"new", Fault::kNew},
+                 {"panic", Fault::kPanic},
+                 {"segv", Fault::kSegv},
+                 {"hang", Fault::kHang},
+                 {"syscall", Fault::kSyscall},
+                 {"media-panic", Fault::kMediaPanic},
+                 {"media-segv", Fault::kMediaSegv},
+                 {"media-hang", Fault::kMediaHang}};
   for (const auto& entry : kFaults) {
     if (std::strcmp(entry.name, value) == 0) {
       options.fault = entry.fault;
       return nullptr;
     }
   }
-  return "expected malloc, new, panic, segv, hang or syscall";
+  return "expected malloc, new, panic, segv, hang, syscall, media-panic, media-segv or media-hang";
+}
+
+const char* SetCores(Options& options, const char* value) {
+  const std::string_view text = value;
+  options.cores = text == "1" ? 1 : text == "2" ? 2 : 0;
+  return options.cores != 0 || text == "auto" ? nullptr : "expected auto, 1 or 2";
 }
 
 const char* SetPath(const char*& out, const char* value) {
@@ -222,6 +238,7 @@ constexpr Flag kFlags[] = {
      return SetNumber(o.busy_poll_us, v, 0, 1'000'000, "expected 0 to 1000000 us"); }, nullptr},
   {"--moderation", [](Options& o, const char* v) {
      return SetNumber(o.moderation_us, v, 0, 1000, "expected 0 to 1000 us"); }, nullptr},
+  {"--cores", SetCores, nullptr},
   {"--inject", SetFault, nullptr},
   {"--reset-button", nullptr, [](Options& o) { o.reset_button = true; }},
   {"--no-mlock", nullptr, [](Options& o) { o.lock_memory = false; }},

@@ -11,7 +11,18 @@ namespace gh::board {
 
 enum class PortKind : uint8_t { kNone, kTap, kPacket };
 enum class ConsoleKind : uint8_t { kStdio, kPty, kUnix, kNone };
-enum class Fault : uint8_t { kNone, kMalloc, kNew, kPanic, kSegv, kHang, kSyscall };
+enum class Fault : uint8_t {
+  kNone,
+  kMalloc,
+  kNew,
+  kPanic,
+  kSegv,
+  kHang,
+  kSyscall,
+  kMediaPanic,
+  kMediaSegv,
+  kMediaHang
+};
 
 struct PortOptions {
   PortKind kind = PortKind::kNone;
@@ -42,6 +53,7 @@ struct Options {
   uint32_t frame_count = kFramesDefault;
   uint32_t busy_poll_us = 0;
   uint32_t moderation_us = 250;
+  uint32_t cores = 0;  // 0: two where there are two CPUs
   bool reset_button = false;
   bool lock_memory = true;
   bool sandbox = true;

@@ -75,7 +75,7 @@ Result<int> OpenPacket(const PortOptions& options) {
 }
 
 PacketPort::PacketPort(int fd, uint8_t port_index, hal::FramePool& pool, Arena& arena)
-    : fd_(fd), port_index_(port_index), pool_(pool) {
+    : fd_(fd), port_index_(port_index), pool_(&pool) {
   overflow_ = arena.NewArray<uint8_t>(kGsoBytesMax);
 }
 
@@ -146,23 +146,23 @@ void PacketPort::Accept(tpacket2_hdr& slot) {
   }
   VirtioNetHeader header;
   std::memcpy(&header, packet - kHeaderBytes, kHeaderBytes);
-  hal::Frame* frame = pool_.Allocate();
+  hal::Frame* frame = pool_->Allocate();
   if (frame == nullptr || size > frame->tailroom()) {
     if (frame != nullptr) {
-      pool_.Release(frame);
+      pool_->Release(frame);
     }
     ++counters_.rx_dropped;
     return;
   }
   if (header.gso_type != kVirtioGsoNone) {
-    pool_.Release(frame);
+    pool_->Release(frame);
     Cut({packet, size}, header);
     return;
   }
   std::memcpy(frame->data(), packet, size);
   frame->size = static_cast<uint16_t>(size);
   if (!AcceptReceived(*frame, header)) {
-    pool_.Release(frame);
+    pool_->Release(frame);
     ++counters_.rx_dropped;
     return;
   }
@@ -170,7 +170,7 @@ void PacketPort::Accept(tpacket2_hdr& slot) {
 }
 
 void PacketPort::Cut(std::span<const uint8_t> packet, const VirtioNetHeader& header) {
-  hal::Frame* segment = CutSegments(packet, header, pool_);
+  hal::Frame* segment = CutSegments(packet, header, *pool_);
   counters_.rx_dropped += segment == nullptr ? 1 : 0;
   while (segment != nullptr) {
     hal::Frame* next = segment->next;
@@ -239,7 +239,7 @@ void PacketPort::Flush() {
     counters_.tx_frames += i < sent_count ? 1 : 0;
     counters_.tx_bytes += i < sent_count ? queue_[i]->size : 0;
     counters_.tx_dropped += i < sent_count ? 0 : 1;
-    pool_.Release(queue_[i]);
+    pool_->Release(queue_[i]);
   }
   queue_count_ = 0;
 }

@@ -35,6 +35,7 @@ class PacketPort final : public hal::EthernetPort, public PollSource {
   bool can_fill_checksum() const override { return true; }
   hal::EthernetCounters counters() const override { return counters_; }
   const char* driver() const override { return "af_packet"; }
+  void SetFrames(hal::FramePool& frames) override { pool_ = &frames; }
   int poll_fd() const override { return fd_; }
   int16_t poll_events() const override;
   bool has_pending() const override { return pending_ != nullptr || SlotIsFull(); }
@@ -53,7 +54,7 @@ class PacketPort final : public hal::EthernetPort, public PollSource {
 
   int fd_;
   uint8_t port_index_;
-  hal::FramePool& pool_;
+  hal::FramePool* pool_;
   hal::MacAddress mac_ = {};
   mutable LinkState link_;
   hal::EthernetCounters counters_;

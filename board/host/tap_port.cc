@@ -115,7 +115,7 @@ uint32_t TapPort::Receive(std::span<hal::Frame*> out) {
   uint32_t count = 0;
   hal::Frame* frame = nullptr;
   for (size_t tries = 0; count < out.size() && tries < out.size() && fd_ >= 0; ++tries) {
-    frame = frame != nullptr ? frame : pool_.Allocate();
+    frame = frame != nullptr ? frame : pool_->Allocate();
     if (frame == nullptr) {
       if (!DropOne()) {
         break;
@@ -134,7 +134,7 @@ uint32_t TapPort::Receive(std::span<hal::Frame*> out) {
     }
   }
   if (frame != nullptr) {
-    pool_.Release(frame);
+    pool_->Release(frame);
   }
   return count;
 }
@@ -153,7 +153,7 @@ void TapPort::Send(hal::Frame& frame) {
 void TapPort::Transmit(std::span<hal::Frame* const> frames) {
   for (hal::Frame* frame : frames) {
     Send(*frame);
-    pool_.Release(frame);
+    pool_->Release(frame);
   }
 }
 

@@ -18,7 +18,7 @@ hal::MacAddress DeriveMac(const char* interface);
 class TapPort final : public hal::EthernetPort, public PollSource {
  public:
   TapPort(int fd, uint8_t port_index, hal::FramePool& pool)
-      : fd_(fd), port_index_(port_index), pool_(pool) {}
+      : fd_(fd), port_index_(port_index), pool_(&pool) {}
   Result<void> Start(const PortOptions& options, hal::Clock& clock);
 
   uint32_t Receive(std::span<hal::Frame*> out) override;
@@ -30,6 +30,7 @@ class TapPort final : public hal::EthernetPort, public PollSource {
   bool can_fill_checksum() const override { return true; }
   hal::EthernetCounters counters() const override { return counters_; }
   const char* driver() const override { return "tap"; }
+  void SetFrames(hal::FramePool& frames) override { pool_ = &frames; }
   int poll_fd() const override { return fd_; }
   int16_t poll_events() const override;
 
@@ -41,7 +42,7 @@ class TapPort final : public hal::EthernetPort, public PollSource {
 
   int fd_;
   uint8_t port_index_;
-  hal::FramePool& pool_;
+  hal::FramePool* pool_;
   hal::MacAddress mac_ = {};
   mutable LinkState link_;
   hal::EthernetCounters counters_;

@@ -73,7 +73,7 @@ void VirtioNet::ReadLink() {
 // Gives the device as many empty frames as it has room for.
 void VirtioNet::Refill() {
   while (receive_.free_count() != 0) {
-    hal::Frame* frame = frames_.Allocate();
+    hal::Frame* frame = frames_->Allocate();
     if (frame == nullptr) {
       break;
     }
@@ -82,7 +82,7 @@ void VirtioNet::Refill() {
     const VirtqueueBuffer buffer = {frame->buffer + at, hal::kFrameBufferSize - at, true};
     uint16_t head = 0;
     if (!receive_.Add({&buffer, 1}, head)) {
-      frames_.Release(frame);
+      frames_->Release(frame);
       break;
     }
     receive_frames_[head] = frame;
@@ -127,7 +127,7 @@ uint32_t VirtioNet::Receive(std::span<hal::Frame*> out) {
     GH_ASSERT(frame != nullptr);
     if (!Accept(*frame, used.written)) {
       ++counters_.rx_dropped;
-      frames_.Release(frame);
+      frames_->Release(frame);
       continue;
     }
     ++counters_.rx_frames;
@@ -148,7 +148,7 @@ void VirtioNet::Reclaim() {
     hal::Frame* frame = transmit_frames_[used.head];
     transmit_frames_[used.head] = nullptr;
     GH_ASSERT(frame != nullptr);
-    frames_.Release(frame);
+    frames_->Release(frame);
   }
   transmit_.SuppressInterrupts();
 }
@@ -184,7 +184,7 @@ void VirtioNet::Transmit(std::span<hal::Frame* const> frames) {
     const uint32_t size = frame->size;
     if (!Queue(*frame)) {
       ++counters_.tx_dropped;
-      frames_.Release(frame);
+      frames_->Release(frame);
       continue;
     }
     ++counters_.tx_frames;

@@ -22,7 +22,7 @@ namespace gh::pc {
 class VirtioNet final : public hal::EthernetPort, public InterruptSource {
  public:
   VirtioNet(hal::FramePool& frames, uint8_t port_index)
-      : frames_(frames), port_index_(port_index) {}
+      : frames_(&frames), port_index_(port_index) {}
   VirtioNet(const VirtioNet&) = delete;
   VirtioNet& operator=(const VirtioNet&) = delete;
 
@@ -38,8 +38,11 @@ class VirtioNet final : public hal::EthernetPort, public InterruptSource {
   bool can_fill_checksum() const override { return can_fill_checksum_; }
   hal::EthernetCounters counters() const override { return counters_; }
   const char* driver() const override { return "virtio-net"; }
+  void SetFrames(hal::FramePool& frames) override { frames_ = &frames; }
 
   bool ArmInterrupt() override;
+  // Both its vectors are that processor's from now on.
+  void RouteTo(uint32_t apic_id) { transport_.RouteTo(apic_id); }
 
  private:
   void ReadLink();
@@ -48,7 +51,7 @@ class VirtioNet final : public hal::EthernetPort, public InterruptSource {
   bool Accept(hal::Frame& frame, uint32_t written);
   bool Queue(hal::Frame& frame);
 
-  hal::FramePool& frames_;
+  hal::FramePool* frames_;
   uint8_t port_index_;
   uint8_t config_index_ = 0;
   uint64_t config_changes_seen_ = 0;

@@ -72,6 +72,7 @@ class SimPort final : public hal::EthernetPort, public Station {
   bool can_fill_checksum() const override;
   hal::EthernetCounters counters() const override { return counters_; }
   const char* driver() const override { return "sim"; }
+  void SetFrames(hal::FramePool&) override { GH_UNREACHABLE(); }  // one processor
 
   void OnFrame(std::span<const uint8_t> frame) override;
   void OnLinkChange(bool up) override;

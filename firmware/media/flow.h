@@ -7,9 +7,11 @@
 // now (bandwidth, no next hop, too large) drops or goes the slow way, and counts it.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <span>
 
+#include "firmware/media/meter.h"
 #include "hal/rt/hash_table.h"
 #include "hal/rt/result.h"
 #include "hal/rt/time.h"
@@ -17,51 +19,6 @@
 #include "net/steering.h"
 
 namespace gh::media {
-
-// What has passed, and what may: bytes a second with a burst of one second. Meters form a chain
-// (an allocation's, its user's, all), and a packet passes when each of them lets it.
-struct Meter {
-  uint64_t packets = 0;
-  uint64_t bytes = 0;
-  uint64_t dropped = 0;
-  uint64_t bytes_per_s = 0;  // 0: no limit
-  int64_t tokens = 0;
-  Instant filled_at;
-  Meter* parent = nullptr;
-
-  void SetLimit(uint64_t rate) {
-    bytes_per_s = rate;
-    tokens = static_cast<int64_t>(rate);
-  }
-  bool Take(Instant now, uint32_t size) {
-    for (Meter* m = this; m != nullptr; m = m->parent) {
-      if (m->bytes_per_s != 0 && !m->HasRoom(now, size)) {
-        ++dropped;
-        return false;
-      }
-    }
-    for (Meter* m = this; m != nullptr; m = m->parent) {
-      ++m->packets;
-      m->bytes += size;
-      m->tokens -= m->bytes_per_s != 0 ? size : 0;
-    }
-    return true;
-  }
-
- private:
-  bool HasRoom(Instant now, uint32_t size) {
-    const int64_t rate = static_cast<int64_t>(bytes_per_s);
-    const int64_t passed_us = (now - filled_at).ns / 1000;
-    if (passed_us >= 1'000'000) {
-      tokens = rate;
-      filled_at = now;
-    } else if (const int64_t fresh = passed_us * rate / 1'000'000; fresh > 0) {
-      tokens = tokens + fresh > rate ? rate : tokens + fresh;
-      filled_at = now;
-    }
-    return tokens >= static_cast<int64_t>(size);
-  }
-};
 
 struct FlowKey {
   uint64_t words[5] = {};  // IPv4 uses two, the rest are zero
@@ -83,9 +40,17 @@ struct FlowSpec {
 struct Flow {
   FlowSpec spec;
   FlowKey key;
+  // The fast path's, once added.
   net::NextHop next_hop;
-  Instant resolved_at;  // 0: no next hop yet
+  Instant resolved_at;    // 0: no next hop yet
+  bool is_asked = false;  // for a next hop, and not answered yet
+  bool is_installed = false;
   HashNode node;
+  // The control plane's.
+  bool is_waiting = false;  // in its list of what the ring had no room for
+  Flow* next_waiting = nullptr;
+  // Set by the control plane: no packet passes by this flow any more.
+  std::atomic<bool> is_removed = false;
 };
 
 // What an engine that relays asks of the plane.

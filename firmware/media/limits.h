@@ -13,6 +13,20 @@ inline constexpr Duration kNextHopFresh = Duration::Seconds(5);
 inline constexpr uint32_t kHopCacheSize = 1024;  // destinations of datagrams outside flows
 inline constexpr uint32_t kRelayAddressMax = 8;
 inline constexpr uint8_t kHopLimit = 64;
+
+// Between the two cores. A port's ring is a part of the media core's frames: what waits in it for a
+// control plane that is busy cannot be used to relay.
+inline constexpr uint32_t kPortRingShare = 8;
+inline constexpr uint32_t kPortRingMin = 64;
+inline constexpr uint32_t kPortRingMax = 1024;
+inline constexpr uint32_t kFlowCommands = 4096;
+inline constexpr uint32_t kFlowNotes = 4096;
+inline constexpr uint32_t kFlowCommandBatch = 32;
+inline constexpr uint32_t kFlowNoteBatch = 64;
+inline constexpr uint32_t kMirroredFrames = 256;
+inline constexpr uint32_t kCoreReceiveBatch = 64;
+inline constexpr uint32_t kFrameSlack = 64;  // more than its share before a pool gives back
+inline constexpr Duration kCoreBeat = Duration::Milliseconds(500);  // the longest sleep
 static_assert((kHopCacheSize & (kHopCacheSize - 1)) == 0);
 
 }  // namespace gh::media

@@ -1,9 +1,13 @@
-// The media plane: takes the frames of flows in front of the stack and sends them on, in place.
+// The media plane's control side: the flows of an engine, what reaches it of its relay ports, and
+// what it sends outside flows.
 //
-// Per frame: one keyed-hash look-up, new headers written over the old ones, an incremental or
-// offloaded checksum, the next hop the flow remembers, the port's transmit batch. No lwIP, no copy,
-// no allocation. Frames to relay ports that no flow takes go to the engine; all others are left to
-// the stack. Engine datagrams outside flows are built here too (Send), with a cache of next hops.
+// The frames of flows are FastPath's: it runs within this plane, as a tap in front of the stack, or
+// on a core of its own (MediaCore), and what is here then tells that core of flows and next hops.
+// Frames to relay ports that no flow takes go to the engine; all others are left to the stack.
+// Engine datagrams outside flows are built here (Send), with a cache of next hops.
+//
+// A removed flow passes no packet any more when RemoveFlow() returns, on either core; its memory is
+// used again when the core has let go of it.
 //
 // Not relayed here: IP fragments (dropped by the stack's firewall, no relay port is open to it).
 #pragma once
@@ -12,6 +16,8 @@
 #include <span>
 
 #include "crypto/random.h"
+#include "firmware/media/core.h"
+#include "firmware/media/fast_path.h"
 #include "firmware/media/flow.h"
 #include "firmware/media/limits.h"
 #include "hal/rt/arena.h"
@@ -25,6 +31,7 @@ struct PlaneParts {
   net::Stack& stack;
   crypto::Random& random;
   EventLoop& loop;
+  MediaCore* core = nullptr;  // null: one core runs both planes
 };
 
 struct PlaneCounters {
@@ -40,7 +47,7 @@ struct PlaneCounters {
   uint64_t too_large = 0;      // dropped: beyond the MTU and not to be fragmented
 };
 
-class Plane final : public net::FrameTap, public Relay {
+class Plane final : public net::FrameTap, public Relay, public Pollable, FastExit {
  public:
   Plane(const PlaneParts& parts, uint32_t flow_count);
   Plane(const Plane&) = delete;
@@ -50,7 +57,7 @@ class Plane final : public net::FrameTap, public Relay {
   void SetRelayPorts(RelayHandler* handler, std::span<const net::IpAddress> addresses,
                      uint16_t first, uint16_t last);
   // Differentiated services code point of what is relayed; negative: as it came.
-  void SetDscp(int dscp) { dscp_ = dscp; }
+  void SetDscp(int dscp);
 
   bool OnFrame(hal::Frame* frame, const net::PacketView* view) override;
   Flow* AddFlow(const FlowSpec& spec) override;
@@ -58,58 +65,56 @@ class Plane final : public net::FrameTap, public Relay {
   Result<void> Send(const net::Endpoint& from, const net::Endpoint& to,
                     std::span<const uint8_t> data, bool dont_fragment) override;
 
-  const PlaneCounters& counters() const { return counters_; }
-  uint32_t flow_count() const { return flows_.used_count(); }
+  bool Poll(Instant now) override;  // what the other core says
+
+  PlaneCounters counters() const;
+  uint32_t flow_count() const { return flow_count_; }
   uint32_t flow_capacity() const { return flows_.capacity(); }
   static constexpr uint64_t bytes_per_flow() {
-    return Pool<Flow>::bytes_per_item() + sizeof(HashNode*);
+    return Pool<Flow>::bytes_per_item() + FastPath::bytes_per_flow();
   }
 
  private:
-  struct FlowTraits {
-    using Key = FlowKey;
-    static const Key& KeyOf(const Flow& flow) { return flow.key; }
-    static uint64_t HashOf(const SipKey& key, const Key& k);
-  };
   struct HopEntry {
     net::IpAddress from;
     net::IpAddress to;
     net::NextHop hop;
     Instant resolved_at;
   };
-  struct Payload {
-    uint32_t offset = 0;  // in the frame
-    uint32_t size = 0;
-  };
+  // FastExit, where one core runs both planes.
+  void Transmit(uint8_t port_index, hal::Frame* frame) override;
+  void Release(hal::Frame* frame) override;
+  void AskNextHop(Flow& flow) override;
 
-  Flow* FindFlow(const hal::Frame& frame, const net::PacketView& view, Payload& payload) const;
-  bool Forward(Flow& flow, hal::Frame* frame, const net::PacketView& view, const Payload& payload);
-  bool Resolve(Flow& flow);
-  void Rewrite(const Flow& flow, hal::Frame& frame, const net::PacketView& view,
-               const Payload& payload);
-  void WriteHeaders(const net::NextHop& hop, const net::Endpoint& from, const net::Endpoint& to,
-                    hal::Frame& frame, uint8_t traffic_class, bool dont_fragment);
-  void FillChecksum(const net::NextHop& hop, hal::Frame& frame, bool is_v6) const;
+  void SetRules();
+  bool TellCore(Flow& flow);
+  void TellOrWait(Flow& flow);
+  void OnNote(const FlowNote& note);
+  void ShowMirrored();
   bool IsRelayAddress(const net::IpAddress& address) const;
   bool ToEngine(hal::Frame* frame, const net::PacketView& view);
   bool ErrorToEngine(const hal::Frame& frame, const net::PacketView& view);
   const net::NextHop* HopFor(const net::IpAddress& from, const net::IpAddress& to);
   Result<void> SendByStack(const net::Endpoint& from, const net::Endpoint& to,
                            std::span<const uint8_t> data);
-  uint8_t TrafficClass(uint8_t of_packet) const;
 
   net::Stack& stack_;
   EventLoop& loop_;
+  MediaCore* core_;
   SipKey hop_key_;
   Pool<Flow> flows_;
-  HashTable<Flow, &Flow::node, FlowTraits> table_;
+  uint32_t flow_count_ = 0;  // without those the core has not let go of
+  FastPath fast_;
+  // Flows of which the core is to hear, but its ring is full; in order.
+  Flow* waiting_first_ = nullptr;
+  Flow* waiting_last_ = nullptr;
   std::span<HopEntry> hops_;
   RelayHandler* handler_ = nullptr;
   std::array<net::IpAddress, kRelayAddressMax> addresses_ = {};
   uint32_t address_count_ = 0;
   uint16_t port_first_ = 0;
   uint16_t port_last_ = 0;
-  int dscp_ = -1;
+  int8_t dscp_ = -1;
   uint16_t ip_id_ = 0;
   PlaneCounters counters_;
 };

@@ -19,6 +19,7 @@ import host as host_board
 PROGRAM = host_board.PROGRAM
 PROVISION = """\
 xConfiguration System Name: hosttest
+xConfiguration System MediaCore: On
 xConfiguration Administrator 1 Name: admin
 xConfiguration Administrator 1 Password: Gate-house-42
 """
@@ -80,9 +81,13 @@ class Process:
     ("segv", -signal.SIGSEGV, "SIGSEGV"),
     ("syscall", -signal.SIGABRT, "forbidden by the sandbox"),
     ("hang", 71, "watchdog"),
+    ("media-panic", -signal.SIGABRT, "2 \\+ 2 == 5"),
+    ("media-segv", -signal.SIGSEGV, "SIGSEGV"),
+    ("media-hang", -signal.SIGABRT, "the media core has not turned"),
 ])
 def test_a_bad_end_leaves_a_record_that_the_next_start_shows(tmp_path, fault, status, reason):
-    done = run(tmp_path, "--no-supervisor", "--inject", fault)
+    cores = "2" if fault.startswith("media-") else "auto"
+    done = run(tmp_path, "--no-supervisor", "--cores", cores, "--inject", fault)
     assert done.returncode == status, done.stdout + done.stderr
     assert (tmp_path / "store.crash").read_bytes().startswith(b"GHCR")
     # It is shown at once, too; `reason` may stand behind the cause's name.

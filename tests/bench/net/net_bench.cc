@@ -48,7 +48,7 @@ class BenchEntropy final : public hal::Entropy {
 // Hands out frames built beforehand; keeps the last one sent.
 class BenchPort final : public hal::EthernetPort {
  public:
-  explicit BenchPort(hal::FramePool& frames) : frames_(frames) {}
+  explicit BenchPort(hal::FramePool& frames) : frames_(&frames) {}
   uint32_t Receive(std::span<hal::Frame*> out) override {
     uint32_t count = 0;
     while (count < out.size() && next < inbox.size()) {
@@ -65,7 +65,7 @@ class BenchPort final : public hal::EthernetPort {
       last_size = frame->size;
       std::memcpy(last, frame->data(), std::min<size_t>(frame->size, sizeof(last)));
       ++sent_count;
-      frames_.Release(frame);
+      frames_->Release(frame);
     }
   }
   void Flush() override {}
@@ -75,6 +75,7 @@ class BenchPort final : public hal::EthernetPort {
   bool can_fill_checksum() const override { return false; }
   hal::EthernetCounters counters() const override { return {}; }
   const char* driver() const override { return "bench"; }
+  void SetFrames(hal::FramePool& frames) override { frames_ = &frames; }
 
   std::vector<hal::Frame*> inbox;
   size_t next = 0;
@@ -83,7 +84,7 @@ class BenchPort final : public hal::EthernetPort {
   uint64_t sent_count = 0;
 
  private:
-  hal::FramePool& frames_;
+  hal::FramePool* frames_;
 };
 
 struct Handler final : StreamHandler, DatagramHandler {

@@ -131,6 +131,7 @@ TEST(Options, MistakesAreNamed) {
       {{"--console", "unix:"}, "stdio, pty"},
       {{"--memory", "1M"}, "16M"},
       {{"--frames", "3"}, "64"},
+      {{"--cores", "3"}, "auto, 1 or 2"},
       {{"--busy-poll", "9999999"}, "1000000"},
       {{"--moderation", "1001"}, "0 to 1000"},
       {{"--inject", "fire"}, "malloc, new"},
@@ -158,11 +159,12 @@ TEST(Options, Sizes) {
 TEST(Options, HelpNamesEveryOption) {
   const std::string help = HelpText();
   for (const char* name :
-       {"--tap",           "--packet",      "--mac",        "--host-address", "--store",
-        "--store-size",    "--log",         "--log-size",   "--block-size",   "--provision",
-        "--crash-record",  "--console",     "--profile",    "--memory",       "--frames",
-        "--busy-poll",     "--moderation",  "--inject",     "--reset-button", "--no-mlock",
-        "--no-supervisor", "--no-watchdog", "--no-sandbox", "--version",      "--help"}) {
+       {"--tap",          "--packet",        "--mac",         "--host-address", "--store",
+        "--store-size",   "--log",           "--log-size",    "--block-size",   "--provision",
+        "--crash-record", "--console",       "--profile",     "--memory",       "--frames",
+        "--cores",        "--busy-poll",     "--moderation",  "--inject",       "--reset-button",
+        "--no-mlock",     "--no-supervisor", "--no-watchdog", "--no-sandbox",   "--version",
+        "--help"}) {
     EXPECT_NE(help.find(name), std::string::npos) << name;
   }
 }

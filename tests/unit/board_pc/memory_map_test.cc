@@ -84,6 +84,9 @@ TEST_F(MemoryMapTest, MemoryBelowOneMebibyteIsNotForUs) {
   ASSERT_TRUE(Load().ok());
   EXPECT_EQ(map_->LargestFree().start, 0x100000u);
   EXPECT_EQ(map_->LargestFree().size, 0x100000u);
+  // But for the second processor's first page: never page 0, nor what the firmware keeps.
+  EXPECT_EQ(map_->LargestLow().start, 0x1000u);
+  EXPECT_EQ(map_->LargestLow().size, 0xff000u);
 }
 
 TEST_F(MemoryMapTest, RefusesRangesThatMakeNoSense) {

@@ -404,8 +404,8 @@ TEST(Plane, BandwidthIsTakenFromEveryMeterOfTheChain) {
   scene.Inject(scene.UpFrame(Media(600)));
   EXPECT_EQ(scene.plane->counters().relayed, 1u);
   EXPECT_EQ(scene.plane->counters().over_limit, 1u);
-  EXPECT_EQ(scene.meter.dropped, 1u);
-  EXPECT_EQ(all.packets, 1u);
+  EXPECT_EQ(scene.meter.dropped(), 1u);
+  EXPECT_EQ(all.packets(), 1u);
   scene.Run(Duration::Seconds(1));
   scene.Inject(scene.UpFrame(Media(600)));
   EXPECT_EQ(scene.plane->counters().relayed, 2u);

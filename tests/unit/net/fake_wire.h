@@ -97,14 +97,14 @@ class FakeWire {
 class FakePort final : public hal::EthernetPort {
  public:
   FakePort(FakeWire& wire, hal::FramePool& frames, uint8_t number, bool offload = false)
-      : wire_(wire), frames_(frames), offload_(offload), mac_{2, 0, 0, 0, 0, number} {
+      : wire_(wire), frames_(&frames), offload_(offload), mac_{2, 0, 0, 0, 0, number} {
     wire.Attach(*this);
   }
 
   uint32_t Receive(std::span<hal::Frame*> out) override {
     uint32_t count = 0;
     while (count < out.size() && !inbox_.empty()) {
-      hal::Frame* frame = frames_.Allocate();
+      hal::Frame* frame = frames_->Allocate();
       if (frame == nullptr) {
         counters_.rx_dropped += inbox_.size();
         inbox_.clear();
@@ -123,7 +123,7 @@ class FakePort final : public hal::EthernetPort {
         FillChecksum(*frame);
       }
       wire_.Send(this, Bytes(frame->data(), frame->data() + frame->size));
-      frames_.Release(frame);
+      frames_->Release(frame);
     }
   }
   void Flush() override { ++flush_count; }
@@ -133,6 +133,7 @@ class FakePort final : public hal::EthernetPort {
   bool can_fill_checksum() const override { return offload_; }
   hal::EthernetCounters counters() const override { return counters_; }
   const char* driver() const override { return "fake"; }
+  void SetFrames(hal::FramePool& frames) override { frames_ = &frames; }
 
   void Arrive(const Bytes& frame) {
     if (link && ((frame[0] & 1) != 0 || std::memcmp(frame.data(), mac_.data(), 6) == 0)) {
@@ -159,7 +160,7 @@ class FakePort final : public hal::EthernetPort {
   }
 
   FakeWire& wire_;
-  hal::FramePool& frames_;
+  hal::FramePool* frames_;
   bool offload_;
   hal::MacAddress mac_;
   std::deque<Bytes> inbox_;

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <set>
 
 #include "hal/rt/sanitizer.h"
@@ -77,6 +78,33 @@ TEST(FrameTest, GrowsAndShrinksInPlace) {
   EXPECT_EQ(frame->size, 100 + kFrameHeadroom);
   frame->TrimFront(frame->size);
   EXPECT_TRUE(frame->bytes().empty());
+}
+
+TEST(FrameTest, TwoPoolsShareTheFramesOfOneMachine) {
+  TestArena arena;
+  FramePool control(arena, 16);
+  FramePool media(control, 6);
+  EXPECT_EQ(control.frame_count(), 10u);
+  EXPECT_EQ(media.frame_count(), 6u);
+  EXPECT_EQ(media.machine_count(), 16u);
+  // Either takes the other's frames, and owes what is beyond its share.
+  for (int i = 0; i < 6; ++i) {
+    control.Release(media.Allocate());
+  }
+  EXPECT_EQ(media.Allocate(), nullptr);
+  EXPECT_EQ(control.held_count(), 16u);
+  EXPECT_EQ(control.free_count(), 10u);
+  std::array<Frame*, 4> batch;
+  EXPECT_EQ(control.TakeSurplus(batch, 6), 0u);  // within the slack
+  EXPECT_EQ(control.TakeSurplus(batch, 5), 4u);
+  for (Frame* frame : batch) {
+    media.Release(frame);
+  }
+  EXPECT_EQ(control.TakeSurplus(batch, 0), 2u);
+  media.Release(batch[0]);
+  media.Release(batch[1]);
+  EXPECT_EQ(control.TakeSurplus(batch, 0), 0u);
+  EXPECT_EQ(media.held_count(), 6u);
 }
 
 TEST(FrameDeathTest, MisuseIsCaught) {

@@ -1,0 +1,187 @@
+#!/usr/bin/python3
+"""Relay delay while the control plane is busy: one core beside two, alternating round by round.
+
+out/host/gatehouse relays channel data at a steady rate; first the control plane has nothing else to
+do, then it commits to the store (the console changes a setting, again and again), signs (clients
+shake hands by TLS, each anew) and is flooded with log-ins (OpenSSH with a wrong password, so that
+each costs a password hash). The stress runs at the lowest priority: what is measured is the server,
+not the fight of its clients with the load for a processor. The share by which p50 and p99 move is
+the figure; the machine's other work is in it, so it says how many processors there are.
+"""
+
+import argparse
+import os
+import pathlib
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import sip_race
+import turn_race
+from turn_race import CLIENT, SERVER
+
+PASSWORD = "Gate-house-42"
+
+
+class Edge(turn_race.Gatehouse):
+    """With a console that this script types at."""
+
+    def __init__(self, wire, folder, cores):
+        self.wire, self.folder = wire, folder
+        lines = [
+            "System Name: bench", "Network Port 1 IPv4 Mode: Static",
+            f"Network Port 1 IPv4 Address: {SERVER}", "Network Port 1 IPv4 PrefixLength: 24",
+            f"SIP Domain 1 Name: {turn_race.REALM}",
+            f"Authentication User 1 Name: {turn_race.USER}",
+            f"Authentication User 1 Password: {turn_race.PASSWORD}",
+            "Administrator 1 Name: admin", f"Administrator 1 Password: {PASSWORD}",
+            "Traversal Server TURN Mode: On",
+            "Traversal Server TURN Allow 1 Prefix: 10.77.0.0/24",
+            f"IntrusionProtection Exemption 1 Address: {CLIENT}/32",
+        ]
+        (folder / "provision.txt").write_text(
+            "".join(f"xConfiguration {line}\n" for line in lines), encoding="utf-8")
+        words = [turn_race.ROOT / "out/host/gatehouse", "--packet", "veth0", "--profile", "medium",
+                 "--memory", "1G", "--cores", cores, "--console", "stdio", "--no-supervisor",
+                 "--provision", folder / "provision.txt", "--store", folder / "store",
+                 "--log", folder / "log", "--crash-record", folder / "crash"]
+        with open(folder / "gatehouse.log", "w", encoding="utf-8") as log:
+            self.process = wire.start(wire.edge, [str(word) for word in words], stdout=log,
+                                      stderr=log, stdin=subprocess.PIPE, text=True)
+        self.wait_for("login:")
+        self.type("admin")
+        self.wait_for("assword:")
+        self.type(PASSWORD)
+        self.wait_for("bench>")
+
+    def wait_for(self, text):
+        deadline = time.monotonic() + 60
+        while text not in self.said():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                sys.exit(f"turn_planes_race: no {text!r} in:\n{self.said()}")
+            time.sleep(0.05)
+
+    def type(self, line):
+        self.process.stdin.write(line + "\r")
+        self.process.stdin.flush()
+
+
+class Stress:
+    """Commits, handshakes and log-ins until it is stopped; says how many of each there were."""
+
+    SHAKE = """
+import socket, ssl, sys
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.check_hostname = False
+context.verify_mode = ssl.CERT_NONE
+while True:
+    try:
+        with socket.create_connection((sys.argv[1], 5349), 5) as plain:
+            with context.wrap_socket(plain):
+                print("handshake", flush=True)
+    except OSError:
+        pass
+"""
+    LOG_IN = """
+while true; do
+  ssh -F none -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR \\
+    -o PreferredAuthentications=password -o NumberOfPasswordPrompts=3 -o ConnectTimeout=5 \\
+    admin@$1 true </dev/null >/dev/null 2>&1
+  echo login
+done
+"""
+
+    def __init__(self, edge, folder):
+        self.edge, self.wire = edge, edge.wire
+        wrong = folder / "wrong"
+        wrong.write_text("#!/bin/sh\necho wrong\n", encoding="utf-8")
+        wrong.chmod(0o700)
+        environment = dict(os.environ, SSH_ASKPASS=str(wrong), SSH_ASKPASS_REQUIRE="force",
+                           DISPLAY="none")
+        self.outputs = []
+        self.processes = []
+        for index, words in enumerate([["nice", "-n", "19", sys.executable, "-c", self.SHAKE,
+                                        SERVER],
+                                       ["nice", "-n", "19", "bash", "-c", self.LOG_IN, "bash",
+                                        SERVER]] * 2):
+            path = folder / f"stress{index}-{time.monotonic_ns()}"
+            self.outputs.append(path)
+            with open(path, "w", encoding="utf-8") as output:
+                self.processes.append(self.wire.start(
+                    self.wire.load, words, stdout=output, stderr=subprocess.DEVNULL,
+                    env=environment, start_new_session=True))
+        self.commits = 0
+        self.stopping = False
+        self.thread = threading.Thread(target=self.commit)
+        self.thread.start()
+
+    def commit(self):
+        while not self.stopping:
+            self.edge.type(f"xConfiguration SIP Domain 1 Name: d{self.commits}.bench.example")
+            self.commits += 1
+            time.sleep(0.05)
+
+    def stop(self):
+        self.stopping = True
+        self.thread.join()
+        for process in self.processes:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(10)
+        text = "".join(path.read_text(encoding="utf-8") for path in self.outputs)
+        return {"commits": self.commits, "handshakes": len(re.findall("handshake", text)),
+                "ssh sessions": len(re.findall("login", text))}
+
+
+def one_round(wire, cores, options, results):
+    with tempfile.TemporaryDirectory(prefix="gatehouse-bench-") as name:
+        folder = pathlib.Path(name)
+        edge = Edge(wire, folder, cores)
+        load = turn_race.Load(wire)
+        try:
+            load.ask("allocate", options.allocations)
+            quiet = load.ask("run", options.rate, options.seconds, 172, "channel")
+            stress = Stress(edge, folder)
+            time.sleep(1)
+            try:
+                busy = load.ask("run", options.rate, options.seconds, 172, "channel")
+            finally:
+                done = stress.stop()
+        finally:
+            load.stop()
+            edge.stop()
+    for when, figures in (("quiet", quiet), ("busy", busy)):
+        figures["lost"] = 1 - figures["received"] / max(figures["sent"], 1)
+        results.setdefault((cores, when), []).append(figures)
+    print(f"  {cores} core(s): {done}", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=8)
+    parser.add_argument("--rate", type=int, default=5000, help="packets/s")
+    parser.add_argument("--allocations", type=int, default=50)
+    options = parser.parse_args()
+    results = {}
+    with sip_race.Wire() as wire:
+        turn_race.receive_by_thread(wire)
+        for _ in range(options.rounds):
+            for cores in ("1", "2"):
+                one_round(wire, cores, options, results)
+    print(f"\nrelay delay at {options.rate}/s, 172 B, {options.allocations} allocations, "
+          f"{os.cpu_count()} processors for everything")
+    for key in ("p50_us", "p99_us", "p999_us", "lost"):
+        for cores in ("1", "2"):
+            quiet, busy = (statistics.median([r[key] for r in results[cores, when]])
+                           for when in ("quiet", "busy"))
+            moved = f"  moved by {(busy / quiet - 1) * 100:+.0f} %" if quiet else ""
+            print(f"  {key:8} {cores} core(s): quiet {quiet:10.2f}  busy {busy:10.2f}{moved}")
+
+
+if __name__ == "__main__":
+    main()
