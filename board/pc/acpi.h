@@ -64,7 +64,7 @@ struct MadtOverride {
 };
 
 struct MadtInfo {
-  uint32_t cpu_count = 0;  // enabled processors; all but the boot one stay parked
+  uint32_t cpu_count = 0;  // enabled processors; all but two stay parked
   std::array<uint32_t, kCpuMax> apic_ids = {};
   uint32_t io_apic_count = 0;
   std::array<MadtIoApic, kIoApicMax> io_apics = {};

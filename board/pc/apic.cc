@@ -22,6 +22,9 @@ constexpr uint32_t kTaskPriority = 0x80;
 constexpr uint32_t kEndOfInterrupt = 0xb0;
 constexpr uint32_t kSpurious = 0xf0;
 constexpr uint32_t kErrorStatus = 0x280;
+constexpr uint32_t kCommandLow = 0x300;
+constexpr uint32_t kCommandHigh = 0x310;
+constexpr uint32_t kMsrX2Command = 0x830;
 constexpr uint32_t kLvtTimer = 0x320;
 constexpr uint32_t kLvtThermal = 0x330;
 constexpr uint32_t kLvtPerformance = 0x340;
@@ -32,12 +35,18 @@ constexpr uint32_t kTimerInitial = 0x380;
 constexpr uint32_t kTimerCurrent = 0x390;
 constexpr uint32_t kTimerDivide = 0x3e0;
 
+constexpr uint32_t kDeliverNmi = 4u << 8;
+constexpr uint32_t kDeliverInit = 5u << 8;
+constexpr uint32_t kDeliverStartup = 6u << 8;
+constexpr uint32_t kCommandAssert = 1u << 14;
+constexpr uint32_t kCommandPending = 1u << 12;
+constexpr uint32_t kCommandSpins = 100'000;
 constexpr uint32_t kLvtMasked = 1u << 16;
 constexpr uint32_t kLvtNmi = 4u << 8;
 constexpr uint32_t kLvtTscDeadline = 2u << 17;
 constexpr uint32_t kDivideBy16 = 3;
 
-// One processor runs our code; these describe its APIC.
+// The same on both processors; the window is at one address and each sees its own APIC there.
 constinit Mmio window;
 constinit bool is_x2 = false;
 constinit bool has_tsc_deadline = false;
@@ -59,15 +68,20 @@ void WriteRegister(uint32_t offset, uint32_t value) {
 }  // namespace
 
 Result<void> LocalApic::Initialise(PageTables& pages) {
-  const uint64_t base = ReadMsr(kMsrApicBase);
-  const bool offers_x2 = (Cpuid(1).ecx & 1u << 21) != 0;
-  if (offers_x2) {
-    WriteMsr(kMsrApicBase, base | kApicBaseEnable);
-    WriteMsr(kMsrApicBase, base | kApicBaseEnable | kApicBaseX2);
-    is_x2 = true;
-  } else {
+  is_x2 = (Cpuid(1).ecx & 1u << 21) != 0;
+  if (!is_x2) {
+    const uint64_t base = ReadMsr(kMsrApicBase);
     GH_TRY_ASSIGN(window, pages.MapMmio(base & 0x000f'ffff'ffff'f000, 0x1000));
-    WriteMsr(kMsrApicBase, base | kApicBaseEnable);
+  }
+  Enable();
+  return Ok();
+}
+
+void LocalApic::Enable() {
+  const uint64_t base = ReadMsr(kMsrApicBase);
+  WriteMsr(kMsrApicBase, base | kApicBaseEnable);
+  if (is_x2) {
+    WriteMsr(kMsrApicBase, base | kApicBaseEnable | kApicBaseX2);
   }
   WriteRegister(kTaskPriority, 0);
   WriteRegister(kLvtTimer, kLvtMasked);
@@ -79,7 +93,6 @@ Result<void> LocalApic::Initialise(PageTables& pages) {
   WriteRegister(kErrorStatus, 0);
   WriteRegister(kSpurious, 0x100 | kVectorSpurious);
   EndOfInterrupt();
-  return Ok();
 }
 
 void LocalApic::EndOfInterrupt() { WriteRegister(kEndOfInterrupt, 0); }
@@ -120,6 +133,45 @@ void LocalApic::ArmTimer(uint64_t tsc_deadline) {
   const uint64_t delta = tsc_deadline > now ? tsc_deadline - now : 0;
   const uint64_t ticks = std::min<uint64_t>(MulDiv(delta, timer_hz, tsc_hz_known), UINT32_MAX - 1);
   WriteRegister(kTimerInitial, static_cast<uint32_t>(ticks) + 1);
+}
+
+void LocalApic::UseTimer(uint8_t vector) {
+  if (has_tsc_deadline) {
+    WriteRegister(kLvtTimer, kLvtTscDeadline | vector);
+    FullBarrier();
+    return;
+  }
+  WriteRegister(kTimerDivide, kDivideBy16);
+  WriteRegister(kTimerInitial, 0);
+  WriteRegister(kLvtTimer, vector);
+}
+
+namespace {
+
+// What the receiver is to see of memory is written before.
+void SendCommand(uint32_t apic_id, uint32_t command) {
+  FullBarrier();
+  if (is_x2) {
+    WriteMsr(kMsrX2Command, uint64_t{apic_id} << 32 | command);
+    return;
+  }
+  for (uint32_t i = 0; i < kCommandSpins && (ReadRegister(kCommandLow) & kCommandPending) != 0;
+       ++i) {
+    Pause();
+  }
+  WriteRegister(kCommandHigh, apic_id << 24);
+  WriteRegister(kCommandLow, command);
+}
+
+}  // namespace
+
+void LocalApic::SendInterrupt(uint32_t apic_id, uint8_t vector) {
+  SendCommand(apic_id, kCommandAssert | vector);
+}
+void LocalApic::SendNmi(uint32_t apic_id) { SendCommand(apic_id, kCommandAssert | kDeliverNmi); }
+void LocalApic::SendInit(uint32_t apic_id) { SendCommand(apic_id, kCommandAssert | kDeliverInit); }
+void LocalApic::SendStartup(uint32_t apic_id, uint64_t page) {
+  SendCommand(apic_id, kCommandAssert | kDeliverStartup | static_cast<uint32_t>(page >> 12));
 }
 
 const char* LocalApic::timer_name() { return has_tsc_deadline ? "tsc-deadline" : "lapic one-shot"; }

@@ -14,12 +14,15 @@ class LocalApic {
  public:
   // Enables the boot processor's APIC with all local interrupts masked.
   static Result<void> Initialise(PageTables& pages);
+  // This processor's, when Initialise() has run on the first.
+  static void Enable();
   static void EndOfInterrupt();
   static uint32_t id();
 
   // Where a device writes its MSI to reach `vector` on the boot processor.
-  static uint64_t MessageAddress() {
-    return 0xfee00000ull | static_cast<uint64_t>(id() & 0xff) << 12;
+  static uint64_t MessageAddress() { return MessageAddressOf(id()); }
+  static uint64_t MessageAddressOf(uint32_t apic_id) {
+    return 0xfee00000ull | static_cast<uint64_t>(apic_id & 0xff) << 12;
   }
   static uint32_t MessageData(uint8_t vector) { return vector; }
 
@@ -27,6 +30,15 @@ class LocalApic {
   static void InitialiseTimer(uint64_t tsc_hz);
   static void ArmTimer(uint64_t tsc_deadline);
   static const char* timer_name();
+  // This processor's timer interrupts by `vector`; InitialiseTimer() has run on the first.
+  static void UseTimer(uint8_t vector);
+
+  // To another processor, one that messages and interrupts can name.
+  static bool Reaches(uint32_t apic_id) { return apic_id < 0xff; }
+  static void SendInterrupt(uint32_t apic_id, uint8_t vector);
+  static void SendNmi(uint32_t apic_id);
+  static void SendInit(uint32_t apic_id);
+  static void SendStartup(uint32_t apic_id, uint64_t page);
 };
 
 // Routes the ISA interrupt `isa_irq` to `vector` on the boot processor, honouring MADT overrides.

@@ -10,7 +10,10 @@ constexpr uint32_t kMsrRing0ShadowStack = 0x6a4;       // IA32_PL0_SSP
 constexpr uint32_t kMsrInterruptShadowStacks = 0x6a8;  // IA32_INTERRUPT_SSP_TABLE_ADDR
 
 // By IST number; 0 is not used. The shadow stacks are in the order of the trap stacks.
-alignas(64) constinit std::array<uint64_t, 8> interrupt_shadow_stacks = {};
+struct alignas(64) InterruptShadowStacks {
+  std::array<uint64_t, 8> tokens;
+};
+constinit InterruptShadowStacks interrupt_shadow_stacks[kProcessorMax] = {};
 
 // A token at the top of a shadow stack holds its own address; bit 0 says that the stack is in use.
 template <uint32_t Size>
@@ -21,12 +24,15 @@ void WriteToken(uint64_t at) { *reinterpret_cast<volatile uint64_t*>(at) = at; }
 
 }  // namespace
 
-[[gnu::section(".bss.guarded")]] MainShadowStack main_shadow_stack;
-[[gnu::section(".bss.guarded")]] TrapShadowStack trap_shadow_stacks[kTrapStackCount];
+[[gnu::section(".bss.guarded")]] MainShadowStack main_shadow_stacks[kProcessorMax];
+[[gnu::section(
+    ".bss.guarded")]] TrapShadowStack trap_shadow_stacks[kProcessorMax * kTrapStackCount];
 
 bool IsShadowStack(uint64_t page) {
-  if (page >= main_shadow_stack.bottom() && page < main_shadow_stack.top()) {
-    return true;
+  for (const MainShadowStack& stack : main_shadow_stacks) {
+    if (page >= stack.bottom() && page < stack.top()) {
+      return true;
+    }
   }
   for (const TrapShadowStack& stack : trap_shadow_stacks) {
     if (page >= stack.bottom() && page < stack.top()) {
@@ -37,11 +43,13 @@ bool IsShadowStack(uint64_t page) {
 }
 
 void PrepareShadowStacks() {
-  WriteToken(TokenOf(main_shadow_stack));
-  for (uint32_t i = 0; i < kTrapStackCount; ++i) {
+  for (const MainShadowStack& stack : main_shadow_stacks) {
+    WriteToken(TokenOf(stack));
+  }
+  for (uint32_t i = 0; i < kProcessorMax * kTrapStackCount; ++i) {
     const uint64_t token = TokenOf(trap_shadow_stacks[i]);
     WriteToken(token);
-    interrupt_shadow_stacks[i + 1] = token;
+    interrupt_shadow_stacks[i / kTrapStackCount].tokens[i % kTrapStackCount + 1] = token;
   }
 }
 
@@ -71,11 +79,11 @@ ControlFlow ControlFlowOffered() {
   return {};
 }
 
-void LoadShadowStacks() {
+void LoadShadowStacks(uint32_t processor) {
   WriteMsr(kMsrSupervisorCet, 0);  // whatever the firmware had
   WriteCr4(ReadCr4() | kCr4ControlFlow);
-  WriteMsr(kMsrRing0ShadowStack, TokenOf(main_shadow_stack));
-  WriteMsr(kMsrInterruptShadowStacks, AddressOf(interrupt_shadow_stacks.data()));
+  WriteMsr(kMsrRing0ShadowStack, TokenOf(main_shadow_stacks[processor]));
+  WriteMsr(kMsrInterruptShadowStacks, AddressOf(interrupt_shadow_stacks[processor].tokens.data()));
 }
 
 }  // namespace gh::pc

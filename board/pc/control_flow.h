@@ -22,8 +22,8 @@ namespace gh::pc {
 
 using MainShadowStack = GuardedStack<kMainShadowStackSize>;
 using TrapShadowStack = GuardedStack<kTrapShadowStackSize>;
-extern MainShadowStack main_shadow_stack;
-extern TrapShadowStack trap_shadow_stacks[kTrapStackCount];
+extern MainShadowStack main_shadow_stacks[kProcessorMax];
+extern TrapShadowStack trap_shadow_stacks[kProcessorMax * kTrapStackCount];
 
 // True when `page` belongs to a shadow stack (not to its guards).
 bool IsShadowStack(uint64_t page);
@@ -35,8 +35,8 @@ struct ControlFlow {
   const char* text = "CET not offered";
 };
 ControlFlow ControlFlowOffered();
-// Everything but the switch itself; the page tables are active.
-void LoadShadowStacks();
+// On `processor`: everything but the switch itself; the page tables are active.
+void LoadShadowStacks(uint32_t processor);
 
 inline constexpr uint32_t kMsrSupervisorCet = 0x6a2;
 inline constexpr uint64_t kCetShadowStack = 1u << 0;

@@ -94,6 +94,12 @@ inline void WriteXcr0(uint64_t v) {
                : "c"(0), "a"(static_cast<uint32_t>(v)), "d"(static_cast<uint32_t>(v >> 32))
                : "memory");
 }
+inline uint64_t ReadXcr0() {
+  uint32_t low;
+  uint32_t high;
+  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return static_cast<uint64_t>(high) << 32 | low;
+}
 inline void InvalidatePage(uint64_t address) {
   asm volatile("invlpg (%0)" : : "r"(address) : "memory");
 }

@@ -1,8 +1,10 @@
 #include "board/pc/crash.h"
 
+#include <atomic>
 #include <cstring>
 #include <span>
 
+#include "board/pc/apic.h"
 #include "board/pc/cpu.h"
 #include "board/pc/image_layout.h"
 #include "board/pc/limits.h"
@@ -32,7 +34,9 @@ struct PersistentRecord {
 static_assert(sizeof(PersistentRecord) <= boot::kPersistentSize);
 
 constinit PersistentRecord* persistent = nullptr;
-constinit bool is_crashing = false;
+constexpr uint32_t kNobody = UINT32_MAX;
+constinit std::atomic<uint32_t> crashing_processor = kNobody;
+constinit uint32_t apic_ids[kProcessorMax] = {kNobody, kNobody};
 constinit hal::Clock* crash_clock = nullptr;
 constinit hal::CrashWitness* crash_witness = nullptr;
 // Static: a panic has no stack to spare.
@@ -127,13 +131,21 @@ void AddRegisters(const TrapFrame& f) {
   }
 }
 
-// A second crash while writing the first: keep what is there, reset.
+// A second crash while writing the first: keep what is there, reset. The other processor is stopped
+// by an NMI, which also comes here and goes no further.
 void EnterCrash() {
   DisableInterrupts();
-  if (is_crashing) {
-    ResetMachine();
+  uint32_t first = kNobody;
+  const uint32_t own = ThisProcessor();
+  if (!crashing_processor.compare_exchange_strong(first, own)) {
+    if (first == own) {
+      ResetMachine();
+    }
+    HaltForever();
   }
-  is_crashing = true;
+  if (const uint32_t other = apic_ids[kProcessorMax - 1 - own]; other != kNobody) {
+    LocalApic::SendNmi(other);
+  }
   record.build_id.Assign(kBuildId);
   record.image_base = AddressOf(__image_start);
   if (crash_clock != nullptr) {
@@ -209,6 +221,11 @@ void InitialiseCrash(uint64_t persistent_start, uint64_t persistent_size) {
   if (persistent_start != 0 && persistent_size >= sizeof(PersistentRecord)) {
     persistent = reinterpret_cast<PersistentRecord*>(persistent_start);
   }
+}
+
+void SetOtherProcessors(uint32_t boot_apic_id, uint32_t media_apic_id) {
+  apic_ids[kBootProcessor] = boot_apic_id;
+  apic_ids[kMediaProcessor] = media_apic_id;
 }
 
 void SetCrashClock(hal::Clock& clock) { crash_clock = &clock; }

@@ -19,6 +19,8 @@ namespace gh::pc {
 void InitialiseCrash(uint64_t persistent_start, uint64_t persistent_size);
 
 // For the time in the record.
+// There are two processors: a crash of one stops the other.
+void SetOtherProcessors(uint32_t boot_apic_id, uint32_t media_apic_id);
 void SetCrashClock(hal::Clock& clock);
 // For the last events and trace points in it; null: none.
 void SetCrashWitness(hal::CrashWitness* witness);

@@ -25,6 +25,14 @@ void PcIdle::Add(InterruptSource& source) {
   sources_[source_count_++] = &source;
 }
 
+void PcIdle::Remove(InterruptSource& source) {
+  const auto end = sources_.begin() + source_count_;
+  const auto found = std::find(sources_.begin(), end, &source);
+  GH_ASSERT(found != end);
+  std::copy(found + 1, end, found);
+  --source_count_;
+}
+
 void PcIdle::Start(Duration wake_max) {
   wake_ticks = clock_.TscAt(Instant{} + wake_max);
   petted = ReadTsc();
@@ -76,8 +84,9 @@ void PcIdle::WaitUntil(Instant deadline) {
   for (uint32_t i = 0; i < source_count_; ++i) {
     has_work = sources_[i]->ArmInterrupt() || has_work;
   }
-  if (has_work) {
+  if (!flag_.BeginSleep() || has_work) {
     EnableInterrupts();
+    flag_.EndSleep();
     return;
   }
   is_halted = true;
@@ -86,6 +95,7 @@ void PcIdle::WaitUntil(Instant deadline) {
   ++halt_count_;
   EnableInterruptsAndHalt();
   is_halted = false;
+  flag_.EndSleep();
   // Keep the hang check's clock running. By the flag, not by the time: it may fire a tick early.
   if (is_spent) {
     LocalApic::ArmTimer(ReadTsc() + wake_ticks);

@@ -12,6 +12,7 @@
 #include "board/pc/clock.h"
 #include "board/pc/interrupts.h"
 #include "hal/idle.h"
+#include "hal/rt/wake_flag.h"
 
 namespace gh::pc {
 
@@ -36,6 +37,9 @@ class PcIdle final : public hal::Idle {
   PcIdle& operator=(const PcIdle&) = delete;
 
   void Add(InterruptSource& source);
+  void Remove(InterruptSource& source);
+  // Another processor has work for this one; true: it sleeps and is to be interrupted.
+  bool Post() { return flag_.Post(); }
   // Interrupts are on from here.
   void Start(Duration wake_max);
   void WaitUntil(Instant deadline) override;
@@ -54,6 +58,7 @@ class PcIdle final : public hal::Idle {
   std::array<InterruptSource*, kSourceMax> sources_ = {};
   uint32_t source_count_ = 0;
   uint64_t halt_count_ = 0;
+  WakeFlag flag_;
 };
 
 }  // namespace gh::pc

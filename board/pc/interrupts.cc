@@ -156,8 +156,10 @@ constexpr uint8_t kIstNmi = 3;
 constexpr uint8_t kIstMachineCheck = 4;
 static_assert(kTrapStackCount == 4);
 
-constinit TaskState task_state = {};
-constinit uint64_t descriptors[5] = {0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0, 0};
+constinit TaskState task_states[kProcessorMax] = {};
+constinit uint64_t descriptor_tables[kProcessorMax][5] = {
+    {0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0, 0},
+    {0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0, 0}};
 alignas(4096) constinit Gate gates[256] = {};
 constinit InterruptCounts counts = {};
 constinit TimerHook timer_hook = nullptr;
@@ -177,6 +179,9 @@ template <uint32_t Index>
   ++counts.device[Index];
   LocalApic::EndOfInterrupt();
 }
+
+// All it is for is to end a halt.
+[[gnu::interrupt]] void OnWake(InterruptFrame*) { LocalApic::EndOfInterrupt(); }
 
 [[gnu::interrupt]] void OnSpurious(InterruptFrame*) { ++counts.other; }
 
@@ -219,9 +224,11 @@ uint8_t IstOf(uint32_t vector) {
 }
 
 // FS stays as entry.cc set it: its base leads to the stack canary.
-void LoadSegments() {
+void LoadSegments(uint32_t processor) {
+  TaskState& task_state = task_states[processor];
+  uint64_t(&descriptors)[5] = descriptor_tables[processor];
   for (uint32_t i = 0; i < kTrapStackCount; ++i) {
-    task_state.ist[i] = trap_stacks[i].top();
+    task_state.ist[i] = trap_stacks[processor * kTrapStackCount + i].top();
   }
   task_state.io_map_base = sizeof(TaskState);
   const uint64_t base = AddressOf(&task_state);
@@ -274,7 +281,6 @@ extern "C" [[gnu::used]] void gh_on_timer(const TrapFrame* frame) {
 }
 
 void InitialiseInterrupts() {
-  LoadSegments();
   for (uint32_t vector = 0; vector < 32; ++vector) {
     SetGate(vector, AddressOf(gh_trap_stubs) + vector * kTrapStubSize, IstOf(vector));
   }
@@ -286,11 +292,18 @@ void InitialiseInterrupts() {
   }
   SetGate(kVectorTimer, AddressOf(gh_timer_stub), 0);
   SetGate(kVectorUart, &OnUart);
+  SetGate(kVectorWake, &OnWake);
+  SetGate(kVectorMediaTimer, &OnWake);
   SetDeviceGates(std::make_integer_sequence<uint32_t, kDeviceVectorMax>());
   SetGate(kVectorSpurious, &OnSpurious);
+  UseInterruptTables(kBootProcessor);
+  MaskLegacyControllers();
+}
+
+void UseInterruptTables(uint32_t processor) {
+  LoadSegments(processor);
   const TablePointer pointer = {sizeof(gates) - 1, AddressOf(gates)};
   asm volatile("lidt %0" : : "m"(pointer) : "memory");
-  MaskLegacyControllers();
 }
 
 const InterruptCounts& interrupt_counts() { return counts; }

@@ -12,7 +12,9 @@ namespace gh::pc {
 inline constexpr uint8_t kVectorPic = 0x20;
 inline constexpr uint8_t kVectorTimer = 0x40;
 inline constexpr uint8_t kVectorUart = 0x41;
-inline constexpr uint8_t kVectorDevice = 0x50;  // and the kDeviceVectorMax - 1 after it
+inline constexpr uint8_t kVectorWake = 0x42;        // from the other processor
+inline constexpr uint8_t kVectorMediaTimer = 0x43;  // of the media processor
+inline constexpr uint8_t kVectorDevice = 0x50;      // and the kDeviceVectorMax - 1 after it
 inline constexpr uint8_t kVectorSpurious = 0xff;
 
 // What the exception stubs push; also built by hand for panics.
@@ -25,6 +27,8 @@ struct TrapFrame {
 
 // Loads GDT, TSS and IDT, masks the 8259s. Interrupts stay off.
 void InitialiseInterrupts();
+// The same tables on the other processor, with a task state of its own. Interrupts stay off.
+void UseInterruptTables(uint32_t processor);
 
 // Interrupts taken since boot, by our vectors.
 struct InterruptCounts {

@@ -9,6 +9,11 @@ inline constexpr uint64_t kPageSize = 4096;
 inline constexpr uint64_t kLargePageSize = 2u << 20;
 inline constexpr uint64_t kHugePageSize = 1u << 30;
 
+// The boot processor, and the media plane's where there is a second.
+inline constexpr uint32_t kProcessorMax = 2;
+inline constexpr uint32_t kBootProcessor = 0;
+inline constexpr uint32_t kMediaProcessor = 1;
+
 inline constexpr uint32_t kMainStackSize = 256 * 1024;
 inline constexpr uint32_t kTrapStackSize = 16 * 1024;
 inline constexpr uint32_t kTrapStackCount = 4;

@@ -68,7 +68,8 @@ void MapRange(PageTables& pages, const MemoryRange& range) {
 }
 
 void CheckPages(const PageTables& pages) {
-  constexpr uint32_t kShadowBytes = kMainShadowStackSize + kTrapStackCount * kTrapShadowStackSize;
+  constexpr uint32_t kShadowBytes =
+      kProcessorMax * (kMainShadowStackSize + kTrapStackCount * kTrapShadowStackSize);
   const PageAudit audit = pages.Audit();
   GH_ASSERT_EQ(audit.violation_count, 0u);
   GH_ASSERT(audit.executable_count != 0);
@@ -145,7 +146,7 @@ void PcMain(const boot::Handover* handover) {
   Arena& arena = TakeMemory(*map, control_flow, pages);
   // From here on every return and indirect branch is checked, where the processor does that.
   if (control_flow.s_cet != 0) {
-    LoadShadowStacks();
+    LoadShadowStacks(kBootProcessor);
     SwitchControlFlowOn(control_flow.s_cet);
   }
   InitialiseCrash(handover->persistent_start, handover->persistent_size);

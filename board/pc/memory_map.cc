@@ -98,6 +98,18 @@ MemoryRange MemoryMap::LargestFree() const {
   return best;
 }
 
+MemoryRange MemoryMap::LargestLow() const {
+  MemoryRange best = {};
+  for (MemoryRange range : ranges()) {
+    const uint64_t start = std::max(range.start, kPageSize);
+    const uint64_t end = std::min(range.start + range.size, kLegacyEnd);
+    if (range.kind == MemoryKind::kFree && start < end && end - start > best.size) {
+      best = {start, end - start, range.kind, range.uefi_type};
+    }
+  }
+  return best;
+}
+
 std::span<const uint8_t> MemoryMap::At(uint64_t address, uint64_t size) const {
   for (const MemoryRange& range : ranges()) {
     if (IsReadable(range.kind) && address >= range.start && address - range.start < range.size &&

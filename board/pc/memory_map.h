@@ -24,6 +24,8 @@ class MemoryMap final : public PhysicalMemory {
   uint64_t ram_bytes() const;
   // The largest free range above 1 MiB (below it live the firmware's leftovers).
   boot::MemoryRange LargestFree() const;
+  // The largest free range below 1 MiB, page 0 left out; empty: none.
+  boot::MemoryRange LargestLow() const;
   // RAM and ACPI ranges only.
   std::span<const uint8_t> At(uint64_t address, uint64_t size) const override;
 

@@ -131,6 +131,19 @@ void PageTables::Map(uint64_t start, uint64_t size, PageRights rights) {
   GH_ASSERT(result.ok());
 }
 
+void PageTables::ChangePage(uint64_t address, PageRights rights) {
+  Table* table = root_;
+  for (uint32_t level = 3; level > 0; --level) {
+    const uint64_t entry = table->entries[IndexAt(address, level)];
+    GH_ASSERT((entry & kPresent) != 0 && (entry & kLarge) == 0);
+    table = reinterpret_cast<Table*>(entry & kAddressMask);
+  }
+  uint64_t& entry = table->entries[IndexAt(address, 0)];
+  GH_ASSERT_EQ(entry & kAddressMask, address);
+  entry = address | FlagsOf(rights);
+  InvalidatePage(address);
+}
+
 void PageTables::MapImage(std::span<const uint64_t> guard_pages) {
   const uint64_t text = AddressOf(__text_start);
   const uint64_t text_end = AddressOf(__text_end);

@@ -40,6 +40,10 @@ class PageTables {
   // Any byte range; mapping the same window again is fine. kAlreadyExists: it is RAM or code.
   Result<Mmio> MapMmio(uint64_t address, uint64_t size);
 
+  // Gives one mapped page of 4 KiB other rights, on the processor that calls: before a second runs.
+  void ChangePage(uint64_t address, PageRights rights);
+  uint64_t root() const { return reinterpret_cast<uint64_t>(root_); }
+
   // As in the list that the boot report prints, after those of Activate().
   void Note(const char* protection);
   // Sets NX, WP, SMEP, SMAP, UMIP, PGE as the processor has them and loads the tables.

@@ -64,6 +64,7 @@ PcMachine::PcMachine(Arena& arena, PageTables& pages, const MemoryMap& memory,
   FindDevices();
   StartConsole();
   StartEntropy();
+  StartMedia();
   boot_.Load(handover, previous, watchdog_.fired_before());
   BindPartitions();
   FindProvision();
@@ -85,7 +86,7 @@ void PcMachine::StartProcessor() {
     WriteXcr0(state & Cpuid(0xd).eax);
   }
   Print("acpi: ", acpi_.table_count, " tables, ", acpi_.madt.cpu_count, " processors (",
-        acpi_.madt.cpu_count > 1 ? "one used, the others parked" : "one used", "), power-off ",
+        acpi_.madt.cpu_count > 2 ? "two used, the others parked" : "used", "), power-off ",
         acpi_.fadt.has_s5 ? "yes" : "no");
 }
 
@@ -179,6 +180,7 @@ void PcMachine::AddPort(const PciDevice& device) {
         port->can_fill_checksum() ? "offloaded" : "in software");
   machine_.ports[port_count_++] = port;
   idle_.Add(*port);
+  media_.AddPort(*port);
 }
 
 void PcMachine::AddDisk(const PciDevice& device) {
@@ -223,6 +225,14 @@ void PcMachine::StartEntropy() {
   }
   Require(entropy_.Start());
   Print("entropy: ", entropy_.source());
+}
+
+void PcMachine::StartMedia() {
+  const Result<void> up = media_.BringUp(pages_, memory_, acpi_.madt);
+  if (up.ok()) {
+    machine_.media = &media_;
+  }
+  Print("second processor: ", up.ok() ? media_.name() : up.error().what);
 }
 
 // The boot disk is the one whose GPT has the disk GUID that the loader booted from; without a GUID,

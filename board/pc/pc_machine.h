@@ -15,6 +15,7 @@
 #include "board/pc/entropy.h"
 #include "board/pc/fw_cfg.h"
 #include "board/pc/idle.h"
+#include "board/pc/media_processor.h"
 #include "board/pc/memory_map.h"
 #include "board/pc/paging.h"
 #include "board/pc/pci.h"
@@ -43,6 +44,8 @@ class PcMachine {
   PcIdle& idle() { return idle_; }
   PcClock& clock() { return clock_; }
   PcWatchdog& watchdog() { return watchdog_; }
+  // For tests: the second processor ends its work at once and for ever.
+  void StopMedia() { media_.Stop(); }
   // A development image's test command (fw_cfg opt/gatehouse/selftest), "" if none.
   std::string_view self_test() const { return self_test_; }
 
@@ -64,6 +67,7 @@ class PcMachine {
   void AddDisk(const PciDevice& device);
   void StartConsole();
   void StartEntropy();
+  void StartMedia();
   void BindPartitions();
   void FindProvision();
   void Describe();
@@ -76,6 +80,7 @@ class PcMachine {
   AcpiInfo acpi_;
   PcClock clock_;
   PcIdle idle_;
+  MediaProcessor media_{clock_, idle_};
   Pci pci_;
   FwCfg fw_cfg_;
   hal::FramePool frames_;

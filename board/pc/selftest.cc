@@ -1,6 +1,7 @@
 #include "board/pc/selftest.h"
 
 #include <array>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 
@@ -380,6 +381,70 @@ void Clock(Context& context) {
   Print("selftest clock: ", before, " then ", clock.Wall().unix_seconds());
 }
 
+// --- The second processor -----------------------------------------------------------------------
+
+// Counts its turns, or fails as it is told to.
+class MediaBody final : public hal::ProcessorBody {
+ public:
+  explicit MediaBody(void (*fail)() = nullptr) : fail_(fail) {}
+  Instant RunOnce() override {
+    if (fail_ != nullptr) {
+      fail_();
+    }
+    turns.fetch_add(1);
+    return Instant::Max();
+  }
+  std::atomic<uint64_t> turns = 0;
+
+ private:
+  void (*fail_)();
+};
+
+constexpr Duration kMediaWait = Duration::Seconds(5);
+constexpr uint64_t kMediaWakes = 1000;
+
+// Each wake-up of a processor that sleeps must give a turn.
+void Media(Context& context) {
+  PcMachine& board = context.board;
+  static MediaBody body;
+  if (board.machine().media == nullptr || !board.machine().media->Start(body).ok()) {
+    Print("selftest media: no second processor");
+    return;
+  }
+  const Instant start = board.clock().Now();
+  uint64_t lost = 0;
+  for (uint64_t i = 0; i < kMediaWakes && lost == 0; ++i) {
+    const uint64_t before = body.turns;
+    board.machine().media->WakeMedia();
+    const Instant end = board.clock().Now() + kMediaWait;
+    while (body.turns == before && lost == 0) {
+      lost += board.clock().Now() > end ? 1 : 0;
+      Pause();
+    }
+  }
+  const Duration spent = board.clock().Now() - start;
+  Print("selftest media: ", kMediaWakes, " wakes, ", lost, " lost, ",
+        spent.microseconds() / static_cast<int64_t>(kMediaWakes), " us each");
+}
+
+template <void (*Fail)()>
+void MediaFault(Context& context) {
+  static MediaBody body(Fail);
+  GH_ASSERT(context.board.machine().media != nullptr);
+  GH_ASSERT(context.board.machine().media->Start(body).ok());
+  BusyWait(context.board.clock(), kMediaWait);
+  Print("selftest media: still here");
+}
+
+void FailOnMedia() { GH_ASSERT_EQ(2 + 2, 5); }
+void OverflowOnMedia() { OverflowHere(); }
+void ReadNullOnMedia() {
+  volatile const uint64_t* volatile nowhere = nullptr;
+  (void)*nowhere;
+}
+// As if it had died: it hears nothing any more.
+void KillMedia(Context& context) { context.board.StopMedia(); }
+
 struct Command {
   std::string_view name;
   void (*run)(Context& context);
@@ -416,6 +481,11 @@ constexpr Command kCommands[] = {
     {"windows", Windows},
     {"clock", Clock},
     {"link", Link},
+    {"media", Media},
+    {"media-panic", MediaFault<FailOnMedia>},
+    {"media-null", MediaFault<ReadNullOnMedia>},
+    {"media-overflow", MediaFault<OverflowOnMedia>},
+    {"media-dies-later", Later<KillMedia>},
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// The stacks of the boot processor, each between guard pages: one to run on, one for every kind of
+// The stacks of both processors, each between guard pages: one to run on, one for every kind of
 // trap that must not trust the stack it interrupted.
 #pragma once
 
@@ -14,12 +14,15 @@ using MainStack = GuardedStack<kMainStackSize>;
 using TrapStack = GuardedStack<kTrapStackSize>;
 
 extern "C" MainStack gh_main_stack;
-extern TrapStack trap_stacks[kTrapStackCount];
+extern MainStack media_stack;
+extern TrapStack trap_stacks[kProcessorMax * kTrapStackCount];  // processor by processor
 
 // Below and above each stack and its shadow stack.
-inline constexpr uint32_t kGuardPageCount = 2 * (2 + 2 * kTrapStackCount);
+inline constexpr uint32_t kGuardPageCount = 2 * kProcessorMax * (2 + 2 * kTrapStackCount);
 std::array<uint64_t, kGuardPageCount> GuardPages();
 // True when `address` lies in one of the stacks (not its guards).
 bool InStack(uint64_t address);
+// Which processor runs this, by the stack it is on.
+uint32_t ThisProcessor();
 
 }  // namespace gh::pc

@@ -130,6 +130,8 @@ Result<void> VirtioPci::Negotiate(uint64_t wanted) {
 
 Result<void> VirtioPci::Initialise(PageTables& pages, const Pci& pci, const PciDevice& device,
                                    uint64_t wanted, uint8_t queue_vector, uint8_t config_vector) {
+  queue_vector_ = queue_vector;
+  config_vector_ = config_vector;
   GH_TRY(FindWindows(pages, pci, device.address));
   pci.Enable(device.address);
   GH_TRY(Negotiate(wanted));
@@ -143,6 +145,14 @@ Result<void> VirtioPci::Initialise(PageTables& pages, const Pci& pci, const PciD
   }
   common_.Write16(kConfigVector, config_entry);
   return Ok();
+}
+
+void VirtioPci::RouteTo(uint32_t apic_id) {
+  const uint64_t address = LocalApic::MessageAddressOf(apic_id);
+  msi_x_.Route(kQueueEntry, address, LocalApic::MessageData(queue_vector_));
+  if (msi_x_.entry_count() > kConfigEntry) {
+    msi_x_.Route(kConfigEntry, address, LocalApic::MessageData(config_vector_));
+  }
 }
 
 uint16_t VirtioPci::queue_count() const { return common_.Read16(kQueueCount); }

@@ -37,6 +37,8 @@ class VirtioPci {
   Result<void> InitialiseQueue(Arena& arena, uint16_t index, uint16_t size_max, Virtqueue& queue);
   // The device may work from here on.
   void Start();
+  // Interrupts go to that processor from now on.
+  void RouteTo(uint32_t apic_id);
   void Reset();
   bool needs_reset() const;
 
@@ -55,6 +57,8 @@ class VirtioPci {
   Mmio config_;
   uint32_t notify_multiplier_ = 0;
   uint64_t features_ = 0;
+  uint8_t queue_vector_ = 0;
+  uint8_t config_vector_ = 0;
   MsiX msi_x_;
 };
 

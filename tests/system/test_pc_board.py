@@ -14,6 +14,7 @@ import time
 
 import pytest
 
+import operator_console
 import qemu
 
 BOARD = r"^reset: "  # the board is up
@@ -46,7 +47,7 @@ def found(pattern, text):
 
 def test_page_tables_are_walked_and_nothing_is_writable_and_executable(tour):
     line = found(r"W\^X verified: (\d+) pages \((\d+) executable, (\d+) MiB mapped\), "
-                 r"20 guard pages, (.*)$", tour)
+                 r"40 guard pages, (.*)$", tour)
     pages, executable, mapped = (int(line.group(i)) for i in (1, 2, 3))
     assert 0 < executable < 2048 and pages > executable  # the text, and no more: under 8 MiB
     assert 900 < mapped <= 1024
@@ -254,11 +255,27 @@ def test_the_token_link_carries_bytes_both_ways(tmp_path):
 
 def test_three_ports_and_three_processors(tmp_path):
     nets = [qemu.user_net(name=f"net{i}") for i in range(3)]
-    with machine(tmp_path, "power-off", netdevs=nets, cpus=3) as m:
+    with machine(tmp_path, "media power-off", netdevs=nets, cpus=3) as m:
         m.wait(qemu.patience(40))
         for port in (1, 2, 3):
             found(rf"^LAN{port}: virtio-net 52:54:00:67:68:0{port}, link up", m.console)
-        found(r"^acpi: \d+ tables, 3 processors \(one used, the others parked\)", m.console)
+        found(r"^acpi: \d+ tables, 3 processors \(two used, the others parked\)", m.console)
+        found(r"^second processor: processor with APIC \d+", m.console)
+        found(r"^selftest media: 1000 wakes, 0 lost, \d+ us each", m.console)
+
+
+@pytest.mark.parametrize("command, says", [
+    ("media-panic", r"assertion: 2 \+ 2 == 5 at board/pc/selftest.cc:\d+"),
+    ("media-overflow", r"stack overflow: page fault"),
+    ("media-dies-later", r"assertion: the media core has not turned"),
+])
+def test_faults_of_the_second_processor_end_in_a_crash_record(tmp_path, command, says):
+    provision = operator_console.PROVISION + "xConfiguration System MediaCore: On\n"
+    with machine(tmp_path, command, reboot=False, cpus=2, provision=provision) as m:
+        m.expect(r"\*\*\* CRASH RECORD, Gatehouse \S+ commit \S+", timeout=40)
+        m.expect(r"^crash: " + says, timeout=5)
+        m.expect(r"\*\*\* resetting \*\*\*", timeout=5)
+        m.wait(qemu.patience(10))
 
 
 def test_much_memory_is_used_where_it_lies(tmp_path):

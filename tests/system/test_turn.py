@@ -204,7 +204,7 @@ def image_scene(coturn, tmp_path_factory):
     with netns.Network() as network:
         client = network.host("client", f"{CLIENT}/24")
         peer = network.host("peer", f"{PEER}/24", f"{PEER6}/64")
-        machine = qemu.Machine(tmp_path_factory.mktemp("image"), netns=network.switch,
+        machine = qemu.Machine(tmp_path_factory.mktemp("image"), netns=network.switch, cpus=2,
                                netdevs=[qemu.tap_net(network.tap())], provision=PROVISION)
         machine.start()
         machine.expect(r"login:", 240)
@@ -246,3 +246,16 @@ def test_chromium_calls_through_the_booted_image(chromium, url, protocol):
         assert side["address"] == SERVER and 24000 <= side["port"] <= 29999, seen
     assert seen["right"], seen
     assert seen["frames"] >= 30 and seen["audio"] >= 50, seen
+
+
+def test_the_images_second_processor_relays(image_scene, image_outcomes):
+    assert len(image_outcomes) == len(IMAGE_MODES)
+    machine = image_scene[0]
+    machine.send("admin\r")
+    machine.expect(r"password: ")
+    machine.send(PASSWORD + "\r")
+    machine.expect(r"edge> ")
+    machine.send("xStatus Media\r")
+    machine.expect(r"Media Processor: processor with APIC \d+")
+    machine.send("xStatus TURN\r")
+    assert int(machine.expect(r"in_place=(\d+)").group(1)) > 20
