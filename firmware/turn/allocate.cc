@@ -129,7 +129,9 @@ void Engine::OnAllocate(const Request& request) {
     Refuse(request, 508);
     return;
   }
-  if (config_.allocations_per_user != 0 && user->allocation_count >= config_.allocations_per_user) {
+  // Whom tokens let in have one account together: theirs is for the token's server to count.
+  if (config_.allocations_per_user != 0 && request.identity.token_key_size == 0 &&
+      user->allocation_count >= config_.allocations_per_user) {
     Refuse(request, 486);
     return;
   }
@@ -195,6 +197,7 @@ Allocation* Engine::Make(const Request& request, Wanted& wanted, UserAccount& us
         self.engine->OnTimer(self);
       },
       allocation);
+  KeepToken(request, *allocation);
   ArmTimer(*allocation);
   return allocation;
 }
@@ -337,6 +340,16 @@ void Engine::AnswerAllocate(const Request& request, const Allocation& allocation
   SendReply(request, builder);
 }
 
+// The key of a token, for the requests that come without one; a later token takes its place.
+void Engine::KeepToken(const Request& request, Allocation& allocation) {
+  const Identity& identity = request.identity;
+  if (identity.token_key_size > 0) {
+    allocation.token_key.key.Set(identity.key.Expose());
+    allocation.token_key.key_size = identity.token_key_size;
+    allocation.token_key.until = now() + Duration::Seconds(int64_t{identity.lifetime_max_s});
+  }
+}
+
 void Engine::OnRefresh(const Request& request) {
   Allocation& allocation = *request.allocation;
   const auto family = request.message.Value(kRequestedAddressFamily);
@@ -360,6 +373,7 @@ void Engine::OnRefresh(const Request& request) {
     Release(allocation, EndReason::kByClient);
     return;
   }
+  KeepToken(request, allocation);
   const uint32_t lifetime = LifetimeOf(request);
   allocation.expires_at = now() + Duration::Seconds(int64_t{lifetime});
   ArmTimer(allocation);

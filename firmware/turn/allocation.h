@@ -96,6 +96,7 @@ struct Allocation {
   media::Meter down;  // peers to client
   bool is_mobile = false;
   std::array<uint8_t, 16> ticket = {};
+  SessionKey token_key;
   HashNode node;
 };
 

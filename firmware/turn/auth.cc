@@ -236,7 +236,7 @@ Verdict Authenticator::CheckAlgorithms(const Message& message, bool* is_sha256) 
 }
 
 Verdict Authenticator::Check(Instant now, const Message& message, const net::Endpoint& sender,
-                             Identity& out) {
+                             const SessionKey* held, Identity& out) {
   out.integrity = message.integrity();
   if (out.integrity == Integrity::kNone) {
     return Verdict::kChallenge;
@@ -250,6 +250,9 @@ Verdict Authenticator::Check(Instant now, const Message& message, const net::End
   }
   if (message.Has(kAccessToken)) {
     return CheckToken(message, out);
+  }
+  if (held != nullptr && !is_hashed) {
+    return CheckHeld(now, message, *held, out);
   }
   bool is_sha256 = false;
   if (const Verdict algorithms = CheckAlgorithms(message, &is_sha256);
@@ -317,11 +320,26 @@ Verdict Authenticator::CheckToken(const Message& message, Identity& out) {
       out.lifetime_max_s =
           static_cast<uint32_t>(std::max<int64_t>(token->lifetime_s - age, kTokenSlack));
       out.user.Assign(config_.token_server.view());
+      out.token_key_size = out.key_size;
       verdict = IsSignedBy(message, out) ? Verdict::kAuthentic : Verdict::kWrong;
     }
   }
   SecureZero(bytes);
   return verdict;
+}
+
+// Requests behind the one with the token are signed with its key (RFC 7635 section 4.1).
+Verdict Authenticator::CheckHeld(Instant now, const Message& message, const SessionKey& held,
+                                 Identity& out) {
+  if (now >= held.until || message.Text(kRealm) != config_.realm.view()) {
+    return Verdict::kWrong;
+  }
+  std::ranges::copy(held.key.Expose(), out.key.Expose().begin());
+  out.key_size = held.key_size;
+  out.lifetime_max_s =
+      static_cast<uint32_t>(std::max<int64_t>((held.until - now).seconds(), kTokenSlack));
+  out.user.Assign(config_.token_server.view());
+  return IsSignedBy(message, out) ? Verdict::kAuthentic : Verdict::kWrong;
 }
 
 bool Authenticator::CheckUser(const Message& message, std::string_view user, bool is_sha256,

@@ -40,6 +40,13 @@ class Credentials {
   ~Credentials() = default;
 };
 
+// What a token brought: the key of the requests that follow without one, and until when.
+struct SessionKey {
+  SecretBytes<32> key;
+  uint32_t key_size = 0;  // 0: none
+  Instant until;
+};
+
 // Who a request is from, and the key its answer is signed with.
 struct Identity {
   FixedString<kUserNameMax> user;
@@ -47,6 +54,7 @@ struct Identity {
   SecretBytes<32> key;
   uint32_t key_size = 0;
   uint32_t lifetime_max_s = UINT32_MAX;  // what is left of a token
+  uint32_t token_key_size = 0;           // of the whole key, when a token was in this very request
   std::span<const uint8_t> key_bytes() const { return key.Expose().first(key_size); }
 };
 
@@ -72,7 +80,9 @@ class Authenticator {
   Authenticator(Arena& arena, crypto::Random& random, hal::Clock& clock, Credentials& credentials,
                 const Config& config);
 
-  Verdict Check(Instant now, const Message& message, const net::Endpoint& sender, Identity& out);
+  // `held`: of the allocation there, if a token let it in.
+  Verdict Check(Instant now, const Message& message, const net::Endpoint& sender,
+                const SessionKey* held, Identity& out);
   // Whether one more reply may go to a stranger there.
   bool MayReply(Instant now, const net::IpAddress& sender);
   // REALM, NONCE and, where `size_max` has room and it is in force, PASSWORD-ALGORITHMS. False: not
@@ -95,6 +105,7 @@ class Authenticator {
   Verdict CheckNonce(Instant now, std::string_view nonce, const net::Endpoint& sender);
   Verdict CheckAlgorithms(const Message& message, bool* is_sha256) const;
   Verdict CheckToken(const Message& message, Identity& out);
+  Verdict CheckHeld(Instant now, const Message& message, const SessionKey& held, Identity& out);
   bool CheckUser(const Message& message, std::string_view user, bool is_sha256, Identity& out);
   bool CheckSecrets(const Message& message, std::string_view user, bool is_sha256, Identity& out);
   void RotateKeys(Instant now);

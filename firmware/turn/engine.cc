@@ -111,8 +111,12 @@ void Engine::OnMessage(const ClientPath& path, const Message& message) {
     OnBinding(path, message);
     return;
   }
+  Allocation* allocation = by_path_.Find(path.Key());
+  const SessionKey* held = allocation != nullptr && allocation->token_key.key_size > 0
+                               ? &allocation->token_key
+                               : nullptr;
   Identity identity;
-  const Verdict verdict = authenticator_.Check(now(), message, path.remote, identity);
+  const Verdict verdict = authenticator_.Check(now(), message, path.remote, held, identity);
   switch (verdict) {
     case Verdict::kChallenge:
       ++counters_.challenges;
@@ -132,7 +136,7 @@ void Engine::OnMessage(const ClientPath& path, const Message& message) {
     case Verdict::kAuthentic:
       break;
   }
-  const Request request{path, message, identity, by_path_.Find(path.Key())};
+  const Request request{path, message, identity, allocation};
   if (!message.unknown().empty()) {
     RefuseUnknown(request);
     return;

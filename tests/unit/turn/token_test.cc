@@ -74,7 +74,33 @@ struct TurnToken : ::testing::Test {
     const auto bytes = builder.Finish();
     return client.Exchange(Bytes(bytes.begin(), bytes.end()));
   }
+  std::optional<Got> Follow(Method method, size_t key_size = 20, uint8_t key_byte = 0x5a);
 };
+
+// A request without the token, as those that follow are.
+std::optional<Got> TurnToken::Follow(Method method, size_t key_size, uint8_t key_byte) {
+  const auto stale = client.Exchange(client.Build(
+      Class::kRequest, Method::kAllocate,
+      [](Builder& b) {
+        b.U32(kRequestedTransport, 17u << 24);
+        b.Bytes(kSoftware, Bytes(40, 'x'));
+      },
+      false));
+  EXPECT_TRUE(stale);
+  client.Learn(*stale);
+  uint8_t out[kMessageMax];
+  client.Build(Class::kRequest, method, {}, false);
+  Builder builder(out, Class::kRequest, method, client.transaction);
+  if (method == Method::kCreatePermission) {
+    builder.XorAddress(kXorPeerAddress, At("8.8.8.8:9"));
+  }
+  builder.Text(kUserName, "north");
+  builder.Text(kRealm, client.realm);
+  builder.Text(kNonce, client.nonce);
+  builder.Sign(Integrity::kSha1, Bytes(key_size, key_byte));
+  const auto bytes = builder.Finish();
+  return client.Exchange(Bytes(bytes.begin(), bytes.end()));
+}
 
 TEST_F(TurnToken, LetsInWhomTheServerHasLetIn) {
   for (const size_t size : {16u, 20u, 32u}) {
@@ -100,6 +126,33 @@ TEST_F(TurnToken, AnAllocationEndsWithItsToken) {
   const auto got = Ask(Seal(Open({.granted = kNow - 3000, .lifetime = 3100})));
   ASSERT_TRUE(got && got->ok());
   EXPECT_EQ(*got->message.U32(kLifetime), 100u);
+}
+
+TEST_F(TurnToken, WhatFollowsIsSignedWithItsKey) {
+  ASSERT_TRUE(Ask(Seal(Open({.lifetime = 700})))->ok());
+  EXPECT_TRUE(Follow(Method::kCreatePermission)->ok());
+  EXPECT_TRUE(Follow(Method::kCreatePermission, 16)->ok());  // shortened, with SHA-1
+  EXPECT_EQ(Follow(Method::kCreatePermission, 15)->code(), 401);
+  EXPECT_EQ(Follow(Method::kCreatePermission, 20, 0x33)->code(), 401);  // another key
+  // Never beyond the token's end; another token takes it further, with a key of its own.
+  world.Pass(Duration::Seconds(200));
+  auto refreshed = Follow(Method::kRefresh);
+  ASSERT_TRUE(refreshed && refreshed->ok());
+  EXPECT_EQ(*refreshed->message.U32(kLifetime), 500u);
+  ASSERT_TRUE(Ask(Seal(Open({.key_size = 32})), 32, "north", Method::kRefresh)->ok());
+  EXPECT_EQ(Follow(Method::kCreatePermission, 20)->code(), 401);
+  EXPECT_TRUE(Follow(Method::kCreatePermission, 32)->ok());
+}
+
+TEST_F(TurnToken, ItsKeyIsOfNoUseElsewhereOrLater) {
+  ASSERT_TRUE(Ask(Seal(Open({.lifetime = 100})))->ok());
+  ASSERT_TRUE(Follow(Method::kCreatePermission)->ok());
+  client.path.remote.port++;
+  EXPECT_EQ(Follow(Method::kCreatePermission)->code(), 401);
+  client.path.remote.port--;
+  world.Pass(Duration::Seconds(101));
+  EXPECT_EQ(world.engine().allocation_count(), 0u);
+  EXPECT_EQ(Follow(Method::kCreatePermission)->code(), 401);
 }
 
 TEST_F(TurnToken, LateAndEarlyTokensAreRefused) {
