@@ -130,7 +130,7 @@ TurnService::TurnService(const TurnParts& parts, const turn::Capacity& capacity,
   Arena& arena = parts.arena;
   arena.OpenAccount("firmware/media", capacity.channels * 2);
   plane_ = arena.New<media::Plane>(
-      media::PlaneParts{arena, parts.stack, parts.random, parts.loop, parts.core},
+      media::PlaneParts{arena, parts.stack, parts.random, parts.loop, parts.core, &parts.clock},
       capacity.channels * 2);
   parts.stack.AddTap(*plane_);
   arena.OpenAccount("firmware/turn", capacity.allocations);
@@ -439,9 +439,29 @@ bool TurnService::NextStatus(uint64_t& cursor, ByteWriter& out) {
     case 3:
       WriteDtls(out);
       return true;
+    case 4:
+      WriteDelays(out);
+      return true;
     default:
-      return NextCounters(line - 4, out);
+      return NextCounters(line - 5, out);
   }
+}
+
+void TurnService::WriteDelays(ByteWriter& out) const {
+  const media::Delays& delays = plane_->delays();
+  out.Text("TURN Delay:");
+  Tell(out, "packets", delays.total());
+  Tell(out, "p50_us", delays.PercentileUs(50));
+  Tell(out, "p99_us", delays.PercentileUs(99));
+  for (uint32_t i = 0; i + 1 < media::kDelayBucketMax; ++i) {
+    FixedString<16> name("us_");
+    uint8_t digits[8];
+    ByteWriter bound(digits);
+    bound.Decimal(media::Delays::BoundUs(i));
+    name.Append(bound.text());
+    Tell(out, name.view(), delays.bucket(i));
+  }
+  Tell(out, "more", delays.bucket(media::kDelayBucketMax - 1));
 }
 
 void TurnService::WriteDtls(ByteWriter& out) const {

@@ -83,6 +83,7 @@ class TurnService final : public turn::Observer, private net::DtlsObserver {
   bool NextStatus(uint64_t& cursor, ByteWriter& out);
   bool NextCounters(uint64_t line, ByteWriter& out) const;
   void WriteDtls(ByteWriter& out) const;
+  void WriteDelays(ByteWriter& out) const;
   bool NextAllocation(uint64_t& cursor, ByteWriter& out);
   static Result<void> CloseCommand(void* context, std::string_view by, std::string_view value,
                                    ByteWriter& out);

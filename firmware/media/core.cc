@@ -160,7 +160,11 @@ Instant MediaCore::RunOnce() {
   if (!more) {
     return now + kCoreBeat;
   }
-  busy_ns_ += static_cast<uint64_t>((clock_.Now() - now).ns);
+  const Instant ended = clock_.Now();
+  busy_ns_ += static_cast<uint64_t>((ended - now).ns);
+  if (fast_ != nullptr) {
+    fast_->EndTurn(now, ended);
+  }
   return now;
 }
 

@@ -192,6 +192,14 @@ bool FastPath::Forward(Flow& flow, hal::Frame* frame, const net::PacketView& vie
   return true;
 }
 
+void FastPath::EndTurn(Instant began, Instant ended) {
+  const uint64_t relayed = counters_.relayed;
+  if (relayed != relayed_before_) {
+    delays_.Count(ended - began, relayed - relayed_before_);
+    relayed_before_ = relayed;
+  }
+}
+
 // A next hop that is no longer fresh serves on until the answer has come; but now and then a packet
 // goes by way of the stack, which so asks again for neighbours in use.
 bool FastPath::HasNextHop(Flow& flow, Instant now) {

@@ -9,6 +9,7 @@
 #include <array>
 #include <atomic>
 
+#include "firmware/media/delays.h"
 #include "firmware/media/flow.h"
 #include "firmware/media/headers.h"
 #include "hal/rt/arena.h"
@@ -56,6 +57,7 @@ class FastPath {
   // Returns when no packet passes by `flow` any more: at most the time of one packet.
   void Forget(Flow& flow);
   const FastCounters& counters() const { return counters_; }
+  const Delays& delays() const { return delays_; }
 
   // --- Whoever receives ---
   // False: there is one with that key already.
@@ -64,6 +66,9 @@ class FastPath {
   void SetNextHop(Flow& flow, const net::NextHop* hop, Instant now);
   // True: the frame is sent on or dropped. False: it is untouched, and the control plane's.
   bool OnFrame(hal::Frame* frame, const net::PacketView& view, Instant now);
+
+  // What was relayed since the last call was received and sent in this time.
+  void EndTurn(Instant began, Instant ended);
 
   static constexpr uint64_t bytes_per_flow() { return sizeof(HashNode*); }
 
@@ -92,6 +97,8 @@ class FastPath {
   bool is_shared_;
   uint16_t ip_id_;
   FastCounters counters_;
+  Delays delays_;
+  uint64_t relayed_before_ = 0;  // this turn
   std::atomic<uint64_t> rules_ = 0;
   std::atomic<Flow*> in_hand_ = nullptr;
 };

@@ -13,6 +13,7 @@ inline constexpr Duration kNextHopFresh = Duration::Seconds(5);
 inline constexpr uint32_t kHopCacheSize = 1024;  // destinations of datagrams outside flows
 inline constexpr uint32_t kRelayAddressMax = 8;
 inline constexpr uint8_t kHopLimit = 64;
+inline constexpr uint32_t kDelayBucketMax = 20;  // below 2 us, 4 us ... 1 s, and more
 
 // Between the two cores. A port's ring is a part of the media core's frames: what waits in it for a
 // control plane that is busy cannot be used to relay.

@@ -27,6 +27,13 @@ Plane::Plane(const PlaneParts& parts, uint32_t flow_count)
     : stack_(parts.stack),
       loop_(parts.loop),
       core_(parts.core),
+      clock_(parts.clock),
+      turn_end_(
+          [](void* context) {
+            auto& self = *static_cast<Plane*>(context);
+            self.fast_.EndTurn(self.loop_.now(), self.clock_->Now());
+          },
+          this),
       hop_key_(DrawKey(parts.random)),
       flows_(parts.arena, flow_count),
       fast_(parts.arena, flow_count, DrawKey(parts.random),
@@ -189,6 +196,9 @@ bool Plane::OnFrame(hal::Frame* frame, const net::PacketView* view) {
     return false;  // to many: no flow of ours
   }
   if (core_ == nullptr && fast_.OnFrame(frame, *view, loop_.now())) {
+    if (clock_ != nullptr) {
+      loop_.Defer(turn_end_);
+    }
     return true;
   }
   return ToEngine(frame, *view);

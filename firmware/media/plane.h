@@ -31,7 +31,8 @@ struct PlaneParts {
   net::Stack& stack;
   crypto::Random& random;
   EventLoop& loop;
-  MediaCore* core = nullptr;  // null: one core runs both planes
+  MediaCore* core = nullptr;    // null: one core runs both planes
+  hal::Clock* clock = nullptr;  // null: delays are not measured where one core does
 };
 
 struct PlaneCounters {
@@ -68,6 +69,7 @@ class Plane final : public net::FrameTap, public Relay, public Pollable, FastExi
   bool Poll(Instant now) override;  // what the other core says
 
   PlaneCounters counters() const;
+  const Delays& delays() const { return fast_.delays(); }
   uint32_t flow_count() const { return flow_count_; }
   uint32_t flow_capacity() const { return flows_.capacity(); }
   static constexpr uint64_t bytes_per_flow() {
@@ -101,6 +103,8 @@ class Plane final : public net::FrameTap, public Relay, public Pollable, FastExi
   net::Stack& stack_;
   EventLoop& loop_;
   MediaCore* core_;
+  hal::Clock* clock_;
+  Task turn_end_;
   SipKey hop_key_;
   Pool<Flow> flows_;
   uint32_t flow_count_ = 0;  // without those the core has not let go of
