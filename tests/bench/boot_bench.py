@@ -82,14 +82,15 @@ def boot_large(folder, image):
 def slot_write_rate(folder):
     """An update over HTTPS from this machine into the other slot: received, decrypted, verified,
     written and flushed. KiB/s of each round; the slot is emptied in between by another build."""
+    import https_server
     import test_https_upgrade as https
     import test_upgrade
     folder.mkdir()
-    pin = https.make_certificate(folder)
+    pin = https_server.make_certificate(folder)
     rates = []
     with qemu.Machine(folder / "vm", provision=test_upgrade.PROVISION) as machine:
         test_upgrade.log_in(machine)
-        with https.serve(folder, https.Quiet) as port:
+        with https_server.serve(folder, https_server.Quiet) as port:
             for number in range(ROUNDS):
                 name = f"round-{number}.update"
                 test_upgrade.make_update(folder, name)

@@ -103,7 +103,7 @@ def test_a_backup_goes_out_and_comes_back(world, client):
         assert "5099" in world.ssh("xConfiguration SIP UDP Port").stdout
     bring(world, client, kept)
     done = world.ssh("xCommand Backup Restore: plain battery Confirm: Yes")
-    assert "settings are in force" in done.stdout, done.stdout
+    assert "and trust are in force" in done.stdout, done.stdout
     assert "5070" in world.ssh("xConfiguration SIP UDP Port").stdout
 
 

@@ -3,12 +3,8 @@ connections that break, and from servers that lie.
 """
 
 import contextlib
-import functools
-import hashlib
-import http.server
 import re
 import socket
-import ssl
 import subprocess
 import threading
 import time
@@ -16,19 +12,8 @@ import time
 import pytest
 
 import qemu
+from https_server import HOST, Quiet, make_certificate, serve, start_server
 from test_upgrade import PROVISION, ask, log_in, make_update
-
-HOST = "10.0.2.2"  # the test's own loopback, as the machine sees it
-
-
-def make_certificate(made):
-    """A server's key and certificate in this folder; the certificate's fingerprint."""
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                    "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=updates", "-days", "2",
-                    "-keyout", made / "key.pem", "-out", made / "cert.pem"],
-                   check=True, capture_output=True)
-    der = ssl.PEM_cert_to_DER_cert((made / "cert.pem").read_text())
-    return hashlib.sha256(der).hexdigest()
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +30,6 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def pin(folder):
     return (folder / "pin").read_text()
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_request(self, *_):
-        self.server.answered += 1
-
-    def log_message(self, *_):
-        pass
 
 
 class Breaking(Quiet):
@@ -89,33 +66,6 @@ class Moving(Quiet):
             self.end_headers()
         else:
             super().do_GET()
-
-
-@contextlib.contextmanager
-def serve(folder, handler):
-    """The port of an HTTPS server."""
-    with start_server(folder, handler) as server:
-        yield server.server_address[1]
-
-
-@contextlib.contextmanager
-def start_server(folder, handler):
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
-    server.folder, server.answered = folder, 0
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    server.socket = context.wrap_socket(server.socket, server_side=True,
-                                        do_handshake_on_connect=False)
-    server.handle_error = lambda *_: None
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def wait_for_port(port):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import https_server
 import qemu
 
 TOOL = qemu.ROOT / "out/tools/gatehouse-image"
@@ -88,6 +89,19 @@ def upload(machine, path):
                           r"[^\r\n]*(?=[\r\n])", 30).group(0)
     machine.expect(PROMPT)
     return said
+
+
+def fetch(machine, server, path):
+    """Has an update fetched over HTTPS. It is on its way then: wait_until_installed()."""
+    machine.position = len(machine.console)
+    machine.send(f"xCommand Upgrade Fetch: https://{https_server.HOST}:"
+                 f"{server.server_address[1]}/{path.name}\r")
+    machine.expect(r"Fetching;")
+
+
+def wait_until_installed(machine, path):
+    status = wait_for(machine, "xStatus Upgrade", r"State: (installed|failed)", 90)
+    assert "State: installed" in status and f"build={path.name}" in status, status
 
 
 def restart(machine):
@@ -346,25 +360,30 @@ def test_killed_during_upgrade_it_always_comes_back(tmp_path, second):
     seed = int(os.environ.get("GATEHOUSE_SEED", random.randrange(1 << 32)))
     print(f"seed {seed}")
     lots = random.Random(seed)
-    # How long an upgrade takes here, for the choice of moments.
-    with qemu.Machine(tmp_path / "vm", provision=PROVISION) as machine:
-        log_in(machine)
-        begin = time.monotonic()
-        assert upload(machine, second).startswith("Installed")
-        whole = time.monotonic() - begin
+    pin = https_server.make_certificate(tmp_path)
+    provision = PROVISION + f"xConfiguration Upgrade Server Fingerprint: {pin}\n"
+    (tmp_path / second.name).write_bytes(second.read_bytes())
     booted = {"a": 0, "b": 0}
-    for kill in range(KILLS):
-        after = lots.uniform(0, whole)
-        with qemu.Machine(tmp_path / "vm", provision=PROVISION) as machine:
-            slot = machine.expect(r"loader: starting slot-([ab])", 40).group(1)
-            booted[slot] += 1
+    with https_server.start_server(tmp_path, https_server.Quiet) as server:
+        # How long an upgrade takes here, for the choice of moments.
+        with qemu.Machine(tmp_path / "vm", provision=provision) as machine:
             log_in(machine)
-            assert "OK" in ask(machine, "xCommand Boot Confirm")  # no update during a trial
-            start_transfer(machine)
-            machine.pipe(["sb", "-k", str(second)], after)
-            machine.kill()
-    with qemu.Machine(tmp_path / "vm", provision=PROVISION) as machine:
-        log_in(machine)
-        assert "OK" in ask(machine, "xCommand Boot Confirm")
-        assert upload(machine, second).startswith("Installed")
+            begin = time.monotonic()
+            fetch(machine, server, second)
+            wait_until_installed(machine, second)
+            whole = time.monotonic() - begin
+        for _ in range(KILLS):
+            after = lots.uniform(0, whole)
+            with qemu.Machine(tmp_path / "vm", provision=provision) as machine:
+                slot = machine.expect(r"loader: starting slot-([ab])", 40).group(1)
+                booted[slot] += 1
+                log_in(machine)
+                assert "OK" in ask(machine, "xCommand Boot Confirm")  # no update during a trial
+                fetch(machine, server, second)
+                time.sleep(after)
+                machine.kill()
+        with qemu.Machine(tmp_path / "vm", provision=provision) as machine:
+            log_in(machine)
+            assert "OK" in ask(machine, "xCommand Boot Confirm")
+            assert upload(machine, second).startswith("Installed")
     print(f"{KILLS} kills within {whole:.1f} s of an upgrade; started: {booted}")

@@ -14,7 +14,7 @@ import coturn
 import netns
 import qemu
 import test_upgrade
-from test_https_upgrade import make_certificate
+from https_server import make_certificate
 
 EDGE, CLIENT, PEER = "10.77.0.2", "10.77.0.11", "10.77.0.12"
 PROVISION = f"""\

@@ -136,7 +136,7 @@ def test_the_product_declarations_are_sound():
     assert {s.where for s in secrets} == {
         "AuthenticationUser.password", "Administrator.password", "SnmpUser.authentication_password",
         "SnmpUser.privacy_password", "Snmp.community", "NtpServer.key",
-        "TraversalServerTurnSecret.value", "HsmModule.pin"}
+        "TraversalServerTurnSecret.value", "TraversalServerTurnToken.key", "HsmModule.pin"}
 
 
 def test_groups_of_one_branch_stand_together(tmp_path):
