@@ -43,24 +43,21 @@ uint64_t Engine::BytesPerAllocation() {
          2 * sizeof(HashNode*);
 }
 
+// A relay address that goes or changes takes what stands on it along; one that appears, as when its
+// duplicate address detection ends, disturbs nobody.
 void Engine::Apply(const Config& config) {
-  const bool moves = config.relay != config_.relay || config.port_first != config_.port_first ||
-                     config.port_last != config_.port_last || !config.enabled ||
-                     config.port_rest.ns != config_.port_rest.ns;
-  if (moves) {
-    (void)CloseAll(EndReason::kReconfigured);
-    for (Reservation& reservation : reservations_) {
-      if (reservation.port != 0) {
-        relay_ports_[reservation.family]->Give(now(), reservation.port);
-      }
-      reservation = {};
-    }
-    reservation_count_ = 0;
+  const bool all = config.port_first != config_.port_first ||
+                   config.port_last != config_.port_last || !config.enabled ||
+                   config.port_rest.ns != config_.port_rest.ns;
+  std::array<bool, kFamilyCount> moves = {};
+  for (uint32_t i = 0; i < kFamilyCount; ++i) {
+    moves[i] = all || config.relay[i] != config_.relay[i];
   }
+  CloseMoved(moves);  // where there was no address, nothing stands on it
   config_ = config;
-  if (moves) {
-    for (RelayPorts* family : relay_ports_) {
-      family->SetRange(config_.port_first, config_.port_last, config_.port_rest);
+  for (uint32_t i = 0; i < kFamilyCount; ++i) {
+    if (moves[i]) {
+      relay_ports_[i]->SetRange(config_.port_first, config_.port_last, config_.port_rest);
     }
   }
   total_.SetLimit(config_.total_bytes_per_s);
@@ -75,6 +72,25 @@ void Engine::Apply(const Config& config) {
       allocation->user->meter.SetLimit(config_.user_bytes_per_s);
       DropExpired(*allocation);
       ArmTimer(*allocation);
+    }
+  }
+}
+
+void Engine::CloseMoved(const std::array<bool, kFamilyCount>& moves) {
+  for (uint32_t i = 0; i < allocations_.capacity(); ++i) {
+    Allocation* allocation = allocations_.At(i);
+    for (uint32_t f = 0; allocation != nullptr && f < kFamilyCount; ++f) {
+      if (moves[f] && allocation->relay_port[f] != 0) {
+        Release(*allocation, EndReason::kReconfigured);
+        allocation = nullptr;
+      }
+    }
+  }
+  for (Reservation& reservation : reservations_) {
+    if (reservation.port != 0 && moves[reservation.family]) {
+      relay_ports_[reservation.family]->Give(now(), reservation.port);
+      reservation = {};
+      --reservation_count_;
     }
   }
 }

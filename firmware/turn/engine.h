@@ -196,6 +196,7 @@ class Engine final : public media::RelayHandler {
   uint16_t TakeReserved(const Wanted& wanted, Allocation& allocation);
   UserAccount* AccountOf(std::string_view name);
   void AnswerAllocate(const Request& request, const Allocation& allocation, const Wanted* wanted);
+  void CloseMoved(const std::array<bool, kFamilyCount>& moves);
   void KeepToken(const Request& request, Allocation& allocation);
   void OnRefresh(const Request& request);
   bool Move(const Request& request, Allocation& allocation);

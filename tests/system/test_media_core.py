@@ -10,7 +10,7 @@ import netns
 import test_turn
 from test_turn import coturn  # noqa: F401  pylint: disable=unused-import
 
-PROMPT = r"edge> "
+PROMPT = r"edge1> "
 
 
 def log_in(machine):

@@ -254,7 +254,7 @@ def test_the_images_second_processor_relays(image_scene, image_outcomes):
     machine.send("admin\r")
     machine.expect(r"password: ")
     machine.send(PASSWORD + "\r")
-    machine.expect(r"edge> ")
+    machine.expect(r"edge1> ")
     machine.send("xStatus Media\r")
     machine.expect(r"Media Processor: processor with APIC \d+")
     machine.send("xStatus TURN\r")

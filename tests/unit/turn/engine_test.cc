@@ -379,6 +379,30 @@ TEST(TurnEngine, ClientsMeetAcrossOurRelays) {
   EXPECT_EQ(*data->XorAddress(kXorPeerAddress), a);
 }
 
+TEST(TurnEngine, ARelayAddressThatAppearsDisturbsNobodyOneThatGoesTakesItsOwn) {
+  Config config = World::MakeConfig();
+  const net::IpAddress v6 = config.relay[kIpv6Index];
+  config.relay[kIpv6Index] = {};
+  World world(config);
+  Client first(world, "5.5.5.5:1000");
+  ASSERT_TRUE(first.Allocate().ok());
+  config.relay[kIpv6Index] = v6;  // its duplicate address detection has ended
+  world.engine().Apply(config);
+  EXPECT_EQ(world.engine().allocation_count(), 1u);
+  EXPECT_TRUE(first.Refresh(600).ok());
+  Client second(world, "5.5.5.5:1001");
+  ASSERT_TRUE(second.Allocate([](Builder& b) { b.U32(kRequestedAddressFamily, 2u << 24); }).ok());
+  EXPECT_EQ(world.engine().allocation_count(), 2u);
+  config.relay[kIpv6Index] = {};
+  world.engine().Apply(config);
+  EXPECT_EQ(world.engine().allocation_count(), 1u);
+  EXPECT_TRUE(first.Refresh(600).ok());
+  EXPECT_EQ(second.Refresh(600).code(), 437);
+  config.relay[kIpv4Index] = At("9.9.9.8:0").address;
+  world.engine().Apply(config);
+  EXPECT_EQ(world.engine().allocation_count(), 0u);
+}
+
 TEST(TurnEngine, BandwidthIsLimited) {
   Config config = World::MakeConfig();
   config.allocation_bytes_per_s = 1000;
