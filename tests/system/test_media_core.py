@@ -14,13 +14,11 @@ PROMPT = r"edge1> "
 
 
 def log_in(machine):
-    machine.expect(r"edge login: ", timeout=60)
+    machine.expect(r"edge1 login: ", timeout=60)
     machine.send("admin\r")
     machine.expect(r"password: ")
     machine.send(test_turn.PASSWORD + "\r")
     machine.expect(PROMPT)
-
-
 
 
 @pytest.mark.parametrize("cores, says", [
