@@ -1,7 +1,7 @@
 """Media goes on while the booted image is upgraded: coturn's client sends voice-sized packets, one
 each 20 ms, through a TURN relay of the signed image, first without and then with updates streaming
 in over HTTPS into the other slot, one after the other. Nothing is lost; how long a packet takes
-either way is printed, by the client's own account.
+either way is printed, by the client's own account. The machine has two processors, one for media.
 """
 
 import re
@@ -45,7 +45,7 @@ class World:
         for name in UPDATES:
             test_upgrade.make_update(folder, name)
         self.machine = qemu.Machine(folder / "edge", netdevs=[qemu.tap_net(network.tap())],
-                                    netns=network.switch, provision=PROVISION + pin)
+                                    netns=network.switch, provision=PROVISION + pin, cpus=2)
 
     def __enter__(self):
         self.machine.start()
