@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import coturn_package
 import hsm_site
 import netns
 import phone
@@ -35,15 +36,9 @@ SESSIONS = 20
 DOWN_S = 6
 
 
-@pytest.fixture(scope="module")
-def coturn(tmp_path_factory):
-    """Its tools without the package's installation, which would start a daemon."""
-    folder = tmp_path_factory.mktemp("coturn")
-    done = subprocess.run(["apt-get", "download", "coturn"], cwd=folder, capture_output=True,
-                          text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    subprocess.run(["dpkg", "-x", *folder.glob("coturn_*.deb"), folder / "root"], check=True)
-    return folder / "root/usr/bin"
+@pytest.fixture(scope="module", name="coturn")
+def coturn_tools(tmp_path_factory):
+    return coturn_package.unpack(tmp_path_factory.mktemp("coturn"))
 
 
 @pytest.fixture(scope="module", params=["host", "image"])

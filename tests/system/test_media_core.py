@@ -8,7 +8,7 @@ import pytest
 import host as host_board
 import netns
 import test_turn
-from test_turn import coturn  # noqa: F401  pylint: disable=unused-import
+from test_turn import coturn_tools  # noqa: F401  pylint: disable=unused-import
 
 PROMPT = r"edge1> "
 

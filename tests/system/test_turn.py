@@ -8,13 +8,13 @@ package without installing it: its installation would start a daemon."""
 import base64
 import pathlib
 import re
-import shutil
 import subprocess
 from concurrent import futures
 
 import pytest
 
 import browser
+import coturn_package
 import host as host_board
 import netns
 import operator_console
@@ -63,17 +63,9 @@ def start_peers(peer, coturn):
                        f"the peer listens at {address}")
 
 
-@pytest.fixture(scope="module")
-def coturn(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("coturn")
-    done = subprocess.run(["apt-get", "download", "coturn"], cwd=folder, capture_output=True,
-                          text=True, check=False)
-    packages = list(folder.glob("coturn_*.deb"))
-    if done.returncode != 0 or not packages:
-        pytest.fail(f"coturn's package cannot be had: {done.stderr}")
-    subprocess.run(["dpkg", "-x", packages[0], folder / "root"], check=True)
-    assert shutil.which(str(folder / "root/usr/bin/turnutils_uclient"))
-    return folder / "root/usr/bin"
+@pytest.fixture(scope="module", name="coturn")
+def coturn_tools(tmp_path_factory):
+    return coturn_package.unpack(tmp_path_factory.mktemp("coturn"))
 
 
 @pytest.fixture(scope="module")

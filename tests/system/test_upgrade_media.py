@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-import coturn
+import coturn_package
 import netns
 import qemu
 import test_upgrade
@@ -38,7 +38,7 @@ UPDATES = ("first.update", "second.update")
 
 class World:
     def __init__(self, network, folder):
-        self.folder, self.tools = folder, coturn.unpack(folder)
+        self.folder, self.tools = folder, coturn_package.unpack(folder)
         self.client = network.host("client", f"{CLIENT}/24")
         self.peer = network.host("peer", f"{PEER}/24")
         pin = f"xConfiguration Upgrade Server Fingerprint: {make_certificate(folder)}\n"
