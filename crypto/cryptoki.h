@@ -101,6 +101,7 @@ inline constexpr uint32_t kRsaKeyPairGen = 0x0000;
 inline constexpr uint32_t kRsaPkcs = 0x0001;
 inline constexpr uint32_t kRsaPkcsOaep = 0x0009;
 inline constexpr uint32_t kRsaPkcsPss = 0x000d;
+inline constexpr uint32_t kSha1 = 0x0220;
 inline constexpr uint32_t kSha256 = 0x0250;
 inline constexpr uint32_t kSha384 = 0x0260;
 inline constexpr uint32_t kSha512 = 0x0270;
@@ -108,6 +109,7 @@ inline constexpr uint32_t kEcKeyPairGen = 0x1040;
 inline constexpr uint32_t kEcdsa = 0x1041;
 inline constexpr uint32_t kAesKeyGen = 0x1080;
 inline constexpr uint32_t kAesCbcPad = 0x1085;
+inline constexpr uint32_t kAesKeyWrapPad = 0x210a;
 
 // Session flags, user types, token flags.
 inline constexpr uint64_t kSerialSession = 4;
@@ -156,6 +158,10 @@ struct Mechanism {
   uint64_t mgf = 0;
   uint64_t salt_size = 0;
 };
+// RSA-OAEP as every token knows it (PKCS #1: SHA-1 and its mask; what it needs of the hash is not
+// what SHA-1 has lost).
+inline constexpr Mechanism kOaepBySha1 = {
+    .type = kRsaPkcsOaep, .kind = Mechanism::Kind::kOaep, .hash = kSha1, .mgf = 1};
 
 // What C_GetAttributeValue found; `bytes` is in the call's output.
 struct FoundAttribute {

@@ -25,6 +25,7 @@ inline constexpr size_t kTlsClientWriteMax = 4096;
 // chain.
 inline constexpr uint64_t kTlsClientHeap = 192 * 1024;
 inline constexpr size_t kTlsServerNameMax = 253;
+inline constexpr uint32_t kTlsProtocolMax = 4;  // ALPN, of one service
 inline constexpr uint32_t kTlsSuiteMax = 9;
 // Plain text in one record of ours.
 inline constexpr size_t kTlsRecordMax = 10 * 1024;
@@ -36,6 +37,8 @@ inline constexpr uint64_t kTlsSessionHeapMax = 128 * 1024;
 // most).
 inline constexpr uint32_t kTlsTicketSeconds = 2 * 3600;
 inline constexpr int64_t kTlsSignSeconds = 5;
+// DTLS-SRTP: two keys of 16 bytes and two salts of 14.
+inline constexpr size_t kSrtpKeyingSize = 60;
 // A handshake datagram of ours: below any path's MTU with its headers.
 inline constexpr uint16_t kDtlsDatagramMax = 1200;
 

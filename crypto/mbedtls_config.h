@@ -44,6 +44,7 @@
 
 // Public keys.
 #define MBEDTLS_BIGNUM_C
+#define MBEDTLS_MPI_WINDOW_SIZE 5
 #define MBEDTLS_OID_C
 #define MBEDTLS_RSA_C
 #define MBEDTLS_PKCS1_V15

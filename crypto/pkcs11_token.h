@@ -1,5 +1,6 @@
 // One token of an HSM as its users see it: opened, logged in, with sessions kept, doing one thing
-// per request: find a key, generate, sign, encrypt, decrypt, read a public key, destroy.
+// per request: find a key, generate, sign, encrypt, decrypt, wrap, unwrap, read a public key,
+// destroy.
 //
 // Requests wait in a bounded queue for a session; each has a deadline. A request that is over
 // before its answer came is told so at once, and its session is used again when the answer has
@@ -37,6 +38,9 @@ enum class TokenWork : uint8_t {
   kSign,          // handle, mechanism, input -> output
   kEncrypt,
   kDecrypt,
+  kWrap,     // handle of the key that wraps, wrapped_key, mechanism -> output
+  kUnwrap,   // handle of the key that unwraps, mechanism, input (PKCS #8); label, key type
+             // -> handle of a private key that signs and can not be taken out again
   kDestroy,  // handle
   kCheck,    // the token's state
 };
@@ -58,6 +62,7 @@ class TokenRequest {
   KeyType key_type = KeyType::kEcP256;
   uint32_t bits = 0;
   uint64_t handle = 0;
+  uint64_t wrapped_key = 0;
   Mechanism mechanism;  // its bytes: `vector`
   std::array<uint8_t, 16> vector = {};
   std::array<uint8_t, kInputMax> input = {};
@@ -128,6 +133,7 @@ class Token final : public CallListener {
     KeyType key_type = KeyType::kEcP256;
     uint32_t bits = 0;
     uint64_t key = 0;
+    uint64_t wrapped_key = 0;
     Mechanism mechanism;
     std::array<uint8_t, 16> vector = {};
     std::array<uint8_t, kInputMax> input = {};
@@ -149,6 +155,7 @@ class Token final : public CallListener {
   void AskFind(Session& session, uint64_t object_class);
   void AskGenerate(Session& session);
   void AskCrypt(Session& session);
+  void AskWrap(Session& session);
   void OnSession(Session& session);
   bool OnFound(Session& session);
   void End(Session& session, const Error& error, uint64_t value);

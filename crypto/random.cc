@@ -1,5 +1,7 @@
 #include "crypto/random.h"
 
+#include <cpuid.h>
+#include <gatehouse_openssl.h>
 #include <sodium/core.h>
 #include <sodium/crypto_generichash_blake2b.h>
 #include <sodium/crypto_stream_chacha20.h>
@@ -43,6 +45,17 @@ randombytes_implementation g_sodium_implementation = {
     SodiumName, SodiumU32, SodiumStir, nullptr, SodiumFill, SodiumClose,
 };
 
+// mulx, adcx: OpenSSL's assembly works without them, half as fast.
+void ChooseInstructions() {
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0) {
+    gh_openssl_choose(ebx);
+  }
+}
+
 }  // namespace
 
 void Initialise() {
@@ -51,6 +64,7 @@ void Initialise() {
   const int result = sodium_init();
   g_initialising = false;
   GH_ASSERT(result >= 0);
+  ChooseInstructions();
 }
 
 Random::Random(hal::Entropy& entropy) : entropy_(entropy) { Reseed(); }

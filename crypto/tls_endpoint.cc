@@ -21,6 +21,9 @@ constexpr uint16_t kSignatures[] = {
     MBEDTLS_TLS1_3_SIG_NONE,
 };
 
+constexpr mbedtls_ssl_srtp_profile kSrtpProfiles[] = {MBEDTLS_TLS_SRTP_AES128_CM_HMAC_SHA1_80,
+                                                      MBEDTLS_TLS_SRTP_UNSET};
+
 // The ticket keys' memory is the endpoint's, whoever's session renews them.
 class EndpointOwner {
  public:
@@ -88,11 +91,13 @@ Result<void> TlsEndpoint::Configure(const TlsPolicy& policy) {
   if (parts_.identities != nullptr) {
     TlsSession::InstallSigning(config_);
   }
-  if (parts_.protocols != nullptr && !ready_ &&
-      mbedtls_ssl_conf_alpn_protocols(&config_, const_cast<const char**>(parts_.protocols)) != 0) {
-    return Error(ErrorCode::kInvalidArgument, "not a list of protocols");
-  }
-  if (is_server && !is_stream && !ready_) {
+  GH_TRY(SetProtocols());
+  if (parts_.is_for_srtp) {
+    if (mbedtls_ssl_conf_dtls_srtp_protection_profiles(&config_, kSrtpProfiles) != 0) {
+      return Error(ErrorCode::kInvalidArgument, "not a list of SRTP profiles");
+    }
+    mbedtls_ssl_conf_dtls_cookies(&config_, nullptr, nullptr, nullptr);
+  } else if (is_server && !is_stream && !ready_) {
     if (mbedtls_ssl_cookie_setup(&cookies_, Random::MbedtlsCallback, &parts_.environment.random) !=
         0) {
       return Error(ErrorCode::kExhausted, "no memory for DTLS");
@@ -102,6 +107,21 @@ Result<void> TlsEndpoint::Configure(const TlsPolicy& policy) {
   }
   GH_TRY(SetTickets());
   ready_ = true;
+  return Ok();
+}
+
+// "*" ends a list that nobody has to match (crypto/mbedtls-patches/0005).
+Result<void> TlsEndpoint::SetProtocols() {
+  if (parts_.protocols.empty()) {
+    return Ok();
+  }
+  GH_ASSERT_LE(parts_.protocols.size(), kTlsProtocolMax);
+  auto at = std::ranges::copy(parts_.protocols, protocols_.begin()).out;
+  *at++ = policy_.strict_protocols ? nullptr : "*";
+  *at = nullptr;
+  if (mbedtls_ssl_conf_alpn_protocols(&config_, protocols_.data()) != 0) {
+    return Error(ErrorCode::kInvalidArgument, "not a list of protocols");
+  }
   return Ok();
 }
 

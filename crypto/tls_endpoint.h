@@ -36,8 +36,12 @@ class TlsEndpoint {
     // A client needs one; a server, when it asks for certificates.
     PeerCheck* peers = nullptr;
     PeerRole peer_role = PeerRole::kClient;
-    // Protocols for ALPN, most wanted first, ended by null; null: no ALPN. Static.
-    const char* const* protocols = nullptr;
+    // A server's protocols for ALPN, most wanted first; empty: no ALPN. Static. Clients that offer
+    // others alone are refused if the policy is strict, and served without ALPN otherwise.
+    std::span<const char* const> protocols = {};
+    // DTLS-SRTP (RFC 5764): keys for media are agreed, or there is no session. Peers have proved
+    // their address by other means (ICE): no cookie is asked for.
+    bool is_for_srtp = false;
   };
 
   explicit TlsEndpoint(const Parts& parts);
@@ -56,6 +60,7 @@ class TlsEndpoint {
   friend class TlsSession;
 
   Result<void> SetTickets();
+  Result<void> SetProtocols();
   static int OnTicketWrite(void* self, const mbedtls_ssl_session* session, unsigned char* start,
                            const unsigned char* end, size_t* size, uint32_t* lifetime);
   static int OnTicketParse(void* self, mbedtls_ssl_session* session, unsigned char* bytes,
@@ -70,6 +75,7 @@ class TlsEndpoint {
   mbedtls_ssl_cookie_ctx cookies_;  // datagrams: proves peers' addresses without state
   std::array<int, kTlsSuiteMax + 1> suites_ = {};
   std::array<uint16_t, 4> groups_ = {};
+  std::array<const char*, kTlsProtocolMax + 2> protocols_ = {};
 };
 
 }  // namespace gh::crypto

@@ -12,6 +12,8 @@
 namespace gh::crypto {
 
 struct TlsEnvironment {
+  TlsEnvironment(Heap& heap_in, Random& random_in, hal::Clock& clock_in)
+      : heap(heap_in), random(random_in), clock(clock_in) {}
   Heap& heap;
   Random& random;
   hal::Clock& clock;

@@ -17,10 +17,16 @@
 
 namespace gh::crypto {
 
+// RFC 8737: the protocol (ALPN) by which an authority asks for a challenge's certificate.
+inline constexpr std::string_view kAcmeProtocol = "acme-tls/1";
+
 struct Identity {
   mbedtls_x509_crt* chain = nullptr;  // leaf first, then what leads to a root
   SigningKey* key = nullptr;          // of the leaf
-  mutable uint32_t user_count = 0;    // sessions that hold it
+  // OCSP response about the leaf (RFC 6960), DER, shown to clients that ask; empty: there is none.
+  // Stays in place for as long as a handshake may last after it was exchanged.
+  std::span<const uint8_t> staple = {};
+  mutable uint32_t user_count = 0;  // sessions that hold it
 };
 
 class Identities {
@@ -30,6 +36,9 @@ class Identities {
   // Counted until Release.
   virtual const Identity* Acquire(std::string_view server_name) = 0;
   virtual void Release(const Identity& identity) = 0;
+  // For a client that speaks kAcmeProtocol and nothing else: the certificate that answers the
+  // challenge for this name; null: there is none.
+  virtual const Identity* AcquireChallenge(std::string_view /*server_name*/) { return nullptr; }
 
  protected:
   ~Identities() = default;

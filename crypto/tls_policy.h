@@ -51,6 +51,11 @@ class TlsPolicy {
   TlsVersion maximum = TlsVersion::kTls13;
   ClientAuth client_auth = ClientAuth::kOff;
   bool tickets = true;  // never with client authentication: a ticket proves no certificate
+  // A certificate that will not do ends no handshake: whoever holds the session looks at its
+  // verdict and may have another proof (XMPP's dialback).
+  bool judges_later = false;
+  // ALPN: clients that offer none of the service's protocols are refused.
+  bool strict_protocols = false;
 
  private:
   void SetDefault();

@@ -41,6 +41,7 @@ class TlsSession::Scope {
 
 namespace {
 
+constexpr std::string_view kSrtpLabel = "EXTRACTOR-dtls_srtp";
 constexpr const char* kExporterLabel = "EXPORTER-Channel-Binding";
 
 bool IsWaiting(int status) {
@@ -85,7 +86,7 @@ struct SignatureForm {
 
 // ECDSA with TLS 1.2 pairs any hash with any curve. Cut to the curve's size, or filled up with
 // zeroes in front, a digest signs the same.
-SignatureForm FormOf(KeyType type, mbedtls_md_type_t md, bool is_tls13) {
+SignatureForm FormOf(KeyType type, mbedtls_md_type_t md, bool is_pss) {
   if (type == KeyType::kEcP256) {
     return {SignatureScheme::kEcdsaSecp256r1Sha256, 32};
   }
@@ -93,12 +94,12 @@ SignatureForm FormOf(KeyType type, mbedtls_md_type_t md, bool is_tls13) {
     return {SignatureScheme::kEcdsaSecp384r1Sha384, 48};
   }
   if (md == MBEDTLS_MD_SHA512) {
-    return {is_tls13 ? SignatureScheme::kRsaPssSha512 : SignatureScheme::kRsaPkcs1Sha512, 64};
+    return {is_pss ? SignatureScheme::kRsaPssSha512 : SignatureScheme::kRsaPkcs1Sha512, 64};
   }
   if (md == MBEDTLS_MD_SHA384) {
-    return {is_tls13 ? SignatureScheme::kRsaPssSha384 : SignatureScheme::kRsaPkcs1Sha384, 48};
+    return {is_pss ? SignatureScheme::kRsaPssSha384 : SignatureScheme::kRsaPkcs1Sha384, 48};
   }
-  return {is_tls13 ? SignatureScheme::kRsaPssSha256 : SignatureScheme::kRsaPkcs1Sha256, 32};
+  return {is_pss ? SignatureScheme::kRsaPssSha256 : SignatureScheme::kRsaPkcs1Sha256, 32};
 }
 
 }  // namespace
@@ -247,11 +248,17 @@ int TlsSession::UseIdentity(std::string_view name) {
     identities.Release(*handshake_->identity);
     handshake_->identity = nullptr;
   }
-  const Identity* identity = identities.Acquire(name);
+  const char* protocol = mbedtls_ssl_get_alpn_protocol(&ssl_);
+  const bool is_challenge = protocol != nullptr && kAcmeProtocol == protocol;
+  const Identity* identity =
+      is_challenge ? identities.AcquireChallenge(name) : identities.Acquire(name);
   if (identity == nullptr) {
     return MBEDTLS_ERR_SSL_PRIVATE_KEY_REQUIRED;
   }
   handshake_->identity = identity;
+  if (endpoint_->parts().side == TlsSide::kServer) {
+    mbedtls_ssl_gh_set_staple(&ssl_, identity->staple.data(), identity->staple.size());
+  }
   // The public key stands in for the private one, which is not mbedTLS's to use.
   int status = mbedtls_ssl_set_hs_own_cert(&ssl_, nullptr, nullptr);
   if (status == 0) {
@@ -264,10 +271,11 @@ int TlsSession::OnCertificate(mbedtls_ssl_context* ssl) {
   TlsSession& session = Of(ssl);
   size_t size = 0;
   const unsigned char* name = mbedtls_ssl_get_hs_sni(ssl, &size);
-  const int status =
-      session.UseIdentity(name == nullptr || size > kTlsServerNameMax
-                              ? std::string_view()
-                              : std::string_view(reinterpret_cast<const char*>(name), size));
+  const auto asked = name == nullptr || size > kTlsServerNameMax
+                         ? std::string_view()
+                         : std::string_view(reinterpret_cast<const char*>(name), size);
+  session.asked_name_ = ServerNameMark(asked);
+  const int status = session.UseIdentity(asked);
   if (status == MBEDTLS_ERR_SSL_PRIVATE_KEY_REQUIRED) {
     session.failure_ = TlsFailure::kNoIdentity;
     (void)mbedtls_ssl_send_alert_message(ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL,
@@ -287,8 +295,7 @@ int TlsSession::OnSignStart(mbedtls_ssl_context* ssl, mbedtls_x509_crt*, mbedtls
     session.failure_ = TlsFailure::kKeyAway;
     return MBEDTLS_ERR_SSL_INTERNAL_ERROR;
   }
-  const bool is_tls13 = mbedtls_ssl_get_version_number(ssl) == MBEDTLS_SSL_VERSION_TLS1_3;
-  const SignatureForm form = FormOf(key.type(), md, is_tls13);
+  const SignatureForm form = FormOf(key.type(), md, mbedtls_ssl_gh_signs_by_pss(ssl) != 0);
   std::array<uint8_t, kSignDigestMax> digest = {};
   const size_t lead = form.digest_size > hash_size ? form.digest_size - hash_size : 0;
   std::copy_n(hash, form.digest_size - lead, digest.begin() + lead);
@@ -331,6 +338,10 @@ int TlsSession::OnVerify(void* self, mbedtls_x509_crt* chain, int, uint32_t* fla
   GH_ASSERT(parts.peers != nullptr && session.handshake_ != nullptr);
   session.handshake_->has_checked = true;
   session.verdict_ = parts.peers->Check(*chain, {parts.peer_role, session.handshake_->name.view()});
+  if (session.endpoint_->policy().judges_later) {
+    *flags = 0;
+    return 0;
+  }
   *flags = FlagsOf(session.verdict_);
   // Not VERIFY_FAILED, which an optional certificate would be forgiven.
   return *flags == 0 ? 0 : MBEDTLS_ERR_X509_FATAL_ERROR;
@@ -505,6 +516,7 @@ void TlsSession::Reset() {
   alert_ = 0;
   resumed_ = sent_cookie_ = false;
   end_point_size_ = 0;
+  asked_name_ = {};
   timer_step_ = timer_end_ = Instant::Max();
 }
 
@@ -541,6 +553,51 @@ Result<void> TlsSession::Export(std::string_view label, std::span<const uint8_t>
     return Error(ErrorCode::kInvalidArgument, "cannot export that");
   }
   return Ok();
+}
+
+Result<void> TlsSession::ExportSrtp(std::span<uint8_t, kSrtpKeyingSize> out) {
+  if (state_ != State::kOpen) {
+    return Error(ErrorCode::kWrongState, "no TLS session");
+  }
+  const Scope scope(*this);
+  mbedtls_dtls_srtp_info agreed;
+  mbedtls_ssl_get_dtls_srtp_negotiation_result(&ssl_, &agreed);
+  if (agreed.MBEDTLS_PRIVATE(chosen_dtls_srtp_profile) != MBEDTLS_TLS_SRTP_AES128_CM_HMAC_SHA1_80) {
+    return Error(ErrorCode::kNotFound, "no protection profile for media is agreed");
+  }
+  // Who sent the last flight keeps the handshake for repeating it, and mbedTLS reads where keys are
+  // only after that.
+  auto& transform = ssl_.MBEDTLS_PRIVATE(transform);
+  const bool is_kept = transform == nullptr;
+  transform = is_kept ? ssl_.MBEDTLS_PRIVATE(transform_negotiate) : transform;
+  auto& session = ssl_.MBEDTLS_PRIVATE(session);
+  const bool is_session_kept = session == nullptr;
+  session = is_session_kept ? ssl_.MBEDTLS_PRIVATE(session_negotiate) : session;
+  const int status = mbedtls_ssl_export_keying_material(
+      &ssl_, out.data(), out.size(), kSrtpLabel.data(), kSrtpLabel.size(), nullptr, 0, 0);
+  transform = is_kept ? nullptr : transform;
+  session = is_session_kept ? nullptr : session;
+  if (status != 0) {
+    return Error(ErrorCode::kInvalidArgument, "cannot export keys for media");
+  }
+  return Ok();
+}
+
+Result<size_t> TlsSession::PeerDigest(std::string_view hash, std::span<uint8_t> out) const {
+  const mbedtls_x509_crt* certificate = peer();
+  if (certificate == nullptr) {
+    return Error(ErrorCode::kNotFound, "the peer shows no certificate");
+  }
+  const mbedtls_md_type_t md = hash == "sha-256"   ? MBEDTLS_MD_SHA256
+                               : hash == "sha-384" ? MBEDTLS_MD_SHA384
+                               : hash == "sha-512" ? MBEDTLS_MD_SHA512
+                                                   : MBEDTLS_MD_NONE;
+  const mbedtls_md_info_t* info = mbedtls_md_info_from_type(md);
+  if (info == nullptr || mbedtls_md_get_size(info) > out.size() ||
+      mbedtls_md(info, certificate->raw.p, certificate->raw.len, out.data()) != 0) {
+    return Error(ErrorCode::kUnsupported, "not a hash for fingerprints");
+  }
+  return size_t{mbedtls_md_get_size(info)};
 }
 
 Result<void> TlsSession::ExporterBinding(std::span<uint8_t, 32> out) {

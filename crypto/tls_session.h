@@ -22,6 +22,7 @@
 #include <string_view>
 
 #include "crypto/limits.h"
+#include "crypto/server_name.h"
 #include "crypto/signing_key.h"
 #include "crypto/tls_endpoint.h"
 #include "crypto/tls_identity.h"
@@ -102,6 +103,7 @@ class TlsSession final : private SignListener {
   bool awaits_signature() const;
   bool has_unsent() const;
   TlsFailure failure() const { return failure_; }
+  // With TlsPolicy::judges_later, of the open session's peer, if it showed a certificate.
   PeerVerdict verdict() const { return verdict_; }
   uint8_t alert() const { return alert_; }  // the peer's, with kAlert
   bool resumed() const { return resumed_; }
@@ -112,11 +114,19 @@ class TlsSession final : private SignListener {
   const char* version() const;   // "TLSv1.3", "" before
   const char* cipher() const;    // mbedTLS's name of the suite
   const char* protocol() const;  // by ALPN; "" when none was agreed
+  // Server: of the name that the client asked for; none when it asked for none.
+  const ServerNameMark& asked_name() const { return asked_name_; }
   // Leaf first; null: the peer showed none. As long as the session is open.
   const mbedtls_x509_crt* peer() const;
   // RFC 5705, RFC 8446 section 7.5.
   Result<void> Export(std::string_view label, std::span<const uint8_t> context,
                       std::span<uint8_t> out);
+  // RFC 5764 4.2, of AES128_CM_HMAC_SHA1_80: both keys, then both salts, the client's first.
+  // kNotFound: the peer agreed to no protection profile.
+  Result<void> ExportSrtp(std::span<uint8_t, kSrtpKeyingSize> out);
+  // The hash of the peer's certificate as fingerprints (RFC 8122) name it: "sha-256", "sha-384",
+  // "sha-512". Bytes at the front of `out`. kNotFound: no certificate; kUnsupported: another hash.
+  Result<size_t> PeerDigest(std::string_view hash, std::span<uint8_t> out) const;
   // Channel bindings: tls-exporter (RFC 9266); tls-server-end-point (RFC 5929): the hash of the
   // server's certificate, 32 to 64 bytes.
   Result<void> ExporterBinding(std::span<uint8_t, 32> out);
@@ -172,6 +182,7 @@ class TlsSession final : private SignListener {
   bool sent_cookie_ = false;
   uint8_t end_point_size_ = 0;
   std::array<uint8_t, 64> end_point_ = {};
+  ServerNameMark asked_name_;
   std::array<uint8_t, 8> counter_ = {};  // of the record to come, while there are no buffers
   std::span<const uint8_t> input_;
   Instant timer_step_ = Instant::Max();

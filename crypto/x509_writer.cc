@@ -23,6 +23,7 @@ constexpr std::string_view kOidOrganization = MBEDTLS_OID_AT_ORGANIZATION;
 constexpr std::string_view kOidLocality = MBEDTLS_OID_AT_LOCALITY;
 constexpr std::string_view kOidState = MBEDTLS_OID_AT_STATE;
 constexpr std::string_view kOidCountry = MBEDTLS_OID_AT_COUNTRY;
+constexpr std::string_view kOidAcmeIdentifier = "\x2b\x06\x01\x05\x05\x07\x01\x1f";
 constexpr std::string_view kOidExtensionRequest = "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x0e";
 
 void WriteExtension(DerWriter& out, size_t mark, std::string_view oid, bool critical) {
@@ -167,7 +168,6 @@ Result<void> CheckNames(std::span<const AlternativeName> names) {
   return Ok();
 }
 
-// Moves what was written to the front of `out`.
 // Behind the extensions, that is in front of them: all of a TBSCertificate (RFC 5280 section 4.1).
 void WriteCertificateHead(DerWriter& out, size_t extensions_mark, const Subject& subject,
                           const SelfSigned& terms, const SigningKey& key, SignatureScheme scheme) {
@@ -245,6 +245,11 @@ Result<std::span<const uint8_t>> WriteCertificateInfo(const Subject& subject,
   GH_TRY(CheckSubject(subject));
   GH_TRY(CheckNames(names));
   DerWriter writer(out);
+  if (!terms.acme_identifier.empty()) {
+    const size_t mark = writer.size();
+    writer.Tagged(MBEDTLS_ASN1_OCTET_STRING, terms.acme_identifier);
+    WriteExtension(writer, mark, kOidAcmeIdentifier, true);
+  }
   WriteNames(writer, names);
   WriteUsages(writer, key.type());
   WriteCertificateHead(writer, 0, subject, terms, key, scheme);

@@ -53,6 +53,8 @@ struct SelfSigned {
   std::array<uint8_t, 16> serial = {};  // random
   int64_t valid_from_s = 0;             // since 1970
   int64_t valid_until_s = 0;
+  // SHA-256 of a key authorization: a certificate that answers tls-alpn-01 (RFC 8737 section 3).
+  std::span<const uint8_t> acme_identifier = {};
 };
 Result<std::span<const uint8_t>> WriteCertificateInfo(const Subject& subject,
                                                       std::span<const AlternativeName> names,

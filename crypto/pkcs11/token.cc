@@ -350,6 +350,7 @@ void Token::Assign(Instant now) {
     session.key_type = request->key_type;
     session.bits = request->bits;
     session.key = request->handle;
+    session.wrapped_key = request->wrapped_key;
     session.mechanism = request->mechanism;
     session.vector = request->vector;
     session.input = request->input;
@@ -454,6 +455,33 @@ void Token::AskCrypt(Session& session) {
   call.input = std::span<const uint8_t>(session.input).first(session.input_size);
 }
 
+void Token::AskWrap(Session& session) {
+  Call& call = session.call;
+  call.mechanism = session.mechanism;
+  if (call.mechanism.kind == Mechanism::Kind::kBytes) {
+    call.mechanism.bytes = session.vector;
+  }
+  if (session.work == TokenWork::kWrap) {
+    call.function = Function::kWrapKey;
+    call.numbers = {session.handle, session.key, session.wrapped_key};
+    return;
+  }
+  call.function = Function::kUnwrapKey;
+  call.numbers = {session.handle, session.key};
+  call.input = std::span<const uint8_t>(session.input).first(session.input_size);
+  const auto label = AsBytes(session.label.view());
+  Template& own = session.first;
+  own.Add(Attribute::Number(kClass, kPrivateKey));
+  own.Add(Attribute::Number(kKeyType, session.key_type == KeyType::kRsa ? kTypeRsa : kTypeEc));
+  own.Add(Attribute::Flag(kToken, true));
+  own.Add(Attribute::Flag(kPrivate, true));
+  own.Add(Attribute::Flag(kSensitive, true));
+  own.Add(Attribute::Flag(kExtractable, false));
+  own.Add(Attribute::Flag(kSignUse, true));
+  own.Add(Attribute::Bytes(kLabel, label));
+  own.Add(Attribute::Bytes(kId, label));
+}
+
 void Token::Ask(Session& session, Instant now) {
   session.first.Clear();
   session.second.Clear();
@@ -477,6 +505,10 @@ void Token::Ask(Session& session, Instant now) {
     case TokenWork::kEncrypt:
     case TokenWork::kDecrypt:
       AskCrypt(session);
+      break;
+    case TokenWork::kWrap:
+    case TokenWork::kUnwrap:
+      AskWrap(session);
       break;
     case TokenWork::kDestroy:
       call.function = Function::kDestroyObject;
@@ -582,7 +614,8 @@ void Token::OnSession(Session& session) {
     hardware_failed_ = (info_.flags & kTokenErrorState) != 0;
   }
   if (TokenRequest* request = session.request; request != nullptr) {
-    if (session.work == TokenWork::kGeneratePair || session.work == TokenWork::kGenerateAes) {
+    if (session.work == TokenWork::kGeneratePair || session.work == TokenWork::kGenerateAes ||
+        session.work == TokenWork::kUnwrap) {
       request->handle = call.handles[call.handle_count - 1];
     }
     if (call.output_size > request->output.size()) {

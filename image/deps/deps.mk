@@ -1,7 +1,7 @@
 # Third-party code: packages by name (packages.list), library sources by hash (sources.lock), each
 # library compiled for host and for pc. `make deps` does all of it; other targets do what they need.
 FETCH := $(PYTHON) image/deps/fetch.py
-LIBRARIES := mbedtls lwip libsodium nanopb expat sqlite openssh
+LIBRARIES := mbedtls lwip libsodium nanopb expat sqlite openssh openssl
 -include $(LIBRARIES:%=image/deps/%.mk)
 
 PACKAGE_GROUPS := build run test bench check
@@ -29,6 +29,16 @@ out/deps/src/lwip/.unpacked: $(wildcard net/lwip-patches/*.patch)
 out/deps/src/picolibc/.unpacked: $(wildcard image/deps/patches/picolibc/*.patch)
 out/deps/src/libsodium/.unpacked: $(wildcard image/deps/patches/libsodium/*.patch)
 out/deps/src/mbedtls/.unpacked: $(wildcard crypto/mbedtls-patches/*.patch)
+
+out/deps/src/openssl/.unpacked: $(wildcard image/deps/patches/openssl/*.patch)
+
+# Written for an assembler by the generators in its sources.
+out/deps/src/openssl/.assembled: out/deps/src/openssl/.unpacked
+	@mkdir -p $(@D)/assembled
+	@for name in ec/asm/ecp_nistz256-x86_64 bn/asm/x86_64-mont bn/asm/x86_64-mont5; do \
+	  CC=gcc perl $(@D)/crypto/$$name.pl elf $(@D)/assembled/$${name##*/}.s || exit 1; done
+	@touch $@
+out/host/deps/.openssl out/pc/deps/.openssl: out/deps/src/openssl/.assembled
 
 out/deps/src/sqlite/.amalgamated: out/deps/src/sqlite/.unpacked image/deps/sqlite-amalgamation.sh
 	@image/deps/sqlite-amalgamation.sh out/deps/src/sqlite

@@ -45,7 +45,9 @@ def read_packages(path=HERE / "packages.list"):
         if line.startswith("["):
             current = groups.setdefault(line.strip("[]"), [])
         elif line:
-            current.append(line)
+            name, _, command = line.partition(" unless ")
+            if not (command and shutil.which(command)):
+                current.append(name)
     return groups
 
 
@@ -221,15 +223,18 @@ def download():
 def write_key(name, entry):
     """What one library's tree is made of; make unpacks it again when this file changes."""
     what = {field: entry.get(field) for field in ("package", "version", "patches", "files")}
+    if "only" in entry:
+        what["only"] = entry["only"]
     key, text = DEPS / "lock" / name, json.dumps(what, indent=1)
     key.parent.mkdir(parents=True, exist_ok=True)
     if not key.exists() or key.read_text() != text:
         key.write_text(text)
 
 
-def extract(tarball, destination):
+def extract(tarball, destination, only=()):
     destination.mkdir(parents=True, exist_ok=True)
     command = ["tar", "-x", "-f", tarball, "-C", destination, "--no-same-owner"]
+    command += ["--wildcards", *only]
     if subprocess.run(command).returncode != 0:
         raise Fault(f"cannot unpack {tarball}: look for a full disk, then run make deps again")
 
@@ -251,7 +256,7 @@ def unpack(library):
     work, tree = DEPS / "src" / f".{library}.new", DEPS / "src" / library
     shutil.rmtree(work, ignore_errors=True)
     for name in entry["files"]:
-        extract(DOWNLOADS / name, work)
+        extract(DOWNLOADS / name, work, entry.get("only", ()))
     folders = [path for path in work.iterdir() if path.name != "debian"]
     if len(folders) != 1:
         raise Fault(f"{library}: expected one folder in its tarball, found {len(folders)}")

@@ -45,6 +45,7 @@ REQUESTS = {
                  "\r\nFrom: <sip:x@example.net>;tag=1\r\nMax-Forwards: 70\r\n"
                  f"To: <sip:{NAME}>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\n"
                  "Content-Length: 0\r\n\r\n"}
+REQUESTS["with HSM"] = REQUESTS["gatehouse"]
 SSH = ["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
        "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
 CLIENT_COUNT = 2  # at a time
@@ -142,6 +143,7 @@ def make_chain(folder, kind):
               "-extfile ext -out leaf.pem && cat leaf.pem root.pem > server.pem && "
               "cat server.pem server.key > upload.pem")
     run("bash", "-c", script, cwd=folder)
+    (folder / "kind").write_text("P-256" if kind.startswith("ECDSA") else kind)
 
 
 class Nginx:
@@ -177,6 +179,7 @@ class Nginx:
 
 class Gatehouse:
     name = "gatehouse"
+    MORE_SETTINGS, MORE_OPTIONS = [], []
 
     def __init__(self, wire, folder, _root):
         run("ssh-keygen", "-q", "-N", "", "-t", "ed25519", "-f", str(folder / "id"))
@@ -188,12 +191,13 @@ class Gatehouse:
             f'Administrator 1 PublicKey1: "{(folder / "id.pub").read_text().strip()}"',
         ]
         (folder / "provision.txt").write_text(
-            "".join(f"xConfiguration {line}\n" for line in lines), encoding="utf-8")
+            "".join(f"xConfiguration {line}\n" for line in lines + self.MORE_SETTINGS),
+            encoding="utf-8")
         self.wire, self.folder = wire, folder
         words = [ROOT / "out/host/gatehouse", "--packet", "veth0", "--profile", "large",
                  "--memory", "2G", "--console", "stdio", "--no-supervisor",
                  "--provision", folder / "provision.txt", "--store", folder / "store",
-                 "--log", folder / "log", "--crash-record", folder / "crash"]
+                 "--log", folder / "log", "--crash-record", folder / "crash", *self.MORE_OPTIONS]
         with open(folder / "gatehouse.log", "w", encoding="utf-8") as log:
             self.process = wire.start(wire.edge, [str(word) for word in words], stdout=log,
                                       stderr=log, stdin=subprocess.DEVNULL)
@@ -203,8 +207,18 @@ class Gatehouse:
                 sys.exit(f"tls_race: gatehouse did not start:\n{self.said()}")
             time.sleep(0.1)
         time.sleep(2.0)
-        run("ip", "netns", "exec", wire.load, "scp", *SSH, "-i", str(folder / "id"),
-            str(folder / "upload.pem"), f"admin@{SERVER}:/certificates/server.pem")
+        self.certify()
+
+    def certify(self):
+        self.upload("upload.pem")
+
+    def upload(self, name):
+        run("ip", "netns", "exec", self.wire.load, "scp", *SSH, "-i", str(self.folder / "id"),
+            str(self.folder / name), f"admin@{SERVER}:/certificates/server.pem")
+
+    def ask(self, line):
+        return run("ip", "netns", "exec", self.wire.load, "ssh", *SSH, "-i",
+                   str(self.folder / "id"), f"admin@{SERVER}", line)
 
     def said(self):
         return (self.folder / "gatehouse.log").read_text(encoding="utf-8", errors="replace")
@@ -213,8 +227,7 @@ class Gatehouse:
         return descendants(self.process.pid)
 
     def counts(self):
-        text = run("ip", "netns", "exec", self.wire.load, "ssh", *SSH, "-i",
-                   str(self.folder / "id"), f"admin@{SERVER}", "xStatus TLS")
+        text = self.ask("xStatus TLS")
         return {name: int(value) for name, value in re.findall(r"TLS ([\w ]+): (\d+)", text)}
 
     def memory_bytes(self):
@@ -229,6 +242,45 @@ class Gatehouse:
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(30)
+
+
+class GatehouseHsm(Gatehouse):
+    """The same by a key of SoftHSM, which is loaded as a module: it signs in a process of the
+    appliance, on the same account."""
+
+    name = "with HSM"
+    MORE_SETTINGS = ["HSM Module 1 Name: rack1", "HSM Module 1 Transport: Module",
+                     "HSM Module 1 SerialNumber: bench", "HSM Module 1 PIN: 1234", "HSM Mode: On"]
+    MORE_OPTIONS = ["--token-module", "/usr/lib/softhsm/libsofthsm2.so"]
+
+    def __init__(self, wire, folder, root):
+        (folder / "tokens").mkdir()
+        (folder / "softhsm2.conf").write_text(f"directories.tokendir = {folder}/tokens\n")
+        os.environ["SOFTHSM2_CONF"] = str(folder / "softhsm2.conf")
+        run("softhsm2-util", "--init-token", "--free", "--label", "bench", "--pin", "1234",
+            "--so-pin", "12345678")
+        super().__init__(wire, folder, root)
+
+    def certify(self):
+        words = (self.folder / "kind").read_text().split()
+        self.until("xStatus HSM", "Server running: True")
+        self.ask(f"xCommand HSM Key Generate: bench {words[0]}")
+        self.ask("xCommand Certificate CSR Token: bench")
+        self.until("xStatus Certificate CSR", "State: Ready")
+        text = self.ask("xCommand Certificate CSR Show")
+        begin, end = text.index("-----BEGIN"), text.index("-----END") + 33
+        (self.folder / "csr").write_text(text[begin:end].replace("\r", "") + "\n")
+        run("bash", "-c", "openssl x509 -req -in csr -CA root.pem -CAkey root.key -days 8 -extfile "
+            "ext -out hsm_leaf.pem && cat hsm_leaf.pem root.pem > hsm.pem", cwd=self.folder)
+        time.sleep(2.0)  # a clock a second behind would say "not valid yet"
+        self.upload("hsm.pem")
+
+    def until(self, line, wanted):
+        deadline = time.monotonic() + 30
+        while wanted not in (said := self.ask(line)):
+            if time.monotonic() > deadline:
+                sys.exit(f"tls_race: {line}: {said}")
+            time.sleep(0.2)
 
 
 # --- The race ------------------------------------------------------------------------------------
@@ -341,11 +393,11 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--count", type=int, default=600, help="handshakes of one measurement")
     parser.add_argument("--idle", type=int, default=1000, help="idle connections")
-    parser.add_argument("--servers", nargs="+", default=["nginx", "gatehouse"])
+    parser.add_argument("--servers", nargs="+", default=["nginx", "gatehouse", "with HSM"])
     parser.add_argument("--keys", nargs="+", default=list(KEYS))
     parser.add_argument("--json", type=pathlib.Path)
     options = parser.parse_args()
-    kinds = [kind for kind in (Nginx, Gatehouse) if kind.name in options.servers]
+    kinds = [kind for kind in (Nginx, Gatehouse, GatehouseHsm) if kind.name in options.servers]
     results = {}
     with tempfile.TemporaryDirectory(prefix="gatehouse-nginx-") as folder, \
             sip_race.Wire() as wire:

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "crypto/init.h"
 #include "crypto/software_key.h"
 #include "tests/bench/bench.h"
 #include "tests/unit/crypto/doubles.h"
@@ -41,6 +42,7 @@ void MakeRsa(TlsEnvironment& environment, uint32_t bits, SoftwareKey& key) {
 }
 
 int Main(int argc, char** argv) {
+  Initialise();
   Bench bench(argc, argv);
   static uint8_t memory[8 << 20];
   Arena arena(memory);

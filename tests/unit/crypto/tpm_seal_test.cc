@@ -100,7 +100,8 @@ TEST(TpmSeal, OpensWhatItSealedAgainAndAgain) {
   for (int i = 0; i < 6; ++i) {  // more often than it has room for objects that are left behind
     const auto sealed = Sealed(tpm);
     const Secret secret = Sample();
-    EXPECT_EQ(std::ranges::search(sealed, secret).size(), 0u);
+    EXPECT_EQ(std::search(sealed.begin(), sealed.end(), secret.begin(), secret.end()),
+              sealed.end());
     Secret opened = {};
     const auto done = TpmUnseal(tpm, sealed, opened);
     ASSERT_TRUE(done.ok()) << done.error().what;
