@@ -1,16 +1,15 @@
 # Flags of every board variant; read by Makefile (rooms) and image/deps/library.mk (libraries).
 #   host  a Linux process        pc    bare metal x86-64, picolibc
-#   asan  host + ASan + UBSan    fuzz  host, clang, libFuzzer + ASan + UBSan
+#   asan  host, clang, ASan + UBSan, with the counters libFuzzer wants: tests and fuzz targets
 #   tsan  host + TSan, for what two threads share
 CXX   := g++
 CC    := gcc
 CLANG := clang++-14
 
-BOARDS := host asan pc fuzz tsan
+BOARDS := host asan pc tsan
 # Which variant's libraries a variant links.
 host_DEPS_FROM := host
 asan_DEPS_FROM := host
-fuzz_DEPS_FROM := host
 tsan_DEPS_FROM := host
 pc_DEPS_FROM   := pc
 
@@ -27,8 +26,8 @@ STACK_PROTECTOR := -fstack-protector-strong
 host_COMMON := $(COMMON) -O2 $(STACK_PROTECTOR) -fPIE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 # Lines in reports, no more: these builds are large, and made for every test run.
-asan_COMMON := -g1 $(SHAPE) -O1 $(SANITIZE) -fPIE
-fuzz_COMMON := -g1 $(SHAPE) -O1 $(SANITIZE) -fsanitize=fuzzer-no-link -fPIE
+COUNTERS := -fsanitize=fuzzer-no-link
+asan_COMMON := -g1 $(SHAPE) -O1 $(SANITIZE) $(COUNTERS) -fPIE
 
 tsan_COMMON := -g1 $(SHAPE) -O1 -fsanitize=thread -fno-omit-frame-pointer -fPIE
 
@@ -50,28 +49,25 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wformat=2 -Wnon-virt
 HOST_INCLUDES := -isystem out/host/deps/include
 
 host_CXX := $(CXX)
-asan_CXX := $(CXX)
+asan_CXX := $(CLANG)
 pc_CXX   := $(CXX)
-fuzz_CXX := $(CLANG)
 tsan_CXX := $(CXX)
 host_CXXFLAGS := -std=c++23 $(host_COMMON) $(LANGUAGE) $(WARNINGS) $(HOST_INCLUDES)
-asan_CXXFLAGS := -std=c++23 $(asan_COMMON) $(LANGUAGE) $(WARNINGS) $(HOST_INCLUDES)
+# Warnings are the host variant's business, which compiles the same.
+asan_CXXFLAGS := -std=c++2b $(asan_COMMON) $(LANGUAGE) -w $(HOST_INCLUDES)
 tsan_CXXFLAGS := -std=c++23 $(tsan_COMMON) $(LANGUAGE) $(WARNINGS) $(HOST_INCLUDES)
-fuzz_CXXFLAGS := -std=c++2b $(fuzz_COMMON) $(LANGUAGE) -w $(HOST_INCLUDES)
 pc_CXXFLAGS   := -std=c++23 $(pc_COMMON) $(LANGUAGE) -fno-threadsafe-statics $(WARNINGS) \
   $(pc_CXX_INCLUDES)
 
 # Generated C (nanopb) and assembly; not ours to warn about.
 host_CFLAGS := -std=gnu11 -w $(host_COMMON) -I. -Iout/gen $(HOST_INCLUDES)
 asan_CFLAGS := $(host_CFLAGS)
-fuzz_CFLAGS := $(host_CFLAGS)
 tsan_CFLAGS := $(host_CFLAGS)
 pc_CFLAGS   := -std=gnu11 -w $(pc_COMMON) -I. -Iout/gen $(pc_C_INCLUDES)
 
 host_LINK := $(CXX) $(host_COMMON) -pie -Wl,--gc-sections -Wl,-z,relro,-z,now
-asan_LINK := $(CXX) $(asan_COMMON) -pie
+asan_LINK := $(CLANG) $(asan_COMMON) -pie
 tsan_LINK := $(CXX) $(tsan_COMMON) -pie
-fuzz_LINK := $(CLANG) $(fuzz_COMMON) -fsanitize=fuzzer
 pc_LINK    = $(CXX) $(pc_COMMON) -nostdlib -static-pie -Wl,-T,$(pc_LINKER_SCRIPT) \
   -Wl,--gc-sections,--no-dynamic-linker,-z,noexecstack,-z,text,-z,max-page-size=4096 \
   -Wl,--build-id=none,-z,ibt,-z,shstk,-z,cet-report=error

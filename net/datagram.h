@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 
+#include "crypto/server_name.h"
 #include "hal/rt/result.h"
 #include "hal/rt/time.h"
 #include "net/address.h"
@@ -22,6 +23,7 @@ struct DatagramInfo {
   Endpoint remote;
   Endpoint local;          // the destination address of the datagram, for symmetric replies
   uint8_t port_index = 0;  // Ethernet port it arrived on
+  crypto::ServerNameMark asked_name = {};  // DTLS: by SNI
 };
 
 class DatagramHandler {

@@ -10,6 +10,7 @@ extern "C" {
 #include "lwip/ip.h"
 #include "lwip/ip4.h"
 #include "lwip/ip6.h"
+#include "lwip/raw.h"
 #include "lwip/udp.h"
 }
 
@@ -18,7 +19,11 @@ namespace {
 
 constexpr uint32_t kUdpHeaderSize = 8;
 constexpr uint32_t kPortCount = 65536;
-constexpr uint16_t kEphemeralFirst = 49152;
+// Apart from the ports that media is relayed by unless the operator says otherwise: 24000 to 29999
+// and 36002 to 59999.
+constexpr uint32_t kEphemeralFirst = 60000;
+constexpr uint32_t kEphemeralLowFirst = 30000;
+constexpr uint32_t kEphemeralLowCount = 6000;
 constexpr uint32_t kEphemeralTries = 64;
 constexpr uint32_t kReassembledMax = 65535;
 
@@ -34,6 +39,15 @@ ErrorCode CodeOf(err_t error) {
   }
 }
 
+bool IsSumRight(std::span<const uint8_t> udp, const IpAddress& from, const IpAddress& to) {
+  uint8_t addresses[32];
+  const size_t n = to.byte_count();
+  std::memcpy(addresses, from.bytes.data(), n);
+  std::memcpy(addresses + n, to.bytes.data(), n);
+  const auto size = static_cast<uint32_t>(udp.size());
+  return ChecksumSum(udp, PseudoHeaderSum({addresses, 2 * n}, kProtocolUdp, size)) == 0xffff;
+}
+
 }  // namespace
 
 DatagramSockets::DatagramSockets(Stack& stack, Arena& arena, uint32_t socket_count)
@@ -43,6 +57,10 @@ DatagramSockets::DatagramSockets(Stack& stack, Arena& arena, uint32_t socket_cou
       reassembled_(arena.NewArray<uint8_t>(kReassembledMax)) {
   GH_ASSERT_LT(socket_count, kNone);
   std::fill(by_port_.begin(), by_port_.end(), kNone);
+  LwipScope scope(stack_.lwip_);
+  raw_pcb* pcb = raw_new_ip_type(IPADDR_TYPE_ANY, kProtocolUdp);
+  GH_ASSERT(pcb != nullptr);
+  raw_recv(pcb, OnRaw, this);
 }
 
 DatagramSockets::Socket* DatagramSockets::Find(uint16_t port, const IpAddress& local) {
@@ -62,7 +80,9 @@ bool DatagramSockets::IsOpen(const Endpoint& local) const {
 
 uint16_t DatagramSockets::EphemeralPort() const {
   for (uint32_t i = 0; i < kEphemeralTries; ++i) {
-    const uint32_t port = kEphemeralFirst + stack_.random_.Below(kPortCount - kEphemeralFirst);
+    const uint32_t at = stack_.random_.Below(kEphemeralLowCount + kPortCount - kEphemeralFirst);
+    const uint32_t port = at < kEphemeralLowCount ? kEphemeralLowFirst + at
+                                                  : kEphemeralFirst + at - kEphemeralLowCount;
     if (by_port_[port] == kNone) {
       return static_cast<uint16_t>(port);
     }
@@ -199,7 +219,49 @@ void DatagramSockets::OnReassembled(void* context, udp_pcb* pcb, pbuf* p, const 
   pbuf_free(p);
 }
 
+void DatagramSockets::InputFragment(Stack::Port& port, hal::Frame* frame) {
+  in_fragment_ = true;
+  stack_.GiveToLwip(port, frame);
+  in_fragment_ = false;
+  DeliverReassembled();
+}
+
+// A datagram that a fragment has completed, with its headers. 1: taken, and freed.
+uint8_t DatagramSockets::OnRaw(void* context, raw_pcb*, pbuf* p, const ::ip_addr* source) {
+  auto& self = *static_cast<DatagramSockets*>(context);
+  const uint16_t headers = ip_current_header_tot_len();
+  if (!self.in_fragment_ || p->tot_len < headers + kUdpHeaderSize) {
+    return 0;
+  }
+  const auto udp =
+      self.reassembled_.first(pbuf_copy_partial(p, self.reassembled_.data(), p->tot_len, headers));
+  const Endpoint local{FromLwip(*ip_current_dest_addr()), LoadBe16(&udp[2])};
+  const Endpoint remote{FromLwip(*source), LoadBe16(&udp[0])};
+  if (self.Find(local.port, local.address) != nullptr) {
+    return 0;
+  }
+  const uint16_t size = LoadBe16(&udp[4]);
+  const bool has_sum = LoadBe16(&udp[6]) != 0;
+  if (size >= kUdpHeaderSize && size <= udp.size() && (has_sum || local.address.is_v4()) &&
+      (!has_sum || IsSumRight(udp.first(size), remote.address, local.address))) {
+    self.reassembled_info_.local = local;
+    self.reassembled_info_.remote = remote;
+    self.reassembled_size_ = size;
+    self.is_reassembled_for_taps_ = true;
+  }
+  pbuf_free(p);
+  return 1;
+}
+
 void DatagramSockets::DeliverReassembled() {
+  if (is_reassembled_for_taps_) {
+    is_reassembled_for_taps_ = false;
+    const auto data = reassembled_.first(reassembled_size_).subspan(kUdpHeaderSize);
+    if (!stack_.OfferReassembled(reassembled_info_.local, reassembled_info_.remote, data)) {
+      stack_.firewall_.CountDrop(DropReason::kClosedPort);
+    }
+    return;
+  }
   if (reassembled_socket_ == nullptr) {
     return;
   }
@@ -259,16 +321,14 @@ Result<void> DatagramSockets::SendDatagram(SocketId id, const Endpoint& to,
   }
   stack_.FlushSoon();
   const Result<void> sent =
-      kUdpHeaderSize + data.size() <= kFramePayloadMax
-          ? SendFrame(out, {source, socket.local.port}, &socket.pcb->netif_hints, to, data)
-          : SendLarge(socket, to, data, source, out);
+      SendPacket(out, {source, socket.local.port}, &socket.pcb->netif_hints, to, data);
   sent_count_ += sent.ok() ? 1 : 0;
   return sent;
 }
 
 Result<void> DatagramSockets::SendUnbound(const Endpoint& from, const Endpoint& to,
                                           std::span<const uint8_t> data) {
-  if (kUdpHeaderSize + data.size() > kFramePayloadMax) {
+  if (data.size() > kDatagramSizeMax) {
     return ErrorCode::kTooLarge;
   }
   if (to.address.family != from.address.family || to.port == 0 || from.port == 0 ||
@@ -282,18 +342,29 @@ Result<void> DatagramSockets::SendUnbound(const Endpoint& from, const Endpoint& 
     return ErrorCode::kUnreachable;
   }
   stack_.FlushSoon();
-  return SendFrame(out, from, nullptr, to, data);
+  return SendPacket(out, from, nullptr, to, data);
 }
 
-Result<void> DatagramSockets::SendFrame(netif* out, const Endpoint& from, netif_hint* hints,
-                                        const Endpoint& to, std::span<const uint8_t> data) {
-  const IpAddress& source = from.address;
+// In a frame where one holds it: then it leaves without a copy.
+pbuf* DatagramSockets::MakePacket(uint32_t size) {
+  if (size > kFramePayloadMax) {
+    return pbuf_alloc(PBUF_IP, static_cast<u16_t>(size), PBUF_RAM);
+  }
   hal::Frame* frame = stack_.frames_.Allocate();
-  if (frame == nullptr) {
+  return frame == nullptr
+             ? nullptr
+             : &FramePbuf::Make(stack_.frames_, frame, kFramePayloadStart, size)->custom.pbuf;
+}
+
+Result<void> DatagramSockets::SendPacket(netif* out, const Endpoint& from, netif_hint* hints,
+                                         const Endpoint& to, std::span<const uint8_t> data) {
+  const IpAddress& source = from.address;
+  const auto size = static_cast<uint32_t>(kUdpHeaderSize + data.size());
+  pbuf* p = MakePacket(size);
+  if (p == nullptr) {
     return ErrorCode::kExhausted;
   }
-  const auto size = static_cast<uint32_t>(kUdpHeaderSize + data.size());
-  uint8_t* udp = frame->buffer + kFramePayloadStart;
+  auto* udp = static_cast<uint8_t*>(p->payload);
   StoreBe16(udp, from.port);
   StoreBe16(udp + 2, to.port);
   StoreBe16(udp + 4, static_cast<uint16_t>(size));
@@ -312,7 +383,6 @@ Result<void> DatagramSockets::SendFrame(netif* out, const Endpoint& from, netif_
     const uint16_t field = sum == 0 ? 0xffff : sum;
     std::memcpy(udp + 6, &field, 2);
   }
-  pbuf* p = &FramePbuf::Make(stack_.frames_, frame, kFramePayloadStart, size)->custom.pbuf;
   err_t error = ERR_OK;
   NETIF_SET_HINTS(out, hints);
   if (is_v6) {
@@ -327,29 +397,6 @@ Result<void> DatagramSockets::SendFrame(netif* out, const Endpoint& from, netif_
     error = ip4_output_if_src(p, &from4, &to4, UDP_TTL, 0, kProtocolUdp, out);
   }
   NETIF_RESET_HINTS(out);
-  pbuf_free(p);
-  return CodeOf(error);
-}
-
-Result<void> DatagramSockets::SendLarge(Socket& socket, const Endpoint& to,
-                                        std::span<const uint8_t> data, const IpAddress& source,
-                                        netif* out) {
-  pbuf* p = pbuf_alloc(PBUF_TRANSPORT, static_cast<u16_t>(data.size()), PBUF_RAM);
-  if (p == nullptr) {
-    return ErrorCode::kExhausted;
-  }
-  std::memcpy(p->payload, data.data(), data.size());
-  ip_addr_t from = ToLwip(source);
-  ip_addr_t remote = ToLwip(to.address);
-  if (to.address.is_v6()) {
-    ip6_addr_assign_zone(&from.u_addr.ip6, IP6_UNICAST, out);
-    ip6_addr_assign_zone(&remote.u_addr.ip6, IP6_UNKNOWN, out);
-  }
-  // Fragments never reach a checksum-filling device whole: the sum is ours.
-  const u16_t offloaded = static_cast<u16_t>(~out->chksum_flags & NETIF_CHECKSUM_GEN_UDP);
-  out->chksum_flags = static_cast<u16_t>(out->chksum_flags | offloaded);
-  const err_t error = udp_sendto_if_src(socket.pcb, p, &remote, to.port, out, &from);
-  out->chksum_flags = static_cast<u16_t>(out->chksum_flags & ~offloaded);
   pbuf_free(p);
   return CodeOf(error);
 }

@@ -1,7 +1,8 @@
 // DatagramService over the stack: a table of sockets by port number, one look-up a datagram.
 //
 // Unfragmented datagrams never enter lwIP on their way in; on their way out lwIP resolves the
-// neighbour and fragments. Reassembled ones come through a udp_pcb per socket.
+// neighbour and fragments. Reassembled ones come through a udp_pcb per socket; those that no socket
+// is for, through one raw_pcb, are offered to the taps.
 #pragma once
 
 #include <array>
@@ -16,6 +17,7 @@
 struct ip_addr;
 struct netif_hint;
 struct pbuf;
+struct raw_pcb;
 struct udp_pcb;
 
 namespace gh::net {
@@ -30,13 +32,14 @@ class DatagramSockets final : public DatagramService {
                             const IpAddress& from) override;
 
   // From an address and port nobody listens on: what the media plane sends by way of lwIP, so that
-  // the neighbour is asked for. kTooLarge: more than one frame of ours holds.
+  // the neighbour is asked for. kTooLarge: more than kDatagramSizeMax.
   Result<void> SendUnbound(const Endpoint& from, const Endpoint& to, std::span<const uint8_t> data);
 
   // A whole datagram to one of the port's addresses; the frame is consumed.
   void Input(Stack::Port& port, hal::Frame* frame, const PacketView& view);
-  // Hands over what lwIP has put together since the last call, outside lwIP.
-  void DeliverReassembled();
+  // A fragment; what lwIP has put together with it is handed over, outside lwIP. Consumes the
+  // frame.
+  void InputFragment(Stack::Port& port, hal::Frame* frame);
   bool IsOpen(const Endpoint& local) const;
 
   uint64_t received_count() const { return received_count_; }
@@ -64,12 +67,14 @@ class DatagramSockets final : public DatagramService {
   void Remember(Socket& socket, const Endpoint& remote);
   uint16_t EphemeralPort() const;
   Result<void> OpenPcb(Socket& socket);
+  void DeliverReassembled();
+  static uint8_t OnRaw(void* self, raw_pcb* pcb, ::pbuf* p, const ::ip_addr* source);
   static void OnReassembled(void* socket, udp_pcb* pcb, ::pbuf* p, const ::ip_addr* source,
                             uint16_t source_port);
-  Result<void> SendFrame(::netif* netif, const Endpoint& from, ::netif_hint* hints,
-                         const Endpoint& to, std::span<const uint8_t> data);
-  Result<void> SendLarge(Socket& socket, const Endpoint& to, std::span<const uint8_t> data,
-                         const IpAddress& source, ::netif* netif);
+  Result<void> SendPacket(::netif* netif, const Endpoint& from, ::netif_hint* hints,
+                          const Endpoint& to, std::span<const uint8_t> data);
+  // Room for a packet of so many bytes behind the IP header; null: none.
+  ::pbuf* MakePacket(uint32_t size);
 
   Stack& stack_;
   std::span<Socket> sockets_;
@@ -77,6 +82,8 @@ class DatagramSockets final : public DatagramService {
   std::span<uint8_t> reassembled_;
   uint32_t reassembled_size_ = 0;
   Socket* reassembled_socket_ = nullptr;
+  bool is_reassembled_for_taps_ = false;
+  bool in_fragment_ = false;  // lwIP has one in hand
   DatagramInfo reassembled_info_;
   uint64_t received_count_ = 0;
   uint64_t sent_count_ = 0;

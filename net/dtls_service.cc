@@ -177,6 +177,7 @@ void DtlsService::OnOpened(Peer& peer) {
   handshakes_.Remove(peer);
   --handshake_count_;
   ++counts_.accepted;
+  peer.info.asked_name = peer.session.asked_name();
   if (peers_.used_count() - handshake_count_ > session_max_) {
     by_use_.front()->session.Close();
     Drop(*by_use_.front());

@@ -1,7 +1,11 @@
 // The head of an HTTP/1.1 request (RFC 9112), for servers that take no bodies. Pure.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
+#include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "hal/rt/result.h"
@@ -21,6 +25,26 @@ struct HttpRequest {
 
 // The size of the head, its empty line included; 0: it is not complete.
 size_t HttpHeadSize(std::string_view bytes);
+
+// The head of one request, gathered as it comes.
+template <size_t kBytesMax>
+class HttpHeadBuffer {
+ public:
+  void Clear() { size_ = 0; }
+  // Takes what there is room for. The head when it is whole, else nothing.
+  std::string_view Add(std::span<const uint8_t> data) {
+    const size_t count = std::min(data.size(), bytes_.size() - size_);
+    std::copy_n(data.begin(), count, bytes_.begin() + static_cast<ptrdiff_t>(size_));
+    size_ += count;
+    const std::string_view all(bytes_.data(), size_);
+    return all.substr(0, HttpHeadSize(all));
+  }
+  bool is_full() const { return size_ == bytes_.size(); }
+
+ private:
+  std::array<char, kBytesMax> bytes_ = {};
+  size_t size_ = 0;
+};
 
 // `head`: HttpHeadSize bytes. kMalformed: no request, or one that could be read in two ways;
 // kUnsupported: another version than HTTP/1.0 and 1.1; kTooLarge: too many fields.

@@ -59,7 +59,7 @@
 #define LWIP_ICMP 1
 #define LWIP_MULTICAST_PING 0
 #define LWIP_BROADCAST_PING 0
-#define LWIP_RAW 0
+#define LWIP_RAW 1 /* datagrams put together for ports without a socket of ours */
 #define LWIP_IGMP 0
 #define LWIP_DHCP 1
 #define LWIP_DHCP_DOES_ACD_CHECK 0 /* conflicts are watched for in net/stack.cc */

@@ -260,8 +260,7 @@ void Stack::HandleUnicast(Port& port, hal::Frame* frame, const PacketView& view)
     } else if (!fragment_bucket_.Take(loop_.now())) {
       Drop(frame, DropReason::kRateLimited, &view);
     } else {
-      GiveToLwip(port, frame);
-      datagrams_->DeliverReassembled();
+      datagrams_->InputFragment(port, frame);
     }
     return;
   }
@@ -287,6 +286,16 @@ bool Stack::Admit(Port& port, hal::Frame* frame, const PacketView& view, FilterP
     return false;
   }
   return true;
+}
+
+bool Stack::OfferReassembled(const Endpoint& local, const Endpoint& remote,
+                             std::span<uint8_t> data) {
+  for (uint32_t i = 0; i < tap_count_; ++i) {
+    if (taps_[i]->OnReassembled(local, remote, data)) {
+      return true;
+    }
+  }
+  return false;
 }
 
 void Stack::EnforceFirewall() { streams_->AbortUnwelcome(); }

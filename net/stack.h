@@ -193,6 +193,7 @@ class Stack final : public Pollable {
   void NoteDrop(DropReason reason, const hal::Frame& frame, const PacketView* view);
   void Reject(Port& port, hal::Frame* frame, const PacketView& view);  // stack_reject.cc
   void Drop(hal::Frame* frame, DropReason reason, const PacketView* view);
+  bool OfferReassembled(const Endpoint& local, const Endpoint& remote, std::span<uint8_t> data);
   // Asks blocks and filter rules; false: the frame is dropped.
   bool Admit(Port& port, hal::Frame* frame, const PacketView& view, FilterProtocol protocol);
   void QueueFrame(Port& port, hal::Frame* frame);

@@ -1,6 +1,8 @@
 // The steering seam: who sees a frame before the control plane's stack does.
 #pragma once
 
+#include <span>
+
 #include "hal/ethernet_port.h"
 #include "hal/frame.h"
 #include "net/packet.h"
@@ -13,6 +15,11 @@ class FrameTap {
   // True: the frame is the tap's from now on (it transmits or releases it). False: untouched.
   // `view` is null when the frame is no packet ParsePacket understands.
   virtual bool OnFrame(hal::Frame* frame, const PacketView* view) = 0;
+  // A datagram that came in fragments, for a port that no socket has. False: not the tap's either.
+  virtual bool OnReassembled(const Endpoint& /*local*/, const Endpoint& /*remote*/,
+                             std::span<uint8_t> /*data*/) {
+    return false;
+  }
 
  protected:
   ~FrameTap() = default;

@@ -5,6 +5,7 @@
 #include <span>
 #include <string_view>
 
+#include "crypto/server_name.h"
 #include "hal/rt/pool.h"
 #include "hal/rt/result.h"
 #include "net/address.h"
@@ -13,8 +14,17 @@ namespace gh::net {
 
 enum class StreamKind : uint8_t { kTcp, kTls };
 // Whose certificates, peers and policy a TLS stream goes by.
-enum class TlsService : uint8_t { kSip, kTurn, kWeb, kHsm, kFederation };
-inline constexpr uint32_t kTlsServiceCount = 5;
+enum class TlsService : uint8_t {
+  kSip,
+  kTurn,
+  kWeb,
+  kHsm,
+  kFederation,
+  kAcme,
+  kXmpp,
+  kXmppServer,  // other servers' streams, both ways
+};
+inline constexpr uint32_t kTlsServiceCount = 8;
 enum class StreamClose : uint8_t {
   kByPeer,      // orderly FIN / close_notify
   kReset,       // RST
@@ -33,6 +43,7 @@ struct StreamInfo {
   StreamKind kind = StreamKind::kTcp;
   bool accepted = false;  // true: incoming
   uint8_t port_index = 0;
+  crypto::ServerNameMark asked_name = {};  // kTls, accepted: by SNI; none: nobody was asked for
 };
 
 // Calls come from the event loop, never from inside a StreamService call made by the handler.
@@ -68,6 +79,8 @@ struct StreamOptions {
   bool keep_until_read = false;
   // Connect, kTls only: sent as SNI, and the name the server's certificate must carry; empty: any.
   std::string_view server_name = {};
+  // kTls only: streams are plain until StartTls, connected ones until SecureAsClient (STARTTLS).
+  bool starts_plain = false;
   // Connect, kTcp only: the address and port to come from, even one that is listened at; none: any.
   Endpoint local = {};
 };
@@ -84,11 +97,22 @@ class StreamService {
   // kTooLarge.
   virtual Result<void> SendStream(StreamId id, std::span<const uint8_t> data) = 0;
   virtual size_t SendRoom(StreamId id) const = 0;
+  // Of an accepted stream that starts plain: what is queued still goes out plain, what comes in
+  // from now on is the peer's handshake. OnStreamOpen is called once more when it is over.
+  virtual Result<void> StartTls(StreamId /*id*/) { return ErrorCode::kUnsupported; }
+  // The same of a connected stream that starts plain: our handshake begins at once. `name`: sent as
+  // SNI, and what the server's certificate must carry; empty: any.
+  virtual Result<void> SecureAsClient(StreamId /*id*/, std::string_view /*name*/) {
+    return ErrorCode::kUnsupported;
+  }
   // Offers again what OnStreamData did not consume: for handlers that hold a peer back.
   virtual void ResumeStream(StreamId /*id*/) {}
   virtual void CloseStream(StreamId id) = 0;                // after queued bytes are sent
   virtual void AbortStream(StreamId id) = 0;                // RST, queued bytes are dropped
   virtual const StreamInfo* InfoOf(StreamId id) const = 0;  // null when gone
+  // kTls: whether the certificate that the peer showed holds `name` among its subject alternative
+  // names. False for TCP, and for peers that showed none.
+  virtual bool IsPeerNamed(StreamId /*id*/, std::string_view /*name*/) { return false; }
 
  protected:
   ~StreamService() = default;

@@ -1,9 +1,11 @@
 #include "net/tls_streams.h"
 
 #include <algorithm>
+
 #include <bit>
 #include <cstring>
 #include <utility>
+#include "crypto/path_check.h"
 
 #include "hal/rt/assert.h"
 
@@ -95,6 +97,7 @@ Result<ListenerId> TlsStreams::Listen(const Endpoint& local, const StreamOptions
     free->handler = &handler;
     free->listener = *listener;
     free->service = options.service;
+    free->starts_plain = options.starts_plain;
   }
   return listener;
 }
@@ -117,7 +120,7 @@ Result<StreamId> TlsStreams::Connect(const Endpoint& to, const StreamOptions& op
   if (endpoint == nullptr) {
     return Error(ErrorCode::kUnsupported, "the service makes no TLS connections");
   }
-  if (links_.free_count() == 0 || !MakeRoomForHandshake()) {
+  if (links_.free_count() == 0 || (!options.starts_plain && !MakeRoomForHandshake())) {
     ++counts_.failed[static_cast<size_t>(crypto::TlsFailure::kRefused)];
     return Error(ErrorCode::kExhausted, "no room for a TLS session");
   }
@@ -129,6 +132,12 @@ Result<StreamId> TlsStreams::Connect(const Endpoint& to, const StreamOptions& op
   Link* link = NewLink(id, *info, options.service, handler);
   GH_ASSERT(link != nullptr);
   link->is_known = true;
+  if (options.starts_plain) {
+    link->is_plain = true;
+    link->info.kind = StreamKind::kTcp;
+    return id;
+  }
+  BeginHandshake(*link);
   if (auto started = StartSession(*link, endpoint, options.server_name); !started.ok()) {
     link->is_known = false;  // the error tells
     End(*link, StreamClose::kNoResource, true);
@@ -165,9 +174,13 @@ TlsStreams::Link* TlsStreams::NewLink(StreamId id, const StreamInfo& info, TlsSe
   heap_.ResetOwner(owner);
   heap_.SetOwnerLimit(owner, kOwnerHeapMax);
   link->timer.Bind<&Link::OnDeadline>(link);
-  loop_.timers().Arm(link->timer, loop_.now() + Duration::Milliseconds(kTlsHandshakeMs));
-  handshakes_.PushBack(*link);
   return link;
+}
+
+void TlsStreams::BeginHandshake(Link& link) {
+  link.began = loop_.now();
+  loop_.timers().Arm(link.timer, loop_.now() + Duration::Milliseconds(kTlsHandshakeMs));
+  handshakes_.PushBack(link);
 }
 
 Result<void> TlsStreams::StartSession(Link& link, crypto::TlsEndpoint* endpoint,
@@ -205,15 +218,71 @@ bool TlsStreams::Accept(Front& front, StreamId id, const StreamInfo& info) {
     }
     return false;
   }
+  BeginHandshake(*link);
   link->lower_open = true;
   return true;
+}
+
+bool TlsStreams::AcceptPlain(Front& front, StreamId id, const StreamInfo& info) {
+  Link* link =
+      front.handler != nullptr ? NewLink(id, info, front.service, *front.handler) : nullptr;
+  if (link == nullptr) {
+    return false;
+  }
+  link->info.kind = StreamKind::kTcp;
+  link->is_plain = link->lower_open = link->is_known = true;
+  if (link->handler->OnStreamOpen(id, link->info)) {
+    return true;
+  }
+  link->is_known = false;
+  by_index_[id.index] = nullptr;
+  links_.Release(link);
+  return false;
+}
+
+Result<void> TlsStreams::BeginSecuring(Link& link, const crypto::TlsEndpoint* endpoint) {
+  if (!link.is_plain || !link.lower_open || link.is_over || link.is_closing) {
+    return ErrorCode::kWrongState;
+  }
+  if (endpoint == nullptr) {
+    return Error(ErrorCode::kUnsupported, "the service has no TLS");
+  }
+  if (!MakeRoomForHandshake()) {
+    ++counts_.failed[static_cast<size_t>(crypto::TlsFailure::kRefused)];
+    return Error(ErrorCode::kExhausted, "no room for a TLS handshake");
+  }
+  link.is_plain = false;
+  link.info.kind = StreamKind::kTls;
+  BeginHandshake(link);
+  return Ok();
+}
+
+Result<void> TlsStreams::StartTls(StreamId id) {
+  Link* link = Find(id);
+  if (link == nullptr || !link->info.accepted) {
+    return ErrorCode::kWrongState;
+  }
+  return BeginSecuring(*link, services_[static_cast<size_t>(link->service)].server);
+}
+
+Result<void> TlsStreams::SecureAsClient(StreamId id, std::string_view name) {
+  Link* link = Find(id);
+  if (link == nullptr || link->info.accepted) {
+    return ErrorCode::kWrongState;
+  }
+  crypto::TlsEndpoint* endpoint = services_[static_cast<size_t>(link->service)].client;
+  GH_TRY(BeginSecuring(*link, endpoint));
+  if (auto started = StartSession(*link, endpoint, name); !started.ok()) {
+    Fail(*link, crypto::TlsFailure::kMemory);
+  }
+  return Ok();
 }
 
 // --- From TCP ------------------------------------------------------------------------------------
 
 bool TlsStreams::Front::OnStreamOpen(StreamId id, const StreamInfo& info) {
   if (info.accepted) {
-    return owner->Accept(*this, id, info);
+    return starts_plain ? owner->AcceptPlain(*this, id, info) : owner->Accept(*this, id, info);
   }
   Link* link = owner->Find(id);
   if (link == nullptr || link->is_over) {
@@ -221,6 +290,9 @@ bool TlsStreams::Front::OnStreamOpen(StreamId id, const StreamInfo& info) {
   }
   link->lower_open = true;
   link->info = info;
+  if (link->is_plain) {
+    return link->handler->OnStreamOpen(id, link->info);
+  }
   link->info.kind = StreamKind::kTls;
   (void)owner->Pump(*link, {});
   return true;
@@ -243,7 +315,10 @@ void TlsStreams::Front::OnStreamClosed(StreamId id, StreamClose why) {
   }
 }
 
-size_t TlsStreams::TakeData(Link& link, std::span<const uint8_t> data) {
+size_t TlsStreams::TakeData(Link& link, std::span<uint8_t> data) {
+  if (link.is_plain) {
+    return link.handler->OnStreamData(link.id, data);
+  }
   if (link.session.is_open()) {
     return Pump(link, data);
   }
@@ -312,6 +387,7 @@ bool TlsStreams::Opened(Link& link) {
   counts_.resumed += link.session.resumed() ? 1 : 0;
   ++(std::string_view(link.session.version()) == "TLSv1.3" ? counts_.tls13 : counts_.tls12);
   link.is_known = true;
+  link.info.asked_name = link.session.asked_name();
   if (link.handler->OnStreamOpen(link.id, link.info)) {
     return !link.is_over;
   }
@@ -400,7 +476,7 @@ void TlsStreams::FreeHeld(Link& link) {
 
 void TlsStreams::ResumeStream(StreamId id) {
   Link* link = Find(id);
-  if (link == nullptr) {
+  if (link == nullptr || link->is_plain) {
     lower_.ResumeStream(id);
     return;
   }
@@ -415,8 +491,11 @@ Result<void> TlsStreams::SendStream(StreamId id, std::span<const uint8_t> data) 
   if (link == nullptr) {
     return lower_.SendStream(id, data);
   }
-  if (link->is_over || link->is_closing || !link->session.is_open()) {
+  if (link->is_over || link->is_closing || !(link->is_plain || link->session.is_open())) {
     return ErrorCode::kClosed;
+  }
+  if (link->is_plain) {
+    return lower_.SendStream(id, data);
   }
   if (data.size() > kStreamQueueMax) {
     return ErrorCode::kTooLarge;
@@ -450,7 +529,7 @@ Result<void> TlsStreams::SendStream(StreamId id, std::span<const uint8_t> data) 
 
 size_t TlsStreams::SendRoom(StreamId id) const {
   const Link* link = Find(id);
-  if (link == nullptr) {
+  if (link == nullptr || link->is_plain) {
     return lower_.SendRoom(id);
   }
   if (link->is_over || link->is_closing || !link->session.is_open() || link->queued != nullptr ||
@@ -475,6 +554,10 @@ size_t TlsStreams::Link::OnTlsOutput(std::span<const uint8_t> bytes) {
 
 // TCP has room: what was accepted goes first, then the handler is asked for more.
 void TlsStreams::Drain(Link& link) {
+  if (link.is_plain) {
+    link.handler->OnStreamWritable(link.id);
+    return;
+  }
   if (!link.session.is_open()) {
     if (!link.session.is_idle()) {
       (void)Pump(link, {});
@@ -552,6 +635,12 @@ void TlsStreams::AbortStream(StreamId id) {
 const StreamInfo* TlsStreams::InfoOf(StreamId id) const {
   const Link* link = Find(id);
   return link == nullptr ? lower_.InfoOf(id) : &link->info;
+}
+
+bool TlsStreams::IsPeerNamed(StreamId id, std::string_view name) {
+  const crypto::TlsSession* session = SessionOf(id);
+  const mbedtls_x509_crt* peer = session == nullptr ? nullptr : session->peer();
+  return peer != nullptr && crypto::NamesHost(*peer, name);
 }
 
 crypto::TlsSession* TlsStreams::SessionOf(StreamId id) {

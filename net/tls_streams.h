@@ -75,10 +75,13 @@ class TlsStreams final : public StreamService {
                            StreamHandler& handler) override;
   Result<void> SendStream(StreamId id, std::span<const uint8_t> data) override;
   size_t SendRoom(StreamId id) const override;
+  Result<void> StartTls(StreamId id) override;
+  Result<void> SecureAsClient(StreamId id, std::string_view name) override;
   void ResumeStream(StreamId id) override;
   void CloseStream(StreamId id) override;
   void AbortStream(StreamId id) override;
   const StreamInfo* InfoOf(StreamId id) const override;
+  bool IsPeerNamed(StreamId id, std::string_view name) override;
 
   // What an engine may want to know of its TLS stream: the peer's certificate, ALPN, bindings. Null
   // for TCP streams and while the handshake lasts.
@@ -109,6 +112,7 @@ class TlsStreams final : public StreamService {
     bool is_over = false;     // the TCP stream is being closed, for the reason `why`
     bool is_closing = false;  // closes when what is queued has gone
     bool is_granted = false;  // may take its step of the handshake
+    bool is_plain = false;    // StartTls is to come
     bool lower_open = false;
     bool resumes = false;
     bool wants_room = false;
@@ -137,15 +141,19 @@ class TlsStreams final : public StreamService {
     StreamHandler* handler = nullptr;  // null: free
     ListenerId listener;
     TlsService service = TlsService::kSip;
+    bool starts_plain = false;
   };
 
   Link* Find(StreamId id) const;
+  Result<void> BeginSecuring(Link& link, const crypto::TlsEndpoint* endpoint);
+  void BeginHandshake(Link& link);
+  bool AcceptPlain(Front& front, StreamId id, const StreamInfo& info);
   Link* NewLink(StreamId id, const StreamInfo& info, TlsService service, StreamHandler& handler);
   Result<void> StartSession(Link& link, crypto::TlsEndpoint* endpoint, std::string_view name);
   bool MakeRoomForHandshake();
   bool TakeStep(Link& link);
   bool Accept(Front& front, StreamId id, const StreamInfo& info);
-  size_t TakeData(Link& link, std::span<const uint8_t> data);
+  size_t TakeData(Link& link, std::span<uint8_t> data);
   size_t Pump(Link& link, std::span<const uint8_t> data);
   bool Opened(Link& link);
   bool Offer(Link& link, std::span<uint8_t> plain);

@@ -167,6 +167,16 @@ Result<void> OpenHardware(const Options& options, Hardware& hardware) {
       return Explain("token", options.token_path, token.error());
     }
   }
+  if (options.token_module[0] != '\0' && options.token_path[0] != '\0') {
+    return Explain("token-module", options.token_module,
+                   {ErrorCode::kInvalidArgument, "there is --token already: one local HSM"});
+  }
+  if (options.token_module[0] != '\0') {
+    auto module = StartModuleProcess("", options.token_module, hardware.token_module);
+    if (!module.ok()) {
+      return Explain("token-module", options.token_module, module.error());
+    }
+  }
   auto console = OpenConsole(options, hardware.console);
   if (!console.ok()) {
     return Explain("console", options.console_path, console.error());

@@ -10,6 +10,7 @@
 
 #include "board/host/console.h"
 #include "board/host/options.h"
+#include "board/host/token_module.h"
 #include "hal/boot_control.h"
 
 namespace gh::board {
@@ -20,6 +21,7 @@ struct Hardware {
   int log_fd = -1;
   int crash_fd = -1;
   int token_listener = -1;
+  ModuleDescriptors token_module;
   ConsoleDescriptors console;
   char provision[kProvisionBytesMax];
   size_t provision_size = 0;

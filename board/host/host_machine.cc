@@ -54,6 +54,10 @@ Result<void> HostMachine::Start(const Options& options, const Hardware& hardware
     machine_.token = token_;
     idle_.Add(*token_);
   }
+  if (hardware.token_module.calls >= 0) {
+    token_module_ = arena_.New<TokenModule>(hardware.token_module);
+    idle_.Add(*token_module_);
+  }
   return Ok();
 }
 

@@ -12,6 +12,7 @@
 #include "board/host/options.h"
 #include "board/host/packet_port.h"
 #include "board/host/tap_port.h"
+#include "board/host/token_module.h"
 #include "board/host/token_socket.h"
 #include "board/host/watchdog.h"
 #include "hal/machine.h"
@@ -31,6 +32,7 @@ class HostMachine {
   void Stop();
 
   hal::Machine& machine() { return machine_; }
+  TokenModule* token_module() { return token_module_; }  // null: none
   HostIdle& idle() { return idle_; }
   void Describe(const MemoryReport& memory);
 
@@ -52,6 +54,7 @@ class HostMachine {
   FileBlockDevice* store_ = nullptr;
   FileBlockDevice* log_ = nullptr;
   TokenSocket* token_ = nullptr;
+  TokenModule* token_module_ = nullptr;
   MediaThread* media_ = nullptr;
   char description_[160] = {};
   hal::Machine machine_;

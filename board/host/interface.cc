@@ -3,6 +3,8 @@
 #include "board/host/text.h"
 
 #include <arpa/inet.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sys/ioctl.h>
@@ -78,6 +80,45 @@ Result<void> LinkState::Open(const char* interface, hal::Clock& clock) {
     mtu_ = static_cast<uint16_t>(request.ifr_mtu);
   }
   return Ok();
+}
+
+bool LinkState::CutsUdp() const {
+  constexpr uint32_t kFeaturesMax = 128;
+  alignas(ethtool_gstrings)
+      uint8_t names[sizeof(ethtool_gstrings) + kFeaturesMax * ETH_GSTRING_LEN] = {};
+  auto* strings = reinterpret_cast<ethtool_gstrings*>(names);
+  strings->cmd = ETHTOOL_GSTRINGS;
+  strings->string_set = ETH_SS_FEATURES;
+  alignas(ethtool_gfeatures) uint8_t
+      states[sizeof(ethtool_gfeatures) + kFeaturesMax / 32 * sizeof(ethtool_get_features_block)];
+  auto* features = reinterpret_cast<ethtool_gfeatures*>(states);
+  features->cmd = ETHTOOL_GFEATURES;
+  features->size = kFeaturesMax / 32;
+  ifreq request = RequestFor(name_);
+  // The kernel writes as many names as it has, whatever was asked for.
+  alignas(ethtool_sset_info) uint8_t count_bytes[sizeof(ethtool_sset_info) + sizeof(uint32_t)] = {};
+  auto* set = reinterpret_cast<ethtool_sset_info*>(count_bytes);
+  set->cmd = ETHTOOL_GSSET_INFO;
+  set->sset_mask = 1ull << ETH_SS_FEATURES;
+  request.ifr_data = reinterpret_cast<char*>(count_bytes);
+  if (ioctl(socket_, SIOCETHTOOL, &request) != 0 || set->data[0] > kFeaturesMax) {
+    return false;
+  }
+  request.ifr_data = reinterpret_cast<char*>(names);
+  if (ioctl(socket_, SIOCETHTOOL, &request) != 0) {
+    return false;
+  }
+  request.ifr_data = reinterpret_cast<char*>(states);
+  if (ioctl(socket_, SIOCETHTOOL, &request) != 0) {
+    return false;
+  }
+  for (uint32_t i = 0; i < set->data[0]; ++i) {
+    const char* name = reinterpret_cast<const char*>(strings->data) + size_t{i} * ETH_GSTRING_LEN;
+    if (std::strncmp(name, "tx-udp-segmentation", ETH_GSTRING_LEN) == 0) {
+      return (features->features[i / 32].active >> i % 32 & 1) != 0;
+    }
+  }
+  return false;
 }
 
 bool LinkState::up() {

@@ -19,6 +19,8 @@ class LinkState {
   hal::MacAddress mac() const { return mac_; }
   int index() const { return index_; }
   const char* name() const { return name_; }
+  // The interface takes UDP segmentation (ethtool's tx-udp-segmentation is on).
+  bool CutsUdp() const;
   // Brings the interface up; `address` "192.0.2.1/24" is set first when not empty (IPv4).
   Result<void> Raise(const char* address);
 

@@ -96,8 +96,9 @@ int Run(const Options& options, Hardware& hardware, gh::hal::ResetCause cause) {
   host->Describe(memory);
 
   arena->OpenAccount("appliance");
-  auto* appliance =
-      arena->New<gh::Appliance>(host->machine(), gh::ApplianceOptions{.profile = options.profile});
+  auto* appliance = arena->New<gh::Appliance>(
+      host->machine(),
+      gh::ApplianceOptions{.profile = options.profile, .token_module = host->token_module()});
   if (auto started = appliance->Start(); !started.ok()) {
     std::fprintf(stderr, "gatehouse: cannot start: %s\r\n", started.error().what);
     host->Stop();

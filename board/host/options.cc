@@ -33,6 +33,8 @@ Storage
 
 HSM
   --token PATH           Unix socket where the server of a local HSM connects (p11-kit remote)
+  --token-module FILE    PKCS #11 module of this machine, e.g. /usr/lib/softhsm/libsofthsm2.so
+
 Console
   --console stdio        default; Ctrl-] ends the process
   --console pty[:LINK]   a pseudo-terminal; its name is printed, LINK becomes a symbolic link to it
@@ -229,6 +231,7 @@ constexpr Flag kFlags[] = {
   {"--provision", [](Options& o, const char* v) { return SetPath(o.provision_path, v); }, nullptr},
   {"--crash-record", [](Options& o, const char* v) { return SetPath(o.crash_path, v); }, nullptr},
   {"--token", SetToken, nullptr},
+  {"--token-module", [](Options& o, const char* v) { return SetPath(o.token_module, v); }, nullptr},
   {"--console", SetConsole, nullptr},
   {"--profile", [](Options& o, const char* v) { return SetPath(o.profile, v); }, nullptr},
   {"--memory", SetMemory, nullptr},

@@ -46,8 +46,9 @@ struct Options {
   DiskOptions log = {"", uint64_t{16} << 20};
   uint32_t block_size = kDiskBlockSizeDefault;
   const char* provision_path = "";
-  const char* crash_path = "";  // empty: beside the store
-  const char* token_path = "";  // empty: no local HSM
+  const char* crash_path = "";    // empty: beside the store
+  const char* token_path = "";    // empty: no local HSM by a socket
+  const char* token_module = "";  // empty: none by a PKCS #11 module
   const char* profile = "";
   uint64_t memory_bytes = uint64_t{256} << 20;
   uint32_t frame_count = kFramesDefault;

@@ -11,6 +11,8 @@
 #include <cstring>
 
 #include "board/host/offload.h"
+#include "board/host/udp_run.h"
+#include "net/vlan.h"
 
 namespace gh::board {
 namespace {
@@ -44,7 +46,8 @@ bool Configure(int fd, uint32_t interface_index) {
          bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0;
 }
 
-// The ring starts at slot 0 again, whoever used the socket before (a restart of the appliance).
+// The ring starts at slot 0 again, whoever used the socket before (a restart of
+// the appliance).
 bool ResetRing(int fd) {
   tpacket_req none = {};
   tpacket_req wanted = {};
@@ -82,6 +85,7 @@ PacketPort::PacketPort(int fd, uint8_t port_index, hal::FramePool& pool, Arena& 
 Result<void> PacketPort::Start(const PortOptions& options, hal::Clock& clock) {
   GH_TRY(link_.Open(options.interface, clock));
   mac_ = options.has_mac ? options.mac : link_.mac();
+  joins_udp_ = link_.CutsUdp();
   if (!ResetRing(fd_)) {
     return Error(ErrorCode::kUnsupported, "this kernel has no receive ring for packet sockets");
   }
@@ -105,7 +109,10 @@ bool PacketPort::IsForUs(const uint8_t* packet) const {
   return (packet[0] & 1) != 0 || std::memcmp(packet, mac_.data(), 6) == 0;
 }
 
-void PacketPort::Append(hal::Frame* frame) {
+void PacketPort::Append(hal::Frame* frame, const tpacket2_hdr& slot) {
+  if ((slot.tp_status & TP_STATUS_VLAN_VALID) != 0) {
+    net::PushVlanTag(*frame, slot.tp_vlan_tci);
+  }
   frame->next = nullptr;
   *pending_tail_ = frame;
   pending_tail_ = &frame->next;
@@ -128,15 +135,15 @@ uint32_t PacketPort::TakePending(std::span<hal::Frame*> out) {
   return count;
 }
 
-void PacketPort::Accept(tpacket2_hdr& slot) {
+void PacketPort::Accept(const tpacket2_hdr& slot) {
   if ((slot.tp_status & TP_STATUS_COPY) != 0) {
-    AcceptOversized();
+    AcceptOversized(slot);
     return;
   }
   const uint32_t size = slot.tp_snaplen;
   const uint32_t offset = slot.tp_mac;
   if (offset < kHeaderBytes || size < 14 || size != slot.tp_len || size > kRingSlotBytes ||
-      offset > kRingSlotBytes - size || (slot.tp_status & TP_STATUS_VLAN_VALID) != 0) {
+      offset > kRingSlotBytes - size) {
     ++counters_.rx_dropped;
     return;
   }
@@ -156,7 +163,7 @@ void PacketPort::Accept(tpacket2_hdr& slot) {
   }
   if (header.gso_type != kVirtioGsoNone) {
     pool_->Release(frame);
-    Cut({packet, size}, header);
+    Cut({packet, size}, header, slot);
     return;
   }
   std::memcpy(frame->data(), packet, size);
@@ -166,21 +173,22 @@ void PacketPort::Accept(tpacket2_hdr& slot) {
     ++counters_.rx_dropped;
     return;
   }
-  Append(frame);
+  Append(frame, slot);
 }
 
-void PacketPort::Cut(std::span<const uint8_t> packet, const VirtioNetHeader& header) {
+void PacketPort::Cut(std::span<const uint8_t> packet, const VirtioNetHeader& header,
+                     const tpacket2_hdr& slot) {
   hal::Frame* segment = CutSegments(packet, header, *pool_);
   counters_.rx_dropped += segment == nullptr ? 1 : 0;
   while (segment != nullptr) {
     hal::Frame* next = segment->next;
-    Append(segment);
+    Append(segment, slot);
     segment = next;
   }
 }
 
 // The kernel kept the whole packet for us; the slot says only that it did.
-void PacketPort::AcceptOversized() {
+void PacketPort::AcceptOversized(const tpacket2_hdr& slot) {
   VirtioNetHeader header;
   iovec parts[2] = {{&header, kHeaderBytes}, {overflow_.data(), overflow_.size()}};
   msghdr message = {};
@@ -193,7 +201,7 @@ void PacketPort::AcceptOversized() {
   }
   const auto packet = overflow_.first(static_cast<size_t>(got) - kHeaderBytes);
   if (IsForUs(packet.data())) {
-    Cut(packet, header);
+    Cut(packet, header, slot);
   }
 }
 
@@ -219,29 +227,68 @@ void PacketPort::Transmit(std::span<hal::Frame* const> frames) {
   }
 }
 
+// `parts` gets the message's header and bytes; how many parts there are.
+size_t PacketPort::FillParts(std::span<hal::Frame* const> run, VirtioNetHeader& header,
+                             iovec* parts) {
+  uint32_t headers = 0;
+  if (run.size() == 1) {
+    header = HeaderFor(*run[0]);
+  } else {
+    headers = JoinUdpRun(run, header);
+  }
+  parts[0] = {&header, kHeaderBytes};
+  parts[1] = {run[0]->data(), run[0]->size};
+  for (size_t i = 1; i < run.size(); ++i) {
+    parts[i + 1] = {run[i]->data() + headers, run[i]->size - headers};
+  }
+  return run.size() + 1;
+}
+
 void PacketPort::Flush() {
   if (queue_count_ == 0) {
     return;
   }
-  std::array<mmsghdr, kPacketBatchMax> messages = {};
+  std::array<mmsghdr, kPacketBatchMax> messages;
   std::array<VirtioNetHeader, kPacketBatchMax> headers;
-  std::array<std::array<iovec, 2>, kPacketBatchMax> parts;
-  for (uint32_t i = 0; i < queue_count_; ++i) {
-    headers[i] = HeaderFor(*queue_[i]);
-    parts[i] = {{{&headers[i], kHeaderBytes}, {queue_[i]->data(), queue_[i]->size}}};
-    messages[i].msg_hdr.msg_iov = parts[i].data();
-    messages[i].msg_hdr.msg_iovlen = 2;
+  std::array<iovec, 2 * kPacketBatchMax> parts;
+  std::array<uint8_t, kPacketBatchMax> runs;
+  std::array<hal::Frame*, kPacketBatchMax> grouped;
+  std::span<hal::Frame* const> rest = std::span(queue_).first(queue_count_);
+  if (joins_udp_) {
+    GroupByFlow(rest, grouped);
+    rest = std::span(grouped).first(queue_count_);
+  }
+  const auto frames = rest;
+  uint32_t message_count = 0;
+  size_t part_count = 0;
+  for (; !rest.empty(); rest = rest.subspan(runs[message_count++])) {
+    runs[message_count] = static_cast<uint8_t>(joins_udp_ ? UdpRunLength(rest) : 1);
+    msghdr& message = messages[message_count].msg_hdr;
+    message = {};
+    message.msg_iov = &parts[part_count];
+    message.msg_iovlen =
+        FillParts(rest.first(runs[message_count]), headers[message_count], message.msg_iov);
+    part_count += message.msg_iovlen;
   }
   // What the device does not take at once is lost, as on any wire.
-  const int sent = sendmmsg(fd_, messages.data(), queue_count_, MSG_DONTWAIT);
+  const int sent = sendmmsg(fd_, messages.data(), message_count, MSG_DONTWAIT);
+  if (sent < 0 && errno == EINVAL) {
+    joins_udp_ = false;  // a kernel before 6.2 knows no such packet
+  }
   const uint32_t sent_count = sent > 0 ? static_cast<uint32_t>(sent) : 0;
-  for (uint32_t i = 0; i < queue_count_; ++i) {
-    counters_.tx_frames += i < sent_count ? 1 : 0;
-    counters_.tx_bytes += i < sent_count ? queue_[i]->size : 0;
-    counters_.tx_dropped += i < sent_count ? 0 : 1;
-    pool_->Release(queue_[i]);
+  for (uint32_t i = 0, at = 0; i < message_count; at += runs[i++]) {
+    Account(frames.subspan(at, runs[i]), i < sent_count);
   }
   queue_count_ = 0;
+}
+
+void PacketPort::Account(std::span<hal::Frame* const> run, bool was_sent) {
+  for (hal::Frame* frame : run) {
+    counters_.tx_frames += was_sent ? 1 : 0;
+    counters_.tx_bytes += was_sent ? frame->size : 0;
+    counters_.tx_dropped += was_sent ? 0 : 1;
+    pool_->Release(frame);
+  }
 }
 
 }  // namespace gh::board

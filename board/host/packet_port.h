@@ -1,8 +1,9 @@
-// Ethernet over AF_PACKET on an existing interface (a veth end, a NIC). Packets come by a ring the
-// kernel fills (TPACKET_V2), without a system call while there are any, and leave by sendmmsg in
-// batches, past the queueing discipline. A packet larger than a ring slot (a local sender's TCP
-// segments) waits in the socket and is cut. The ring's contents are the kernel's: trusted as far as
-// offsets within a slot, which are checked all the same.
+// Ethernet over AF_PACKET on an existing interface (a veth end, a NIC). Packets
+// come by a ring the kernel fills (TPACKET_V2), without a system call while
+// there are any, and leave by sendmmsg in batches, past the queueing
+// discipline. A packet larger than a ring slot (a local sender's TCP segments)
+// waits in the socket and is cut. The ring's contents are the kernel's: trusted
+// as far as offsets within a slot, which are checked all the same.
 #pragma once
 
 #include <linux/if_packet.h>
@@ -18,7 +19,8 @@
 
 namespace gh::board {
 
-// A packet socket bound to `options.interface`; held by the supervisor across restarts.
+// A packet socket bound to `options.interface`; held by the supervisor across
+// restarts.
 Result<int> OpenPacket(const PortOptions& options);
 
 class PacketPort final : public hal::EthernetPort, public PollSource {
@@ -46,11 +48,16 @@ class PacketPort final : public hal::EthernetPort, public PollSource {
   }
   bool SlotIsFull() const;
   uint32_t TakePending(std::span<hal::Frame*> out);
-  void Accept(tpacket2_hdr& slot);
-  void AcceptOversized();
-  void Cut(std::span<const uint8_t> packet, const VirtioNetHeader& header);
+  void Accept(const tpacket2_hdr& slot);
+  void AcceptOversized(const tpacket2_hdr& slot);
+  void Cut(std::span<const uint8_t> packet, const VirtioNetHeader& header,
+           const tpacket2_hdr& slot);
   bool IsForUs(const uint8_t* packet) const;
-  void Append(hal::Frame* frame);
+  // Of a packet of `slot`, which says the VLAN that the kernel has taken out of
+  // it.
+  void Append(hal::Frame* frame, const tpacket2_hdr& slot);
+  static size_t FillParts(std::span<hal::Frame* const> run, VirtioNetHeader& header, iovec* parts);
+  void Account(std::span<hal::Frame* const> run, bool was_sent);
 
   int fd_;
   uint8_t port_index_;
@@ -65,6 +72,7 @@ class PacketPort final : public hal::EthernetPort, public PollSource {
   hal::Frame** pending_tail_ = &pending_;
   std::array<hal::Frame*, kPacketBatchMax> queue_ = {};  // to be sent at Flush
   uint32_t queue_count_ = 0;
+  bool joins_udp_ = false;  // the interface takes a flow's datagrams as one packet
 };
 
 }  // namespace gh::board

@@ -12,4 +12,4 @@ board_pc_test_ROOMS := board_pc
 pc_acpi_fuzz_ROOMS := board_pc
 pc_fat_fuzz_ROOMS := board_pc
 ROOMS += board_pc
-$(foreach board,host asan fuzz,$(eval $(call room_rules,board_pc,$(board))))
+$(foreach board,host asan,$(eval $(call room_rules,board_pc,$(board))))

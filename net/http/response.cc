@@ -6,6 +6,7 @@
 
 #include "hal/rt/ascii.h"
 #include "hal/rt/assert.h"
+#include "net/http/field.h"
 
 namespace gh::net {
 namespace {
@@ -23,16 +24,10 @@ std::optional<uint64_t> Number(std::string_view text, int base = 10) {
   return value;
 }
 
-bool IsToken(std::string_view text) {
-  return !text.empty() && std::ranges::all_of(text, [](char c) {
-    return (c >= '0' && c <= '9') || (AsciiLower(c) >= 'a' && AsciiLower(c) <= 'z') ||
-           std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
-  });
-}
-
 }  // namespace
 
-void HttpResponse::Reset() {
+void HttpResponse::Reset(bool has_no_body) {
+  has_no_body_ = has_no_body;
   state_ = State::kStatus;
   line_size_ = head_size_ = 0;
   interim_count_ = status_ = 0;
@@ -141,12 +136,14 @@ Result<void> HttpResponse::OnStatus(std::string_view line) {
 }
 
 Result<void> HttpResponse::OnField(std::string_view line) {
-  const size_t colon = line.find(':');
-  const std::string_view name = line.substr(0, std::min(colon, line.size()));
-  if (colon == line.npos || !IsToken(name)) {
+  const auto field = ParseHttpField(line);
+  if (!field) {
     return Malformed("a header field of the response is malformed");
   }
-  const std::string_view value = TrimBlanks(line.substr(colon + 1));
+  const auto [name, value] = *field;
+  if (field_taker_ != nullptr && status_ >= 200) {
+    field_taker_(field_context_, name, value);
+  }
   if (EqualsIgnoringCase(name, "content-length")) {
     return OnContentLength(value);
   }
@@ -206,12 +203,12 @@ Result<void> HttpResponse::OnHeadEnd() {
       return Malformed("the response does not come to its end");
     }
     const size_t head_size = head_size_;
-    Reset();
+    Reset(has_no_body_);
     head_size_ = head_size;
     interim_count_ = interim_count;
     return Ok();
   }
-  const bool has_no_body = status_ == 204 || status_ == 304;
+  const bool has_no_body = has_no_body_ || status_ == 204 || status_ == 304;
   if (has_no_body || (content_length_ && *content_length_ == 0)) {
     state_ = State::kComplete;
   } else if (is_chunked_) {

@@ -24,8 +24,15 @@ class HttpResponse {
   HttpResponse(const HttpResponse&) = delete;
   HttpResponse& operator=(const HttpResponse&) = delete;
 
-  // For the next response.
-  void Reset();
+  // Told of every header field of the final response's head; both parts lie in it only while told.
+  using FieldTaker = void (*)(void* context, std::string_view name, std::string_view value);
+  void SetFieldTaker(FieldTaker taker, void* context) {
+    field_taker_ = taker;
+    field_context_ = context;
+  }
+
+  // For the next response. `has_no_body`: of a HEAD request.
+  void Reset(bool has_no_body = false);
   // Takes bytes off the front of `bytes`; returns the next piece of the body, which lies in
   // `bytes`. Empty: everything was taken, or the response is complete(). kMalformed, kTooLarge.
   Result<std::span<const uint8_t>> Feed(std::span<const uint8_t>& bytes);
@@ -64,6 +71,9 @@ class HttpResponse {
   Result<void> OnChunkSize(std::string_view line);
   bool IsInBody() const { return state_ == State::kBody || state_ == State::kChunk; }
 
+  FieldTaker field_taker_ = nullptr;
+  void* field_context_ = nullptr;
+  bool has_no_body_ = false;
   State state_ = State::kStatus;
   std::array<char, kHttpLineMax> line_;
   size_t line_size_ = 0;

@@ -10,6 +10,7 @@ namespace gh::net {
 namespace {
 
 constexpr std::string_view kScheme = "https://";
+constexpr std::string_view kPlainScheme = "http://";
 
 bool IsAlphanumeric(char c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -19,8 +20,8 @@ bool IsHostCharacter(char c) { return IsAlphanumeric(c) || c == '-' || c == '.' 
 
 bool IsTargetCharacter(char c) { return c > ' ' && c < 0x7f && c != '"' && c != '<' && c != '>'; }
 
-bool HasScheme(std::string_view text) {
-  return EqualsIgnoringCase(text.substr(0, kScheme.size()), kScheme);
+bool HasScheme(std::string_view text, std::string_view scheme) {
+  return EqualsIgnoringCase(text.substr(0, scheme.size()), scheme);
 }
 
 Result<void> TakePort(std::string_view text, uint16_t& port) {
@@ -71,18 +72,12 @@ Result<void> TakeTarget(std::string_view text, HttpsUrl& url) {
   return Ok();
 }
 
-}  // namespace
-
-Result<HttpsUrl> HttpsUrl::Parse(std::string_view text) {
-  if (text.size() > kHttpUrlMax) {
-    return Error(ErrorCode::kTooLarge, "the URL is too long");
-  }
-  if (!HasScheme(text)) {
-    return Error(ErrorCode::kMalformed, "expected a URL that begins with https://");
-  }
-  text.remove_prefix(kScheme.size());
+// What is behind the scheme.
+Result<HttpsUrl> ParseRest(std::string_view text, bool is_plain) {
   const size_t end = std::min(text.find_first_of("/?#"), text.size());
   HttpsUrl url;
+  url.is_plain = is_plain;
+  url.port = is_plain ? 80 : 443;
   if (auto taken = TakeAuthority(text.substr(0, end), url); !taken.ok()) {
     return taken.error();
   }
@@ -90,6 +85,25 @@ Result<HttpsUrl> HttpsUrl::Parse(std::string_view text) {
     return taken.error();
   }
   return url;
+}
+
+}  // namespace
+
+Result<HttpsUrl> HttpsUrl::Parse(std::string_view text) {
+  if (text.size() > kHttpUrlMax) {
+    return Error(ErrorCode::kTooLarge, "the URL is too long");
+  }
+  if (!HasScheme(text, kScheme)) {
+    return Error(ErrorCode::kMalformed, "expected a URL that begins with https://");
+  }
+  return ParseRest(text.substr(kScheme.size()), false);
+}
+
+Result<HttpsUrl> HttpsUrl::ParseAny(std::string_view text) {
+  if (text.size() > kHttpUrlMax || !HasScheme(text, kPlainScheme)) {
+    return Parse(text);
+  }
+  return ParseRest(text.substr(kPlainScheme.size()), true);
 }
 
 Result<HttpsUrl> HttpsUrl::Follow(std::string_view location) const {

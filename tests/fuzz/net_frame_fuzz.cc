@@ -1,10 +1,12 @@
-// Arbitrary frames into a stack with sockets, a listener, an open connection, DHCP and SLAAC on.
+// Arbitrary frames into a stack with sockets, a listener, an open connection, DHCP and SLAAC on; a
+// VLAN's tag that goes out of one of them and in again leaves it as it was.
 // Input: records of [size, 2 bytes][frame]; the time advances a little between frames. Checksums
 // are made good, so that what lies behind them is reached, unless the size's highest bit is set.
 #include <cstdint>
 #include <cstring>
 #include <memory>
 
+#include "net/vlan.h"
 #include "tests/unit/net/craft.h"
 
 namespace {
@@ -72,6 +74,23 @@ void MakeSumsGood(test::Bytes& frame) {
   test::Put16(frame, l4 + sum_at, static_cast<uint16_t>(~sum));
 }
 
+void Retag(hal::FramePool& frames, const test::Bytes& bytes) {
+  hal::Frame* frame = frames.Allocate();
+  if (frame == nullptr) {
+    return;
+  }
+  std::memcpy(frame->data(), bytes.data(), bytes.size());
+  frame->size = static_cast<uint16_t>(bytes.size());
+  uint16_t control = 0;
+  if (PopVlanTag(*frame, &control)) {
+    (void)VlanPriorityOf(*frame);
+    PushVlanTag(*frame, control);
+  }
+  GH_ASSERT(frame->size == bytes.size() &&
+            std::memcmp(frame->data(), bytes.data(), bytes.size()) == 0);
+  frames.Release(frame);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -97,6 +116,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (!keeps_sums) {
       MakeSumsGood(frame);
     }
+    Retag(w.node.frames, frame);
     w.node.port.Arrive(frame);
     w.Run(1);
   }

@@ -27,10 +27,12 @@ struct FakeUdp final : DatagramService {
 struct Echo final : DatagramHandler {
   void OnDatagram(const DatagramInfo& info, std::span<uint8_t> data) override {
     heard.emplace_back(data.begin(), data.end());
+    last = info;
     EXPECT_TRUE(service->SendDatagram(info.socket, info.remote, data).ok());
   }
   DtlsService* service = nullptr;
   std::vector<std::string> heard;
+  DatagramInfo last;
 };
 
 struct Client final : crypto::TlsWire {
@@ -141,6 +143,7 @@ TEST_F(DtlsServiceTest, CarriesDatagramsAfterACookie) {
   }
   Carry(client, 3);
   EXPECT_EQ(echo_.heard, (std::vector<std::string>{"one", "two", "three"}));
+  EXPECT_TRUE(echo_.last.asked_name.Is("turn.example"));
   EXPECT_EQ(client.heard, "onetwothree");
   EXPECT_EQ(service_.SendDatagram(SocketId{1}, At(999), AsBytes("x")).code(),
             ErrorCode::kUnreachable);

@@ -33,6 +33,7 @@ struct SlowKey final : crypto::SigningKey {
   bool is_available() const override { return available; }
   void Start(crypto::SignRequest& request) override {
     ++started;
+    schemes.push_back(request.scheme());
     if (!slow) {
       key.Start(request);
       return;
@@ -69,6 +70,7 @@ struct SlowKey final : crypto::SigningKey {
   bool available = true;
   int started = 0;
   int cancelled = 0;
+  std::vector<crypto::SignatureScheme> schemes;  // of what was to be signed
   std::vector<crypto::SignRequest*> pending;
 };
 

@@ -189,6 +189,10 @@ TEST_F(TlsStreamsTest, ChoosesTheCertificateByName) {
   Turn(20);
   EXPECT_EQ(identities_.asked, "other.example");
   EXPECT_EQ(servers_.last, other_->fingerprint());
+  // The name stays with the stream.
+  const auto asked = [this] { return server_side_.last.asked_name; };
+  EXPECT_TRUE(asked().Is("Other.example") && asked().IsBelow("example"));
+  EXPECT_FALSE(asked().Is("example") || asked().IsBelow("other.example") || asked().is_none());
   (void)Connect("unknown.example");
   Turn(20);
   EXPECT_EQ(servers_.last, identity_->fingerprint());
@@ -196,6 +200,7 @@ TEST_F(TlsStreamsTest, ChoosesTheCertificateByName) {
   Turn(20);
   EXPECT_EQ(identities_.asked, "");
   EXPECT_EQ(servers_.name, "192.0.2.1");
+  EXPECT_TRUE(asked().is_none() && !asked().Is("") && !asked().IsBelow(""));
 }
 
 TEST_F(TlsStreamsTest, WithoutACertificateNobodyIsServed) {
@@ -291,6 +296,36 @@ TEST_P(TlsClientAuth, AwaitsSlowKeysOfBothSides) {
   Turn(10);
   EXPECT_EQ(client_side_.heard[id.index], "signed");
   EXPECT_EQ(identity_->key.cancelled + other_->key.cancelled, 0);
+}
+
+// RFC 8446 section 4.2.3: who offers PSS takes it in TLS 1.2 too (crypto/mbedtls-patches/0007).
+TEST_P(TlsClientAuth, RsaKeysOfBothSidesSignByPss) {
+  Build(KeyType::kRsa);
+  TestIdentity phone(*keys_, KeyType::kRsa, "phone.example");
+  crypto::TlsPolicy policy, version;
+  version.maximum = GetParam();
+  policy.client_auth = ClientAuth::kRequired;
+  client_identities_.fallback = &phone.identity;
+  // With SHA-384 the transcript has another hash.
+  for (const char* suites : {"DEFAULT", "TLS_AES_256_GCM_SHA384:ECDHE-RSA-AES256-GCM-SHA384"}) {
+    ASSERT_TRUE(version.SetSuites(suites).ok());
+    Configure(policy, version);
+    client_side_.heard.clear();
+    const StreamId id = Connect();
+    Turn(30);
+    ASSERT_TRUE(client_->SendStream(id, AsBytes("signed")).ok());
+    Turn(10);
+    EXPECT_EQ(client_side_.heard[id.index], "signed");
+    client_->CloseStream(id);
+    Turn(10);
+  }
+  using crypto::SignatureScheme;
+  EXPECT_EQ(identity_->key.schemes,
+            (std::vector{SignatureScheme::kRsaPssSha256, SignatureScheme::kRsaPssSha256}));
+  const bool is_tls12 = GetParam() == TlsVersion::kTls12;
+  EXPECT_EQ(phone.key.schemes, (std::vector{SignatureScheme::kRsaPssSha256,
+                                            is_tls12 ? SignatureScheme::kRsaPssSha384
+                                                     : SignatureScheme::kRsaPssSha256}));
 }
 
 INSTANTIATE_TEST_SUITE_P(Versions, TlsClientAuth,
