@@ -49,6 +49,37 @@ std::string_view DomainOf(std::string_view name) {
 
 }  // namespace
 
+keys::RequestPlan RequestPlanOf(const config::Settings& settings) {
+  const config::CertificateRequest& csr = settings.certificate_request();
+  keys::RequestPlan plan;
+  plan.name = csr.name.view().empty() ? settings.system().name.view() : csr.name.view();
+  plan.is_edge = csr.role == config::CertificateRole::kEdge;
+  plan.additional_names = csr.additional_names.view();
+  plan.cluster_name = csr.cluster_name.view();
+  plan.registration_domains = csr.registration_domains.view();
+  plan.collab_edge_prefix = csr.registration_format == config::DomainFormat::kCollabEdgeDNS;
+  plan.federation_domains = csr.federation_domains.view();
+  plan.chat_aliases = csr.chat_aliases.view();
+  plan.phone_profiles = csr.phone_profiles.view();
+  plan.subject.country = csr.country.view();
+  plan.subject.state = csr.state.view();
+  plan.subject.locality = csr.locality.view();
+  plan.subject.organization = csr.organization.view();
+  plan.subject.unit = csr.unit.view();
+  return plan;
+}
+
+crypto::SignatureScheme RequestSchemeOf(const config::Settings& settings) {
+  switch (settings.certificate_request().digest) {
+    case config::CertificateDigest::kSha512:
+      return crypto::SignatureScheme::kRsaPkcs1Sha512;
+    case config::CertificateDigest::kSha384:
+      return crypto::SignatureScheme::kRsaPkcs1Sha384;
+    default:
+      return crypto::SignatureScheme::kRsaPkcs1Sha256;
+  }
+}
+
 CertificateCommands::CertificateCommands(const CertificateCommandParts& parts)
     : parts_(parts), paste_(parts.paste_room, *this) {}
 
@@ -66,25 +97,8 @@ Result<void> CertificateCommands::Generate(std::string_view domain, std::string_
                                            std::string_view by, ByteWriter& out) {
   const auto& settings = parts_.configuration.active();
   const config::CertificateRequest& csr = settings.certificate_request();
-  keys::RequestPlan plan;
-  plan.name = csr.name.view().empty() ? settings.system().name.view() : csr.name.view();
-  plan.is_edge = csr.role == config::CertificateRole::kEdge;
-  plan.additional_names = csr.additional_names.view();
-  plan.cluster_name = csr.cluster_name.view();
-  plan.registration_domains = csr.registration_domains.view();
-  plan.collab_edge_prefix = csr.registration_format == config::DomainFormat::kCollabEdgeDNS;
-  plan.federation_domains = csr.federation_domains.view();
-  plan.chat_aliases = csr.chat_aliases.view();
-  plan.phone_profiles = csr.phone_profiles.view();
-  plan.subject.country = csr.country.view();
-  plan.subject.state = csr.state.view();
-  plan.subject.locality = csr.locality.view();
-  plan.subject.organization = csr.organization.view();
-  plan.subject.unit = csr.unit.view();
-  const auto scheme =
-      csr.digest == config::CertificateDigest::kSha512   ? crypto::SignatureScheme::kRsaPkcs1Sha512
-      : csr.digest == config::CertificateDigest::kSha384 ? crypto::SignatureScheme::kRsaPkcs1Sha384
-                                                         : crypto::SignatureScheme::kRsaPkcs1Sha256;
+  const keys::RequestPlan plan = RequestPlanOf(settings);
+  const auto scheme = RequestSchemeOf(settings);
   Requests& requests = parts_.upload.requests;
   if (label.empty()) {
     GH_TRY(requests.Begin(plan, domain, static_cast<keys::RequestKey>(csr.key), scheme, by));
@@ -378,7 +392,9 @@ bool CertificateCommands::NextCertificateLine(uint64_t index, uint64_t field,
       return true;
     case 7:
       out.Text(" Origin: ");
-      out.Text(installed.info->is_temporary ? "Temporary, made by this device" : "Uploaded");
+      out.Text(installed.info->is_temporary ? "Temporary, made by this device"
+               : installed.info->is_acme    ? "ACME"
+                                            : "Uploaded");
       return true;
     default:
       return false;

@@ -33,6 +33,10 @@ struct CertificateCommandParts {
   std::span<uint8_t> decode_room;
 };
 
+// What the settings ask an authority for; views into them.
+keys::RequestPlan RequestPlanOf(const config::Settings& settings);
+crypto::SignatureScheme RequestSchemeOf(const config::Settings& settings);
+
 class CertificateCommands final : PasteTaker, admin::DeferredWork, public admin::FileProvider {
  public:
   explicit CertificateCommands(const CertificateCommandParts& parts);

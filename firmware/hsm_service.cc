@@ -75,7 +75,7 @@ size_t Split(std::string_view text, std::array<std::string_view, N>& words) {
 }
 
 const char* TransportName(config::HsmTransport transport) {
-  static constexpr const char* kNames[] = {"None", "Virtio", "Network"};
+  static constexpr const char* kNames[] = {"None", "Virtio", "Network", "Module"};
   return kNames[static_cast<uint8_t>(transport)];
 }
 
@@ -125,6 +125,7 @@ void HsmService::Apply() {
   std::array<hsm::ModuleConfig, hsm::kModulesMax> modules;
   const bool is_on = settings.hsm().mode == config::OnOff::kOn;
   bool is_virtio_taken = false;
+  bool is_module_taken = false;
   for (uint32_t i = 0; i < hsm::kModulesMax; ++i) {
     const config::HsmModule& from = settings.hsm_module()[i];
     hsm::ModuleConfig& to = modules[i];
@@ -144,6 +145,9 @@ void HsmService::Apply() {
       is_virtio_taken = true;
     } else if (from.transport == config::HsmTransport::kNetwork) {
       to.link = &network_[i];
+    } else if (from.transport == config::HsmTransport::kModule && !is_module_taken) {
+      to.provider = parts_.module;
+      is_module_taken = true;
     }
   }
   engine_.Configure(is_on, modules);
@@ -260,7 +264,7 @@ class Lines {
 Result<void> HsmService::AddModule(std::string_view value, ByteWriter& out) {
   static constexpr Error kExpected = {
       ErrorCode::kInvalidArgument,
-      "expected NAME Virtio SERIAL, or NAME Network ADDRESS PORT SERIAL KEY"};
+      "expected NAME Virtio SERIAL, NAME Module SERIAL, or NAME Network ADDRESS PORT SERIAL KEY"};
   std::array<std::string_view, 6> words;
   const size_t count = Split(value, words);
   if (count < 2 || count > words.size()) {
@@ -628,9 +632,9 @@ bool HsmService::NextKey(uint64_t& cursor, ByteWriter& out) {
 
 void Appliance::Rooms::BuildHsm() {
   machine.arena.OpenAccount("firmware/hsm");
-  hsm = machine.arena.New<HsmService>(HsmParts{machine.arena, loop, random, log, alarms,
-                                               *configuration, *store, *hasher, sqlite_store,
-                                               store_key_away, machine.token, machine.tpm});
+  hsm = machine.arena.New<HsmService>(
+      HsmParts{machine.arena, loop, random, log, alarms, *configuration, *store, *hasher,
+               sqlite_store, store_key_away, machine.token, machine.tpm, options.token_module});
 }
 
 }  // namespace gh

@@ -34,6 +34,7 @@ struct HsmParts {
   bool is_store_key_away = false;              // the HSM did not open it at the start
   hal::TokenLink* token = nullptr;             // of the machine
   hal::Tpm* tpm = nullptr;                     // of the machine
+  crypto::pkcs11::Provider* module = nullptr;  // that the board has loaded
 };
 
 class HsmService final : public hsm::Observer, public admin::TerminalGuest, public Pollable {

@@ -25,10 +25,13 @@ Result<void> HsmService::StartWrap(std::string_view password, std::string_view b
     return Error{ErrorCode::kWrongState, "there is no sealed store, or it is not open"};
   }
   const hsm::Module* active = engine_.active();
-  if (active == nullptr || parts_.token == nullptr || active->config().link != parts_.token) {
+  const bool is_local =
+      active != nullptr && (active->config().provider != nullptr ||
+                            (parts_.token != nullptr && active->config().link == parts_.token));
+  if (!is_local) {
     return Error{ErrorCode::kWrongState,
-                 "the module in use must be one with Transport Virtio: nothing else is there at "
-                 "the start"};
+                 "the module in use must be one with Transport Virtio or Module: nothing else is "
+                 "there at the start"};
   }
   if (is_busy_) {
     return Error{ErrorCode::kExhausted, "the HSM is busy with another command"};
@@ -59,6 +62,7 @@ void HsmService::FinishWrap() {
   SecureZero(chore_.plain);
   Result<void> outcome = chore_.error;
   if (outcome.ok()) {
+    envelope_.by_rsa = chore_.by_rsa;
     std::ranges::copy(chore_.output, envelope_.cipher.begin());
     envelope_.cipher_size = chore_.output_size;
     store::KeyBytes key;
@@ -74,7 +78,9 @@ void HsmService::FinishWrap() {
     return;
   }
   parts_.log.Emit(HsmStoreKey{.wrapper = "the HSM", .by = chore_by_.view()});
-  said_.Assign("The store's key is wrapped by the HSM. Keep the recovery password apart from it.");
+  said_.Assign("The store's key is wrapped by the HSM");
+  said_.Append(chore_.by_rsa ? ", by an RSA key, for it does not encrypt by AES" : "");
+  said_.Append(". Keep the recovery password apart from it.");
 }
 
 Result<void> HsmService::UnwrapStore(std::string_view by) {

@@ -7,6 +7,7 @@ namespace gh::hsm {
 void Module::Configure(const ModuleConfig& config, bool mode_on) {
   const bool should_run = config.is_set && mode_on;
   const bool is_same = is_on_ && should_run && config.link == config_.link &&
+                       config.provider == config_.provider &&
                        config.token.serial == config_.token.serial.view() &&
                        config.token.pin == config_.token.pin.view();
   config_ = config;
@@ -19,6 +20,7 @@ void Module::Configure(const ModuleConfig& config, bool mode_on) {
   failures_in_row_ = 0;
   handles_ = {};
   link_.Set(config.link);
+  provider_.Set(config.provider);
   if (is_on_) {
     token_.Configure(config.token);
   }

@@ -19,8 +19,9 @@ struct ModuleConfig {
   bool is_set = false;
   FixedString<32> name;
   uint32_t priority = 1;  // lower goes first
-  // How to reach it; null: it is away.
+  // How to reach it: by a wire, or what the board has loaded; both null: it is away.
   hal::TokenLink* link = nullptr;
+  p11::Provider* provider = nullptr;
   p11::TokenSettings token;
 };
 
@@ -38,6 +39,23 @@ class SwitchedLink final : public hal::TokenLink {
   hal::TokenLink* link_ = nullptr;
 };
 
+// A provider that is chosen by settings: p11-kit's protocol over the link, or the board's.
+class SwitchedProvider final : public p11::Provider {
+ public:
+  explicit SwitchedProvider(p11::Provider& by_link) : by_link_(by_link), now_(&by_link) {}
+  void Set(p11::Provider* provider) { now_ = provider == nullptr ? &by_link_ : provider; }
+  bool Start(p11::Call& call, Instant now) override { return now_->Start(call, now); }
+  void Forget(p11::Call& call) override { now_->Forget(call); }
+  bool Poll(Instant now) override { return now_->Poll(now); }
+  bool is_connected() const override { return now_->is_connected(); }
+  Instant waiting_since() const override { return now_->waiting_since(); }
+  void Reset(const Error& why) override { now_->Reset(why); }
+
+ private:
+  p11::Provider& by_link_;
+  p11::Provider* now_;
+};
+
 struct ModuleCounters {
   uint64_t signatures = 0;
   uint64_t failures = 0;
@@ -47,7 +65,7 @@ struct ModuleCounters {
 
 class Module final : public p11::TokenListener {
  public:
-  explicit Module(Arena& arena) : client_(link_), token_(arena, client_) {
+  explicit Module(Arena& arena) : client_(link_), provider_(client_), token_(arena, provider_) {
     check_.listener = this;
     find_.listener = this;
   }
@@ -89,6 +107,7 @@ class Module final : public p11::TokenListener {
   bool is_on_ = false;
   SwitchedLink link_;
   p11::RpcClient client_;
+  SwitchedProvider provider_;
   p11::Token token_;
   Instant now_;
   uint64_t opened_seen_ = 0;

@@ -294,6 +294,7 @@ void Service::WatchModules() {
 bool Service::StartChore(Chore& chore) {
   chore.is_done = false;
   chore.error = ErrorCode::kOk;
+  chore.by_rsa = false;
   if (chore_ != nullptr) {
     chore.error = Error{ErrorCode::kExhausted, "the HSM is busy with another command"};
     return false;
@@ -364,9 +365,6 @@ bool IsAbsent(const p11::TokenRequest& request) {
   return !request.ok && request.error.code == ErrorCode::kNotFound;
 }
 
-constexpr Error kNotProtected = {ErrorCode::kRefused,
-                                 "the key can be taken out of the HSM: it is not used"};
-
 }  // namespace
 
 void Service::StepDeletion(uint8_t step) {
@@ -387,44 +385,6 @@ void Service::StepDeletion(uint8_t step) {
   }
 }
 
-// 1 find, 2 encrypt, 3 decrypt, 4 compare.
-void Service::StepWrap(uint8_t step) {
-  p11::TokenRequest& request = chore_request_;
-  Chore& chore = *chore_;
-  switch (step) {
-    case 1:
-      AskChore(TokenWork::kFindSecret);
-      return;
-    case 2:
-      if (!request.is_protected) {
-        EndChore(kNotProtected);
-        return;
-      }
-      request.mechanism = {.type = p11::kAesCbcPad, .kind = p11::Mechanism::Kind::kBytes};
-      request.vector = chore.vector;
-      std::copy_n(chore.plain.begin(), chore.plain_size, request.input.begin());
-      request.input_size = chore.plain_size;
-      AskChore(TokenWork::kEncrypt);
-      return;
-    case 3:
-      if (request.output_size > chore.output.size()) {
-        EndChore(Error{ErrorCode::kUnauthentic, "the HSM's cipher text is too long"});
-        return;
-      }
-      std::ranges::copy(request.out(), chore.output.begin());
-      chore.output_size = request.output_size;
-      std::ranges::copy(request.out(), request.input.begin());
-      request.input_size = request.output_size;
-      AskChore(TokenWork::kDecrypt);
-      return;
-    default:
-      EndChore(ConstantTimeEqual(request.out(), std::span(chore.plain).first(chore.plain_size))
-                   ? Error(ErrorCode::kOk)
-                   : Error{ErrorCode::kUnauthentic, "the HSM does not decrypt what it encrypted"});
-      return;
-  }
-}
-
 void Service::StepChore() {
   p11::TokenRequest& request = chore_request_;
   Chore& chore = *chore_;
@@ -440,7 +400,8 @@ void Service::StepChore() {
       EndChore(Error{ErrorCode::kAlreadyExists,
                      "the HSM holds a key of that label (HSM Key Add takes it)"});
     } else if (absent && chore.kind != Kind::kAdopt) {
-      AskChore(chore.kind == Kind::kWrap ? TokenWork::kGenerateAes : TokenWork::kGeneratePair);
+      const bool is_aes = chore.kind == Kind::kWrap && !chore.by_rsa;
+      AskChore(is_aes ? TokenWork::kGenerateAes : TokenWork::kGeneratePair);
     } else if (!request.ok) {
       EndChore(request.error);
     } else {
@@ -449,10 +410,13 @@ void Service::StepChore() {
     return;
   }
   if (!request.ok) {
-    EndChore(request.error);
+    // Neither generated nor, by the key that is there, encrypted.
+    const bool has_no_aes = chore.kind == Kind::kWrap && !chore.by_rsa &&
+                            (step == 1 || step == 3) && request.error.code == ErrorCode::kRefused;
+    has_no_aes ? BeginWrapByRsa() : EndChore(request.error);
     return;
   }
-  chore.kind == Kind::kWrap ? StepWrap(step) : StepKey(step);
+  chore.kind != Kind::kWrap ? StepKey(step) : chore.by_rsa ? StepWrapByRsa(step) : StepWrap(step);
 }
 
 // kGenerate, kAdopt: 1 find, 2 read the public key, 3 keep.
@@ -465,7 +429,7 @@ void Service::StepKey(uint8_t step) {
       return;
     case 2:
       if (!request.is_protected) {
-        EndChore(kNotProtected);
+        EndChore(kKeyNotProtected);
         return;
       }
       chore.handle = request.handle;

@@ -66,6 +66,10 @@ class HsmKey final : public crypto::SigningKey {
   uint32_t index_ = 0;
 };
 
+inline constexpr uint32_t kStoreRsaBits = 3072;
+inline constexpr Error kKeyNotProtected = {ErrorCode::kRefused,
+                                           "the key can be taken out of the HSM: it is not used"};
+
 // What an operator asks for, one at a time.
 struct Chore {
   enum class Kind : uint8_t { kNone, kGenerate, kAdopt, kDelete, kWrap };
@@ -77,8 +81,9 @@ struct Chore {
   std::array<uint8_t, 64> plain = {};
   uint32_t plain_size = 0;
   std::array<uint8_t, 16> vector = {};
-  std::array<uint8_t, 96> output = {};
+  std::array<uint8_t, p11::kInputMax> output = {};
   uint32_t output_size = 0;
+  bool by_rsa = false;  // the token does not encrypt by AES: RSA-OAEP
   // Answered.
   bool is_done = false;
   Error error = ErrorCode::kOk;
@@ -140,6 +145,10 @@ class Service final : public Keys, public Pollable, public p11::TokenListener {
   void StepChore();
   void StepDeletion(uint8_t step);
   void StepWrap(uint8_t step);
+  void BeginWrapByRsa();
+  void StepWrapByRsa(uint8_t step);
+  bool TakeCipher();
+  void CompareWrapped();
   void StepKey(uint8_t step);
   void EndChore(const Error& error);
   void AskChore(p11::TokenWork work);

@@ -10,7 +10,9 @@ namespace {
 
 namespace p11 = crypto::pkcs11;
 
-constexpr uint8_t kVersion = 1;
+constexpr uint8_t kVersionAes = 1;
+constexpr uint8_t kVersionRsa = 2;
+constexpr size_t kAesCipherMax = 96;
 constexpr size_t kCheckBytes = kStorePlainBytes - store::kStoreKeyBytes;
 constexpr Duration kFarewellMax = Duration::Seconds(2);
 
@@ -37,11 +39,11 @@ std::array<uint8_t, kCheckBytes> CheckOf(const store::KeyBytes& key) {
 // Waits by turning: there is no loop yet.
 class Conversation final : public p11::TokenListener {
  public:
-  Conversation(Arena& arena, hal::Clock& clock, hal::TokenLink& link)
+  Conversation(Arena& arena, hal::Clock& clock, p11::Provider& provider)
       : clock_(clock),
         deadline_(clock.Now() + kOpenMax),
-        client_(arena.New<p11::RpcClient>(link)),
-        token_(arena.New<p11::Token>(arena, *client_)),
+        provider_(provider),
+        token_(arena.New<p11::Token>(arena, provider)),
         request_(arena.New<p11::TokenRequest>()) {
     request_->listener = this;
   }
@@ -69,11 +71,11 @@ class Conversation final : public p11::TokenListener {
     return request_->ok ? Ok() : Result<void>(Error{ErrorCode::kUnreachable, request_->error.what});
   }
   // The far end begins anew with whoever comes after us.
-  void Part(const hal::TokenLink& link) {
+  void Part(const hal::TokenLink* link) {
     token_->Disable();
     const Instant until = clock_.Now() + kFarewellMax;
-    while (link.connected() && clock_.Now() < until) {
-      (void)client_->Poll(clock_.Now());
+    while (link != nullptr && link->connected() && clock_.Now() < until) {
+      (void)provider_.Poll(clock_.Now());
     }
   }
   p11::TokenRequest& request() { return *request_; }
@@ -82,7 +84,7 @@ class Conversation final : public p11::TokenListener {
  private:
   hal::Clock& clock_;
   const Instant deadline_;
-  p11::RpcClient* client_;
+  p11::Provider& provider_;
   p11::Token* token_;
   p11::TokenRequest* request_;
 };
@@ -91,8 +93,10 @@ Result<void> AskHsm(Conversation& hsm, const StoreEnvelope& envelope, store::Key
   GH_TRY(hsm.Open(envelope.token));
   p11::TokenRequest& request = hsm.request();
   request.label = envelope.label;
-  GH_TRY(hsm.Do(p11::TokenWork::kFindSecret));
-  request.mechanism = {.type = p11::kAesCbcPad, .kind = p11::Mechanism::Kind::kBytes};
+  GH_TRY(hsm.Do(envelope.by_rsa ? p11::TokenWork::kFindPrivate : p11::TokenWork::kFindSecret));
+  request.mechanism = envelope.by_rsa ? p11::kOaepBySha1
+                                      : p11::Mechanism{.type = p11::kAesCbcPad,
+                                                       .kind = p11::Mechanism::Kind::kBytes};
   request.vector = envelope.vector;
   request.input_size = envelope.cipher_size;
   std::copy_n(envelope.cipher.begin(), envelope.cipher_size, request.input.begin());
@@ -105,12 +109,16 @@ Result<void> AskHsm(Conversation& hsm, const StoreEnvelope& envelope, store::Key
 }  // namespace
 
 void EncodeEnvelope(const StoreEnvelope& envelope, ByteWriter& out) {
-  out.U8(kVersion);
+  out.U8(envelope.by_rsa ? kVersionRsa : kVersionAes);
   PutText(out, envelope.token.pin.view());
   PutText(out, envelope.token.serial.view());
   PutText(out, envelope.label.view());
-  out.Bytes(envelope.vector);
-  out.U8(static_cast<uint8_t>(envelope.cipher_size));
+  if (envelope.by_rsa) {
+    out.U16Be(static_cast<uint16_t>(envelope.cipher_size));
+  } else {
+    out.Bytes(envelope.vector);
+    out.U8(static_cast<uint8_t>(envelope.cipher_size));
+  }
   out.Bytes(std::span(envelope.cipher).first(envelope.cipher_size));
   EncodeBox(envelope.recovery, out);
 }
@@ -119,13 +127,19 @@ Result<void> DecodeEnvelope(std::span<const uint8_t> bytes, StoreEnvelope& envel
   static constexpr Error kDamaged = {ErrorCode::kUnauthentic,
                                      "the wrapped key of the store is damaged"};
   ByteReader in(bytes);
-  if (in.U8() != kVersion || !TakeText(in, envelope.token.pin) ||
+  const uint8_t version = in.U8();
+  envelope.by_rsa = version == kVersionRsa;
+  if ((version != kVersionAes && !envelope.by_rsa) || !TakeText(in, envelope.token.pin) ||
       !TakeText(in, envelope.token.serial) || !TakeText(in, envelope.label)) {
     return kDamaged;
   }
-  in.Copy(envelope.vector);
-  envelope.cipher_size = in.U8();
-  if (envelope.cipher_size > envelope.cipher.size()) {
+  if (envelope.by_rsa) {
+    envelope.cipher_size = in.U16Be();
+  } else {
+    in.Copy(envelope.vector);
+    envelope.cipher_size = in.U8();
+  }
+  if (envelope.cipher_size > (envelope.by_rsa ? envelope.cipher.size() : kAesCipherMax)) {
     return kDamaged;
   }
   in.Copy(std::span(envelope.cipher).first(envelope.cipher_size));
@@ -207,14 +221,18 @@ Result<void> StoreKeyOpener::Unwrap(std::span<const uint8_t> wrapped, store::Key
   was_asked_ = true;
   StoreEnvelope envelope;
   GH_TRY(DecodeEnvelope(wrapped, envelope));
-  if (link_ == nullptr) {
+  if (link_ == nullptr && module_ == nullptr) {
     return Error{ErrorCode::kUnreachable, "this machine has no local HSM"};
   }
   const Instant from = clock_.Now();
-  Conversation hsm(arena_, clock_, *link_);
+  p11::Provider* provider = module_;
+  if (provider == nullptr) {
+    provider = arena_.New<p11::RpcClient>(*link_);
+  }
+  Conversation hsm(arena_, clock_, *provider);
   const auto asked = AskHsm(hsm, envelope, key);
   took_ = clock_.Now() - from;
-  hsm.Part(*link_);
+  hsm.Part(module_ == nullptr ? link_ : nullptr);
   return asked;
 }
 
@@ -223,12 +241,6 @@ Result<size_t> PreparedWrapper::Wrap(const store::KeyBytes&, std::span<uint8_t> 
   EncodeEnvelope(envelope_, writer);
   GH_ASSERT(writer.ok());
   return writer.size();
-}
-
-Result<void> RecoveryOpener::Unwrap(std::span<const uint8_t> wrapped, store::KeyBytes& key) {
-  StoreEnvelope envelope;
-  GH_TRY(DecodeEnvelope(wrapped, envelope));
-  return OpenBox(hasher_, password_, envelope.recovery, key);
 }
 
 }  // namespace gh::hsm

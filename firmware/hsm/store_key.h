@@ -1,10 +1,11 @@
-// The store's key wrapped by an AES key that never leaves the HSM; and, beside it, under a recovery
-// password, for the day the HSM is gone for good.
+// The store's key wrapped by a key that never leaves the HSM (AES; RSA where the HSM does not
+// encrypt by AES); and, beside it, under a recovery password, for the day the HSM is gone for good.
 //
 // The record (store/key_record.h, wrapper kind 2) holds:
 //
-//   u8 version | PIN | serial number | label of the AES key          each u8 size, text
-//   | vector (16) | u8 size, AES-256-CBC of (key (32) | check (16)), padded
+//   u8 version | PIN | serial number | label of the key              each u8 size, text
+//   version 1: | vector (16) | u8 size, AES-256-CBC of (key (32) | check (16)), padded
+//   version 2: | u16 size, RSA-OAEP (SHA-1) of (key (32) | check (16))
 //   | salt (16) | u32 KiB | u32 passes | nonce (24) | tag (16) | box (32)
 //
 // check: the first 16 bytes of a MAC by the key over a constant text: what the HSM decrypts is
@@ -63,8 +64,9 @@ Result<void> OpenBox(crypto::PasswordHasher& hasher, std::string_view password, 
 struct StoreEnvelope {
   crypto::pkcs11::TokenSettings token;
   FixedString<crypto::pkcs11::kLabelMax> label;
-  std::array<uint8_t, 16> vector = {};
-  std::array<uint8_t, 96> cipher = {};
+  bool by_rsa = false;
+  std::array<uint8_t, 16> vector = {};  // AES
+  std::array<uint8_t, crypto::pkcs11::kInputMax> cipher = {};
   uint32_t cipher_size = 0;
   RecoveryBox recovery;
 };
@@ -79,8 +81,10 @@ Result<void> TakePlain(std::span<const uint8_t> plain, store::KeyBytes& key);
 // Opens by the HSM, waiting for it: at the start alone.
 class StoreKeyOpener final : public store::KeyWrapper {
  public:
-  StoreKeyOpener(Arena& arena, hal::Clock& clock, hal::TokenLink* link)
-      : arena_(arena), clock_(clock), link_(link) {}
+  // `module`: what the board has loaded; it is asked where there is one, else by `link`.
+  StoreKeyOpener(Arena& arena, hal::Clock& clock, hal::TokenLink* link,
+                 crypto::pkcs11::Provider* module)
+      : arena_(arena), clock_(clock), link_(link), module_(module) {}
   uint32_t kind() const override { return kStoreWrapperKind; }
   const char* name() const override { return "HSM"; }
   Result<size_t> Wrap(const store::KeyBytes&, std::span<uint8_t>) override {
@@ -94,6 +98,7 @@ class StoreKeyOpener final : public store::KeyWrapper {
   Arena& arena_;
   hal::Clock& clock_;
   hal::TokenLink* link_;
+  crypto::pkcs11::Provider* module_;
   bool was_asked_ = false;
   Duration took_;
 };
@@ -113,21 +118,28 @@ class PreparedWrapper final : public store::KeyWrapper {
   const StoreEnvelope& envelope_;
 };
 
-// Opens by the recovery password.
-class RecoveryOpener final : public store::KeyWrapper {
+// Opens by the recovery password, whose box lies in an envelope of this kind.
+template <uint32_t kKind, typename Envelope,
+          Result<void> (*kDecode)(std::span<const uint8_t>, Envelope&)>
+class RecoveryOpenerOf final : public store::KeyWrapper {
  public:
-  RecoveryOpener(crypto::PasswordHasher& hasher, std::string_view password)
+  RecoveryOpenerOf(crypto::PasswordHasher& hasher, std::string_view password)
       : hasher_(hasher), password_(password) {}
-  uint32_t kind() const override { return kStoreWrapperKind; }
+  uint32_t kind() const override { return kKind; }
   const char* name() const override { return "recovery password"; }
   Result<size_t> Wrap(const store::KeyBytes&, std::span<uint8_t>) override {
     return Error{ErrorCode::kUnsupported, "it only opens"};
   }
-  Result<void> Unwrap(std::span<const uint8_t> wrapped, store::KeyBytes& key) override;
+  Result<void> Unwrap(std::span<const uint8_t> wrapped, store::KeyBytes& key) override {
+    Envelope envelope;
+    GH_TRY(kDecode(wrapped, envelope));
+    return OpenBox(hasher_, password_, envelope.recovery, key);
+  }
 
  private:
   crypto::PasswordHasher& hasher_;
   std::string_view password_;
 };
+using RecoveryOpener = RecoveryOpenerOf<kStoreWrapperKind, StoreEnvelope, DecodeEnvelope>;
 
 }  // namespace gh::hsm

@@ -59,10 +59,4 @@ Result<size_t> TpmWrapper::Wrap(const store::KeyBytes& key, std::span<uint8_t> o
   return writer.size();
 }
 
-Result<void> TpmRecoveryOpener::Unwrap(std::span<const uint8_t> wrapped, store::KeyBytes& key) {
-  TpmEnvelope envelope;
-  GH_TRY(DecodeTpmEnvelope(wrapped, envelope));
-  return OpenBox(hasher_, password_, envelope.recovery, key);
-}
-
 }  // namespace gh::hsm

@@ -62,21 +62,6 @@ class TpmWrapper final : public store::KeyWrapper {
   const RecoveryBox& recovery_;
 };
 
-// Opens by the recovery password.
-class TpmRecoveryOpener final : public store::KeyWrapper {
- public:
-  TpmRecoveryOpener(crypto::PasswordHasher& hasher, std::string_view password)
-      : hasher_(hasher), password_(password) {}
-  uint32_t kind() const override { return kTpmWrapperKind; }
-  const char* name() const override { return "recovery password"; }
-  Result<size_t> Wrap(const store::KeyBytes&, std::span<uint8_t>) override {
-    return Error{ErrorCode::kUnsupported, "it only opens"};
-  }
-  Result<void> Unwrap(std::span<const uint8_t> wrapped, store::KeyBytes& key) override;
-
- private:
-  crypto::PasswordHasher& hasher_;
-  std::string_view password_;
-};
+using TpmRecoveryOpener = RecoveryOpenerOf<kTpmWrapperKind, TpmEnvelope, DecodeTpmEnvelope>;
 
 }  // namespace gh::hsm

@@ -21,6 +21,8 @@ using namespace gh::log::event;
 constexpr uint8_t kKeyInMemory = 1;
 constexpr uint8_t kKeyInToken = 2;
 constexpr std::string_view kInfo = "info";
+constexpr uint8_t kFlagTemporary = 1;
+constexpr uint8_t kFlagAcme = 2;
 
 // "03", "03/1", "03/info".
 struct RowKey {
@@ -66,6 +68,7 @@ KeyStore::KeyStore(Arena& arena, crypto::TlsEnvironment& environment, store::Sto
 }
 
 KeyStore::~KeyStore() {
+  challenge_ = nullptr;
   for (Held* held : held_) {
     FreeHeld(*held);
   }
@@ -119,7 +122,8 @@ class KeyStore::RowLoader final : public store::EntryVisitor {
     SlotInfo& info = keys_.slots_[slot].info;
     (void)in.U8();  // version
     const uint8_t flags = in.U8();
-    info.is_temporary = (flags & 1) != 0;
+    info.is_temporary = (flags & kFlagTemporary) != 0;
+    info.is_acme = (flags & kFlagAcme) != 0;
     info.domain.Assign(AsText(in.Take(in.remaining())));
   }
   void OnKey(uint32_t slot, std::span<const uint8_t> value) {
@@ -293,7 +297,8 @@ Result<void> KeyStore::StoreRows(uint32_t slot, const SlotInfo& info, const Held
   uint8_t bytes[2 + kDomainNameMax];
   ByteWriter row(bytes);
   row.U8(1);
-  row.U8(info.is_temporary ? 1 : 0);
+  row.U8(static_cast<uint8_t>((info.is_temporary ? kFlagTemporary : 0) |
+                              (info.is_acme ? kFlagAcme : 0)));
   row.Text(info.domain.view());
   return store_.PutIn(Table::kCertificates, RowKey(slot, kInfo).text.view(), row.written());
 }
@@ -441,6 +446,63 @@ void KeyStore::Release(const crypto::Identity& identity) {
   }
 }
 
+void KeyStore::SetStaple(std::string_view domain, std::span<const uint8_t> response) {
+  if (const uint32_t slot = FindSlot(domain); slot != kSlotMax) {
+    held_[slots_[slot].identity]->staple = response;
+  }
+}
+
+// --- Challenges ---------------------------------------------------------------------------------
+
+// The extension that holds the challenge is critical and mbedTLS does not know it.
+Result<void> KeyStore::SetChallenge(std::string_view name, std::span<const uint8_t> der,
+                                    crypto::SoftwareKey& key) {
+  ClearChallenge();
+  Held* held = TakeHeld();
+  if (held == nullptr) {
+    return kTooManyReplaced;
+  }
+  const crypto::TlsScope scope(environment_);
+  const int status = mbedtls_x509_crt_parse_der_with_ext_cb(
+      &held->certificates, der.data(), der.size(), 1,
+      [](void*, const mbedtls_x509_crt*, const mbedtls_x509_buf*, int, const unsigned char*,
+         const unsigned char*) { return 0; },
+      nullptr);
+  if (status != 0 || !challenge_name_.Assign(name)) {
+    FreeHeld(*held);
+    return Error(ErrorCode::kExhausted, "no memory for the challenge's certificate");
+  }
+  held->software.TakeFrom(key);
+  held->key = &held->software;
+  challenge_ = held;
+  return Ok();
+}
+
+void KeyStore::ClearChallenge() {
+  if (challenge_ == nullptr) {
+    return;
+  }
+  Held& held = *challenge_;
+  challenge_ = nullptr;
+  held.is_retired = true;
+  if (held.user_count == 0) {
+    FreeHeld(held);
+  }
+}
+
+// Addresses are asked for by the names they have in in-addr.arpa and ip6.arpa (RFC 8738 section 6):
+// the only challenge there is answers those.
+const crypto::Identity* KeyStore::AcquireChallenge(std::string_view server_name) {
+  const bool is_reverse =
+      server_name.ends_with(".in-addr.arpa") || server_name.ends_with(".ip6.arpa");
+  if (challenge_ == nullptr ||
+      (!is_reverse && !EqualsIgnoringCase(server_name, challenge_name_.view()))) {
+    return nullptr;
+  }
+  ++challenge_->user_count;
+  return challenge_;
+}
+
 uint32_t KeyStore::identity_count() const {
   return static_cast<uint32_t>(
       std::ranges::count_if(held_, [](const Held* held) { return held->is_used; }));
@@ -464,6 +526,7 @@ void KeyStore::FreeHeld(Held& held) {
   mbedtls_x509_crt_init(&held.certificates);
   held.software.Clear();
   held.key = nullptr;
+  held.staple = {};
   held.chain = nullptr;
   held.label.Clear();
   held.is_used = false;
@@ -477,6 +540,7 @@ void KeyStore::Retire(uint32_t slot) {
   Held& held = *held_[slots_[slot].identity];
   slots_[slot].identity = kNone;
   held.is_retired = true;
+  held.staple = {};
   if (held.user_count == 0) {
     FreeHeld(held);
   }

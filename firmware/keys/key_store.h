@@ -40,6 +40,7 @@ class TokenKeys {
 struct SlotInfo {
   FixedString<kDomainNameMax> domain;  // empty: the server certificate
   bool is_temporary = false;           // the device made it itself
+  bool is_acme = false;                // an authority gave it by itself, and renews it
 };
 
 // A certificate that is in force.
@@ -85,7 +86,16 @@ class KeyStore final : public crypto::Identities {
   // --- crypto::Identities ---
   const crypto::Identity* Acquire(std::string_view server_name) override;
   void Release(const crypto::Identity& identity) override;
-  // A certificate for one name only, in front of all others: a challenge of tls-alpn-01.
+  const crypto::Identity* AcquireChallenge(std::string_view server_name) override;
+
+  // The OCSP response that is shown with what is in force for `domain`; empty: none. It stays where
+  // it is while a handshake may be sending it.
+  void SetStaple(std::string_view domain, std::span<const uint8_t> response);
+  // The certificate that answers a challenge (tls-alpn-01), for this name alone; not stored, and
+  // shown to nobody who does not ask for it. In place of the former one. `key` is emptied.
+  Result<void> SetChallenge(std::string_view name, std::span<const uint8_t> der,
+                            crypto::SoftwareKey& key);
+  void ClearChallenge();
   uint32_t identity_count() const;  // in use, with those that were replaced
 
  private:
@@ -122,6 +132,8 @@ class KeyStore final : public crypto::Identities {
   TokenKeys* token_keys_ = nullptr;
   std::array<Slot, kSlotMax> slots_ = {};
   std::array<Held*, kIdentityMax> held_ = {};
+  Held* challenge_ = nullptr;
+  FixedString<253> challenge_name_;
   uint32_t generation_ = 0;
 };
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "firmware/store/row_taker.h"
 #include "firmware/store/transaction.h"
 #include "hal/rt/ascii.h"
 #include "hal/rt/assert.h"
@@ -15,8 +16,6 @@ namespace {
 
 using store::Table;
 
-constexpr std::string_view kRow = "csr";
-constexpr std::string_view kInfoRow = "csr/info";
 constexpr uint8_t kKeyInMemory = 1;
 constexpr uint8_t kKeyInToken = 2;
 
@@ -34,27 +33,11 @@ Result<void> ForEachWord(std::string_view list, Each each) {
   return Ok();
 }
 
-class RowTaker final : public store::EntryVisitor {
- public:
-  RowTaker(std::string_view key, std::span<uint8_t> out) : key_(key), out_(out) {}
-  void OnEntry(std::string_view key, std::span<const uint8_t> value) override {
-    if (key == key_ && value.size() <= out_.size()) {
-      std::ranges::copy(value, out_.begin());
-      size = value.size();
-    }
-  }
-  size_t size = 0;
-
- private:
-  std::string_view key_;
-  std::span<uint8_t> out_;
-};
-
 // The row behind a key that is just before it.
 Result<size_t> ReadRow(store::Store& store, Table table, std::string_view key,
                        std::span<uint8_t> out) {
   const FixedString<store::kKeyMax> before(key.substr(0, key.size() - 1));
-  RowTaker taker(key, out);
+  store::RowTaker taker(key, out);
   GH_TRY(store.ForEachIn(table, before.view(), UINT32_MAX, taker));
   return taker.size;
 }
@@ -136,27 +119,32 @@ Result<void> RequestNames::Fill(const RequestPlan& plan, std::string_view domain
 // --- Requests -----------------------------------------------------------------------------------
 
 Requests::Requests(Arena& arena, crypto::TlsEnvironment& environment, store::Store& store,
-                   log::Log& log)
+                   log::Log& log, std::string_view row)
     : environment_(environment),
       store_(store),
       log_(log),
+      row_(row),
+      info_row_(row),
       key_(environment),
       search_(environment),
       names_(*arena.New<RequestNames>()),
       info_room_(arena.NewArray<uint8_t>(crypto::kRequestInfoMax)),
-      der_(arena.NewArray<uint8_t>(store::kValueMax)) {}
+      der_(arena.NewArray<uint8_t>(store::kValueMax)) {
+  info_row_.Append("/info");
+}
 
 Result<void> Requests::Load(TokenKeys* tokens) {
   Forget();
   SecretBytes<1 + crypto::kPrivateKeyDerMax> row;
-  GH_TRY_ASSIGN(const size_t key_size, ReadRow(store_, Table::kKeys, kRow, row.Expose()));
-  GH_TRY_ASSIGN(der_size_, ReadRow(store_, Table::kCertificates, kRow, der_));
+  GH_TRY_ASSIGN(const size_t key_size, ReadRow(store_, Table::kKeys, row_, row.Expose()));
+  GH_TRY_ASSIGN(der_size_, ReadRow(store_, Table::kCertificates, row_, der_));
   if (key_size < 2 || der_size_ == 0) {
     Forget();
     return Ok();
   }
   uint8_t info[kDomainNameMax];
-  GH_TRY_ASSIGN(const size_t info_size, ReadRow(store_, Table::kCertificates, kInfoRow, info));
+  GH_TRY_ASSIGN(const size_t info_size,
+                ReadRow(store_, Table::kCertificates, info_row_.view(), info));
   domain_.Assign(AsText(std::span<const uint8_t>(info).first(info_size)));
   const auto value = std::span<const uint8_t>(row.Expose()).subspan(1, key_size - 1);
   if (row.Expose()[0] == kKeyInToken) {
@@ -307,17 +295,17 @@ Result<void> Requests::Save() {
     size = label_.size();
   }
   return InTransaction(store_, [&]() -> Result<void> {
-    GH_TRY(store_.PutIn(Table::kKeys, kRow, bytes.first(1 + size)));
-    GH_TRY(store_.PutIn(Table::kCertificates, kRow, request()));
-    return store_.PutIn(Table::kCertificates, kInfoRow, AsBytes(domain_.view()));
+    GH_TRY(store_.PutIn(Table::kKeys, row_, bytes.first(1 + size)));
+    GH_TRY(store_.PutIn(Table::kCertificates, row_, request()));
+    return store_.PutIn(Table::kCertificates, info_row_.view(), AsBytes(domain_.view()));
   });
 }
 
 Result<void> Requests::RemoveRows() {
   return InTransaction(store_, [&]() -> Result<void> {
-    GH_TRY(store_.RemoveIn(Table::kKeys, kRow));
-    GH_TRY(store_.RemoveIn(Table::kCertificates, kRow));
-    return store_.RemoveIn(Table::kCertificates, kInfoRow);
+    GH_TRY(store_.RemoveIn(Table::kKeys, row_));
+    GH_TRY(store_.RemoveIn(Table::kCertificates, row_));
+    return store_.RemoveIn(Table::kCertificates, info_row_.view());
   });
 }
 

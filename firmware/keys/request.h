@@ -71,7 +71,9 @@ class Requests final : crypto::SignListener {
     kReady,
   };
 
-  Requests(Arena& arena, crypto::TlsEnvironment& environment, store::Store& store, log::Log& log);
+  // `row`: what its rows are called, beside those of others. Static.
+  Requests(Arena& arena, crypto::TlsEnvironment& environment, store::Store& store, log::Log& log,
+           std::string_view row = "csr");
   Requests(const Requests&) = delete;
   Requests& operator=(const Requests&) = delete;
 
@@ -92,6 +94,8 @@ class Requests final : crypto::SignListener {
   std::string_view domain() const { return domain_.view(); }
   std::string_view token_label() const { return label_.view(); }
   std::span<const uint8_t> request() const { return der_.first(der_size_); }
+  // What is asked for, of the last one begun.
+  std::span<const crypto::AlternativeName> names() const { return names_.names(); }
   // Of the request in progress; its public key is what a certificate has to hold.
   crypto::SoftwareKey& key() { return key_; }
   const crypto::SigningKey* signing_key() const { return signer_; }
@@ -111,6 +115,8 @@ class Requests final : crypto::SignListener {
   crypto::TlsEnvironment& environment_;
   store::Store& store_;
   log::Log& log_;
+  std::string_view row_;
+  FixedString<32> info_row_;
   crypto::SoftwareKey key_;
   crypto::RsaGenerator search_;
   crypto::SigningKey* signer_ = nullptr;

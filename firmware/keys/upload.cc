@@ -148,7 +148,8 @@ Result<void> Refusal(const crypto::PathReport& report, ByteWriter& out) {
 }
 
 // What a path check does not say clearly enough.
-Result<void> CheckLeaf(const mbedtls_x509_crt& leaf, std::string_view domain) {
+Result<void> CheckLeaf(const mbedtls_x509_crt& leaf, const SlotInfo& info) {
+  const std::string_view domain = info.domain.view();
   if (!mbedtls_x509_crt_has_ext_type(&leaf, MBEDTLS_X509_EXT_SUBJECT_ALT_NAME)) {
     return Error(ErrorCode::kInvalidArgument,
                  "the certificate has no subject alternative name (SAN)");
@@ -157,7 +158,7 @@ Result<void> CheckLeaf(const mbedtls_x509_crt& leaf, std::string_view domain) {
     return Error(ErrorCode::kInvalidArgument,
                  "the certificate lacks the extended key usage server authentication");
   }
-  if (!crypto::HasUsage(leaf, false, true, true)) {
+  if (!info.is_acme && !crypto::HasUsage(leaf, false, true, true)) {
     return Error(ErrorCode::kInvalidArgument,
                  "the certificate lacks the extended key usage client authentication");
   }
@@ -243,10 +244,18 @@ Result<void> Take(const UploadParts& parts, const SlotInfo& info,
   }
   Chain chain;
   GH_TRY(Order(all, *leaf, chain));
-  GH_TRY(CheckLeaf(*leaf, domain));
-  GH_TRY(Refusal(parts.trust.ExamineOwn(*leaf, chain.root,
-                                        {crypto::PeerRole::kFederation, std::string_view()}),
-                 out));
+  GH_TRY(CheckLeaf(*leaf, info));
+  // The topmost certificate of an authority that was believed stands in for the root.
+  mbedtls_x509_crt* root = chain.root;
+  if (info.is_acme && root == nullptr && chain.count > 1) {
+    root = chain.certificates[--chain.count];
+    chain.certificates[chain.count - 1]->next = nullptr;
+  }
+  const auto role = info.is_acme ? crypto::PeerRole::kServer : crypto::PeerRole::kFederation;
+  GH_TRY(Refusal(parts.trust.ExamineOwn(*leaf, root, {role, std::string_view()}), out));
+  if (root != chain.root) {
+    ++chain.count;
+  }
   GH_TRY(Install(parts, info, chain, choice, by));
   out.Text("in force: ");
   DescribeCertificate(*leaf, out);
@@ -295,10 +304,11 @@ void FilePassword::Forget() {
   size_ = 0;
 }
 
-Result<void> TakeUpload(const UploadParts& parts, std::string_view domain,
-                        std::span<const uint8_t> bytes, std::span<uint8_t> room,
-                        std::string_view by, ByteWriter& out) {
-  SlotInfo info;
+namespace {
+
+Result<void> TakeFile(const UploadParts& parts, SlotInfo& info, std::string_view domain,
+                      std::span<const uint8_t> bytes, std::span<uint8_t> room, std::string_view by,
+                      ByteWriter& out) {
   if (!info.domain.Assign(domain)) {
     return Error(ErrorCode::kInvalidArgument, "a domain has at most 100 characters");
   }
@@ -318,6 +328,22 @@ Result<void> TakeUpload(const UploadParts& parts, std::string_view domain,
         .by = by});
   }
   return done;
+}
+
+}  // namespace
+
+Result<void> TakeUpload(const UploadParts& parts, std::string_view domain,
+                        std::span<const uint8_t> bytes, std::span<uint8_t> room,
+                        std::string_view by, ByteWriter& out) {
+  SlotInfo info;
+  return TakeFile(parts, info, domain, bytes, room, by, out);
+}
+
+Result<void> TakeIssued(const UploadParts& parts, std::string_view domain,
+                        std::span<const uint8_t> bytes, std::span<uint8_t> room, ByteWriter& out) {
+  SlotInfo info;
+  info.is_acme = true;
+  return TakeFile(parts, info, domain, bytes, room, "ACME", out);
 }
 
 }  // namespace gh::keys

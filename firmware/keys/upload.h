@@ -49,6 +49,12 @@ struct UploadParts {
   FilePassword& password;
 };
 
+// What an ACME authority has given for the request in progress: as TakeUpload, but the chain may
+// end below a root that nobody trusts here (the authority itself was believed), and client
+// authentication may be missing, which authorities for the public do not give any more.
+Result<void> TakeIssued(const UploadParts& parts, std::string_view domain,
+                        std::span<const uint8_t> bytes, std::span<uint8_t> room, ByteWriter& out);
+
 // `bytes`: PEM, DER, PKCS #7 or PKCS #12, with a key or without. `room`: as large; wiped. What was
 // done, or what is wrong in detail, is said on `out`. A password that opened it is forgotten.
 Result<void> TakeUpload(const UploadParts& parts, std::string_view domain,

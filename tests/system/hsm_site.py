@@ -1,6 +1,6 @@
 """An appliance with an HSM as its operator has it: on the signed image behind QEMU's virtio-serial
-port, or as a Linux process at its Unix socket; keys certified by an OpenSSL authority; everything
-by the serial console.
+port, or as a Linux process at its Unix socket or with the module loaded (`board` is then "module");
+keys certified by an OpenSSL authority; everything by the serial console.
 """
 
 import re
@@ -61,7 +61,8 @@ class Site:
         else:
             self.machine = host_board.HostMachine(
                 self.folder / "vm", netns.INTERFACE, self.network.host("edge").namespace,
-                self.provision, ["--token", self.token])
+                self.provision, ["--token-module", softhsm.MODULE] if self.board == "module"
+                else ["--token", self.token])
 
     def restart(self):
         self.machine.stop()
@@ -115,7 +116,8 @@ class Site:
         return self.machine.console[begin:]
 
     def add_local_module(self, name="rack1", token="gatehouse"):
-        said = self.ask(f"xCommand HSM Module Add: {name} Virtio {token}")
+        transport = "Module" if self.board == "module" else "Virtio"
+        said = self.ask(f"xCommand HSM Module Add: {name} {transport} {token}")
         assert "HSM Module successfully added" in said, said
         self.set(f"HSM Module 1 PIN: {softhsm.PIN}")
         said = self.ask("xCommand HSM Mode Set: On")

@@ -12,8 +12,9 @@ PIN = "1234"
 
 
 class SoftHsm:
-    def __init__(self, folder, socket=None, label="gatehouse", like=None):
-        """`like`: another one, whose token is copied: one security world in two boxes."""
+    def __init__(self, folder, socket=None, label="gatehouse", like=None, mechanisms="ALL"):
+        """`like`: another one, whose token is copied: one security world in two boxes.
+        `mechanisms`: those it has, with commas between; or ALL."""
         self.folder, self.socket, self.process = folder, socket, None
         tokens = folder / "tokens"
         if like is not None:
@@ -22,7 +23,7 @@ class SoftHsm:
         tokens.mkdir(parents=True, exist_ok=True)
         (folder / "softhsm2.conf").write_text(
             f"directories.tokendir = {tokens}\nobjectstore.backend = file\n"
-            "log.level = ERROR\n", encoding="utf-8")
+            f"log.level = ERROR\nslots.mechanisms = {mechanisms}\n", encoding="utf-8")
         self.environment = {**os.environ, "SOFTHSM2_CONF": str(folder / "softhsm2.conf")}
         if like is None:
             self.run("softhsm2-util", "--init-token", "--free", "--label", label, "--pin", PIN,

@@ -1,10 +1,12 @@
-"""Certificates that are bad in one way each, met by OpenSSL on both sides of the Linux process:
+"""Certificates that are bad in one way each, met by OpenSSL on both sides of the Linux process, and
+some of them by the signed image:
 clients that show them are refused with the alert that says why, and `xCommand SecureTraversalTest`
 tells of servers that show them what fails, in words.
 
 The cases are those of path_check_test (tests/unit/crypto/bad_certificates.py), made for today.
 """
 
+import contextlib
 import datetime
 import pathlib
 import re
@@ -123,7 +125,8 @@ class World:
     def examine(self, name, *server_flags, verify_name=bad.HOST):
         """The operator's test of a server that shows this certificate, and what the server saw."""
         server = self.client.start(
-            "openssl", "s_server", "-accept", f"{PEER}:5061", "-cert", self.folder / f"{name}.pem",
+            "openssl", "s_server", "-naccept", "1", "-accept", f"{PEER}:5061",
+            "-cert", self.folder / f"{name}.pem",
             "-cert_chain", self.folder / f"{name}.pem", "-key", self.folder / f"{name}.key",
             "-cipher", "ALL:@SECLEVEL=0", *server_flags, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -131,15 +134,16 @@ class World:
             while "ACCEPT" not in server.stdout.readline():
                 assert server.poll() is None
             said = self.ask(f"xCommand SecureTraversalTest: {PEER} 5061 {verify_name}")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.wait(qemu.patience(3))  # it may not have read our alert yet
         finally:
             server.terminate()
             saw, _ = server.communicate(timeout=qemu.patience(10))
         return said, saw
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bad")
+@contextlib.contextmanager
+def made_world(folder, board):
     subprocess.run(["ssh-keygen", "-q", "-N", "", "-C", "test", "-t", "ed25519", "-f",
                     folder / "key"], check=True)
     bad.NOW = datetime.datetime.utcnow().replace(microsecond=0)
@@ -160,15 +164,31 @@ def world(tmp_path_factory):
         w.folder = folder
         w.client = network.host("client", f"{PEER}/24")
         (folder / "edge").mkdir()
-        w.edge = host_board.HostMachine(
-            folder / "edge", netns.INTERFACE, network.host("edge").namespace,
-            provision=PROVISION.format(key=(folder / "key.pub").read_text().strip()))
+        provision = PROVISION.format(key=(folder / "key.pub").read_text().strip())
+        if board == "image":
+            w.edge = qemu.Machine(folder / "edge", netdevs=[qemu.tap_net(network.tap())],
+                                  netns=network.switch, provision=provision)
+        else:
+            w.edge = host_board.HostMachine(folder / "edge", netns.INTERFACE,
+                                            network.host("edge").namespace, provision=provision)
         with w.edge:
             w.edge.expect(r"badtest login: ", timeout=90)
             w.bring("root.pem", "trust.pem")
             w.bring("list.crl", "list.crl")
             w.bring("own.whole", "server.pem")
             yield w
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    with made_world(tmp_path_factory.mktemp("bad"), "host") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def image_world(tmp_path_factory):
+    with made_world(tmp_path_factory.mktemp("image"), "image") as made:
+        yield made
 
 
 # Roles of clients: client authentication is what counts, a name is not asked for.
@@ -228,3 +248,12 @@ def test_the_log_says_it_too(world):
     for reason in ("expired", "revoked", "not from a trusted authority", "not for this use",
                    "outside of its authority's name constraints"):
         assert f"the peer's certificate is refused: {reason}" in words, reason
+
+
+@pytest.mark.parametrize("name", ["good", "expired", "gap", "revoked", "constrained"])
+def test_the_image_says_the_same(image_world, name):
+    text = image_world.show(name, "-tls1_2")
+    alert = CLIENT_ALERTS[name]
+    assert f"alert {alert}" in text if alert else "Cipher is ECDHE" in text, text[-800:]
+    said, _ = image_world.examine(name)
+    assert re.search(CASES[name][1], said), said

@@ -1,6 +1,7 @@
 """Certificates as an operator gets them: a request made on the device, signed by an OpenSSL
 authority, brought back, served on SIP's TLS port; a domain certificate chosen by SNI; exchange
 under an open session; what is wrong is refused with words; no key is on the disk in the clear.
+What OpenSSL's responder says of a certificate (OCSP) is stapled; protocols are agreed on by ALPN.
 
 On the signed image in QEMU and on the Linux process, driven over SSH and scp.
 """
@@ -25,6 +26,7 @@ xConfiguration Administrator 1 Password: Gate-house-42
 xConfiguration Administrator 1 PublicKey1: "{{key}}"
 xConfiguration SSH Mode: On
 """
+TEMPORARY = f"DNS:certtest, IP Address:{EDGE}"
 EXTENSIONS = "extendedKeyUsage=serverAuth,clientAuth\n"
 # A certificate and a key made elsewhere; 40 bytes of that key must be found nowhere.
 SSH = ["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
@@ -45,6 +47,7 @@ class World:
         done = self.client.run("scp", *SSH, "-i", self.folder / "key", whole,
                                f"admin@{EDGE}:/certificates/{name}", check=False,
                                timeout=qemu.patience(60))
+        self.told = done.stderr
         if done.returncode == 0:
             return ""
         return done.stdout + done.stderr + self.ask("xCommand Log Show: last=5")
@@ -102,7 +105,7 @@ def world(request, tmp_path_factory):
 
 
 def test_the_first_certificate_is_temporary_and_says_so(world):
-    assert world.served() == ("DNS:certtest", False)
+    assert world.served() == (TEMPORARY, False)
     assert "Temporary" in world.ask("xStatus Certificate")
     assert "temporary" in world.ask("xStatus Alarm")
 
@@ -121,9 +124,11 @@ def test_a_request_becomes_the_certificate_that_is_served(world):
     assert "TLS Web Server Authentication, TLS Web Client Authentication" in asked
     # Refused: a chain with a gap, and one without client authentication.
     assert world.bring("server.pem", "leaf.pem") != ""
+    assert "the chain has a gap" in world.told
     world.sign("narrow.pem", "DNS:edge.example.com", "extendedKeyUsage=serverAuth\n")
     assert world.bring("server.pem", "narrow.pem", "middle.pem") != ""
-    assert world.served() == ("DNS:certtest", False)
+    assert "lacks the extended key usage client authentication" in world.told
+    assert world.served() == (TEMPORARY, False)
     assert world.bring("server.pem", "leaf.pem", "middle.pem") == ""
     assert world.served() == ("DNS:edge.example.com", True)
     netns.wait_for(lambda: "is temporary" not in world.ask("xStatus Alarm"), qemu.patience(10),
@@ -189,6 +194,87 @@ def test_an_rsa_key_is_made_in_the_device(world):
     world.sign("rsa.pem", "DNS:rsa.example.com")
     assert world.bring("server.pem", "rsa.pem", "middle.pem") == ""
     assert world.served("-tls1_2", "-cipher", "aRSA") == ("DNS:rsa.example.com", True)
+
+
+def responder(world, status):
+    """OpenSSL's, that says "good" (V) or "revoked" (R) of the certificate stapled.pem."""
+    serial = subprocess.run(["openssl", "x509", "-in", "stapled.pem", "-noout", "-serial"],
+                            cwd=world.folder, capture_output=True, text=True, check=True).stdout
+    when = "260101000000Z" if status == "R" else ""
+    (world.folder / "index").write_text(
+        f"{status}\t491231235959Z\t{when}\t{serial.strip().split('=')[1]}\tunknown\t/CN=stapled\n")
+    process = world.client.start("openssl", "ocsp", "-index", "index", "-port", "8888", "-rsigner",
+                                 "speaker.pem", "-rkey", "speaker.key", "-CA", "middle.pem",
+                                 "-nmin", "30", cwd=world.folder, stdout=subprocess.DEVNULL,
+                                 stderr=subprocess.PIPE, text=True)
+    while "waiting" not in process.stderr.readline():
+        assert process.poll() is None
+    return process
+
+
+def stapled(world, *flags, port=5061):
+    done = world.client.run("openssl", "s_client", "-connect", f"{EDGE}:{port}", "-status",
+                            "-CAfile", world.folder / "root.pem", *flags, check=False, input="",
+                            timeout=qemu.patience(30))
+    assert "Verify return code: 0 (ok)" in done.stdout
+    return "good" if "Cert Status: good" in done.stdout else (
+        "none" if "no response sent" in done.stdout else done.stdout)
+
+
+def test_the_word_of_the_responder_is_stapled(world):
+    world.make("openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=Speaker "
+               "-keyout speaker.key -out s.csr && printf 'extendedKeyUsage=OCSPSigning\n' >s.ext "
+               "&& openssl x509 -req -in s.csr -CA middle.pem -CAkey middle.key -days 9 "
+               "-extfile s.ext -out speaker.pem")
+    world.ask("xConfiguration Certificate CSR Key: EC-P256")
+    world.ask("xCommand Certificate CSR Generate")
+    world.sign("stapled.pem", "DNS:edge.example.com", EXTENSIONS + "tlsfeature=status_request\n"
+               "authorityInfoAccess=OCSP;URI:http://10.78.0.11:8888/ask\n")
+    speaker = responder(world, "V")
+    assert world.bring("server.pem", "stapled.pem", "middle.pem") == ""
+    netns.wait_for(lambda: "Status: Good" in world.ask("xStatus Certificate OCSP"),
+                   qemu.patience(15), "the responder's word", interval=0.5)
+    assert stapled(world, "-tls1_3") == "good"
+    assert stapled(world, "-tls1_2") == "good"
+    world.ask("xConfiguration Traversal Server TURN Mode: On")
+    netns.wait_for(lambda: "TURN DTLS:" in world.ask("xStatus TURN"), qemu.patience(10), "DTLS")
+    assert stapled(world, "-dtls1_2", port=5349) == "good"
+    world.ask("xConfiguration Traversal Server TURN Mode: Off")
+    # Who does not ask is not told.
+    assert world.served("-tls1_2") == ("DNS:edge.example.com", True)
+    speaker.kill()
+    speaker.wait()
+    # Without a responder what it said stays, until its end.
+    world.ask("xCommand Certificate OCSP Refresh")
+    netns.wait_for(lambda: "Fault: the server" in world.ask("xStatus Certificate OCSP"),
+                   qemu.patience(40), "a fault", interval=1)
+    assert stapled(world) == "good"
+    speaker = responder(world, "R")
+    world.ask("xCommand Certificate OCSP Refresh")
+    netns.wait_for(lambda: "Status: Revoked" in world.ask("xStatus Certificate OCSP"),
+                   qemu.patience(40), "revocation", interval=1)
+    assert stapled(world) == "none"
+    netns.wait_for(
+        lambda: "A certificate of this device is revoked" in world.ask("xStatus Alarm"),
+        qemu.patience(10), "the alarm of a revoked certificate")
+    world.ask("xConfiguration Certificate OCSP Stapling: Off")
+    netns.wait_for(lambda: "must come with an OCSP response" in world.ask("xStatus Alarm"),
+                   qemu.patience(10), "the alarm of a certificate that wants a response")
+    speaker.kill()
+    speaker.wait()
+
+
+def test_protocols_are_agreed_on(world):
+    def agreed(protocol):
+        done = world.client.run("openssl", "s_client", "-connect", f"{EDGE}:5061", "-alpn",
+                                protocol, check=False, input="", timeout=qemu.patience(30))
+        return done.stdout + done.stderr
+    assert "ALPN protocol: sip/2" in agreed("h2,sip/2")
+    assert "No ALPN negotiated" in agreed("h2")
+    world.ask("xConfiguration TLS StrictProtocols: On")
+    assert "ALPN protocol: sip/2" in agreed("h2,sip/2")
+    assert "no application protocol" in agreed("h2")
+    world.ask("xConfiguration TLS StrictProtocols: Off")
 
 
 def test_no_key_is_on_the_disk_in_the_clear(world):

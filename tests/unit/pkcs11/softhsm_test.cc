@@ -192,6 +192,89 @@ TEST_F(SoftHsmTest, AesWrapsAndUnwraps) {
   EXPECT_EQ(request->output[47], 0x33);
 }
 
+// Whoever has the public key encrypts for the token; nobody else decrypts.
+TEST_F(SoftHsmTest, RsaDecryptsWhatIsMeantForIt) {
+  ASSERT_TRUE(WaitReady());
+  auto request = std::make_unique<TokenRequest>();
+  const uint64_t private_key = Generate("box", KeyType::kRsa, 3072);
+  request->label.Assign("box");
+  request->work = TokenWork::kReadPublic;
+  ASSERT_TRUE(Do(*request).ok) << request->error.what;
+  ASSERT_NE(request->handle, private_key);
+  request->work = TokenWork::kEncrypt;
+  request->mechanism = kOaepBySha1;
+  request->input.fill(0x33);
+  request->input_size = 48;
+  ASSERT_TRUE(Do(*request).ok) << request->error.what;
+  ASSERT_EQ(request->output_size, 384u);
+  const std::vector<uint8_t> cipher(request->out().begin(), request->out().end());
+  const auto decrypt = [&] {
+    std::ranges::copy(cipher, request->input.begin());
+    request->input_size = 384;
+    request->handle = private_key;
+    request->work = TokenWork::kDecrypt;
+    return Do(*request).ok;
+  };
+  ASSERT_TRUE(decrypt()) << request->error.what;
+  EXPECT_EQ(std::vector<uint8_t>(request->out().begin(), request->out().end()),
+            std::vector<uint8_t>(48, 0x33));
+  request->mechanism.mgf = 2;  // not what it was encrypted with
+  EXPECT_FALSE(decrypt());
+}
+
+// A key that its owner lets leave a token leaves it wrapped (RFC 5649), comes in again, signs as
+// before, and stays there.
+TEST_F(SoftHsmTest, AKeyIsWrappedUnwrappedAndStays) {
+  ASSERT_TRUE(WaitReady());
+  auto request = std::make_unique<TokenRequest>();
+  request->work = TokenWork::kGenerateAes;
+  request->label.Assign("wrap");
+  ASSERT_TRUE(Do(*request).ok) << request->error.what;
+  const uint64_t wrapping = request->handle;
+  const std::string made =
+      hsm_.Tool("--keypairgen --key-type EC:prime256v1 --label loose --extractable");
+  request->label.Assign("loose");
+  request->work = TokenWork::kReadPublic;
+  ASSERT_TRUE(Do(*request).ok) << request->error.what << made;
+  const std::vector<uint8_t> shown(request->out().begin(), request->out().end());
+  request->work = TokenWork::kFindPrivate;
+  ASSERT_TRUE(Do(*request).ok) << request->error.what << made;
+  EXPECT_FALSE(request->is_protected);
+  request->wrapped_key = request->handle;
+  request->handle = wrapping;
+  request->work = TokenWork::kWrap;
+  request->mechanism = {.type = kAesKeyWrapPad};
+  ASSERT_TRUE(Do(*request).ok) << request->error.what;
+  std::ranges::copy(request->out(), request->input.begin());
+  request->input_size = request->output_size;
+  request->work = TokenWork::kUnwrap;
+  request->key_type = KeyType::kEcP256;
+  request->label.Assign("moved");
+  ASSERT_TRUE(Do(*request).ok) << request->error.what;
+  const uint64_t moved = request->handle;
+  std::array<uint8_t, 32> digest;
+  digest.fill(0x5a);
+  ASSERT_TRUE(
+      PrepareSignature(KeyType::kEcP256, SignatureScheme::kEcdsaSecp256r1Sha256, digest, *request)
+          .ok());
+  request->work = TokenWork::kSign;
+  ASSERT_TRUE(Do(*request).ok) << request->error.what;
+  std::array<uint8_t, 80> signature;
+  const auto size = FinishSignature(KeyType::kEcP256, 256, request->out(), signature);
+  ASSERT_TRUE(size.ok());
+  const std::string said = hsm_.Verify(shown, digest, std::span(signature).first(*size), "");
+  EXPECT_NE(said.find("Verified Successfully"), std::string::npos) << said;
+  request->work = TokenWork::kFindPrivate;
+  ASSERT_TRUE(Do(*request).ok) << request->error.what;
+  EXPECT_TRUE(request->is_protected);
+  request->handle = wrapping;
+  request->wrapped_key = moved;
+  request->work = TokenWork::kWrap;
+  request->mechanism = {.type = kAesKeyWrapPad};
+  EXPECT_FALSE(Do(*request).ok);
+  EXPECT_EQ(request->error.code, ErrorCode::kRefused);
+}
+
 TEST_F(SoftHsmTest, ADestroyedKeyIsGone) {
   ASSERT_TRUE(WaitReady());
   auto request = std::make_unique<TokenRequest>();
