@@ -1,6 +1,7 @@
 // The media core in the appliance: whether there is one, its status, and the watch over it.
 #include "firmware/rooms.h"
 #include "firmware/status_text.h"
+#include "net/vlan.h"
 
 namespace gh {
 namespace {
@@ -10,12 +11,26 @@ constexpr uint32_t kSilentTurnsMax = 5;
 
 }  // namespace
 
+// Before the media core, so that both planes deal in untagged frames.
+void Appliance::Rooms::BuildVlans() {
+  const auto settings = configuration->active().network_port();
+  for (uint32_t i = 0; i < machine.ports.size() && i < settings.size(); ++i) {
+    const bool is_management = i == kManagementPort && services.dmi_active();
+    if (machine.ports[i] != nullptr && settings[i].vlan != 0 && !is_management) {
+      vlans[i] = static_cast<uint16_t>(settings[i].vlan);
+      machine.ports[i] =
+          machine.arena.New<net::VlanPort>(*machine.ports[i], machine.frames, vlans[i]);
+    }
+  }
+}
+
 // Before the stack: it is then given the core's ports and not the machine's.
 void Appliance::Rooms::BuildMediaCore() {
   using config::MediaCoreMode;
   const config::Settings& settings = configuration->active();
   const MediaCoreMode mode = settings.system().media_core;
-  const bool has_media = settings.traversal_server_turn().mode == config::OnOff::kOn;
+  const bool has_media = settings.traversal_server_turn().mode == config::OnOff::kOn ||
+                         settings.sip_media().mode == config::MediaRelayMode::kOn;
   if (machine.media == nullptr || mode == MediaCoreMode::kOff ||
       (mode == MediaCoreMode::kAuto && !has_media)) {
     return;

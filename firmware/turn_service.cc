@@ -2,33 +2,16 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstring>
 
-#include "crypto/cipher.h"
 #include "firmware/config/line.h"
 #include "firmware/rooms.h"
 #include "firmware/status_text.h"
-#include "hal/rt/base64.h"
 
 namespace gh {
 namespace {
 
 using namespace gh::log::event;
 using log::AlarmId;
-
-uint64_t PrefixOf(std::span<const uint8_t> hash) {
-  uint64_t prefix = 0;
-  std::memcpy(&prefix, hash.data(), sizeof(prefix));
-  return prefix;
-}
-
-crypto::Sha256::Digest UserHashOf(std::string_view user, std::string_view realm) {
-  crypto::Sha256 hash;
-  hash.Update(user);
-  hash.Update(":");
-  hash.Update(realm);
-  return hash.Finish();
-}
 
 uint64_t BytesPerSecond(int32_t kilobits) { return static_cast<uint64_t>(kilobits) * 125; }
 
@@ -57,81 +40,17 @@ net::EndpointText RelayTextOf(const turn::AllocationInfo& info) {
 
 }  // namespace
 
-// --- Users --------------------------------------------------------------------------------------
-
-TurnCredentials::TurnCredentials(Arena& arena, const config::Configuration& configuration,
-                                 crypto::TlsEnvironment& environment, uint32_t user_count)
-    : configuration_(configuration),
-      environment_(environment),
-      entries_(arena.NewArray<Entry>(user_count)) {}
-
-void TurnCredentials::Refresh(std::string_view realm) {
-  count_ = 0;
-  const auto users = configuration_.active().authentication_user();
-  for (uint32_t i = 0; i < users.size() && count_ < entries_.size(); ++i) {
-    if (!users[i].name.empty()) {
-      entries_[count_++] = {PrefixOf(UserHashOf(users[i].name.view(), realm)), i};
-    }
-  }
-  std::sort(entries_.begin(), entries_.begin() + count_,
-            [](const Entry& a, const Entry& b) { return a.prefix < b.prefix; });
-}
-
-bool TurnCredentials::FindKeys(std::string_view user, std::string_view realm, turn::UserKeys& out) {
-  const config::AuthenticationUser* found = configuration_.FindUser(user);
-  if (found == nullptr || realm != config::Configuration::RealmOf(configuration_.active())) {
-    return false;
-  }
-  out.md5.Set(std::span<const uint8_t, 16>(found->password.ha1_md5));
-  out.sha256.Set(std::span<const uint8_t, 32>(found->password.ha1_sha256));
-  return true;
-}
-
-std::string_view TurnCredentials::FindByHash(std::span<const uint8_t> hash,
-                                             std::string_view realm) {
-  if (hash.size() != crypto::Sha256::kSize) {
-    return {};
-  }
-  const auto end = entries_.begin() + count_;
-  auto at = std::lower_bound(entries_.begin(), end, PrefixOf(hash),
-                             [](const Entry& entry, uint64_t p) { return entry.prefix < p; });
-  const auto users = configuration_.active().authentication_user();
-  for (; at != end && at->prefix == PrefixOf(hash); ++at) {
-    const std::string_view name = users[at->instance].name.view();
-    if (std::ranges::equal(UserHashOf(name, realm), hash)) {
-      return name;
-    }
-  }
-  return {};
-}
-
-bool TurnCredentials::OpenToken(std::string_view key_name, std::string_view server,
-                                std::span<const uint8_t, 12> nonce, std::span<uint8_t> data,
-                                std::span<const uint8_t, 16> tag) {
-  for (const auto& token : configuration_.active().traversal_server_turn_token()) {
-    if (token.name.empty() || token.name.view() != key_name) {
-      continue;
-    }
-    SecretBytes<48> key;
-    ByteWriter bytes(key.Expose());
-    crypto::AesGcm cipher;
-    return ReadBase64(token.key.view(), bytes) && (bytes.size() == 16 || bytes.size() == 32) &&
-           cipher.SetKey(environment_, bytes.written()).ok() &&
-           cipher.Open(nonce, AsBytes(server), data, tag).ok();
-  }
-  return false;
-}
-
 // --- Putting together ---------------------------------------------------------------------------
 
 TurnService::TurnService(const TurnParts& parts, const turn::Capacity& capacity,
                          uint32_t user_count)
     : parts_(parts) {
   Arena& arena = parts.arena;
-  arena.OpenAccount("firmware/media", capacity.channels * 2);
+  const uint32_t flow_count = capacity.channels * 2 + parts.other_flows;
+  arena.OpenAccount("firmware/media", flow_count);
   plane_ = arena.New<media::Plane>(
       media::PlaneParts{arena, parts.stack, parts.random, parts.loop, parts.core, &parts.clock},
-      capacity.channels * 2);
+      flow_count);
   parts.stack.AddTap(*plane_);
   arena.OpenAccount("firmware/turn", capacity.allocations);
   credentials_ =
@@ -159,7 +78,8 @@ void TurnService::BuildDtls(uint32_t session_count) {
       crypto::TlsEndpoint::Parts{.environment = dtls_->environment(),
                                  .transport = crypto::TlsTransport::kDatagram,
                                  .identities = &tls.identities,
-                                 .peers = &tls.peers});
+                                 .peers = &tls.peers,
+                                 .protocols = TlsServices::TurnProtocols()});
   dtls_->SetEndpoint(*dtls_endpoint_);
   arena.OpenAccount("firmware/turn");
 }
@@ -221,6 +141,34 @@ turn::Config TurnService::EngineConfig() const {
   if (!from.alternate_address.is_none()) {
     out.alternate = {from.alternate_address, static_cast<uint16_t>(from.alternate_port)};
   }
+  AddRealms(out);
+  AddAddresses(out);
+  return out;
+}
+
+void TurnService::AddRealms(turn::Config& out) const {
+  const auto from = parts_.configuration.active().traversal_server_turn_realm();
+  GH_ASSERT_EQ(from.size(), turn::kRealmCountMax);
+  for (uint32_t i = 0; i < turn::kRealmCountMax; ++i) {
+    turn::RealmConfig& realm = out.realms[i];
+    realm.name.Assign(from[i].name.view());
+    realm.listener = {from[i].address, static_cast<uint16_t>(from[i].port)};
+    realm.domain.Assign(from[i].domain.view());
+    for (const auto* secret : {&from[i].secret, &from[i].second_secret}) {
+      if (!secret->empty()) {
+        realm.secrets[realm.secret_count++].Assign(secret->view());
+      }
+    }
+    realm.allocations_per_user = static_cast<uint32_t>(from[i].user_quota);
+    realm.allocations_total = static_cast<uint32_t>(from[i].total_quota);
+    realm.user_bytes_per_s = BytesPerSecond(from[i].user_rate);
+    realm.total_bytes_per_s = BytesPerSecond(from[i].total_rate);
+  }
+}
+
+// Its relay addresses, and those of ours that nobody is relayed to.
+void TurnService::AddAddresses(turn::Config& out) const {
+  const config::TraversalServerTurn& from = parts_.configuration.active().traversal_server_turn();
   for (uint8_t i = 0; i < net::kPortMax; ++i) {
     const net::PortStatus port = parts_.stack.port_status(i);
     for (const net::PortAddress& address : std::span(port.addresses).first(port.address_count)) {
@@ -237,7 +185,6 @@ turn::Config TurnService::EngineConfig() const {
       }
     }
   }
-  return out;
 }
 
 turn::ListenConfig TurnService::ListenersConfig() const {
@@ -309,7 +256,7 @@ void TurnService::Apply() {
   const bool has_relay = !config.relay[0].is_none() || !config.relay[1].is_none();
   config.enabled = config.enabled && has_relay && !config.realm.empty();
   if (config.enabled) {
-    credentials_->Refresh(config.realm.view());
+    credentials_->Refresh(config);
   }
   std::array<net::IpAddress, turn::kFamilyCount> relays;
   uint32_t count = 0;
@@ -348,8 +295,18 @@ void TurnService::UpdateAlarms() {
 
 // --- Events -------------------------------------------------------------------------------------
 
+// The user, with its realm where that is not the general one.
+std::string_view TurnService::WhoIs(const turn::AllocationInfo& info) {
+  who_.Assign(info.user);
+  if (info.realm != 0) {
+    who_.Append('@');
+    who_.Append(engine_->config().RealmAt(info.realm).name);
+  }
+  return who_.view();
+}
+
 void TurnService::OnAllocated(const turn::AllocationInfo& info) {
-  parts_.log.Emit(TurnAllocated{.user = info.user,
+  parts_.log.Emit(TurnAllocated{.user = WhoIs(info),
                                 .client = net::ToText(info.path->remote).view(),
                                 .transport = NameOf(*info.path),
                                 .relay = RelayTextOf(info).view(),
@@ -357,7 +314,7 @@ void TurnService::OnAllocated(const turn::AllocationInfo& info) {
 }
 
 void TurnService::OnEnded(const turn::AllocationInfo& info, turn::EndReason reason) {
-  parts_.log.Emit(TurnEnded{.user = info.user,
+  parts_.log.Emit(TurnEnded{.user = WhoIs(info),
                             .client = net::ToText(info.path->remote).view(),
                             .relay = RelayTextOf(info).view(),
                             .allocation = info.id,
@@ -376,6 +333,7 @@ void TurnService::OnRefused(const net::Endpoint& client, std::string_view user, 
 void TurnService::AddTo(admin::StatusTree& status, admin::CommandTable& commands) {
   status.AddMember<&TurnService::NextStatus>("TURN", "The TURN server and the media plane", this);
   status.AddMember<&TurnService::NextAllocation>("TURN Allocation", "Relays in use", this);
+  status.AddMember<&TurnService::NextRealm>("TURN Realm", "Realms beside the general one", this);
   admin::Command close;
   close.path = "TURN Close";
   close.help = "Ends one TURN allocation, or all";
@@ -530,7 +488,7 @@ bool TurnService::NextAllocation(uint64_t& cursor, ByteWriter& out) {
   out.Text("TURN Allocation ");
   out.Decimal(info.id);
   out.Text(": ");
-  out.Text(info.user);
+  out.Text(WhoIs(info));
   out.Text(" client=");
   out.Text(net::ToText(info.path->remote).view());
   out.Text(" transport=");
@@ -553,12 +511,32 @@ bool TurnService::NextAllocation(uint64_t& cursor, ByteWriter& out) {
   return true;
 }
 
+bool TurnService::NextRealm(uint64_t& cursor, ByteWriter& out) {
+  const turn::Config& config = engine_->config();
+  while (cursor < turn::kRealmCountMax && config.realms[cursor].name.empty()) {
+    ++cursor;
+  }
+  if (cursor >= turn::kRealmCountMax) {
+    return false;
+  }
+  const auto number = static_cast<uint32_t>(++cursor);
+  const media::Meter& meter = engine_->realm_meter(number);
+  out.Text("TURN Realm ");
+  out.Decimal(number);
+  out.Text(": ");
+  out.Text(config.RealmAt(number).name);
+  Tell(out, "allocations", engine_->realm_allocation_count(number));
+  Tell(out, "packets", meter.packets());
+  Tell(out, "bytes", meter.bytes());
+  return true;
+}
+
 // --- In the appliance ---------------------------------------------------------------------------
 
 void Appliance::Rooms::BuildTurn() {
   turn = machine.arena.New<TurnService>(
       TurnParts{machine.arena, loop, machine.clock, *stack, *tls_services, random, log, alarms,
-                *configuration, media_core},
+                *configuration, media_core, capacity.rtp.flows()},
       capacity.turn, capacity.users);
 }
 

@@ -14,35 +14,12 @@
 #include "firmware/tls_services.h"
 #include "firmware/turn/engine.h"
 #include "firmware/turn/server.h"
+#include "firmware/turn_credentials.h"
 #include "hal/machine.h"
 #include "net/dtls_service.h"
 #include "net/stack.h"
 
 namespace gh {
-
-// Local users: the keys are what SIP keeps of them, H(user:realm:password).
-class TurnCredentials final : public turn::Credentials {
- public:
-  TurnCredentials(Arena& arena, const config::Configuration& configuration,
-                  crypto::TlsEnvironment& environment, uint32_t user_count);
-  // Users or the realm have changed: their USERHASHes are computed anew.
-  void Refresh(std::string_view realm);
-  bool FindKeys(std::string_view user, std::string_view realm, turn::UserKeys& out) override;
-  std::string_view FindByHash(std::span<const uint8_t> hash, std::string_view realm) override;
-  bool OpenToken(std::string_view key_name, std::string_view server,
-                 std::span<const uint8_t, 12> nonce, std::span<uint8_t> data,
-                 std::span<const uint8_t, 16> tag) override;
-
- private:
-  struct Entry {
-    uint64_t prefix = 0;  // of the hash
-    uint32_t instance = 0;
-  };
-  const config::Configuration& configuration_;
-  crypto::TlsEnvironment& environment_;  // of AES
-  std::span<Entry> entries_;             // by prefix
-  uint32_t count_ = 0;
-};
 
 struct TurnParts {
   Arena& arena;
@@ -55,6 +32,7 @@ struct TurnParts {
   alarm::Alarms& alarms;
   const config::Configuration& configuration;
   media::MediaCore* core = nullptr;  // null: one processor runs both planes
+  uint32_t other_flows = 0;          // of the plane, for other engines
 };
 
 class TurnService final : public turn::Observer, private net::DtlsObserver {
@@ -69,6 +47,7 @@ class TurnService final : public turn::Observer, private net::DtlsObserver {
   void AddTo(admin::StatusTree& status, admin::CommandTable& commands);
   const turn::Engine& engine() const { return *engine_; }
   const media::Plane& plane() const { return *plane_; }
+  media::Plane& plane() { return *plane_; }
 
   void OnAllocated(const turn::AllocationInfo& info) override;
   void OnEnded(const turn::AllocationInfo& info, turn::EndReason reason) override;
@@ -79,12 +58,16 @@ class TurnService final : public turn::Observer, private net::DtlsObserver {
   void BuildDtls(uint32_t session_count);
   void ApplyDtls();
   turn::Config EngineConfig() const;
+  void AddRealms(turn::Config& out) const;
+  void AddAddresses(turn::Config& out) const;
+  std::string_view WhoIs(const turn::AllocationInfo& info);
   turn::ListenConfig ListenersConfig() const;
   bool NextStatus(uint64_t& cursor, ByteWriter& out);
   bool NextCounters(uint64_t line, ByteWriter& out) const;
   void WriteDtls(ByteWriter& out) const;
   void WriteDelays(ByteWriter& out) const;
   bool NextAllocation(uint64_t& cursor, ByteWriter& out);
+  bool NextRealm(uint64_t& cursor, ByteWriter& out);
   static Result<void> CloseCommand(void* context, std::string_view by, std::string_view value,
                                    ByteWriter& out);
 
@@ -96,6 +79,7 @@ class TurnService final : public turn::Observer, private net::DtlsObserver {
   turn::Server* server_ = nullptr;
   turn::Engine* engine_ = nullptr;
   bool is_serving_ = false;
+  FixedString<turn::kUserNameMax + 1 + turn::kRealmMax> who_;  // of the event being written
 };
 
 }  // namespace gh

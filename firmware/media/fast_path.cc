@@ -78,18 +78,26 @@ FastPath::FastPath(Arena& arena, uint32_t flow_count, const SipKey& key, uint16_
 // --- The control plane's reach ------------------------------------------------------------------
 
 void FastPath::SetRules(const FastRules& rules) {
-  const uint64_t word = uint64_t{rules.is_on} | uint64_t{rules.port_first} << 16 |
-                        uint64_t{rules.port_last} << 32 |
-                        uint64_t{static_cast<uint8_t>(rules.dscp)} << 48;
-  rules_.store(word, std::memory_order_relaxed);
+  static_assert(kBareRangeMax == 2);
+  uint64_t word = 0;
+  for (const PortRange& range : rules.ports) {
+    word = word << 32 | uint64_t{range.first} << 16 | range.last;
+  }
+  ranges_.store(word, std::memory_order_relaxed);
+  rules_.store(uint64_t{rules.is_on} | uint64_t{static_cast<uint8_t>(rules.dscp)} << 8,
+               std::memory_order_relaxed);
 }
 
 FastRules FastPath::rules() const {
   const uint64_t word = rules_.load(std::memory_order_relaxed);
+  const uint64_t ranges = ranges_.load(std::memory_order_relaxed);
+  const auto range = [&](uint32_t shift) {
+    return PortRange{static_cast<uint16_t>(ranges >> (shift + 16)),
+                     static_cast<uint16_t>(ranges >> shift)};
+  };
   return {.is_on = (word & 1) != 0,
-          .port_first = static_cast<uint16_t>(word >> 16),
-          .port_last = static_cast<uint16_t>(word >> 32),
-          .dscp = static_cast<int8_t>(word >> 48)};
+          .ports = {range(32), range(0)},
+          .dscp = static_cast<int8_t>(word >> 8)};
 }
 
 // The other core first says which flow it has in hand and then looks whether that is removed; here
@@ -129,7 +137,7 @@ Flow* FastPath::FindFlow(const hal::Frame& frame, const net::PacketView& view,
   payload.offset = view.l4 + kUdpHeaderSize;
   payload.size = view.l4_size - kUdpHeaderSize;
   const bool is_relay_port =
-      view.destination_port >= rules.port_first && view.destination_port <= rules.port_last;
+      rules.ports[0].Has(view.destination_port) || rules.ports[1].Has(view.destination_port);
   uint16_t channel = 0;
   if (!is_relay_port) {
     if (payload.size < kChannelHeaderSize || bytes[payload.offset] >> 6 != 1) {
@@ -178,7 +186,8 @@ bool FastPath::Forward(Flow& flow, hal::Frame* frame, const net::PacketView& vie
   }
   const uint32_t channel_size = flow.spec.channel_out != 0 ? kChannelHeaderSize : 0;
   const uint32_t ip_size = (flow.spec.to.address.is_v6() ? 40 : 20) + kUdpHeaderSize + channel_size;
-  if (ip_size + payload.size > flow.next_hop.mtu) {
+  const uint32_t growth = flow.spec.processor != nullptr ? kProcessorGrowthMax : 0;
+  if (ip_size + payload.size + growth > flow.next_hop.mtu) {
     return false;
   }
   if (!flow.spec.meter->Take(now, payload.size, Side::kMedia)) {
@@ -186,10 +195,39 @@ bool FastPath::Forward(Flow& flow, hal::Frame* frame, const net::PacketView& vie
     exit_->Release(frame);
     return true;
   }
-  Rewrite(flow, *frame, view, payload, rules.dscp);
+  if (flow.spec.processor != nullptr) {
+    const int32_t size = Process(flow, *frame, view, payload, now);
+    if (size == FlowProcessor::kToEngine) {
+      return false;
+    }
+    if (size < 0) {
+      ++counters_.by_processor;
+      exit_->Release(frame);
+      return true;
+    }
+    payload.size = static_cast<uint32_t>(size);
+  }
+  const int8_t dscp = flow.spec.dscp == kDscpOfPlane ? rules.dscp : flow.spec.dscp;
+  Rewrite(flow, *frame, view, payload, dscp);
   ++counters_.relayed;
   exit_->Transmit(flow.next_hop.port_index, frame);
   return true;
+}
+
+// What is damaged must not be made whole: a sum of what leaves says nothing of what came.
+int32_t FastPath::Process(Flow& flow, hal::Frame& frame, const net::PacketView& view,
+                          const Payload& payload, Instant now) {
+  if (!net::UdpChecksumIsGood(frame, view)) {
+    return FlowProcessor::kDrop;
+  }
+  const std::span<uint8_t> buffer{frame.data() + payload.offset,
+                                  hal::kFrameBufferSize - uint32_t{frame.start} - payload.offset};
+  const int32_t size =
+      flow.spec.processor->OnPayload(buffer, payload.size, flow.spec.processor_tag, now);
+  if (size >= 0) {
+    GH_ASSERT_LE(static_cast<uint32_t>(size), payload.size + kProcessorGrowthMax);
+  }
+  return size;
 }
 
 void FastPath::EndTurn(Instant began, Instant ended) {
@@ -221,7 +259,9 @@ void FastPath::Rewrite(const Flow& flow, hal::Frame& frame, const net::PacketVie
   const bool is_v6 = flow.spec.to.address.is_v6();
   const uint8_t* old_udp = frame.data() + view.l4;
   const uint16_t old_field = static_cast<uint16_t>(Load32(old_udp + 4) >> 16);
-  const bool is_summed = (frame.flags & hal::kFrameChecksumGood) == 0 && old_field != 0 &&
+  const bool is_processed = flow.spec.processor != nullptr;
+  const bool is_summed = !is_processed && (frame.flags & hal::kFrameChecksumGood) == 0 &&
+                         old_field != 0 &&
                          payload.offset + payload.size == view.l4 + uint32_t{view.l4_size};
   const bool had_no_sum = (frame.flags & hal::kFrameChecksumGood) == 0 && old_field == 0;
   uint32_t body_sum = 0;  // of the payload alone, by what the sender said
@@ -245,7 +285,7 @@ void FastPath::Rewrite(const Flow& flow, hal::Frame& frame, const net::PacketVie
                {.traffic_class = TrafficClassOf(dscp, traffic_class), .ip_id = ++ip_id_}, frame);
   uint8_t* udp = frame.data() + net::kEtherHeaderSize + (is_v6 ? 40 : 20);
   if (!is_summed) {
-    if (!had_no_sum || is_v6) {
+    if (!had_no_sum || is_processed || is_v6) {
       FillChecksum(flow.next_hop, frame, is_v6);
     }
     return;

@@ -12,6 +12,7 @@
 #include "firmware/media/delays.h"
 #include "firmware/media/flow.h"
 #include "firmware/media/headers.h"
+#include "firmware/media/limits.h"
 #include "hal/rt/arena.h"
 #include "hal/rt/counter.h"
 #include "hal/rt/siphash.h"
@@ -33,14 +34,21 @@ class FastExit {
 
 struct FastCounters {
   Counter relayed;
-  Counter over_limit;  // dropped
-  Counter malformed;   // dropped
+  Counter over_limit;    // dropped
+  Counter malformed;     // dropped
+  Counter by_processor;  // dropped
+};
+
+// Relay ports: what comes there has no ChannelData header. None where `last` is less.
+struct PortRange {
+  uint16_t first = 1;
+  uint16_t last = 0;
+  bool Has(uint16_t port) const { return port >= first && port <= last; }
 };
 
 struct FastRules {
   bool is_on = false;
-  uint16_t port_first = 0;  // relay ports: what comes there has no ChannelData header
-  uint16_t port_last = 0;
+  std::array<PortRange, kBareRangeMax> ports;
   int8_t dscp = -1;  // of what is relayed; negative: as it came
 };
 
@@ -56,6 +64,8 @@ class FastPath {
   void SetRules(const FastRules& rules);
   // Returns when no packet passes by `flow` any more: at most the time of one packet.
   void Forget(Flow& flow);
+  // After Forget(): the flow is in force again.
+  static void Remember(Flow& flow) { flow.is_removed.store(false, std::memory_order_release); }
   const FastCounters& counters() const { return counters_; }
   const Delays& delays() const { return delays_; }
 
@@ -89,6 +99,8 @@ class FastPath {
   bool Forward(Flow& flow, hal::Frame* frame, const net::PacketView& view, const FastRules& rules,
                Payload payload, Instant now);
   bool HasNextHop(Flow& flow, Instant now);
+  int32_t Process(Flow& flow, hal::Frame& frame, const net::PacketView& view,
+                  const Payload& payload, Instant now);
   void Rewrite(const Flow& flow, hal::Frame& frame, const net::PacketView& view,
                const Payload& payload, int8_t dscp);
 
@@ -100,6 +112,7 @@ class FastPath {
   Delays delays_;
   uint64_t relayed_before_ = 0;  // this turn
   std::atomic<uint64_t> rules_ = 0;
+  std::atomic<uint64_t> ranges_ = 0;
   std::atomic<Flow*> in_hand_ = nullptr;
 };
 

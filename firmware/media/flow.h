@@ -20,11 +20,29 @@
 
 namespace gh::media {
 
+inline constexpr int8_t kDscpOfPlane = -2;  // what Plane::SetDscp says
+inline constexpr int8_t kDscpAsItCame = -1;
+
 struct FlowKey {
   uint64_t words[5] = {};  // IPv4 uses two, the rest are zero
   friend bool operator==(const FlowKey&, const FlowKey&) = default;
 
   static FlowKey Of(const net::Endpoint& local, const net::Endpoint& remote, uint16_t channel);
+};
+
+// What is done to the payloads of flows on their way, by whoever runs the fast path: one of the two
+// planes at a time (Plane::Hold). It waits for nothing and allocates nothing.
+class FlowProcessor {
+ public:
+  static constexpr int32_t kDrop = -1;
+  static constexpr int32_t kToEngine = -2;  // the payload is untouched, and the engine's
+  // `buffer` holds a payload of `size` bytes, behind which there is room. Returns the size of what
+  // is to be sent on, at most kProcessorGrowthMax more, or kDrop, or kToEngine.
+  virtual int32_t OnPayload(std::span<uint8_t> buffer, uint32_t size, uint32_t tag,
+                            Instant now) = 0;
+
+ protected:
+  ~FlowProcessor() = default;
 };
 
 struct FlowSpec {
@@ -35,6 +53,9 @@ struct FlowSpec {
   net::Endpoint to;
   uint16_t channel_out = 0;  // 0: bare
   Meter* meter = nullptr;
+  FlowProcessor* processor = nullptr;  // null: payloads pass as they are
+  uint32_t processor_tag = 0;          // given to the processor
+  int8_t dscp = kDscpOfPlane;          // differentiated services code point of what is sent
 };
 
 struct Flow {
@@ -59,6 +80,9 @@ class Relay {
   // Null: no room, or there is such a flow already. The engine then relays itself.
   virtual Flow* AddFlow(const FlowSpec& spec) = 0;
   virtual void RemoveFlow(Flow* flow) = 0;
+  // Between these, frames of the flow are the engine's: nobody else calls its processor.
+  virtual void Hold(Flow&) {}
+  virtual void LetGo(Flow&) {}
   // One datagram, now or not at all. With `dont_fragment` kTooLarge when it exceeds the MTU.
   virtual Result<void> Send(const net::Endpoint& from, const net::Endpoint& to,
                             std::span<const uint8_t> data, bool dont_fragment) = 0;

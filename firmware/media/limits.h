@@ -12,6 +12,9 @@ namespace gh::media {
 inline constexpr Duration kNextHopFresh = Duration::Seconds(5);
 inline constexpr uint32_t kHopCacheSize = 1024;  // destinations of datagrams outside flows
 inline constexpr uint32_t kRelayAddressMax = 8;
+inline constexpr uint32_t kBareRangeMax = 2;         // engines that own ports: TURN and RTP
+inline constexpr uint32_t kRelayRangeMax = 3;        // and the port whose datagrams are ChannelData
+inline constexpr uint32_t kProcessorGrowthMax = 32;  // bytes a processor may add to a payload
 inline constexpr uint8_t kHopLimit = 64;
 inline constexpr uint32_t kDelayBucketMax = 20;  // below 2 us, 4 us ... 1 s, and more
 

@@ -48,12 +48,14 @@ Plane::Plane(const PlaneParts& parts, uint32_t flow_count)
 }
 
 void Plane::SetRelayPorts(RelayHandler* handler, std::span<const net::IpAddress> addresses,
-                          uint16_t first, uint16_t last) {
-  handler_ = handler;
-  address_count_ = static_cast<uint32_t>(std::min<size_t>(addresses.size(), addresses_.size()));
-  std::copy_n(addresses.begin(), address_count_, addresses_.begin());
-  port_first_ = first;
-  port_last_ = last;
+                          uint16_t first, uint16_t last, uint32_t range) {
+  RelayRange& own = ranges_[range];
+  own.handler = handler;
+  own.address_count =
+      static_cast<uint32_t>(std::min<size_t>(addresses.size(), own.addresses.size()));
+  std::copy_n(addresses.begin(), own.address_count, own.addresses.begin());
+  own.ports = {first, last};
+  is_on_ = std::ranges::any_of(ranges_, [](const RelayRange& r) { return r.handler != nullptr; });
   SetRules();
 }
 
@@ -63,15 +65,25 @@ void Plane::SetDscp(int dscp) {
 }
 
 void Plane::SetRules() {
-  fast_.SetRules({.is_on = handler_ != nullptr,
-                  .port_first = port_first_,
-                  .port_last = port_last_,
-                  .dscp = dscp_});
+  FastRules rules{.is_on = is_on_, .ports = {}, .dscp = dscp_};
+  for (uint32_t i = 0; i < kBareRangeMax; ++i) {
+    rules.ports[i] = ranges_[i].handler != nullptr ? ranges_[i].ports : PortRange{};
+  }
+  fast_.SetRules(rules);
 }
 
-bool Plane::IsRelayAddress(const net::IpAddress& address) const {
-  const auto end = addresses_.begin() + address_count_;
-  return std::find(addresses_.begin(), end, address) != end;
+bool Plane::RelayRange::Owns(const net::IpAddress& address) const {
+  const auto end = addresses.begin() + address_count;
+  return std::find(addresses.begin(), end, address) != end;
+}
+
+Plane::RelayRange* Plane::RangeOf(uint16_t port) {
+  for (RelayRange& range : ranges_) {
+    if (range.handler != nullptr && range.ports.Has(port)) {
+      return &range;
+    }
+  }
+  return nullptr;
 }
 
 PlaneCounters Plane::counters() const {
@@ -79,6 +91,7 @@ PlaneCounters Plane::counters() const {
   out.relayed = fast_.counters().relayed;
   out.over_limit = fast_.counters().over_limit;
   out.malformed = fast_.counters().malformed;
+  out.by_processor = fast_.counters().by_processor;
   return out;
 }
 
@@ -180,7 +193,7 @@ void Plane::ShowMirrored() {
 // --- Frames -------------------------------------------------------------------------------------
 
 bool Plane::OnFrame(hal::Frame* frame, const net::PacketView* view) {
-  if (handler_ == nullptr || view == nullptr || view->is_fragment) {
+  if (!is_on_ || view == nullptr || view->is_fragment) {
     return false;
   }
   if (view->protocol != net::kProtocolUdp) {
@@ -210,11 +223,9 @@ void Plane::Release(hal::Frame* frame) { stack_.frames().Release(frame); }
 // --- The engine's -------------------------------------------------------------------------------
 
 bool Plane::ToEngine(hal::Frame* frame, const net::PacketView& view) {
-  if (view.destination_port < port_first_ || view.destination_port > port_last_) {
-    return false;
-  }
+  const RelayRange* range = RangeOf(view.destination_port);
   const net::Endpoint local{view.Destination(frame->data()), view.destination_port};
-  if (!IsRelayAddress(local.address)) {
+  if (range == nullptr || !range->Owns(local.address)) {
     return false;
   }
   if (!net::UdpChecksumIsGood(*frame, view)) {
@@ -224,10 +235,26 @@ bool Plane::ToEngine(hal::Frame* frame, const net::PacketView& view) {
     const net::Endpoint remote{view.Source(frame->data()), view.source_port};
     const auto data =
         frame->bytes().subspan(view.l4 + kUdpHeaderSize, view.l4_size - kUdpHeaderSize);
-    counters_.no_port += handler_->OnRelayDatagram(local, remote, data) ? 0 : 1;
+    if (!range->handler->OnRelayDatagram(local, remote, data)) {
+      ++counters_.no_port;
+      return false;  // a socket of the stack may have the port
+    }
   }
   stack_.frames().Release(frame);
   return true;
+}
+
+// The stack has put it together, and its sum is right.
+bool Plane::OnReassembled(const net::Endpoint& local, const net::Endpoint& remote,
+                          std::span<uint8_t> data) {
+  const RelayRange* range = RangeOf(local.port);
+  if (range == nullptr || !range->Owns(local.address)) {
+    return false;
+  }
+  ++counters_.to_engine;
+  const bool is_taken = range->handler->OnRelayDatagram(local, remote, data);
+  counters_.no_port += is_taken ? 0 : 1;
+  return is_taken;
 }
 
 // True: the error quotes a datagram of a relay port.
@@ -235,8 +262,7 @@ bool Plane::ErrorToEngine(const hal::Frame& frame, const net::PacketView& view) 
   const bool is_error =
       view.is_v6 ? view.icmp_type == kIcmpv6Unreachable || view.icmp_type == kIcmpv6TooBig
                  : view.icmp_type == kIcmpUnreachable;
-  if (!is_error || view.l4_size <= kIcmpHeaderSize ||
-      !IsRelayAddress(view.Destination(frame.data()))) {
+  if (!is_error || view.l4_size <= kIcmpHeaderSize) {
     return false;
   }
   const uint8_t* icmp = frame.data() + view.l4;
@@ -244,13 +270,16 @@ bool Plane::ErrorToEngine(const hal::Frame& frame, const net::PacketView& view) 
                                               view.l4_size - kIcmpHeaderSize);
   net::PacketView quoted;
   if (!net::ParseQuotedPacket(quoted_bytes, view.is_v6, quoted).ok() || quoted.is_fragment ||
-      quoted.protocol != net::kProtocolUdp || quoted.source_port < port_first_ ||
-      quoted.source_port > port_last_) {
+      quoted.protocol != net::kProtocolUdp) {
+    return false;
+  }
+  const RelayRange* range = RangeOf(quoted.source_port);
+  if (range == nullptr || !range->Owns(view.Destination(frame.data()))) {
     return false;
   }
   const net::Endpoint local{quoted.Source(quoted_bytes.data()), quoted.source_port};
   const net::Endpoint remote{quoted.Destination(quoted_bytes.data()), quoted.destination_port};
-  handler_->OnRelayError(local, remote, view.icmp_type, view.icmp_code, LoadBe32(icmp + 4));
+  range->handler->OnRelayError(local, remote, view.icmp_type, view.icmp_code, LoadBe32(icmp + 4));
   return true;
 }
 

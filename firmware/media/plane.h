@@ -42,6 +42,7 @@ struct PlaneCounters {
   uint64_t sent_by_stack = 0;  // by way of lwIP: next hop not known, or due to be confirmed
   uint64_t over_limit = 0;     // dropped: bandwidth
   uint64_t malformed = 0;      // dropped: ChannelData shorter than it says
+  uint64_t by_processor = 0;   // dropped: not for the other side
   uint64_t bad_checksum = 0;   // dropped
   uint64_t no_port = 0;        // dropped: relay port not in use
   uint64_t no_frame = 0;       // dropped: frame pool empty
@@ -55,16 +56,33 @@ class Plane final : public net::FrameTap, public Relay, public Pollable, FastExi
   Plane& operator=(const Plane&) = delete;
 
   // Relay ports first..last of these addresses are `handler`'s. Flows stay.
+  // Ranges of two engines must not meet.
   void SetRelayPorts(RelayHandler* handler, std::span<const net::IpAddress> addresses,
-                     uint16_t first, uint16_t last);
+                     uint16_t first, uint16_t last, uint32_t range = kTurnRange);
+  static constexpr uint32_t kTurnRange = 0;
+  static constexpr uint32_t kRtpRange = 1;
+  static constexpr uint32_t kMuxRange = 2;  // its flows are of channels
   // Differentiated services code point of what is relayed; negative: as it came.
   void SetDscp(int dscp);
 
   bool OnFrame(hal::Frame* frame, const net::PacketView* view) override;
+  bool OnReassembled(const net::Endpoint& local, const net::Endpoint& remote,
+                     std::span<uint8_t> data) override;
   Flow* AddFlow(const FlowSpec& spec) override;
   void RemoveFlow(Flow* flow) override;
   Result<void> Send(const net::Endpoint& from, const net::Endpoint& to,
                     std::span<const uint8_t> data, bool dont_fragment) override;
+
+  void Hold(Flow& flow) override {
+    if (core_ != nullptr) {
+      fast_.Forget(flow);
+    }
+  }
+  void LetGo(Flow& flow) override {
+    if (core_ != nullptr) {
+      FastPath::Remember(flow);
+    }
+  }
 
   bool Poll(Instant now) override;  // what the other core says
 
@@ -77,6 +95,13 @@ class Plane final : public net::FrameTap, public Relay, public Pollable, FastExi
   }
 
  private:
+  struct RelayRange {
+    RelayHandler* handler = nullptr;
+    std::array<net::IpAddress, kRelayAddressMax> addresses = {};
+    uint32_t address_count = 0;
+    PortRange ports;
+    bool Owns(const net::IpAddress& address) const;
+  };
   struct HopEntry {
     net::IpAddress from;
     net::IpAddress to;
@@ -93,7 +118,7 @@ class Plane final : public net::FrameTap, public Relay, public Pollable, FastExi
   void TellOrWait(Flow& flow);
   void OnNote(const FlowNote& note);
   void ShowMirrored();
-  bool IsRelayAddress(const net::IpAddress& address) const;
+  RelayRange* RangeOf(uint16_t port);
   bool ToEngine(hal::Frame* frame, const net::PacketView& view);
   bool ErrorToEngine(const hal::Frame& frame, const net::PacketView& view);
   const net::NextHop* HopFor(const net::IpAddress& from, const net::IpAddress& to);
@@ -113,11 +138,8 @@ class Plane final : public net::FrameTap, public Relay, public Pollable, FastExi
   Flow* waiting_first_ = nullptr;
   Flow* waiting_last_ = nullptr;
   std::span<HopEntry> hops_;
-  RelayHandler* handler_ = nullptr;
-  std::array<net::IpAddress, kRelayAddressMax> addresses_ = {};
-  uint32_t address_count_ = 0;
-  uint16_t port_first_ = 0;
-  uint16_t port_last_ = 0;
+  std::array<RelayRange, kRelayRangeMax> ranges_;
+  bool is_on_ = false;
   int8_t dscp_ = -1;
   uint16_t ip_id_ = 0;
   PlaneCounters counters_;

@@ -104,7 +104,7 @@ uint16_t Engine::ReadWanted(const Request& request, Wanted& wanted) {
 void Engine::OnAllocate(const Request& request) {
   if (request.allocation != nullptr) {
     if (request.allocation->transaction == request.message.transaction() &&
-        request.allocation->user->name.view() == request.identity.user.view()) {
+        IsOwner(request.identity, *request.allocation)) {
       AnswerAllocate(request, *request.allocation, nullptr);  // our answer was lost
       return;
     }
@@ -120,19 +120,13 @@ void Engine::OnAllocate(const Request& request) {
     Refuse(request, 300);
     return;
   }
-  if (config_.allocations_total != 0 && allocation_count() >= config_.allocations_total) {
+  if (IsOverQuota(request.identity)) {
     Refuse(request, 486);
     return;
   }
-  UserAccount* user = AccountOf(request.identity.user.view());
+  UserAccount* user = AccountOf(request.identity);
   if (user == nullptr) {
     Refuse(request, 508);
-    return;
-  }
-  // Whom tokens let in have one account together: theirs is for the token's server to count.
-  if (config_.allocations_per_user != 0 && request.identity.token_key_size == 0 &&
-      user->allocation_count >= config_.allocations_per_user) {
-    Refuse(request, 486);
     return;
   }
   uint16_t code = 0;
@@ -145,6 +139,19 @@ void Engine::OnAllocate(const Request& request) {
   ++counters_.allocated;
   ports_.observer.OnAllocated(InfoOf(*allocation));
   AnswerAllocate(request, *allocation, &wanted);
+}
+
+bool Engine::IsOverQuota(const Identity& identity) {
+  const Realm realm = config_.RealmAt(identity.realm);
+  if ((config_.allocations_total != 0 && allocation_count() >= config_.allocations_total) ||
+      (realm.allocations_total != 0 &&
+       realms_[realm.number - 1].allocation_count >= realm.allocations_total)) {
+    return true;
+  }
+  // Whom tokens let in have one account together: theirs is for the token's server to count.
+  const UserAccount* user = by_user_.Find(AccountKey(identity).view());
+  return realm.allocations_per_user != 0 && identity.token_key_size == 0 && user != nullptr &&
+         user->allocation_count >= realm.allocations_per_user;
 }
 
 // Null: there is no room, `code` says how that is told; nothing is held then.
@@ -181,6 +188,9 @@ Allocation* Engine::Make(const Request& request, Wanted& wanted, UserAccount& us
   allocation->transaction = request.message.transaction();
   allocation->user = &user;
   ++user.allocation_count;
+  if (user.realm() != 0) {
+    ++realms_[user.realm() - 1].allocation_count;
+  }
   allocation->created_at = now();
   allocation->expires_at = now() + Duration::Seconds(int64_t{LifetimeOf(request)});
   for (media::Meter* meter : {&allocation->up, &allocation->down}) {
@@ -283,17 +293,26 @@ void Engine::ExpireReservations() {
   }
 }
 
-UserAccount* Engine::AccountOf(std::string_view name) {
-  if (UserAccount* user = by_user_.Find(name); user != nullptr) {
+FixedString<kUserNameMax + 1> Engine::AccountKey(const Identity& identity) {
+  FixedString<kUserNameMax + 1> key;
+  key.Append(static_cast<char>(identity.realm));
+  key.Append(identity.user.view());
+  return key;
+}
+
+UserAccount* Engine::AccountOf(const Identity& identity) {
+  const FixedString<kUserNameMax + 1> key = AccountKey(identity);
+  if (UserAccount* user = by_user_.Find(key.view()); user != nullptr) {
     return user;
   }
   UserAccount* user = users_.Allocate();
   if (user == nullptr) {
     return nullptr;
   }
-  user->name.Assign(name);
-  user->meter.parent = &total_;
-  user->meter.SetLimit(config_.user_bytes_per_s);
+  const Realm realm = config_.RealmAt(identity.realm);
+  user->key = key;
+  user->meter.parent = realm.number != 0 ? &realms_[realm.number - 1].meter : &total_;
+  user->meter.SetLimit(realm.user_bytes_per_s);
   if (by_user_.Insert(*user) != HashInsert::kInserted) {
     users_.Release(user);
     return nullptr;
@@ -393,8 +412,7 @@ void Engine::OnMobileRefresh(const Request& request) {
   Allocation* allocation = value.size() == kTicketSize ? allocations_.Resolve(handle) : nullptr;
   if (allocation == nullptr || !allocation->is_mobile ||
       !ConstantTimeEqual(allocation->ticket, ticket.Rest()) ||
-      allocation->user->name.view() != request.identity.user.view() ||
-      !Move(request, *allocation)) {
+      !IsOwner(request.identity, *allocation) || !Move(request, *allocation)) {
     Refuse(request, 437);
     return;
   }
@@ -451,6 +469,9 @@ void Engine::Release(Allocation& allocation, EndReason reason) {
   UserAccount& user = *allocation.user;
   GH_ASSERT_GT(user.allocation_count, 0u);
   --user.allocation_count;
+  if (user.realm() != 0) {
+    --realms_[user.realm() - 1].allocation_count;
+  }
   ReleaseUser(user);
   allocations_.Release(&allocation);
   ExpireReservations();

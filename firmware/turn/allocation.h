@@ -26,16 +26,19 @@ struct ClientPath {
   net::Endpoint local;
   net::Endpoint remote;
   net::StreamId stream;
-  net::SocketId socket;    // DTLS
-  bool is_secure = false;  // TLS, DTLS
+  net::SocketId socket;               // DTLS
+  bool is_secure = false;             // TLS, DTLS
+  crypto::ServerNameMark asked_name = {};  // of its handshake
   media::FlowKey Key() const {
     return media::FlowKey::Of(local, remote, static_cast<uint16_t>(transport));
   }
 };
 
-// What one user name holds, whatever it calls itself from.
+// What one user of one realm holds, whatever it calls itself from.
 struct UserAccount {
-  FixedString<kUserNameMax> name;
+  FixedString<kUserNameMax + 1> key;  // the realm's number, and the name
+  std::string_view name() const { return key.view().substr(1); }
+  uint8_t realm() const { return static_cast<uint8_t>(key.view()[0]); }
   uint32_t allocation_count = 0;
   media::Meter meter;
   HashNode node;

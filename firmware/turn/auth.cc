@@ -5,6 +5,7 @@
 
 #include "crypto/legacy.h"
 #include "crypto/mac.h"
+#include "firmware/turn/long_term_key.h"
 
 namespace gh::turn {
 namespace {
@@ -71,17 +72,6 @@ bool IsSha256Nonce(std::string_view nonce) {
          nonce.starts_with(kCookie) && nonce.substr(kCookie.size()).starts_with(kFeatures);
 }
 
-template <typename Hash>
-auto LongTermKey(std::string_view user, std::string_view realm, std::string_view password) {
-  Hash hash;
-  hash.Update(user);
-  hash.Update(":");
-  hash.Update(realm);
-  hash.Update(":");
-  hash.Update(password);
-  return hash.Finish();
-}
-
 // coturn's clients sign with the first 16 bytes of a longer key when they sign with SHA-1; their
 // answer is signed alike.
 bool IsSignedBy(const Message& message, Identity& identity) {
@@ -121,8 +111,9 @@ void Authenticator::RotateKeys(Instant now) {
   random_.Fill(keys_[0].Expose());
 }
 
-std::array<uint8_t, 6> Authenticator::MacOf(uint32_t time, const net::Endpoint& sender,
-                                            bool offers_sha256, const SecretBytes<32>& key) const {
+std::array<uint8_t, 6> Authenticator::MacOf(uint32_t time, const Asked& asked, bool offers_sha256,
+                                            const SecretBytes<32>& key) {
+  const net::Endpoint& sender = asked.sender;
   const uint8_t head[7] = {static_cast<uint8_t>(time >> 16),
                            static_cast<uint8_t>(time >> 8),
                            static_cast<uint8_t>(time),
@@ -133,18 +124,18 @@ std::array<uint8_t, 6> Authenticator::MacOf(uint32_t time, const net::Endpoint& 
   crypto::HmacSha256 mac(key.Expose());
   mac.Update(std::span<const uint8_t>(head));
   mac.Update(std::span<const uint8_t>(sender.address.bytes));
-  mac.Update(config_.realm.view());
+  mac.Update(asked.realm.name);
   const auto tag = mac.Finish();
   std::array<uint8_t, 6> out;
   std::copy_n(tag.begin(), out.size(), out.begin());
   return out;
 }
 
-Authenticator::NonceText Authenticator::MakeNonce(Instant now, const net::Endpoint& sender,
+Authenticator::NonceText Authenticator::MakeNonce(Instant now, const Asked& asked,
                                                   bool offers_sha256) {
   RotateKeys(now);
   const auto time = static_cast<uint32_t>(now.ns / 1'000'000'000) & kTimeMask;
-  const auto mac = MacOf(time, sender, offers_sha256, keys_[0]);
+  const auto mac = MacOf(time, asked, offers_sha256, keys_[0]);
   uint8_t bytes[9] = {static_cast<uint8_t>(time >> 16), static_cast<uint8_t>(time >> 8),
                       static_cast<uint8_t>(time)};
   std::copy(mac.begin(), mac.end(), bytes + 3);
@@ -159,8 +150,7 @@ Authenticator::NonceText Authenticator::MakeNonce(Instant now, const net::Endpoi
   return nonce;
 }
 
-Verdict Authenticator::CheckNonce(Instant now, std::string_view nonce,
-                                  const net::Endpoint& sender) {
+Verdict Authenticator::CheckNonce(Instant now, std::string_view nonce, const Asked& asked) {
   const bool offers_sha256 = IsSha256Nonce(nonce);
   if (offers_sha256) {
     nonce.remove_prefix(kCookie.size() + kFeatures.size());
@@ -175,17 +165,17 @@ Verdict Authenticator::CheckNonce(Instant now, std::string_view nonce,
   const auto mac = std::span(bytes).subspan(3);
   bool is_ours = false;
   for (const SecretBytes<32>& key : keys_) {
-    is_ours = ConstantTimeEqual(MacOf(time, sender, offers_sha256, key), mac) || is_ours;
+    is_ours = ConstantTimeEqual(MacOf(time, asked, offers_sha256, key), mac) || is_ours;
   }
   return is_ours && age <= config_.nonce_lifetime_s ? Verdict::kAuthentic : Verdict::kStale;
 }
 
-bool Authenticator::WriteChallenge(Instant now, const net::Endpoint& sender, size_t size_written,
-                                   size_t size_max, Builder& builder) {
+bool Authenticator::WriteChallenge(Instant now, const net::Endpoint& sender, const Realm& realm,
+                                   size_t size_written, size_t size_max, Builder& builder) {
   // Where there are tokens, their server is named before SHA-256 is offered.
   const size_t third_size =
       config_.token_server.empty() ? 0 : kHeaderOfAttribute + Padded(config_.token_server.size());
-  const size_t realm_size = kHeaderOfAttribute + Padded(config_.realm.size());
+  const size_t realm_size = kHeaderOfAttribute + Padded(realm.name.size());
   const bool names_server = third_size != 0 && size_written + realm_size + kHeaderOfAttribute +
                                                        Padded(kPlainNonceSize) + third_size <=
                                                    size_max;
@@ -201,8 +191,8 @@ bool Authenticator::WriteChallenge(Instant now, const net::Endpoint& sender, siz
   if (!offers_sha256 && (plain_size > size_max || config_.keys == KeyPolicy::kSha256Only)) {
     return false;
   }
-  builder.Text(kRealm, config_.realm.view());
-  builder.Text(kNonce, MakeNonce(now, sender, offers_sha256).view());
+  builder.Text(kRealm, realm.name);
+  builder.Text(kNonce, MakeNonce(now, {sender, realm}, offers_sha256).view());
   if (offers_sha256) {
     builder.Bytes(kPasswordAlgorithms, algorithms);
   }
@@ -236,8 +226,9 @@ Verdict Authenticator::CheckAlgorithms(const Message& message, bool* is_sha256) 
 }
 
 Verdict Authenticator::Check(Instant now, const Message& message, const net::Endpoint& sender,
-                             const SessionKey* held, Identity& out) {
+                             const Realm& realm, const SessionKey* held, Identity& out) {
   out.integrity = message.integrity();
+  out.realm = realm.number;
   if (out.integrity == Integrity::kNone) {
     return Verdict::kChallenge;
   }
@@ -245,28 +236,27 @@ Verdict Authenticator::Check(Instant now, const Message& message, const net::End
   if (message.Has(kUserName) == is_hashed || !message.Has(kRealm) || !message.Has(kNonce)) {
     return Verdict::kBadRequest;
   }
-  if (CheckNonce(now, message.Text(kNonce), sender) != Verdict::kAuthentic) {
+  if (CheckNonce(now, message.Text(kNonce), {sender, realm}) != Verdict::kAuthentic) {
     return Verdict::kStale;
   }
   if (message.Has(kAccessToken)) {
-    return CheckToken(message, out);
+    return CheckToken(message, realm, out);
   }
   if (held != nullptr && !is_hashed) {
-    return CheckHeld(now, message, *held, out);
+    return CheckHeld(now, message, realm, *held, out);
   }
   bool is_sha256 = false;
   if (const Verdict algorithms = CheckAlgorithms(message, &is_sha256);
       algorithms != Verdict::kAuthentic) {
     return algorithms;
   }
-  const std::string_view user =
-      is_hashed ? credentials_.FindByHash(message.Value(kUserHash), config_.realm.view())
-                : message.Text(kUserName);
-  if (user.empty() || user.size() > kUserNameMax || message.Text(kRealm) != config_.realm.view()) {
+  const std::string_view user = is_hashed ? credentials_.FindByHash(message.Value(kUserHash), realm)
+                                          : message.Text(kUserName);
+  if (user.empty() || user.size() > kUserNameMax || message.Text(kRealm) != realm.name) {
     return Verdict::kWrong;
   }
-  const bool is_right = CheckUser(message, user, is_sha256, out) ||
-                        (!is_hashed && CheckSecrets(message, user, is_sha256, out));
+  const bool is_right = CheckUser(message, realm, user, is_sha256, out) ||
+                        (!is_hashed && CheckSecrets(message, realm, user, is_sha256, out));
   if (is_right) {
     out.user.Assign(user);
   }
@@ -289,7 +279,7 @@ Result<Token> ReadToken(std::span<const uint8_t> bytes) {
 
 // RFC 7635: USERNAME names the key that the token is sealed with; the message is signed with the
 // key within. Whoever holds the token is whom the authorisation server let in.
-Verdict Authenticator::CheckToken(const Message& message, Identity& out) {
+Verdict Authenticator::CheckToken(const Message& message, const Realm& realm, Identity& out) {
   const auto value = message.Value(kAccessToken);
   const std::string_view name = message.Text(kUserName);
   const WallTime wall = clock_.Wall();
@@ -298,7 +288,7 @@ Verdict Authenticator::CheckToken(const Message& message, Identity& out) {
   const uint16_t nonce_size = reader.U16Be();
   const auto nonce = reader.Take(nonce_size);
   if (config_.token_server.empty() || !message.Has(kUserName) || name.size() > kUserNameMax ||
-      message.Text(kRealm) != config_.realm.view() || !wall.is_set) {
+      message.Text(kRealm) != realm.name || !wall.is_set) {
     return Verdict::kWrong;
   }
   if (!reader.ok() || nonce_size != 12 || value.size() > kTokenMax ||
@@ -329,9 +319,9 @@ Verdict Authenticator::CheckToken(const Message& message, Identity& out) {
 }
 
 // Requests behind the one with the token are signed with its key (RFC 7635 section 4.1).
-Verdict Authenticator::CheckHeld(Instant now, const Message& message, const SessionKey& held,
-                                 Identity& out) {
-  if (now >= held.until || message.Text(kRealm) != config_.realm.view()) {
+Verdict Authenticator::CheckHeld(Instant now, const Message& message, const Realm& realm,
+                                 const SessionKey& held, Identity& out) {
+  if (now >= held.until || message.Text(kRealm) != realm.name) {
     return Verdict::kWrong;
   }
   std::ranges::copy(held.key.Expose(), out.key.Expose().begin());
@@ -342,11 +332,11 @@ Verdict Authenticator::CheckHeld(Instant now, const Message& message, const Sess
   return IsSignedBy(message, out) ? Verdict::kAuthentic : Verdict::kWrong;
 }
 
-bool Authenticator::CheckUser(const Message& message, std::string_view user, bool is_sha256,
-                              Identity& out) {
+bool Authenticator::CheckUser(const Message& message, const Realm& realm, std::string_view user,
+                              bool is_sha256, Identity& out) {
   UserKeys keys;
   // An unknown user costs what a known one with a wrong password costs.
-  const bool is_known = credentials_.FindKeys(user, config_.realm.view(), keys);
+  const bool is_known = credentials_.FindKeys(user, realm, keys);
   out.key_size = is_sha256 ? 32 : 16;
   const auto key = is_sha256 ? std::span<const uint8_t>(keys.sha256.Expose())
                              : std::span<const uint8_t>(keys.md5.Expose());
@@ -355,26 +345,26 @@ bool Authenticator::CheckUser(const Message& message, std::string_view user, boo
 }
 
 // User names of the form <unix time of expiry>[:<anything>].
-bool Authenticator::CheckSecrets(const Message& message, std::string_view user, bool is_sha256,
-                                 Identity& out) {
+bool Authenticator::CheckSecrets(const Message& message, const Realm& realm, std::string_view user,
+                                 bool is_sha256, Identity& out) {
   const WallTime wall = clock_.Wall();
   int64_t expiry = 0;
   const char* end = user.data() + user.size();
   const auto [stop, error] = std::from_chars(user.data(), end, expiry);
-  if (config_.secret_count == 0 || error != std::errc() || (stop != end && *stop != ':') ||
+  if (realm.secrets.empty() || error != std::errc() || (stop != end && *stop != ':') ||
       !wall.is_set || expiry <= wall.unix_seconds()) {
     return false;
   }
-  for (uint32_t i = 0; i < config_.secret_count; ++i) {
-    const auto tag = crypto::HmacSha1(AsBytes(config_.secrets[i].view()), AsBytes(user));
+  for (const Secret& secret : realm.secrets) {
+    const auto tag = crypto::HmacSha1(AsBytes(secret.view()), AsBytes(user));
     char password[28];
     const size_t size = EncodeBase64(tag, password);
     const std::string_view text(password, size);
     if (is_sha256) {
-      const auto key = LongTermKey<crypto::Sha256>(user, config_.realm.view(), text);
+      const auto key = LongTermKey<crypto::Sha256>(user, realm.name, text);
       std::copy(key.begin(), key.end(), out.key.Expose().begin());
     } else {
-      const auto key = LongTermKey<crypto::Md5>(user, config_.realm.view(), text);
+      const auto key = LongTermKey<crypto::Md5>(user, realm.name, text);
       std::copy(key.begin(), key.end(), out.key.Expose().begin());
     }
     out.key_size = is_sha256 ? 32 : 16;

@@ -27,9 +27,9 @@ struct UserKeys {
 
 class Credentials {
  public:
-  virtual bool FindKeys(std::string_view user, std::string_view realm, UserKeys& out) = 0;
+  virtual bool FindKeys(std::string_view user, const Realm& realm, UserKeys& out) = 0;
   // The user whose USERHASH (SHA-256 of user:realm) this is; empty: none.
-  virtual std::string_view FindByHash(std::span<const uint8_t> hash, std::string_view realm) = 0;
+  virtual std::string_view FindByHash(std::span<const uint8_t> hash, const Realm& realm) = 0;
   // Opens in place what the authorisation server has sealed with the key of this name (AES-GCM);
   // false: there is no such key, or it is not authentic.
   virtual bool OpenToken(std::string_view key_name, std::string_view server,
@@ -54,6 +54,7 @@ struct Identity {
   SecretBytes<32> key;
   uint32_t key_size = 0;
   uint32_t lifetime_max_s = UINT32_MAX;  // what is left of a token
+  uint8_t realm = 0;                     // its number
   uint32_t token_key_size = 0;           // of the whole key, when a token was in this very request
   std::span<const uint8_t> key_bytes() const { return key.Expose().first(key_size); }
 };
@@ -82,13 +83,13 @@ class Authenticator {
 
   // `held`: of the allocation there, if a token let it in.
   Verdict Check(Instant now, const Message& message, const net::Endpoint& sender,
-                const SessionKey* held, Identity& out);
+                const Realm& realm, const SessionKey* held, Identity& out);
   // Whether one more reply may go to a stranger there.
   bool MayReply(Instant now, const net::IpAddress& sender);
   // REALM, NONCE and, where `size_max` has room and it is in force, PASSWORD-ALGORITHMS. False: not
   // even the least fits; nothing was written.
-  bool WriteChallenge(Instant now, const net::Endpoint& sender, size_t size_written,
-                      size_t size_max, Builder& builder);
+  bool WriteChallenge(Instant now, const net::Endpoint& sender, const Realm& realm,
+                      size_t size_written, size_t size_max, Builder& builder);
   uint64_t rate_limited_count() const { return rate_limited_count_; }
 
  private:
@@ -99,15 +100,23 @@ class Authenticator {
   };
   using NonceText = FixedString<32>;
 
-  NonceText MakeNonce(Instant now, const net::Endpoint& sender, bool offers_sha256);
-  std::array<uint8_t, 6> MacOf(uint32_t time, const net::Endpoint& sender, bool offers_sha256,
-                               const SecretBytes<32>& key) const;
-  Verdict CheckNonce(Instant now, std::string_view nonce, const net::Endpoint& sender);
+  // What a nonce is good for: one sender in one realm.
+  struct Asked {
+    const net::Endpoint& sender;
+    const Realm& realm;
+  };
+  NonceText MakeNonce(Instant now, const Asked& asked, bool offers_sha256);
+  static std::array<uint8_t, 6> MacOf(uint32_t time, const Asked& asked, bool offers_sha256,
+                                      const SecretBytes<32>& key);
+  Verdict CheckNonce(Instant now, std::string_view nonce, const Asked& asked);
   Verdict CheckAlgorithms(const Message& message, bool* is_sha256) const;
-  Verdict CheckToken(const Message& message, Identity& out);
-  Verdict CheckHeld(Instant now, const Message& message, const SessionKey& held, Identity& out);
-  bool CheckUser(const Message& message, std::string_view user, bool is_sha256, Identity& out);
-  bool CheckSecrets(const Message& message, std::string_view user, bool is_sha256, Identity& out);
+  Verdict CheckToken(const Message& message, const Realm& realm, Identity& out);
+  Verdict CheckHeld(Instant now, const Message& message, const Realm& realm, const SessionKey& held,
+                    Identity& out);
+  bool CheckUser(const Message& message, const Realm& realm, std::string_view user, bool is_sha256,
+                 Identity& out);
+  bool CheckSecrets(const Message& message, const Realm& realm, std::string_view user,
+                    bool is_sha256, Identity& out);
   void RotateKeys(Instant now);
 
   crypto::Random& random_;

@@ -3,7 +3,10 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
+#include <string_view>
 
+#include "crypto/server_name.h"
 #include "firmware/turn/limits.h"
 #include "hal/rt/fixed_string.h"
 #include "hal/rt/time.h"
@@ -38,6 +41,32 @@ struct PrefixList {
   friend bool operator==(const PrefixList&, const PrefixList&) = default;
 };
 
+using Secret = FixedString<kSecretBytesMax>;
+
+// A realm beside the general one: who is asked for it, and what is its own. Limits of 0 are those
+// of the general one for a user, and none for the realm.
+struct RealmConfig {
+  FixedString<kRealmMax> name;     // empty: none
+  net::Endpoint listener;          // of ours, that clients come to; no address, no port: any
+  FixedString<kDomainMax> domain;  // that clients say (ORIGIN) or ask for (SNI); empty: any
+  std::array<Secret, kRealmSecretMax> secrets = {};
+  uint32_t secret_count = 0;
+  uint32_t allocations_per_user = 0;
+  uint32_t allocations_total = 0;
+  uint64_t user_bytes_per_s = 0;
+  uint64_t total_bytes_per_s = 0;
+};
+
+// A realm, the general one (0) or another, as requests of it are judged.
+struct Realm {
+  uint8_t number = 0;
+  std::string_view name;
+  std::span<const Secret> secrets;
+  uint32_t allocations_per_user = 0;
+  uint32_t allocations_total = 0;
+  uint64_t user_bytes_per_s = 0;
+};
+
 struct Config {
   bool enabled = false;
   FixedString<kRealmMax> realm;
@@ -51,8 +80,10 @@ struct Config {
   uint32_t nonce_lifetime_s = 600;
 
   // Time-limited credentials: password = base64(HMAC-SHA-1(secret, user name)).
-  std::array<FixedString<kSecretBytesMax>, kSecretMax> secrets = {};
+  std::array<Secret, kSecretMax> secrets = {};
   uint32_t secret_count = 0;
+
+  std::array<RealmConfig, kRealmCountMax> realms = {};
 
   // Behaviour discovery (RFC 5780): Binding of strangers is answered, from the other address or
   // port when they ask for it. No port: off; no address: port alone.
@@ -87,6 +118,15 @@ struct Config {
   uint32_t unproven_total_per_s = 5000;
 
   net::Endpoint alternate;  // new allocations are sent there (300); none: stay
+
+  // `number` as in Realm; one that is not there has no name.
+  Realm RealmAt(uint32_t number) const;
+  // The realm of somebody who comes to `listener`, says `realm` (REALM, as he was told) and
+  // `origins` (ORIGIN), and has asked for `name` in his handshake, each of which may be empty.
+  // Always one that is there.
+  Realm RealmFor(const net::Endpoint& listener, std::string_view realm,
+                 std::span<const std::string_view> origins,
+                 const crypto::ServerNameMark& name) const;
 };
 
 struct Capacity {

@@ -54,6 +54,7 @@ void Engine::Apply(const Config& config) {
     moves[i] = all || config.relay[i] != config_.relay[i];
   }
   CloseMoved(moves);  // where there was no address, nothing stands on it
+  CloseUnwanted(config);
   config_ = config;
   for (uint32_t i = 0; i < kFamilyCount; ++i) {
     if (moves[i]) {
@@ -61,6 +62,10 @@ void Engine::Apply(const Config& config) {
     }
   }
   total_.SetLimit(config_.total_bytes_per_s);
+  for (uint32_t i = 0; i < kRealmCountMax; ++i) {
+    realms_[i].meter.parent = &total_;
+    realms_[i].meter.SetLimit(config_.realms[i].total_bytes_per_s);
+  }
   // Who may no longer be talked to is cut off at once.
   for (uint32_t i = 0; i < allocations_.capacity(); ++i) {
     if (Allocation* allocation = allocations_.At(i); allocation != nullptr) {
@@ -69,7 +74,7 @@ void Engine::Apply(const Config& config) {
       }
       allocation->up.SetLimit(config_.allocation_bytes_per_s);
       allocation->down.SetLimit(config_.allocation_bytes_per_s);
-      allocation->user->meter.SetLimit(config_.user_bytes_per_s);
+      allocation->user->meter.SetLimit(config_.RealmAt(allocation->user->realm()).user_bytes_per_s);
       DropExpired(*allocation);
       ArmTimer(*allocation);
     }
@@ -91,6 +96,21 @@ void Engine::CloseMoved(const std::array<bool, kFamilyCount>& moves) {
       relay_ports_[reservation.family]->Give(now(), reservation.port);
       reservation = {};
       --reservation_count_;
+    }
+  }
+}
+
+// Those of a realm that goes or is another one now, and relays over TCP where there are to be none.
+void Engine::CloseUnwanted(const Config& config) {
+  for (uint32_t i = 0; i < allocations_.capacity(); ++i) {
+    Allocation* allocation = allocations_.At(i);
+    if (allocation == nullptr) {
+      continue;
+    }
+    const uint8_t realm = allocation->user->realm();
+    if ((realm != 0 && config.RealmAt(realm).name != config_.RealmAt(realm).name) ||
+        (allocation->is_tcp && !config.allows_tcp)) {
+      Release(*allocation, EndReason::kReconfigured);
     }
   }
 }
@@ -132,7 +152,8 @@ void Engine::OnMessage(const ClientPath& path, const Message& message) {
                                ? &allocation->token_key
                                : nullptr;
   Identity identity;
-  const Verdict verdict = authenticator_.Check(now(), message, path.remote, held, identity);
+  const Realm realm = RealmOf(path, message);
+  const Verdict verdict = authenticator_.Check(now(), message, path.remote, realm, held, identity);
   switch (verdict) {
     case Verdict::kChallenge:
       ++counters_.challenges;
@@ -158,6 +179,16 @@ void Engine::OnMessage(const ClientPath& path, const Message& message) {
     return;
   }
   Dispatch(request);
+}
+
+Realm Engine::RealmOf(const ClientPath& path, const Message& message) const {
+  std::array<std::string_view, kOriginMax> origins;
+  const uint32_t count = std::min(message.Count(kOrigin), kOriginMax);
+  for (uint32_t i = 0; i < count; ++i) {
+    origins[i] = message.Text(kOrigin, i);
+  }
+  return config_.RealmFor(path.local, message.Text(kRealm), std::span(origins).first(count),
+                          path.asked_name);
 }
 
 void Engine::Dispatch(const Request& request) {
@@ -190,7 +221,7 @@ void Engine::Dispatch(const Request& request) {
     Refuse(request, 437);
     return;
   }
-  if (request.allocation->user->name.view() != request.identity.user.view()) {
+  if (!IsOwner(request.identity, *request.allocation)) {
     Refuse(request, 441);
     return;
   }
@@ -239,7 +270,8 @@ void Engine::Challenge(const ClientPath& path, const Message& message, uint16_t 
   builder.Error(is_bare && code == 401 ? 400 : code);
   constexpr size_t kErrorSize = kStunHeaderSize + 8;
   if (code != 400 && !is_bare &&
-      !authenticator_.WriteChallenge(now(), path.remote, kErrorSize, size_max, builder)) {
+      !authenticator_.WriteChallenge(now(), path.remote, RealmOf(path, message), kErrorSize,
+                                     size_max, builder)) {
     ++counters_.dropped_unanswered;
     return;
   }
@@ -305,7 +337,8 @@ void Engine::SendToClient(const ClientPath& path, std::span<const uint8_t> bytes
 AllocationInfo Engine::InfoOf(const Allocation& allocation) const {
   AllocationInfo info;
   info.id = allocations_.IndexOf(allocation) + 1;
-  info.user = allocation.user->name.view();
+  info.user = allocation.user->name();
+  info.realm = allocation.user->realm();
   info.path = &allocation.path;
   for (uint32_t i = 0; i < kFamilyCount; ++i) {
     if (allocation.relay_port[i] != 0) {

@@ -51,6 +51,7 @@ const char* EndReasonName(EndReason reason);
 struct AllocationInfo {
   uint32_t id = 0;
   std::string_view user;
+  uint8_t realm = 0;  // 0: the general one
   const ClientPath* path = nullptr;
   std::array<net::Endpoint, kFamilyCount> relay = {};
   uint32_t permission_count = 0;
@@ -138,6 +139,11 @@ class Engine final : public media::RelayHandler {
   uint32_t user_count() const { return users_.used_count(); }
   uint32_t reservation_count() const { return reservation_count_; }
   uint32_t link_count() const { return links_.used_count(); }
+  // Of a realm beside the general one, by its number.
+  uint32_t realm_allocation_count(uint32_t number) const {
+    return realms_[number - 1].allocation_count;
+  }
+  const media::Meter& realm_meter(uint32_t number) const { return realms_[number - 1].meter; }
   const RelayPorts& ports(uint32_t family) const { return *relay_ports_[family]; }
   static uint64_t BytesPerAllocation();
 
@@ -151,7 +157,7 @@ class Engine final : public media::RelayHandler {
   };
   struct UserTraits {
     using Key = std::string_view;
-    static Key KeyOf(const UserAccount& user) { return user.name.view(); }
+    static Key KeyOf(const UserAccount& user) { return user.key.view(); }
   };
   struct LinkTraits {
     using Key = uint32_t;
@@ -162,6 +168,10 @@ class Engine final : public media::RelayHandler {
     uint16_t port = 0;  // 0: free
     uint8_t family = 0;
     Instant expires_at;
+  };
+  struct RealmState {
+    uint32_t allocation_count = 0;
+    media::Meter meter;  // between its users' and that of all
   };
   // One authentic request while it is answered.
   struct Request {
@@ -176,6 +186,7 @@ class Engine final : public media::RelayHandler {
 
   // engine.cc
   void OnMessage(const ClientPath& path, const Message& message);
+  Realm RealmOf(const ClientPath& path, const Message& message) const;
   void OnBinding(const ClientPath& path, const Message& message);
   void AnswerDiscovery(const ClientPath& path, const Message& message);  // discovery.cc
   void Dispatch(const Request& request);
@@ -194,9 +205,16 @@ class Engine final : public media::RelayHandler {
   uint16_t TakePorts(Wanted& wanted, Allocation& allocation);
   bool OpenRelays(const Allocation& allocation);
   uint16_t TakeReserved(const Wanted& wanted, Allocation& allocation);
-  UserAccount* AccountOf(std::string_view name);
+  bool IsOverQuota(const Identity& identity);
+  static FixedString<kUserNameMax + 1> AccountKey(const Identity& identity);
+  UserAccount* AccountOf(const Identity& identity);
+  static bool IsOwner(const Identity& identity, const Allocation& allocation) {
+    const UserAccount& user = *allocation.user;
+    return user.realm() == identity.realm && user.name() == identity.user.view();
+  }
   void AnswerAllocate(const Request& request, const Allocation& allocation, const Wanted* wanted);
   void CloseMoved(const std::array<bool, kFamilyCount>& moves);
+  void CloseUnwanted(const Config& config);
   void KeepToken(const Request& request, Allocation& allocation);
   void OnRefresh(const Request& request);
   bool Move(const Request& request, Allocation& allocation);
@@ -254,6 +272,7 @@ class Engine final : public media::RelayHandler {
   std::array<RelayPorts*, kFamilyCount> relay_ports_ = {};
   std::array<Reservation, kReservationMax> reservations_ = {};
   uint32_t reservation_count_ = 0;
+  std::array<RealmState, kRealmCountMax> realms_;
   media::Meter total_;
   Counters counters_;
   std::array<uint8_t, kMessageMax + 64> out_ = {};  // the message being built

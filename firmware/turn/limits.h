@@ -15,6 +15,10 @@ inline constexpr uint32_t kUserNameMax = 127;
 inline constexpr uint32_t kRealmMax = 127;
 inline constexpr uint32_t kSecretMax = 8;  // shared secrets at a time, for rotation
 inline constexpr uint32_t kSecretBytesMax = 127;
+inline constexpr uint32_t kRealmCountMax = 8;   // beside the general one
+inline constexpr uint32_t kRealmSecretMax = 2;  // of each of those
+inline constexpr uint32_t kDomainMax = 127;
+inline constexpr uint32_t kOriginMax = 4;  // of one request
 inline constexpr uint32_t kTokenServerMax = 31;
 inline constexpr uint32_t kTokenMax = 256;  // ACCESS-TOKEN
 

@@ -128,6 +128,7 @@ ClientPath Server::DtlsPath(const net::DatagramInfo& info) {
   path.remote = info.remote;
   path.socket = info.socket;
   path.is_secure = true;
+  path.asked_name = info.asked_name;
   return path;
 }
 
@@ -164,6 +165,7 @@ bool Server::OnStreamOpen(net::StreamId id, const net::StreamInfo& info) {
   client->path.local = info.local;
   client->path.remote = info.remote;
   client->path.is_secure = info.kind == net::StreamKind::kTls;
+  client->path.asked_name = info.asked_name;
   client->deadline.Set(
       [](Timer&, void* context) {
         auto& self = *static_cast<Client*>(context);

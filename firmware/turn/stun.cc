@@ -156,8 +156,8 @@ uint32_t Message::Count(uint16_t type) const {
                     [type](const Entry& entry) { return entry.type == type; }));
 }
 
-std::span<const uint8_t> Message::Value(uint16_t type) const {
-  const Entry* entry = Find(type);
+std::span<const uint8_t> Message::Value(uint16_t type, uint32_t index) const {
+  const Entry* entry = Find(type, index);
   return entry == nullptr ? std::span<const uint8_t>() : bytes_.subspan(entry->offset, entry->size);
 }
 

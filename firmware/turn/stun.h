@@ -74,6 +74,7 @@ enum Attribute : uint16_t {
   kResponseOrigin = 0x802b,
   kOtherAddress = 0x802c,
   kThirdPartyAuthorization = 0x802e,
+  kOrigin = 0x802f,  // draft-ietf-tram-stun-origin
   kMobilityTicket = 0x8030,
 };
 
@@ -92,8 +93,10 @@ class Message {
 
   bool Has(uint16_t type) const { return Find(type) != nullptr; }
   // The first of its type; empty when there is none.
-  std::span<const uint8_t> Value(uint16_t type) const;
-  std::string_view Text(uint16_t type) const { return AsText(Value(type)); }
+  std::span<const uint8_t> Value(uint16_t type, uint32_t index = 0) const;
+  std::string_view Text(uint16_t type, uint32_t index = 0) const {
+    return AsText(Value(type, index));
+  }
   // kNotFound; kMalformed: not four bytes.
   Result<uint32_t> U32(uint16_t type) const;
   // The `index`th of its type. kNotFound; kMalformed: not an address.

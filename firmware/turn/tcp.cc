@@ -174,7 +174,7 @@ void Engine::OnConnectionBind(const Request& request) {
     Refuse(request, 400);
     return;
   }
-  if (link->owner->user->name.view() != request.identity.user.view()) {
+  if (!IsOwner(request.identity, *link->owner)) {
     Refuse(request, 441);
     return;
   }

@@ -9,17 +9,17 @@
 //   }
 //
 // The body does `count` operations. Set-up that must not be timed goes into a second callable, run
-// before each round. Times are of CLOCK_MONOTONIC, so run on a quiet machine; the least is the
-// figure that depends least on the neighbours.
+// before each round. Times are of the process's CPU, so that neighbours on the machine count only
+// by what they do to caches and clock rates; the least is the figure that depends least on them.
 #pragma once
 
 #include <algorithm>
-#include <chrono>
 #include <cinttypes>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,6 +30,12 @@ namespace gh {
 template <typename T>
 inline void KeepAlive(const T& value) {
   asm volatile("" : : "r,m"(value) : "memory");
+}
+
+inline double CpuNanoseconds() {
+  timespec now = {};
+  (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) * 1e9 + static_cast<double>(now.tv_nsec);
 }
 
 class Bench {
@@ -66,12 +72,11 @@ class Bench {
     std::vector<double> times;
     for (int round = -1; round < round_count_; ++round) {  // the first warms up
       prepare();
-      const auto before = std::chrono::steady_clock::now();
+      const double before = CpuNanoseconds();
       body(operation_count);
-      const std::chrono::duration<double, std::nano> spent =
-          std::chrono::steady_clock::now() - before;
+      const double spent = CpuNanoseconds() - before;
       if (round >= 0) {
-        times.push_back(spent.count() / static_cast<double>(operation_count));
+        times.push_back(spent / static_cast<double>(operation_count));
       }
     }
     std::sort(times.begin(), times.end());

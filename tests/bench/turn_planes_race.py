@@ -4,9 +4,11 @@
 out/host/gatehouse relays channel data at a steady rate; first the control plane has nothing else to
 do, then it commits to the store (the console changes a setting, again and again), signs (clients
 shake hands by TLS, each anew) and is flooded with log-ins (OpenSSH with a wrong password, so that
-each costs a password hash). The stress runs at the lowest priority: what is measured is the server,
-not the fight of its clients with the load for a processor. The share by which p50 and p99 move is
-the figure; the machine's other work is in it, so it says how many processors there are.
+each costs a password hash). The stress runs at the lowest priority and the load, which is the
+instrument, at real-time priority on the processor that the media plane does not have: what is
+measured is the server, not the fight of its clients with the load for a processor. The share by
+which p50 and p99 move is the figure; the machine's other work is in it, so it says how many
+processors there are.
 """
 
 import argparse
@@ -51,8 +53,9 @@ class Edge(turn_race.Gatehouse):
                  "--provision", folder / "provision.txt", "--store", folder / "store",
                  "--log", folder / "log", "--crash-record", folder / "crash"]
         with open(folder / "gatehouse.log", "w", encoding="utf-8") as log:
-            self.process = wire.start(wire.edge, [str(word) for word in words], stdout=log,
-                                      stderr=log, stdin=subprocess.PIPE, text=True)
+            cpus = wire.all_cpus if cores == "2" else wire.server_cpu
+            self.process = wire.start(wire.edge, ["taskset", "-c", cpus, *map(str, words)],
+                                      stdout=log, stderr=log, stdin=subprocess.PIPE, text=True)
         self.wait_for("login:")
         self.type("admin")
         self.wait_for("assword:")
@@ -137,11 +140,17 @@ done
                 "ssh sessions": len(re.findall("login", text))}
 
 
+def prefer(wire, load):
+    for pid in {load.process.pid, *turn_race.descendants(load.process.pid), *wire.receivers}:
+        os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(50))
+
+
 def one_round(wire, cores, options, results):
     with tempfile.TemporaryDirectory(prefix="gatehouse-bench-") as name:
         folder = pathlib.Path(name)
         edge = Edge(wire, folder, cores)
         load = turn_race.Load(wire)
+        prefer(wire, load)
         try:
             load.ask("allocate", options.allocations)
             quiet = load.ask("run", options.rate, options.seconds, 172, "channel")
@@ -160,6 +169,10 @@ def one_round(wire, cores, options, results):
     print(f"  {cores} core(s): {done}", flush=True)
 
 
+# By how much the relay delay may move while the control plane is busy, on a core of its own.
+P99_GOAL = 0.2
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--rounds", type=int, default=3)
@@ -169,7 +182,7 @@ def main():
     options = parser.parse_args()
     results = {}
     with sip_race.Wire() as wire:
-        turn_race.receive_by_thread(wire)
+        turn_race.stand_apart(wire)
         for _ in range(options.rounds):
             for cores in ("1", "2"):
                 one_round(wire, cores, options, results)
@@ -181,6 +194,10 @@ def main():
                            for when in ("quiet", "busy"))
             moved = f"  moved by {(busy / quiet - 1) * 100:+.0f} %" if quiet else ""
             print(f"  {key:8} {cores} core(s): quiet {quiet:10.2f}  busy {busy:10.2f}{moved}")
+            if (key, cores) == ("p99_us", "2"):
+                p99_moved = busy / max(quiet, 1e-9) - 1
+    print(f"verdict: {'met' if p99_moved < P99_GOAL else 'NOT MET'}: with two cores p99 moved by "
+          f"{p99_moved * 100:+.0f} %, goal less than {P99_GOAL * 100:.0f} %")
 
 
 if __name__ == "__main__":

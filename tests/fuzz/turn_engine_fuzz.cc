@@ -81,6 +81,9 @@ class Play {
     config.token_server.Assign((bits & 64) != 0 ? "turn.example" : "");
     config.discovery.port = (bits & 128) != 0 ? 3479 : 0;
     config.discovery_first_port = 3478;
+    config.realms[0].name.Assign("other.example");
+    config.realms[0].domain.Assign("other.example");
+    config.realms[0].allocations_total = 2;
     config.unproven_replies_per_s = 1'000'000;
     config.unproven_replies_burst = 1'000'000;
     config.unproven_total_per_s = 1'000'000;

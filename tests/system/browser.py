@@ -7,6 +7,7 @@
 `run` gives what the promise gives; a JavaScript error fails with its text.
 """
 
+import contextlib
 import itertools
 import json
 import os
@@ -90,8 +91,16 @@ class Chromium:
         target = self._call("Target.createTarget", timeout, url=page.as_uri())["targetId"]
         self.session = self._call("Target.attachToTarget", timeout, targetId=target,
                                   flatten=True)["sessionId"]
-        self.run("new Promise(go => document.readyState == 'complete' ? go(0) : "
-                 "addEventListener('load', () => go(0)))", timeout)
+        # A new target is an empty page at first, which is complete as well.
+        deadline = time.monotonic() + timeout
+        while True:
+            with contextlib.suppress(Failed):
+                state, place = self.run("[document.readyState, location.href]", timeout)
+                if state == "complete" and place == page.as_uri():
+                    return
+            if time.monotonic() > deadline:
+                raise Failed(f"{page} was not loaded in {timeout} s")
+            time.sleep(0.05)
 
     def run(self, expression, timeout=60):
         done = self._call("Runtime.evaluate", timeout, self.session, expression=expression,

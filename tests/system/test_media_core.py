@@ -31,8 +31,9 @@ def test_media_is_relayed_by_the_processor_that_status_names(
         client = network.host("client", f"{test_turn.CLIENT}/24")
         peer = network.host("peer", f"{test_turn.PEER}/24")
         edge = network.host("edge")
+        network.interface(edge, "lan2")
         server = host_board.HostMachine(tmp_path / "edge", netns.INTERFACE, edge.namespace,
-                                        test_turn.PROVISION, ["--cores", cores])
+                                        test_turn.PROVISION, ["--packet", "lan2", "--cores", cores])
         server.start()
         try:
             log_in(server)

@@ -6,8 +6,10 @@ run side by side: most of their time is spent waiting. coturn's binaries come ou
 package without installing it: its installation would start a daemon."""
 
 import base64
+import os
 import pathlib
 import re
+import select
 import subprocess
 from concurrent import futures
 
@@ -24,7 +26,15 @@ SERVER = "10.77.0.2"
 CLIENT = "10.77.0.11"
 PEER = "10.77.0.12"
 SERVER6, CLIENT6, PEER6 = "fd77::2", "fd77::11", "fd77::12"
-SECOND = "10.78.0.2"
+SECOND = "10.78.0.2"  # on the second LAN port, in a VLAN
+VLAN = 42
+ALTERNATIVE = "10.77.0.13"  # of the client
+# Those built into turnutils_uclient.
+TOKEN_KEYS = {"north": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+              "union": "MTIzNDU2Nzg5MDEyMzQ1Ng==",
+              "oldempire": "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI="}
+AIOICE = pathlib.Path(__file__).with_name("aioice_pair.py")
+LIBNICE = pathlib.Path(__file__).with_name("libnice_pair.py")
 PAGE = pathlib.Path(__file__).with_name("webrtc.html")
 PASSWORD = "Gate-house-42"
 PROVISION = f"""\
@@ -40,12 +50,25 @@ xConfiguration Administrator 1 Password: {PASSWORD}
 xConfiguration Traversal Server TURN Mode: On
 xConfiguration Traversal Server TURN Allow 1 Prefix: 10.77.0.0/24
 xConfiguration Traversal Server TURN Secret 1 Value: shared-secret
+xConfiguration Network Port 2 IPv4 Address: {SECOND}
+xConfiguration Network Port 2 IPv4 PrefixLength: 24
+xConfiguration Network Port 2 VLAN: {VLAN}
+xConfiguration Traversal Server TURN Realm 1 Name: north.example
+xConfiguration Traversal Server TURN Realm 1 Listener Address: {SECOND}
+xConfiguration Traversal Server TURN User 1 Name: alice
+xConfiguration Traversal Server TURN User 1 Password: northern
+xConfiguration Traversal Server TURN User 1 Realm: 1
+xConfiguration Traversal Server TURN Realm 2 Name: south.example
+xConfiguration Traversal Server TURN Realm 2 Domain: south.example
+xConfiguration Traversal Server TURN Realm 2 Secret: southern-secret
+xConfiguration Traversal Server TURN User 2 Name: carla
+xConfiguration Traversal Server TURN User 2 Password: southern
+xConfiguration Traversal Server TURN User 2 Realm: 2
 """
 # What is off unless asked for.
 MORE = f"""\
 xConfiguration Network Port 1 IPv6 Address: {SERVER6}
-xConfiguration Network Port 2 IPv4 Address: {SECOND}
-xConfiguration Network Port 2 IPv4 PrefixLength: 24
+xConfiguration Traversal Server TURN Realm 2 Quota Total: 6
 xConfiguration Traversal Server TURN Allow 2 Prefix: fd77::/64
 xConfiguration Traversal Server TURN Relay TCP: On
 xConfiguration Traversal Server TURN Mobility: On
@@ -71,7 +94,8 @@ def coturn_tools(tmp_path_factory):
 @pytest.fixture(scope="module")
 def scene(coturn, tmp_path_factory):
     with netns.Network() as network:
-        client = network.host("client", f"{CLIENT}/24", "10.78.0.11/24", f"{CLIENT6}/64")
+        client = network.host("client", f"{CLIENT}/24", f"{ALTERNATIVE}/24", f"{CLIENT6}/64")
+        network.vlan(client, VLAN, "10.78.0.11/24")
         peer = network.host("peer", f"{PEER}/24", f"{PEER6}/64")
         edge = network.host("edge")
         network.interface(edge, "lan2")
@@ -87,9 +111,12 @@ def scene(coturn, tmp_path_factory):
 def uclient(scene, *flags, user="alice", password=("-w", "secret"), count=20, server=SERVER,
             peer=PEER):
     _, client, coturn = scene
-    done = client.run(coturn / "turnutils_uclient", "-n", str(count), "-m", "2", "-l", "160",
-                      "-e", peer, "-r", "3480", "-u", user, *password, *flags, server,
-                      check=False, timeout=90)
+    try:
+        done = client.run(coturn / "turnutils_uclient", "-n", str(count), "-m", "2", "-l", "160",
+                          "-e", peer, "-r", "3480", "-u", user, *password, *flags, server,
+                          check=False, timeout=90)
+    except subprocess.TimeoutExpired:
+        return None, "the client did not end"
     return done.returncode, done.stdout + done.stderr
 
 
@@ -114,24 +141,37 @@ MODES |= {
     "mobility": ["-M"], "tcp-mobility": ["-M", "-t"],
     "tcp-relays": ["-T"], "tls-tcp-relays": ["-T", "-S", "-p", "5349"],
     "ipv6-relays": ["-x"], "dual-allocation": ["-Z"],
+    "fragments": ["-l", "1800"], "fragments-indications": ["-s", "-l", "1800"],
+    "fragments-ipv6": ["-x", "-6", "-l", "1800"],
+    "vlan": ["-V"], "vlan-indications": ["-V", "-s"], "vlan-tcp": ["-V", "-t"],
+    "vlan-fragments": ["-V", "-l", "1800"],
     "ipv6-client": ["-6"], "ipv6-client-tcp": ["-6", "-t"], "ipv6-client-dtls": ["-6", *DTLS],
 }
 IMAGE_MODES = {name: MODES[name] for name in (
-    "channels", "indications", "tcp-channels", "tls-channels", "dtls-channels")}
+    "channels", "indications", "tcp-channels", "tls-channels", "dtls-channels", "fragments",
+    "vlan")}
 
 
 def run_all(scene, modes):
+    """Flags of our own: -6 comes over IPv6, -V by the VLAN, whose listener has its own realm."""
     with futures.ThreadPoolExecutor(8) as pool:
-        runs = {name: pool.submit(uclient, scene, *[f for f in flags if f != "-6"],
-                                  server=SERVER6 if "-6" in flags else SERVER,
-                                  peer=PEER6 if "-x" in flags else PEER)
+        runs = {name: pool.submit(uclient, scene, *[f for f in flags if f not in ("-6", "-V")],
+                                  server=SERVER6 if "-6" in flags else
+                                  SECOND if "-V" in flags else SERVER,
+                                  peer=PEER6 if "-x" in flags else PEER,
+                                  password=("-w", "northern" if "-V" in flags else "secret"))
                 for name, flags in modes.items()}
-        return {name: run.result() for name, run in runs.items()}
+        outcomes = {name: run.result() for name, run in runs.items()}
+    # With -G coturn's client has been seen not to end, once in some runs; why is not known. It is
+    # tried once more, by itself, and has to end then.
+    if outcomes.get("extra-requests", (0,))[0] is None:
+        outcomes["extra-requests"] = uclient(scene, *modes["extra-requests"])
+    return outcomes
 
 
 @pytest.fixture(scope="module")
 def outcomes(scene):
-    return run_all(scene, MODES)
+    return run_all(scene, MODES | {"peers-connect": ["-P", "-L", CLIENT]})
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -143,6 +183,9 @@ def test_uclient_relays_everything(outcomes, mode):
     (["-m"], "NAT with Endpoint Independent Mapping|No NAT"),
     (["-f"], "NAT with Endpoint Independent Filtering"),
     (["-m", "-P"], "NAT with Endpoint Independent Mapping|No NAT"),
+    (["-t", "-T", "1"], r"response 2(?s:.*)UDP reflexive addr"),
+    (["-c", "-A", ALTERNATIVE], f"response 2(?s:.*)UDP reflexive addr: {ALTERNATIVE}"),
+    (["-H"], "maybe a successful hairpinning"),
 ])
 def test_natdiscovery_learns_how_a_nat_behaves(scene, flags, said):
     _, client, coturn = scene
@@ -180,8 +223,110 @@ def test_openssl_shakes_hands_over_dtls(scene):
     assert re.search(r"Cipher    : ECDHE-\S+(GCM|POLY1305)", done.stdout), done.stdout
 
 
+def ask_over_tls(client, *flags):
+    """The answer to who asks for an allocation over TLS or DTLS without credentials."""
+    request = (bytes.fromhex("000300082112a442") + b"twelve-bytes" +
+               bytes.fromhex("0019000411000000"))
+    process = client.start("openssl", "s_client", "-quiet", "-connect", f"{SERVER}:5349", *flags,
+                           stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                           stderr=subprocess.DEVNULL)
+    try:
+        process.stdin.write(request)
+        process.stdin.flush()
+        ready, _, _ = select.select([process.stdout], [], [], qemu.patience(20))
+        return process.stdout.read1(2000) if ready else b""
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("name, realm", [
+    ("south.example", b"south.example"), ("turn.south.example", b"south.example"),
+    ("elsewhere.example", b"example.com"), (None, b"example.com")])
+@pytest.mark.parametrize("kind", [["-tls1_3"], ["-tls1_2"], ["-dtls1_2"]])
+def test_a_realm_by_the_name_in_the_handshake(scene, kind, name, realm):
+    named = ["-noservername"] if name is None else ["-servername", name]
+    answer = ask_over_tls(scene[1], *kind, *named)
+    assert answer[:2] == bytes.fromhex("0113") and b"\x00\x14\x00" in answer, answer
+    assert realm in answer, answer
+
+
+@pytest.mark.parametrize("kind", [["-tls1_3"], ["-tls1_2"], ["-dtls1_2"]])
+@pytest.mark.parametrize("offer, agreed", [
+    ("stun.turn", "ALPN protocol: stun.turn"),
+    ("h2,stun.nat-discovery", "ALPN protocol: stun.nat-discovery"),
+    ("h2", "No ALPN negotiated")])
+def test_the_protocol_is_agreed_on(scene, kind, offer, agreed):
+    """RFC 7443."""
+    done = scene[1].run("openssl", "s_client", *kind, "-connect", f"{SERVER}:5349", "-alpn", offer,
+                        check=False, input="", timeout=qemu.patience(30))
+    assert agreed in done.stdout, done.stdout + done.stderr
+
+
 def test_shared_secret_credentials(scene):
     expect_all(uclient(scene, user="carol", password=("-W", "shared-secret")))
+
+
+def test_a_realm_by_the_domain_said(scene):
+    south = {"user": "carol", "password": ("-W", "southern-secret")}
+    expect_all(uclient(scene, "-o", "https://south.example", **south))
+    # Its credentials are good there alone; and its quota is its own.
+    assert uclient(scene, **south, count=1)[0] != 0
+    assert uclient(scene, "-o", "https://south.example", "-m", "4", **south, count=1)[0] != 0
+    status = operator_console.ask(scene[0], "xStatus TURN")
+    assert "TURN Realm 2: south.example" in status, status
+    assert int(re.search(r"quota=(\d+)", status).group(1)) > 0, status
+
+
+def test_a_realm_by_the_listener(scene):
+    code, text = uclient(scene, server=SECOND, count=1)  # with the general realm's password
+    assert code != 0 and "Cannot complete Allocation" in text, text[-2000:]
+    status = operator_console.ask(scene[0], "xStatus Network")
+    assert f"vlan={VLAN}" in status, status
+
+
+def test_tokens_of_coturns_client(scene):
+    """RFC 7635 with coturn's test keys: it signs the requests behind the first by the token's."""
+    ask = operator_console.ask
+    path = "xConfiguration Traversal Server TURN Token"
+    for number, (name, key) in enumerate(TOKEN_KEYS.items(), 1):
+        ask(scene[0], f"{path} {number} Name: {name}")
+        ask(scene[0], f"{path} {number} Key: {key}")
+    ask(scene[0], f"{path} Server: crinna.org")
+    try:
+        for flags in [], ["-t"]:
+            expect_all(uclient(scene, "-J", *flags, user="nobody", password=("-w", "nothing")))
+    finally:
+        ask(scene[0], f"{path} Server: ")
+
+
+def test_peers_that_connect_to_relays(outcomes):
+    """With -P coturn's client has its peers connect (RFC 6062). They hear everything; what they
+    send back it does not read: with coturn's own server too 50 % is what it counts as lost."""
+    code, text = outcomes["peers-connect"]
+    assert code == 0 and "tot_send_msgs=40, tot_recv_msgs=20" in text, text[-2000:]
+
+
+@pytest.mark.parametrize("kind", ["udp", "tcp"])
+def test_libnice_finds_a_way_through_relays_alone(scene, kind):
+    done = scene[1].run("/usr/bin/python3", LIBNICE, SERVER, "3478", kind, "alice", "secret", "50",
+                        check=False, timeout=60)
+    assert "received 50 50 relayed-relayed relayed-relayed" in done.stdout, \
+        done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("kind, port", [("udp", 3478), ("tcp", 3478), ("tls", 5349)])
+def test_aioice_finds_a_way_through_relays_alone(scene, tmp_path, kind, port):
+    environment = dict(os.environ)
+    if kind == "tls":  # it verifies what it is shown
+        shown = scene[1].run("openssl", "s_client", "-connect", f"{SERVER}:{port}", input="",
+                             check=False, timeout=qemu.patience(30)).stdout
+        begin = shown.index("-----BEGIN")
+        (tmp_path / "server.pem").write_text(shown[begin:shown.index("-----END") + 26])
+        environment["SSL_CERT_FILE"] = str(tmp_path / "server.pem")
+    done = scene[1].run("/usr/bin/python3", AIOICE, SERVER, str(port), kind, "alice", "secret",
+                        "50", check=False, timeout=qemu.patience(60), env=environment)
+    assert "received 50 50 relay-relay relay-relay" in done.stdout, done.stdout + done.stderr
 
 
 def test_wrong_password_is_refused(scene):
@@ -195,9 +340,12 @@ def image_scene(coturn, tmp_path_factory):
     """The same on the signed image: QEMU's card is a TAP on the switch."""
     with netns.Network() as network:
         client = network.host("client", f"{CLIENT}/24")
+        network.vlan(client, VLAN, "10.78.0.11/24")
         peer = network.host("peer", f"{PEER}/24", f"{PEER6}/64")
         machine = qemu.Machine(tmp_path_factory.mktemp("image"), netns=network.switch, cpus=2,
-                               netdevs=[qemu.tap_net(network.tap())], provision=PROVISION)
+                               netdevs=[qemu.tap_net(network.tap()),
+                                        qemu.tap_net(network.tap("tap1"), "net1")],
+                               provision=PROVISION)
         machine.start()
         machine.expect(r"login:", 240)
         start_peers(peer, coturn)
@@ -218,7 +366,8 @@ def test_uclient_through_the_booted_image(image_outcomes, mode):
 @pytest.fixture(scope="module")
 def chromium(image_scene, tmp_path_factory):
     folder = tmp_path_factory.mktemp("chromium")
-    with browser.Chromium(folder, image_scene[1], "--ignore-certificate-errors") as running:
+    with browser.Chromium(folder, image_scene[1], "--ignore-certificate-errors",
+                          f"--host-resolver-rules=MAP turn.south.example {SERVER}") as running:
         running.open(PAGE)
         yield running
 
@@ -226,11 +375,13 @@ def chromium(image_scene, tmp_path_factory):
 @pytest.mark.parametrize("url, protocol", [
     (f"turn:{SERVER}?transport=udp", "udp"),
     (f"turn:{SERVER}?transport=tcp", "tcp"),
-    (f"turns:{SERVER}:5349?transport=tcp", "tls"),
+    # By that name it is in another realm, where alice is nobody.
+    ("turns:turn.south.example:5349?transport=tcp", "tls"),
 ])
 def test_chromium_calls_through_the_booted_image(chromium, url, protocol):
+    user, password = ("carla", "southern") if "south" in url else ("alice", "secret")
     seen = chromium.run(
-        f"talk({{urls: '{url}', username: 'alice', credential: 'secret'}}, 50, 30)", 120)
+        f"talk({{urls: '{url}', username: '{user}', credential: '{password}'}}, 50, 30)", 120)
     print(seen)
     for side in (seen["near"], seen["far"]):
         assert (side["local"], side["remote"]) == ("relay", "relay"), seen

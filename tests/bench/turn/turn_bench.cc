@@ -17,6 +17,9 @@ void ReportMemory(Bench& bench) {
   const uint64_t ports = kPortsPerAllocation * kBytesPerPort;
   bench.Report("memory: bytes per allocation", static_cast<double>(engine + flows + ports),
                "bytes, all its permissions, channels, flows");
+  bench.Report("memory: bytes in use by one channel",
+               static_cast<double>(engine + 2 * media::Plane::bytes_per_flow() + ports),
+               "bytes an allocation with one permission and channel");
   bench.Report("memory: the allocation alone", static_cast<double>(engine), "bytes");
   bench.Report("memory: eight flows", static_cast<double>(flows), "bytes");
 }

@@ -229,6 +229,8 @@ class Load {
     PrepareFrames(payload, by_send);
     counting_ = true;
     received_ = 0;
+    packets_ = 0;
+    payload_ = payload;
     histogram_ = {};
     std::thread counter([this] { Count(); });
     const uint64_t start = NowNs();
@@ -253,9 +255,10 @@ class Load {
     counting_ = false;
     counter.join();
     std::printf(
-        "{\"sent\": %lu, \"received\": %lu, \"seconds\": %.6f, \"p50_us\": %.1f, "
+        "{\"sent\": %lu, \"received\": %lu, \"packets\": %lu, \"seconds\": %.6f, \"p50_us\": %.1f, "
         "\"p99_us\": %.1f, \"p999_us\": %.1f}\n",
-        sent, received_, took, histogram_.At(0.5), histogram_.At(0.99), histogram_.At(0.999));
+        sent, received_, packets_, took, histogram_.At(0.5), histogram_.At(0.99),
+        histogram_.At(0.999));
   }
 
  private:
@@ -537,7 +540,7 @@ class Load {
       auto* packet = reinterpret_cast<uint8_t*>(block) + block->hdr.bh1.offset_to_first_pkt;
       for (uint32_t i = 0; i < block->hdr.bh1.num_pkts; ++i) {
         const auto* header = reinterpret_cast<tpacket3_hdr*>(packet);
-        CountPacket(packet + header->tp_mac, header->tp_snaplen,
+        CountPacket(packet + header->tp_mac, header->tp_snaplen, header->tp_len,
                     uint64_t{header->tp_sec} * 1'000'000'000 + header->tp_nsec);
         packet += header->tp_next_offset;
       }
@@ -546,8 +549,14 @@ class Load {
     }
   }
 
-  void CountPacket(const uint8_t* bytes, uint32_t size, uint64_t arrived_at) {
-    // Bare, behind a channel header, or in a Data indication.
+  // Bytes of the datagram at `bytes` as it was sent: bare, behind a channel header, or in a Data
+  // indication. What the server sends in one go may arrive as one packet, not yet cut.
+  uint32_t DatagramSize(const uint8_t* bytes, uint32_t magic_at) const {
+    const uint32_t length = uint32_t{bytes[2]} << 8 | bytes[3];
+    return magic_at == 0 ? payload_ : length + (magic_at == 4 ? 4 : 20);
+  }
+
+  void CountPacket(const uint8_t* bytes, uint32_t size, uint32_t whole_size, uint64_t arrived_at) {
     static const uint64_t offset = [] {
       timespec real;
       clock_gettime(CLOCK_REALTIME, &real);
@@ -558,7 +567,9 @@ class Load {
       uint64_t words[2];
       std::memcpy(words, bytes + at, 16);
       if (words[0] == kMagic) {
-        ++received_;
+        const uint32_t each = DatagramSize(bytes + kHeadersSize, at - kHeadersSize);
+        received_ += std::max(1u, (whole_size - kHeadersSize) / each);
+        ++packets_;
         histogram_.Add(arrived_at - offset > words[1] ? arrived_at - offset - words[1] : 0);
         return;
       }
@@ -578,7 +589,9 @@ class Load {
   std::vector<Frame> frames_;
   size_t next_frame_ = 0;
   std::atomic<bool> counting_ = false;
-  uint64_t received_ = 0;
+  uint64_t received_ = 0;  // datagrams
+  uint64_t packets_ = 0;   // what they came in
+  uint32_t payload_ = 0;
   Histogram histogram_;
 };
 

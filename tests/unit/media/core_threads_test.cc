@@ -147,7 +147,7 @@ struct Planes {
     core = std::make_unique<MediaCore>(CoreParts{memory, clock, frames, ports, processor});
     fast = std::make_unique<FastPath>(memory, 64, SipKey{}, 1, true);
     core->Attach(*fast);
-    fast->SetRules({.is_on = true, .port_first = 24000, .port_last = 29999});
+    fast->SetRules({.is_on = true, .ports = {media::PortRange{24000, 29999}}});
     GH_ASSERT(core->Start().ok());
   }
   // A turn: takes what is its own and sends some of it back, hears notes.

@@ -202,6 +202,95 @@ TEST_P(EveryFamily, DownGetsTheChannelHeaderAndKeepsARightChecksum) {
   EXPECT_TRUE(scene.engine.heard.empty());
 }
 
+struct DatagramCatcher final : net::DatagramHandler {
+  DatagramCatcher(Node& node, const Endpoint& at) : stack(node.stack) {
+    stack.firewall().Allow({net::Transport::kUdp, at.port, at.port}).ignore("constant");
+    socket = *stack.datagrams().OpenDatagram(at, *this);
+  }
+  ~DatagramCatcher() { stack.datagrams().CloseDatagram(socket); }
+  void OnDatagram(const net::DatagramInfo&, std::span<uint8_t> data) override {
+    heard.emplace_back(data.begin(), data.end());
+  }
+  net::Stack& stack;
+  net::SocketId socket;
+  std::vector<Bytes> heard;
+};
+
+// Fragments of one datagram from the peer to a relay port, with this UDP sum added to the right
+// one.
+std::vector<Bytes> Fragments(Scene& scene, const Bytes& data, uint16_t port, uint32_t damage) {
+  const Bytes whole =
+      net::test::UdpFrame(scene.edge.port.mac(), {Scene::V4(3), 6000}, {Scene::V4(2), port}, data);
+  Bytes udp(whole.begin() + 34, whole.end());
+  Put16(udp, 6, net::LoadBe16(&udp[6]) + damage);
+  constexpr size_t kPiece = 1480;
+  std::vector<Bytes> out;
+  for (size_t at = 0; at < udp.size(); at += kPiece) {
+    const size_t end = std::min(udp.size(), at + kPiece);
+    const auto offset = static_cast<uint16_t>(at / 8 | (end < udp.size() ? 0x2000 : 0));
+    out.push_back(net::test::IpFrame(
+        scene.edge.port.mac(), Scene::V4(3), Scene::V4(2), net::kProtocolUdp,
+        Bytes(udp.begin() + static_cast<int>(at), udp.begin() + static_cast<int>(end)), -1,
+        offset));
+  }
+  return out;
+}
+
+TEST(PlaneFragments, ToARelayPortReachTheEngineWhole) {
+  Scene scene;
+  for (const bool is_reversed : {false, true}) {
+    scene.engine.heard.clear();
+    auto pieces = Fragments(scene, Media(2000), kRelayPort, 0);
+    ASSERT_EQ(pieces.size(), 2u);
+    if (is_reversed) {
+      std::swap(pieces[0], pieces[1]);
+    }
+    scene.Inject(pieces[0]);
+    EXPECT_TRUE(scene.engine.heard.empty());
+    scene.Inject(pieces[1]);
+    ASSERT_EQ(scene.engine.heard.size(), 1u);
+    EXPECT_EQ(scene.engine.heard[0].data, Media(2000));
+    EXPECT_EQ(scene.engine.heard[0].local, (Endpoint{Scene::V4(2), kRelayPort}));
+    EXPECT_EQ(scene.engine.heard[0].remote, (Endpoint{Scene::V4(3), 6000}));
+  }
+  EXPECT_EQ(scene.plane->counters().to_engine, 2u);
+}
+
+TEST(PlaneFragments, DamagedElsewhereOrWithoutTurnTheyAreDropped) {
+  Scene scene;
+  for (const auto& [port, damage] :
+       {std::pair<uint16_t, uint32_t>{kRelayPort, 1}, {uint16_t{23999}, 0}, {uint16_t{30000}, 0}}) {
+    for (const Bytes& piece : Fragments(scene, Media(2000), port, damage)) {
+      scene.Inject(piece);
+    }
+  }
+  scene.plane->SetRelayPorts(nullptr, {}, 24000, 29999);
+  for (const Bytes& piece : Fragments(scene, Media(2000), kRelayPort, 0)) {
+    scene.Inject(piece);
+  }
+  EXPECT_TRUE(scene.engine.heard.empty());
+  EXPECT_TRUE(scene.out.empty());  // nobody is told
+  scene.Run(Duration::Seconds(10));
+  EXPECT_EQ(scene.edge.frames.free_count(), scene.edge.frames.frame_count());
+}
+
+TEST(PlaneFragments, WhatIsTooLargeForAFrameLeavesInFragments) {
+  Scene scene;
+  for (const bool v6 : {false, true}) {
+    scene.Meet(Scene::Of(2, v6), Scene::Of(3, v6));
+    DatagramCatcher peer(scene.peer, {Scene::Of(3, v6), 6000});
+    for (const size_t size : {1472u, 1473u, 1900u, 2044u}) {
+      ASSERT_TRUE(
+          scene.plane
+              ->Send({Scene::Of(2, v6), kRelayPort}, {Scene::Of(3, v6), 6000}, Media(size), false)
+              .ok());
+      scene.Run(Duration::Milliseconds(10));
+      ASSERT_FALSE(peer.heard.empty()) << size;
+      EXPECT_EQ(peer.heard.back(), Media(size));
+    }
+  }
+}
+
 TEST(Plane, ADatagramWithoutChecksumLeavesWithoutOneOverIpv4AndWithOneOverIpv6) {
   for (const bool peer_v6 : {false, true}) {
     Scene scene;

@@ -159,17 +159,21 @@ class World final : public media::Relay, ClientStreams, Credentials, Observer {
     joins.emplace_back(a.index, b.index);
   }
   // Credentials
-  bool FindKeys(std::string_view user, std::string_view realm, UserKeys& out) override {
-    const auto found = users.find(std::string(user));
+  bool FindKeys(std::string_view user, const Realm& of, UserKeys& out) override {
+    const std::string_view realm = of.name;
+    const std::string key =
+        of.number == 0 ? std::string(user) : std::string(realm) + "/" + std::string(user);
+    const auto found = users.find(key);
     if (found == users.end()) {
       return false;
     }
-    const std::string text = found->first + ":" + std::string(realm) + ":" + found->second;
+    const std::string text = std::string(user) + ":" + std::string(realm) + ":" + found->second;
     out.md5.Set(crypto::Md5::Of(text));
     out.sha256.Set(crypto::Sha256::Of(text));
     return true;
   }
-  std::string_view FindByHash(std::span<const uint8_t> hash, std::string_view realm) override {
+  std::string_view FindByHash(std::span<const uint8_t> hash, const Realm& of) override {
+    const std::string_view realm = of.name;
     for (const auto& [name, password] : users) {
       const auto own = crypto::Sha256::Of(name + ":" + std::string(realm));
       if (ConstantTimeEqual(own, hash)) {
