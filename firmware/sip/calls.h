@@ -1,9 +1,14 @@
-// The calls that go through us: started by a 2xx to INVITE, ended by the end of a BYE transaction
-// or by long silence. Light: identity, parties and times; no SDP, no route sets. Bounded; when
-// full, the call goes on and is only not listed (counted).
+// The calls that go through us: started by a 2xx to INVITE, ended by the end of a BYE transaction,
+// by the operator, by a session timer nobody refreshed, or by long silence. Identity, parties,
+// times, what bandwidth they hold and, where it fits, what it takes to end them from here. Bounded:
+// when it is full no further call is begun.
 #pragma once
 
+#include "firmware/dialplan/bandwidth.h"
+#include "firmware/sip/call_history.h"
 #include "firmware/sip/core.h"
+#include "firmware/sip/dialog_record.h"
+#include "firmware/sip/dialog_token.h"
 #include "firmware/sip/message.h"
 #include "firmware/sip/table.h"
 #include "hal/rt/pool.h"
@@ -15,48 +20,112 @@ struct CallInfo {
   std::string_view caller, callee, call_id;
   net::Endpoint caller_address, callee_address;
   Duration duration;
+  Duration setup;
+  uint32_t session_s = 0;  // of its session timer; 0: it has none
+  uint32_t kbps = 0;       // that it holds; 0: none is counted
+  uint64_t ladder = 0;
+  bool can_be_ended = false;
+};
+
+struct Call {
+  TableNode<Call> node;
+  class CallTable* table = nullptr;
+  uint32_t* load = nullptr;
+  DialogRecord* record = nullptr;
+  Timer silence;
+  uint64_t id = 0;
+  uint64_t caller_tag = 0;  // keyed hash
+  uint64_t ladder = 0;
+  Instant started;
+  Duration setup;
+  DialogSide caller_side;
+  DialogSide callee_side;
+  uint32_t caller_cseq = 0;  // the last each side used
+  uint32_t callee_cseq = 0;
+  uint32_t session_s = 0;
+  dialplan::BandwidthHold hold;
+  bool is_slowed = false;  // it got less than it wanted
+  FixedText<kCallPartyBytesMax> caller;
+  FixedText<kCallPartyBytesMax> callee;
+  FixedText<kCallIdShownMax> call_id;
+};
+
+// What a 2xx to INVITE begins.
+struct CallStart {
+  const Message& answer;
+  const Message* request = nullptr;  // as it came; null: it is not known any more
+  DialogSide caller;                 // with the addresses messages come from and go to
+  DialogSide callee;
+  uint32_t* load = nullptr;  // counted up as long as it lasts; null: nothing is
+  dialplan::BandwidthHold hold;
+  bool is_slowed = false;
+  Duration setup;
+  uint32_t session_s = 0;
 };
 
 class CallTable {
  public:
   CallTable(Core& core, Arena& arena)
-      : core_(core), calls_(arena, core.capacity.calls), table_(arena, core.capacity.calls) {}
+      : core_(core),
+        calls_(arena, core.capacity.calls),
+        records_(arena, core.capacity.calls),
+        table_(arena, core.capacity.calls),
+        history_(arena, HistorySize(core.capacity.calls)) {}
 
-  // `answer` is the 2xx. A repeated one changes nothing.
-  void Start(const Message& answer, const net::Endpoint& caller, const net::Endpoint& callee);
-  // Any request inside the dialog: it lives.
-  void Touch(const Message& request);
+  void SetBandwidth(dialplan::Bandwidth& bandwidth) { bandwidth_ = &bandwidth; }
+  // Who ends a call whose time is over, with messages to both sides.
+  using Expired = void (*)(void* context, Call& call, CallEnd how);
+  void SetExpired(Expired expired, void* context) {
+    expired_ = expired;
+    expired_context_ = context;
+  }
+
+  // A repeated answer changes nothing; false then, and when there is no room: the hold stays the
+  // caller's.
+  bool Start(const CallStart& start);
+  // Any request inside the dialog: it lives. Null: no call of ours.
+  Call* Touch(const Message& request);
+  // A 2xx to a re-INVITE or UPDATE, with the session interval it agrees on (0: no timer).
+  void Refresh(const Message& answer, uint32_t session_s);
   // The final response to BYE (or its failure, from the request): by whom it was sent is in From.
   void End(const Message& message);
-  // Operator or expiry: forgets it. False when there is no such call.
+  // An attempt that got a final failure.
+  void Fail(const CallEvent& event, uint16_t status);
+  void Finish(Call& call, CallEnd how);
+  Call* FindById(uint64_t id);
+  Call* Find(const Message& message) const { return table_.Find(KeyOf(message)); }
+
   bool Next(uint32_t& cursor, CallInfo& out);
+  const CallHistory& history() const { return history_; }
   uint32_t count() const { return calls_.used_count(); }
   uint32_t capacity() const { return calls_.capacity(); }
+  bool is_full() const { return calls_.free_count() == 0; }
   uint32_t count_max() const { return calls_.capacity() - calls_.free_count_min(); }
+  static constexpr uint64_t bytes_per_call() {
+    return Pool<Call>::bytes_per_item() + Pool<DialogRecord>::bytes_per_item() + sizeof(void*);
+  }
 
  private:
-  struct Call {
-    TableNode<Call> node;
-    CallTable* table = nullptr;
-    Timer silence;
-    uint64_t id = 0;
-    uint64_t caller_tag = 0;  // keyed hash
-    Instant started;
-    net::Endpoint caller_address;
-    net::Endpoint callee_address;
-    FixedText<kCallPartyBytesMax> caller;
-    FixedText<kCallPartyBytesMax> callee;
-    FixedText<64> call_id;
-  };
+  static uint32_t HistorySize(uint32_t calls) {
+    return calls / 4 < kCallHistoryMin   ? kCallHistoryMin
+           : calls / 4 > kCallHistoryMax ? kCallHistoryMax
+                                         : calls / 4;
+  }
   // The same for both directions of a dialog.
   uint64_t KeyOf(const Message& message) const;
   uint64_t TagHash(std::string_view tag) const;
-  void Finish(Call& call, CallEnd how);
+  void ArmTimer(Call& call);
+  void TakeRecord(Call& call, const CallStart& start);
   CallEvent EventOf(const Call& call) const;
 
   Core& core_;
   Pool<Call> calls_;
+  Pool<DialogRecord> records_;
   Table<Call, &Call::node> table_;
+  CallHistory history_;
+  dialplan::Bandwidth* bandwidth_ = nullptr;
+  Expired expired_ = nullptr;
+  void* expired_context_ = nullptr;
   uint64_t next_id_ = 1;
 };
 

@@ -12,6 +12,10 @@ std::string_view TransportName(TransportKind kind) {
       return "TCP";
     case TransportKind::kTls:
       return "TLS";
+    case TransportKind::kWs:
+      return "WS";
+    case TransportKind::kWss:
+      return "WSS";
   }
   return "UDP";
 }

@@ -7,6 +7,7 @@
 #include <span>
 #include <string_view>
 
+#include "firmware/dialplan/limits.h"
 #include "firmware/sip/buffer.h"
 #include "firmware/sip/limits.h"
 #include "hal/rt/time.h"
@@ -34,13 +35,24 @@ class FixedText {
   uint16_t size_ = 0;
 };
 
-enum class TransportKind : uint8_t { kUdp, kTcp, kTls };
+enum class TransportKind : uint8_t { kUdp, kTcp, kTls, kWs, kWss };  // the last two: RFC 7118
+inline constexpr uint32_t kTransportCount = 5;
 std::string_view TransportName(TransportKind kind);  // "UDP"
+
+// How media is to be protected towards one side (the encryption mode of its zone).
+enum class MediaEncryption : uint8_t {
+  kAuto,              // as the two ends agree
+  kForceEncrypted,    // SRTP, or no media
+  kForceUnencrypted,  // plain RTP
+  kBestEffort,        // SRTP where it is offered or taken, else plain RTP
+};
 
 struct Listener {
   TransportKind transport = TransportKind::kUdp;
   net::Endpoint bind;       // address (unspecified: all of that family) and port
   net::Endpoint advertise;  // what Via and Record-Route say; must be a real address
+  uint16_t zone = 0;        // a traversal server zone's own; 0: everybody's
+  MediaEncryption media = MediaEncryption::kAuto;  // of the calls that come and go by it
 };
 
 enum class DigestPolicy : uint8_t {
@@ -54,6 +66,9 @@ struct Config {
   uint32_t domain_count = 0;
   std::array<Listener, kListenerMax> listeners;
   uint32_t listener_count = 0;
+  // Web pages whose scripts may open a WebSocket ("https://phone.example.com"); none: all may.
+  std::array<FixedText<kDomainBytesMax>, kOriginMax> origins;
+  uint32_t origin_count = 0;
   FixedText<kDomainBytesMax> realm;  // empty: the first domain
 
   // Registrations.
@@ -80,6 +95,16 @@ struct Config {
   Duration timer_c = Duration::Seconds(185);
   Duration call_max = Duration::Hours(24);  // a call without any in-dialog request is over
 
+  // Session timers (RFC 4028).
+  uint32_t session_min_s = 90;
+  uint32_t session_expires_s = 0;  // asked for where the caller asks for none; 0: never
+
+  // Users (the part before @) whose calls go first, whatever else is full.
+  std::array<FixedText<kEmergencyBytesMax>, kEmergencyMax> emergency;
+  uint32_t emergency_count = 0;
+
+  bool is_draining = false;  // maintenance: nothing new is taken, what is there goes on
+
   // Streams.
   Duration stream_idle = Duration::Minutes(60);
   Duration stream_unproven = Duration::Seconds(60);   // before the first request that was let in
@@ -95,15 +120,31 @@ struct Config {
            ++domain_count != 0;
   }
   bool AddListener(TransportKind transport, const net::Endpoint& bind,
-                   const net::Endpoint& advertise) {
+                   const net::Endpoint& advertise, uint16_t zone = 0) {
     if (listener_count == kListenerMax) {
       return false;
     }
-    listeners[listener_count++] = {transport, bind, advertise};
+    listeners[listener_count++] = {transport, bind, advertise, zone, MediaEncryption::kAuto};
     return true;
   }
   bool AddListener(TransportKind transport, const net::Endpoint& at) {
     return AddListener(transport, at, at);
+  }
+  bool AddOrigin(std::string_view origin) {
+    return origin_count < kOriginMax && !origin.empty() && origins[origin_count].Set(origin) &&
+           ++origin_count != 0;
+  }
+  bool AddEmergency(std::string_view user) {
+    return emergency_count < kEmergencyMax && !user.empty() &&
+           emergency[emergency_count].Set(user) && ++emergency_count != 0;
+  }
+  bool IsEmergency(std::string_view user) const {
+    for (uint32_t i = 0; i < emergency_count; ++i) {
+      if (emergency[i].view() == user) {
+        return true;
+      }
+    }
+    return false;
   }
   std::string_view Realm() const {
     return !realm.empty() || domain_count == 0 ? realm.view() : domains[0].view();
@@ -120,6 +161,7 @@ struct Capacity {
   uint32_t resolutions = 200;  // requests waiting for DNS
   uint32_t streams = 500;
   uint32_t calls = 1000;
+  uint32_t search_rules = dialplan::kRuleMax;
   BufferCounts buffers = {2000, 2000, 2000, 200, 16};
 
   // Everything in proportion to the registrations and to the calls set up per second.

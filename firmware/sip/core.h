@@ -3,6 +3,7 @@
 
 #include "crypto/random.h"
 #include "firmware/sip/buffer.h"
+#include "firmware/sip/call_ladder.h"
 #include "firmware/sip/config.h"
 #include "firmware/sip/credentials.h"
 #include "firmware/sip/keyed_hash.h"
@@ -11,6 +12,10 @@
 #include "hal/rt/timer_wheel.h"
 
 namespace gh::sip {
+
+class MediaAnchor;
+class Routes;
+class Zones;
 
 // Counters since start, for xStatus.
 struct Statistics {
@@ -42,26 +47,48 @@ struct Core {
         capacity(cap),
         buffers(arena, cap.buffers),
         scratch(arena.NewArray<uint8_t>(kMessageBytesMax + 1)),
-        extra_scratch(arena.NewArray<uint8_t>(kRegisterExtraBytesMax)) {
+        extra_scratch(arena.NewArray<uint8_t>(kRegisterExtraBytesMax)),
+        body_scratch(arena.NewArray<uint8_t>(kMessageBytesMax)),
+        ladder(arena, LadderSize(cap.calls)) {
     key.k0 = random.U64();
     key.k1 = random.U64();
     started = timers.now();
   }
   KeyedHash Hash(HashPurpose purpose) const { return KeyedHash(key, purpose); }
   Instant now() const { return timers.now(); }
+  uint64_t LadderOf(std::string_view call_id) const {
+    return Hash(kHashCallId).Add(call_id).Value();
+  }
+  // A message that came or went, for its call's ladder.
+  void Note(const Message& message, const Flow& flow, bool is_outgoing) {
+    if (CallLadder::IsOfCalls(message.method())) {
+      ladder.Note({LadderOf(message.call_id()), now(), flow.remote, message.cseq(),
+                   message.is_request() ? uint16_t{0} : message.status(), message.method(),
+                   flow.transport, is_outgoing});
+    }
+  }
+  static constexpr uint32_t LadderSize(uint32_t calls) {
+    const uint32_t size = calls * kLadderPerCall;
+    return size < kLadderMin ? kLadderMin : size > kLadderMax ? kLadderMax : size;
+  }
 
   Config config;
   TimerWheel& timers;
   crypto::Random& random;
   Credentials& credentials;
   Observer& observer;
+  MediaAnchor* anchor = nullptr;  // null: descriptions pass as they are
+  Zones* zones = nullptr;
+  Routes* routes = nullptr;  // null: the first listener that fits
   Capacity capacity;
   BufferPool buffers;
   std::span<uint8_t> scratch;        // where an outgoing message is put together
   std::span<uint8_t> extra_scratch;  // header lines of a response to REGISTER
+  std::span<uint8_t> body_scratch;   // a description that is written anew
   HashKey key;
   Instant started;
   Statistics statistics;
+  CallLadder ladder;
 };
 
 }  // namespace gh::sip

@@ -3,16 +3,23 @@
 namespace gh::sip {
 namespace {
 
-// 'd', caller tag, two sides, tag. A side: '0', or digit 1 + 3 * (IPv6) + transport, address, port.
-constexpr size_t kTokenBytesMax = 1 + 8 + 2 * (1 + 32 + 4) + 16;
+// 'd', caller tag, two sides, tag. A side: '0', or hexadecimal digit 1 + 5 * (IPv6) + transport,
+// address, port. 'f' and four digits before a side: its zone.
+constexpr uint64_t kZoneSide = 15;
+static_assert(2 * kTransportCount < kZoneSide);
+constexpr size_t kTokenBytesMax = 1 + 8 + 2 * (5 + 1 + 32 + 4) + 16;
 
 void WriteSide(ByteWriter& out, const DialogSide& side) {
+  if (side.zone != 0) {
+    out.Hex(kZoneSide);
+    out.Hex(side.zone, 4);
+  }
   if (!side.adjacent) {
     out.Char('0');
     return;
   }
   const net::IpAddress& address = side.remote.address;
-  out.Decimal(1u + (address.is_v6() ? 3u : 0u) + static_cast<uint32_t>(side.transport));
+  out.Hex(1u + (address.is_v6() ? kTransportCount : 0u) + static_cast<uint32_t>(side.transport));
   out.HexBytes({address.bytes.data(), address.byte_count()});
   out.Hex(side.remote.port, 4);
 }
@@ -35,15 +42,23 @@ bool TakeHex(std::string_view& text, size_t digits, uint64_t& out) {
 
 bool TakeSide(std::string_view& text, DialogSide& side) {
   uint64_t kind = 0;
-  if (!TakeHex(text, 1, kind) || kind > 6) {
+  if (!TakeHex(text, 1, kind) || (kind > 2 * kTransportCount && kind != kZoneSide)) {
     return false;
+  }
+  if (kind == kZoneSide) {
+    uint64_t zone = 0;
+    if (!TakeHex(text, 4, zone) || zone == 0 || !TakeHex(text, 1, kind) ||
+        kind > 2 * kTransportCount) {
+      return false;
+    }
+    side.zone = static_cast<uint16_t>(zone);
   }
   if (kind == 0) {
     return true;
   }
   side.adjacent = true;
-  side.transport = static_cast<TransportKind>((kind - 1) % 3);
-  side.remote.address.family = kind > 3 ? net::IpFamily::kIpv6 : net::IpFamily::kIpv4;
+  side.transport = static_cast<TransportKind>((kind - 1) % kTransportCount);
+  side.remote.address.family = kind > kTransportCount ? net::IpFamily::kIpv6 : net::IpFamily::kIpv4;
   for (size_t i = 0; i < side.remote.address.byte_count(); ++i) {
     uint64_t byte = 0;
     if (!TakeHex(text, 2, byte)) {
@@ -103,6 +118,33 @@ std::optional<DialogToken> ReadDialogToken(const Core& core, std::string_view te
   }
   token.caller_tag = static_cast<uint32_t>(caller_tag);
   return token;
+}
+
+void WritePathToken(ByteWriter& out, const Core& core, const DialogSide& side) {
+  uint8_t text[kTokenBytesMax];
+  ByteWriter body(text);
+  body.Char('p');
+  WriteSide(body, side);
+  const uint64_t tag = TagOf(core, body.text(), {});
+  body.Hex(tag, 16);
+  GH_ASSERT(body.ok());
+  out.Text(body.text());
+}
+
+std::optional<DialogSide> ReadPathToken(const Core& core, std::string_view text) {
+  if (text.size() < 1 + 1 + 16 || text.size() > kTokenBytesMax || text[0] != 'p') {
+    return std::nullopt;
+  }
+  std::string_view tag_text = text.substr(text.size() - 16);
+  std::string_view body = text.substr(0, text.size() - 16);
+  uint64_t tag = 0;
+  if (!TakeHex(tag_text, 16, tag) || tag != TagOf(core, body, {})) {
+    return std::nullopt;
+  }
+  body.remove_prefix(1);
+  DialogSide side;
+  const bool is_good = TakeSide(body, side) && body.empty() && side.adjacent;
+  return is_good ? std::optional(side) : std::nullopt;
 }
 
 }  // namespace gh::sip

@@ -17,6 +17,7 @@ struct DialogSide {
   bool adjacent = false;  // `remote` is the user agent itself
   TransportKind transport = TransportKind::kUdp;
   net::Endpoint remote;
+  uint16_t zone = 0;  // reached through that traversal zone, and no other way
 };
 
 struct DialogToken {
@@ -24,6 +25,11 @@ struct DialogToken {
   DialogSide caller;
   DialogSide callee;
 };
+
+// In the Path of a REGISTER that we pass on (RFC 3327, 5626 5.2): by which flow its sender is
+// reached. Good for whatever comes back with it, for as long as the flow lasts.
+void WritePathToken(ByteWriter& out, const Core& core, const DialogSide& side);
+std::optional<DialogSide> ReadPathToken(const Core& core, std::string_view text);
 
 uint32_t CallerTagHash(const Core& core, std::string_view tag);
 void WriteDialogToken(ByteWriter& out, const Core& core, const DialogToken& token,

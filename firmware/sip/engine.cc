@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "firmware/sip/domains.h"
+#include "firmware/sip/session_timer.h"
 #include "firmware/sip/writer.h"
 
 namespace gh::sip {
@@ -12,7 +13,7 @@ constexpr std::string_view kAllowLine =
     "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, INFO, PRACK, UPDATE, SUBSCRIBE, "
     "NOTIFY, PUBLISH, REFER\r\n";
 constexpr std::string_view kAcceptLine = "Accept: application/sdp\r\n";
-constexpr std::string_view kSupportedLine = "Supported: path\r\n";
+constexpr std::string_view kSupportedLine = "Supported: path, outbound, gruu\r\n";
 
 // An engine at work keeps this part of its transactions for dialogs that exist already.
 constexpr uint32_t kReserveDivisor = 10;
@@ -26,7 +27,16 @@ Engine::Engine(Arena& arena, const EnginePorts& ports, const Capacity& capacity)
       limit_(core_, arena),
       registrar_(core_, arena),
       calls_(core_, arena),
-      proxy_(core_, arena, transport_, ports.resolver, calls_) {}
+      proxy_(core_, arena, transport_, ports.resolver, calls_),
+      plan_(arena, capacity.search_rules),
+      bandwidth_(arena),
+      history_(arena),
+      zones_(core_, arena, transport_, proxy_.transactions(), proxy_.locator()) {
+  proxy_.SetZones(zones_);
+  proxy_.SetBandwidth(bandwidth_);
+  calls_.SetBandwidth(bandwidth_);
+  core_.zones = &zones_;
+}
 
 uint32_t Engine::Apply(const Config& config) {
   const Config before = core_.config;
@@ -37,7 +47,10 @@ uint32_t Engine::Apply(const Config& config) {
   return transport_.Listen();
 }
 
-void Engine::Stop() { transport_.Close(); }
+void Engine::Stop() {
+  zones_.Stop();
+  transport_.Close();
+}
 
 std::array<PoolStatus, Engine::kPoolCount> Engine::Pools() const {
   auto& proxy = const_cast<Proxy&>(proxy_);
@@ -53,7 +66,7 @@ std::array<PoolStatus, Engine::kPoolCount> Engine::Pools() const {
       {"proxied requests", proxy_.context_count(), c.proxies, Proxy::bytes_per_context()},
       {"name searches", proxy_.location_count(), c.resolutions, sizeof(Location)},
       {"streams", transport_.stream_count(), c.streams, SipTransport::bytes_per_stream()},
-      {"calls", calls_.count(), c.calls, 0},
+      {"calls", calls_.count(), c.calls, CallTable::bytes_per_call()},
       {"buffers", core_.buffers.used_count(), core_.buffers.capacity(), 0},
   }};
 }
@@ -77,11 +90,12 @@ void Engine::OnPacket(const Flow& flow, std::span<const uint8_t> data) {
     OnUnframed(flow, "not a message");
     return;
   }
-  const CheckResult check = message.Check(!flow.is_reliable());
+  const CheckResult check = message.Check(flow.has_boundaries());
   if (check.verdict == Verdict::kDrop) {
     OnUnframed(flow, check.why);
     return;
   }
+  core_.Note(message, flow, false);
   if (!message.is_request()) {
     ++core_.statistics.responses_in;
     // RFC 4320, 6026: a response that belongs to nothing goes nowhere.
@@ -131,7 +145,7 @@ void Engine::OnAck(const Message& ack, const Flow& flow) {
   calls_.Touch(ack);
   transport_.Prove(flow);
   Flow target;
-  const bool direct = !plan.has_next && proxy_.FlowOfPeer(*plan.token, ack, target);
+  const bool direct = proxy_.FlowOfPeer(*plan.token, ack, plan, target);
   proxy_.ForwardAck(ack, flow, plan, plan.uri.text, direct ? &target : nullptr);
 }
 
@@ -146,7 +160,7 @@ void Engine::OnCancel(const Message& cancel, const Flow& flow) {
 }
 
 void Engine::OnNewRequest(const Message& request, const Flow& flow) {
-  Incoming in{request, flow, {}, {}, false, 0, kMaxBreadthDefault};
+  Incoming in{request, flow};
   const Uri& uri = request.uri();
   if (uri.scheme == UriScheme::kOther) {
     Refuse(request, flow, {416, RefusalReason::kScheme});
@@ -156,7 +170,9 @@ void Engine::OnNewRequest(const Message& request, const Flow& flow) {
     Refuse(request, flow, {400, RefusalReason::kMalformed, "Too Many Routes"});
     return;
   }
-  if (!CheckOverload(in) || !CheckHops(in) || !CheckExtensions(in, HeaderId::kProxyRequire)) {
+  in.is_emergency = core_.config.IsEmergency(uri.user);
+  if (!CheckTraversal(in) || !CheckOverload(in) || !CheckDraining(in) || !CheckHops(in) ||
+      !CheckExtensions(in, HeaderId::kProxyRequire) || !CheckSession(in)) {
     return;
   }
   if (request.method() == Method::kRegister && !in.plan.has_next &&
@@ -180,7 +196,7 @@ void Engine::OnNewRequest(const Message& request, const Flow& flow) {
 bool Engine::CheckOverload(Incoming& in) {
   const TransactionLayer& t = proxy_.transactions();
   const bool register_or_for_us = in.message.method() == Method::kRegister;
-  const uint32_t share = in.plan.is_in_dialog() ? 0 : 1;
+  const uint32_t share = in.plan.is_in_dialog() || in.is_emergency ? 0 : 1;
   const auto low = [share](uint32_t free, uint32_t capacity) {
     return free <= capacity / kReserveDivisor * share;
   };
@@ -192,6 +208,48 @@ bool Engine::CheckOverload(Incoming& in) {
   }
   ++core_.statistics.overload;
   Refuse(in.message, in.flow, {503, RefusalReason::kOverload});
+  return false;
+}
+
+// In maintenance nothing new is begun: others are told to look elsewhere, OPTIONS too, so that
+// neighbours take us for down; what there is goes on, and who wants to go may.
+bool Engine::CheckDraining(Incoming& in) {
+  if (in.is_emergency) {
+    return true;
+  }
+  const Message& request = in.message;
+  const bool is_new_call =
+      request.method() == Method::kInvite && request.to_tag().empty() && !in.plan.is_in_dialog();
+  if (is_new_call && calls_.is_full()) {
+    ++core_.statistics.overload;
+    Refuse(request, in.flow, {503, RefusalReason::kCallLimit});
+    return false;
+  }
+  const bool is_leaving =
+      request.method() == Method::kRegister && request.ValueOf(HeaderId::kExpires) == "0";
+  if (!core_.config.is_draining || in.plan.is_in_dialog() || is_leaving ||
+      request.method() == Method::kBye) {
+    return true;
+  }
+  Refuse(request, in.flow, {503, RefusalReason::kMaintenance});
+  return false;
+}
+
+// RFC 4028 8.1: a session interval below ours is refused where the caller knows what that means.
+bool Engine::CheckSession(Incoming& in) {
+  if (in.message.method() != Method::kInvite && in.message.method() != Method::kUpdate) {
+    return true;
+  }
+  const SessionEdit edit = SessionEditOf(core_.config, in.message);
+  if (!edit.is_too_brief) {
+    return true;
+  }
+  uint8_t text[32];
+  ByteWriter extra(text);
+  extra.Text("Min-SE: ");
+  extra.Decimal(edit.min_s);
+  extra.Text("\r\n");
+  Refuse(in.message, in.flow, {422, RefusalReason::kTooBrief, {}, extra.text()});
   return false;
 }
 
@@ -238,7 +296,7 @@ bool Engine::CheckHops(Incoming& in) {
   return true;
 }
 
-// Everything asked for must be known (20.29, 20.32): "path" is, to the registrar.
+// Everything asked for must be known (20.29, 20.32): to the registrar some things are.
 bool Engine::CheckExtensions(Incoming& in, HeaderId header) {
   if (!in.message.Has(header)) {
     return true;
@@ -247,7 +305,9 @@ bool Engine::CheckExtensions(Incoming& in, HeaderId header) {
   ByteWriter extra(text);
   bool first = true;
   ForEachToken(in.message, header, [&](std::string_view token) {
-    const bool known = header == HeaderId::kRequire && EqualsNoCase(token, "path");
+    const bool known = header == HeaderId::kRequire &&
+                       (EqualsNoCase(token, "path") || EqualsNoCase(token, "outbound") ||
+                        EqualsNoCase(token, "gruu"));
     if (!known && extra.room() > token.size() + 32) {
       extra.Text(first ? "Unsupported: " : ", ");
       extra.Text(token);
@@ -307,12 +367,23 @@ bool Engine::Authorise(Incoming& in) {
     transport_.Prove(in.flow);
     return true;
   }
-  const bool from_us = DomainOf(config, request.from().uri).has_value();
+  if (in.plan.path) {  // the registrar alone knows it, and it is in one of our zones
+    TrustOf(in);
+    if (in.source != dialplan::kLocalZone && in.source != dialplan::kDefaultZone) {
+      return true;
+    }
+    in.plan.path.reset();
+  }
   const bool to_us = !in.plan.has_next && DomainOf(config, in.plan.uri).has_value();
+  const dialplan::Trust trust = TrustOf(in);
   const bool open_method =
       (config.open_methods >> static_cast<uint32_t>(request.method()) & 1) != 0;
-  if (from_us ? !config.authenticate_requests || open_method
-              : config.accept_foreign_senders && to_us) {
+  const bool from_local = in.source == dialplan::kLocalZone;
+  const bool foreign_good = config.accept_foreign_senders && to_us;
+  const bool is_open = from_local ? !config.authenticate_requests || open_method
+                                  : in.source == dialplan::kDefaultZone && foreign_good;
+  if (trust != dialplan::Trust::kCheckCredentials || is_open) {
+    in.is_authenticated = trust == dialplan::Trust::kTreatAsAuthenticated;
     transport_.Prove(in.flow);
     return true;
   }
@@ -348,6 +419,15 @@ void Engine::Route(Incoming& in) {
     RouteInDialog(in);
     return;
   }
+  if (in.plan.path) {
+    RouteByPath(in);
+    return;
+  }
+  if ((plan_.has_rules() || plan_.has_transforms() || plan_.has_policy()) && !in.plan.has_next &&
+      in.plan.uri.is_sip()) {
+    RouteByPlan(in);
+    return;
+  }
   const auto domain = DomainOf(core_.config, in.plan.uri);
   if (domain && !in.plan.has_next) {
     RouteToUser(in, *domain);
@@ -356,14 +436,25 @@ void Engine::Route(Incoming& in) {
   RouteOutside(in);
 }
 
-void Engine::StartProxy(Incoming& in, std::string_view uri, const Flow* flow) {
+Proxy::Context* Engine::OpenProxy(Incoming& in) {
   Proxy::Context* context = proxy_.Open(in.message, in.flow, in.loop, in.breadth);
   if (context == nullptr) {
     Refuse(in.message, in.flow, {503, RefusalReason::kOverload});
+    return nullptr;
+  }
+  proxy_.SetSource(*context, in.source == dialplan::kNoZone ? dialplan::kLocalZone : in.source,
+                   SourcePlace(in));
+  return context;
+}
+
+void Engine::StartProxy(Incoming& in, std::string_view uri, const Flow* flow, const Place& place) {
+  Proxy::Context* context = OpenProxy(in);
+  if (context == nullptr) {
     return;
   }
   if (!uri.empty()) {
-    proxy_.AddTarget(*context, uri, {}, 1000, flow);
+    proxy_.AddTarget(*context,
+                     {.uri = uri, .flow = flow, .flow_decides = flow != nullptr, .place = place});
   }
   proxy_.Start(*context, in.message, in.plan);
 }
@@ -372,13 +463,28 @@ void Engine::RouteInDialog(Incoming& in) {
   calls_.Touch(in.message);
   const auto domain = DomainOf(core_.config, in.plan.uri);
   Flow peer;
-  if (!in.plan.has_next && proxy_.FlowOfPeer(*in.plan.token, in.message, peer)) {
+  if (domain && !in.plan.has_next && in.plan.uri.has_param("gr")) {
+    RouteToUser(in, *domain);  // a GRUU stands for the contact of the moment
+  } else if (proxy_.FlowOfPeer(*in.plan.token, in.message, in.plan, peer)) {
     StartProxy(in, in.plan.uri.text, &peer);
   } else if (domain && !in.plan.has_next) {
     RouteToUser(in, *domain);
   } else {
     StartProxy(in, in.plan.uri.text, nullptr);
   }
+}
+
+// Along the Path of a registration that went through us: to the phone, and nowhere else.
+void Engine::RouteByPath(Incoming& in) {
+  const DialogSide& side = *in.plan.path;
+  const auto flow = transport_.IsReachable(side.transport, side.remote)
+                        ? transport_.FlowTo(side.transport, side.remote)
+                        : Result<Flow>(Error(ErrorCode::kClosed, "the flow is gone"));
+  if (!flow.ok()) {
+    Refuse(in.message, in.flow, {430, RefusalReason::kUnreachable});
+    return;
+  }
+  StartProxy(in, in.plan.uri.text, &*flow, PlaceOfZone(dialplan::kDefaultZone));
 }
 
 void Engine::RouteOutside(Incoming& in) {
@@ -394,21 +500,8 @@ void Engine::RouteOutside(Incoming& in) {
     Refuse(in.message, in.flow, {403, RefusalReason::kForbiddenRelay}, in.user);
     return;
   }
-  StartProxy(in, in.plan.uri.text, nullptr);
+  StartProxy(in, in.plan.uri.text, nullptr, PlaceOfZone(dialplan::kDefaultZone));
 }
-
-namespace {
-
-// A phone whose Contact names the very address its REGISTER came from is behind no NAT, and may
-// listen elsewhere than it sends from: its Contact decides. Everyone else is reached by the flow.
-const Flow* FlowToward(const Binding& binding, std::string_view contact) {
-  const auto uri = ParseUri(contact);
-  const bool contact_decides =
-      !binding.flow.is_reliable() && uri.ok() && uri->address == binding.flow.remote.address;
-  return contact_decides ? nullptr : &binding.flow;
-}
-
-}  // namespace
 
 void Engine::RouteToUser(Incoming& in, uint8_t domain) {
   char text[kUserBytesMax];
@@ -417,9 +510,8 @@ void Engine::RouteToUser(Incoming& in, uint8_t domain) {
     Refuse(in.message, in.flow, {404, RefusalReason::kUnknownUser}, in.user);
     return;
   }
-  const RegisteredUser* registered = registrar_.Find(user, domain);
-  if (registered == nullptr) {
-    // Who is there and who is not is told only to our own users.
+  const Sought sought = Seek(in.plan.uri, user, domain);
+  if (sought.user == nullptr) {
     Ha1 ha1;
     const bool known =
         core_.credentials.FindHa1(core_.config.Realm(), user, DigestAlgorithm::kSha256, ha1) ||
@@ -431,19 +523,11 @@ void Engine::RouteToUser(Incoming& in, uint8_t domain) {
            in.user);
     return;
   }
-  Proxy::Context* context = proxy_.Open(in.message, in.flow, in.loop, in.breadth);
+  Proxy::Context* context = OpenProxy(in);
   if (context == nullptr) {
-    Refuse(in.message, in.flow, {503, RefusalReason::kOverload});
     return;
   }
-  // A Request-URI that is one of the contacts means that one only (in-dialog, GRUU-like).
-  for (const Binding* b = registered->first; b != nullptr; b = b->next) {
-    std::string_view uri = b->contact();
-    uri = uri.substr(0, uri.find('?'));  // headers have no place in a Request-URI
-    if (b->q != 0 || registered->first->next == nullptr) {
-      proxy_.AddTarget(*context, uri, b->path(), b->q, FlowToward(*b, uri));
-    }
-  }
+  AddBindings(*context, in, sought, 0);
   proxy_.Start(*context, in.message, in.plan);
 }
 
@@ -485,7 +569,15 @@ void Engine::OnRegister(Incoming& in) {
     Refuse(request, in.flow, {400, RefusalReason::kMalformed, "Bad Address-Of-Record"});
     return;
   }
-  if (core_.config.authenticate_register) {
+  if (!CheckRegistration(in, user, to.host)) {
+    return;
+  }
+  const dialplan::Trust trust = TrustOf(in);
+  // Through a traversal zone strangers come too: only one that is trusted itself vouches for them.
+  const bool through_zone = zones_.IsTraversal(in.source);
+  const bool asks = trust == dialplan::Trust::kCheckCredentials ||
+                    (through_zone && trust == dialplan::Trust::kDoNotCheck);
+  if (core_.config.authenticate_register && asks) {
     const AuthOutcome outcome =
         authenticator_.Verify(request, HeaderId::kAuthorization, in.flow.remote.address);
     if (outcome.result != AuthResult::kGood) {
@@ -507,7 +599,8 @@ void Engine::OnRegister(Incoming& in) {
   }
   transport_.Prove(in.flow);
   ByteWriter extra(core_.extra_scratch);
-  const RegisterOutcome outcome = registrar_.Process(request, in.flow, user, *domain, extra);
+  const RegisterOutcome outcome = registrar_.Process(
+      request, in.flow, through_zone ? in.source : dialplan::kLocalZone, user, *domain, extra);
   if (outcome.status == 200 && extra.ok()) {
     Answer(request, in.flow, 200, {}, extra.text());
     return;

@@ -15,6 +15,7 @@
 // `accept_foreign_senders`. Everything else is challenged or refused without keeping any state.
 #pragma once
 
+#include "firmware/dialplan/history.h"
 #include "firmware/sip/calls.h"
 #include "firmware/sip/core.h"
 #include "firmware/sip/digest.h"
@@ -22,6 +23,7 @@
 #include "firmware/sip/rate_limit.h"
 #include "firmware/sip/registrar.h"
 #include "firmware/sip/transport.h"
+#include "firmware/sip/zones.h"
 
 namespace gh::sip {
 
@@ -50,7 +52,26 @@ class Engine final : private TransportUser {
   // Takes a new configuration; listeners that are not in it any more are closed, new ones opened.
   // Returns how many are open.
   uint32_t Apply(const Config& config);
+  // Whoever carries media; before the first request.
+  void SetMediaAnchor(MediaAnchor& anchor) { core_.anchor = &anchor; }
+  void SetRoutes(Routes& routes) { core_.routes = &routes; }
   void Stop();
+
+  // The dial plan is filled by whoever has the settings, before or after Apply; zones with it.
+  dialplan::DialPlan& plan() { return plan_; }
+  Zones& zones() { return zones_; }
+  const dialplan::SearchHistory& history() const { return history_; }
+  // The bandwidth plan, filled the same way; nodes are NodeOf() a subzone or a zone.
+  dialplan::Bandwidth& bandwidth() { return bandwidth_; }
+  static constexpr uint16_t NodeOfSubzone(uint32_t subzone) {
+    return static_cast<uint16_t>(subzone);
+  }
+  static constexpr uint16_t NodeOfZone(ZoneId zone) {
+    return static_cast<uint16_t>(dialplan::kSubzoneMax + zone);
+  }
+  void SetMinuteOfWeek(uint32_t minute) { minute_of_week_ = minute; }
+  // What would become of a call to `alias`, step by step; nothing is sent.
+  void Locate(std::string_view alias, ZoneId source, bool is_authenticated, ByteWriter& out);
 
   const Config& config() const { return core_.config; }
   const Statistics& statistics() const { return core_.statistics; }
@@ -59,6 +80,13 @@ class Engine final : private TransportUser {
     return registrar_.Next(cursor, out);
   }
   bool NextCall(uint32_t& cursor, CallInfo& out) { return calls_.Next(cursor, out); }
+  const CallHistory& call_history() const { return calls_.history(); }
+  const CallLadder& ladder() const { return core_.ladder; }
+  uint64_t LadderOf(std::string_view call_id) const { return core_.LadderOf(call_id); }
+  // BYE to both sides of a call of the list. kNotFound; kUnsupported: it is not known how to reach
+  // them, the call stays.
+  Result<void> Disconnect(uint64_t id);
+  uint32_t call_capacity() const { return calls_.capacity(); }
   uint32_t RemoveRegistrations(std::string_view user, std::string_view domain) {
     return registrar_.RemoveUser(user, domain);
   }
@@ -72,9 +100,12 @@ class Engine final : private TransportUser {
   struct Incoming {
     const Message& message;
     const Flow& flow;
-    RoutePlan plan;
-    std::string_view user;  // authenticated
+    RoutePlan plan = {};
+    std::string_view user = {};  // authenticated
     bool is_authenticated = false;
+    ZoneId source = dialplan::kNoZone;
+    uint32_t subzone = 0;  // when the source is the local zone
+    bool is_emergency = false;
     uint64_t loop = 0;
     uint32_t breadth = kMaxBreadthDefault;
   };
@@ -90,16 +121,42 @@ class Engine final : private TransportUser {
   bool CheckOverload(Incoming& in);
   bool CheckHops(Incoming& in);
   bool CheckExtensions(Incoming& in, HeaderId header);
+  bool CheckDraining(Incoming& in);
+  bool CheckSession(Incoming& in);
   bool Authorise(Incoming& in);
   bool Challenge(Incoming& in, HeaderId header, const AuthOutcome& outcome);
   bool CheckSender(Incoming& in);
   void Route(Incoming& in);
   void RouteToUser(Incoming& in, uint8_t domain);
+  // By the dial plan (engine_plan.cc).
+  void RouteByPlan(Incoming& in);
+  void RouteTransformed(Incoming& in, const dialplan::Step& step);
+  void AddStep(Proxy::Context& context, const Incoming& in, const dialplan::Step& step, uint16_t q);
+  void AddUser(Proxy::Context& context, const Incoming& in, const Uri& uri, uint16_t q);
+  void Describe(const dialplan::Step& step, ByteWriter& out);
+  dialplan::Trust TrustOf(Incoming& in);
+  void OnTraversalOptions(Incoming& in);
+  bool CheckTraversal(Incoming& in);
   void RouteInDialog(Incoming& in);
   void RouteOutside(Incoming& in);
+  void RouteByPath(Incoming& in);
   void OnRegister(Incoming& in);
+  bool CheckRegistration(Incoming& in, std::string_view user, std::string_view host);
   void OnForUs(Incoming& in);
-  void StartProxy(Incoming& in, std::string_view uri, const Flow* flow);
+  Proxy::Context* OpenProxy(Incoming& in);
+  void StartProxy(Incoming& in, std::string_view uri, const Flow* flow, const Place& place = {});
+  // Whom a Request-URI of ours means (engine_targets.cc).
+  struct Sought {
+    const RegisteredUser* user = nullptr;
+    const Binding* only = nullptr;   // a temporary GRUU's
+    std::string_view instance = {};  // a public GRUU's; empty: all
+  };
+  Sought Seek(const Uri& uri, std::string_view user, uint8_t domain);
+  void AddBindings(Proxy::Context& context, const Incoming& in, const Sought& sought, uint16_t q);
+  Place PlaceOfZone(ZoneId zone) const;
+  Place PlaceOfSubzone(uint32_t subzone) const;
+  Place PlaceOfBinding(const Binding& binding) const;
+  Place SourcePlace(const Incoming& in) const;
 
   struct Refusal {
     uint16_t status;
@@ -124,6 +181,11 @@ class Engine final : private TransportUser {
   Registrar registrar_;
   CallTable calls_;
   Proxy proxy_;
+  dialplan::DialPlan plan_;
+  dialplan::Bandwidth bandwidth_;
+  dialplan::SearchHistory history_;
+  Zones zones_;
+  uint32_t minute_of_week_ = 0;
 };
 
 }  // namespace gh::sip

@@ -15,6 +15,11 @@ struct Flow {
   TransportKind transport = TransportKind::kUdp;
   uint8_t listener = 0;  // index of the listener whose address we put into Via
   bool is_reliable() const { return transport != TransportKind::kUdp; }
+  bool is_websocket() const {
+    return transport == TransportKind::kWs || transport == TransportKind::kWss;
+  }
+  // A message ends where its datagram or frame ends; Content-Length may be left out.
+  bool has_boundaries() const { return !is_reliable() || is_websocket(); }
 };
 
 }  // namespace gh::sip

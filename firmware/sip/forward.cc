@@ -1,10 +1,25 @@
 #include "firmware/sip/forward.h"
 
+#include <algorithm>
+
 #include "firmware/sip/digest.h"
 #include "firmware/sip/writer.h"
 
 namespace gh::sip {
 namespace {
+
+std::string_view TransportParam(TransportKind transport) {
+  switch (transport) {
+    case TransportKind::kUdp:
+      return "";
+    case TransportKind::kTcp:
+      return ";transport=tcp";
+    case TransportKind::kTls:
+      return ";transport=tls";
+    default:
+      return ";transport=ws";  // RFC 7118 5.2: of WSS too
+  }
+}
 
 void WriteRecordRoute(ByteWriter& out, const Core& core, const Listener& listener,
                       const DialogToken& token, std::string_view call_id) {
@@ -12,11 +27,7 @@ void WriteRecordRoute(ByteWriter& out, const Core& core, const Listener& listene
   WriteDialogToken(out, core, token, call_id);
   out.Char('@');
   WriteHostPort(out, listener.advertise);
-  if (listener.transport == TransportKind::kTcp) {
-    out.Text(";transport=tcp");
-  } else if (listener.transport == TransportKind::kTls) {
-    out.Text(";transport=tls");
-  }
+  out.Text(TransportParam(listener.transport));
   out.Text(";lr>\r\n");
 }
 
@@ -60,6 +71,8 @@ void WriteRoutes(ByteWriter& out, const Message& request, const RoutePlan& plan,
   }
 }
 
+bool IsOfSession(HeaderId id) { return id == HeaderId::kSessionExpires || id == HeaderId::kMinSe; }
+
 // Credentials for our realm are ours alone; identity headers of strangers are not believed.
 bool IsStripped(const Core& core, const Message& request, const HeaderField& field) {
   switch (field.id) {
@@ -92,6 +105,14 @@ void WriteHead(ByteWriter& out, const Core& core, const Message& request, const 
   out.Text(";branch=");
   out.Text(spec.branch);
   out.Text("\r\n");
+  if (spec.path_to != nullptr) {
+    out.Text("Path: <sip:");
+    WritePathToken(out, core, *spec.path_to);
+    out.Char('@');
+    WriteHostPort(out, listener.advertise);
+    out.Text(TransportParam(listener.transport));
+    out.Text(";lr;ob>\r\n");
+  }
   if (spec.record_route) {
     WriteRecordRoute(out, core, listener, spec.token, request.call_id());
     if (spec.source.listener != spec.target.listener) {  // RFC 5658: one for each side
@@ -99,6 +120,12 @@ void WriteHead(ByteWriter& out, const Core& core, const Message& request, const 
                        request.call_id());
     }
   }
+}
+
+void WriteLength(ByteWriter& out, size_t size) {
+  out.Text("Content-Length: ");
+  out.Decimal(size);
+  out.Text("\r\n");
 }
 
 }  // namespace
@@ -112,12 +139,17 @@ void WriteForwardedRequest(ByteWriter& out, const Core& core, const Message& req
     WriteRoutes(out, request, plan, spec);
   }
   if (!request.Has(HeaderId::kMaxForwards)) {
-    out.Text("Max-Forwards: 70\r\n");
-  }
-  if (!request.Has(HeaderId::kContentLength)) {
-    out.Text("Content-Length: ");
-    out.Decimal(request.body().size());
+    out.Text("Max-Forwards: ");
+    out.Decimal(std::min(spec.hop_count_max, kMaxForwardsDefault));
     out.Text("\r\n");
+  }
+  const std::string_view body = spec.body != nullptr ? *spec.body : AsText(request.body());
+  const bool length_changes = !request.Has(HeaderId::kContentLength) || spec.body != nullptr;
+  if (length_changes) {
+    WriteLength(out, body.size());
+  }
+  if (spec.session != nullptr) {
+    WriteSessionLines(out, *spec.session);
   }
   if (spec.breadth != 0) {
     out.Text("Max-Breadth: ");
@@ -141,22 +173,32 @@ void WriteForwardedRequest(ByteWriter& out, const Core& core, const Message& req
     } else if (field.id == HeaderId::kMaxForwards) {
       flush(field);
       out.Text("Max-Forwards: ");
-      out.Decimal(request.max_forwards().value_or(1) - 1);
+      out.Decimal(std::min(request.max_forwards().value_or(1) - 1, spec.hop_count_max));
       out.Text("\r\n");
     } else if ((field.id == HeaderId::kRoute && routes_change) ||
                (field.id == HeaderId::kMaxBreadth && spec.breadth != 0) ||
+               (field.id == HeaderId::kContentLength && length_changes) ||
+               (spec.session != nullptr && IsOfSession(field.id)) ||
                IsStripped(core, request, field)) {
       flush(field);
     }
   }
   out.Text(request.View(run, request.header_end() + 2 - run));
-  out.Bytes(request.body());
+  out.Text(body);
 }
 
-void WriteForwardedResponse(ByteWriter& out, const Message& response) {
+void WriteForwardedResponse(ByteWriter& out, const Message& response, const std::string_view* body,
+                            std::string_view extra) {
   const HeaderField* field = response.First(HeaderId::kVia);
   GH_ASSERT(field != nullptr);
-  out.Text(response.View(0, field->line));
+  const HeaderField* length = response.First(HeaderId::kContentLength);
+  if (body != nullptr && length != nullptr && length->line < field->line) {
+    out.Text(response.View(0, length->line));
+    const size_t behind = length->line + response.Line(*length).size();
+    out.Text(response.View(behind, field->line - behind));
+  } else {
+    out.Text(response.View(0, field->line));
+  }
   const std::string_view value = response.Value(*field);
   const Via& via = response.via();
   const auto used = static_cast<size_t>(via.text.data() + via.text.size() - value.data());
@@ -166,14 +208,22 @@ void WriteForwardedResponse(ByteWriter& out, const Message& response) {
     out.Text(TrimLws(rest.substr(1)));
     out.Text("\r\n");
   }
+  out.Text(extra);
   const size_t after = field->line + response.Line(*field).size();
-  const bool has_length = response.Has(HeaderId::kContentLength);
-  if (!has_length) {
-    out.Text("Content-Length: ");
-    out.Decimal(response.body().size());
-    out.Text("\r\n");
+  if (!response.Has(HeaderId::kContentLength) || body != nullptr) {
+    WriteLength(out, body != nullptr ? body->size() : response.body().size());
   }
-  out.Text(response.View(after, response.consumed() - after));
+  if (body == nullptr) {
+    out.Text(response.View(after, response.consumed() - after));
+    return;
+  }
+  size_t run = after;
+  if (length != nullptr && length->line >= after) {
+    out.Text(response.View(run, length->line - run));
+    run = length->line + response.Line(*length).size();
+  }
+  out.Text(response.View(run, response.header_end() + 2 - run));
+  out.Text(*body);
 }
 
 }  // namespace gh::sip

@@ -6,6 +6,7 @@
 #include "firmware/sip/flow.h"
 #include "firmware/sip/message.h"
 #include "firmware/sip/route_plan.h"
+#include "firmware/sip/session_timer.h"
 #include "hal/rt/bytes.h"
 
 namespace gh::sip {
@@ -17,14 +18,20 @@ struct ForwardSpec {
   Flow source;              // where the request came from
   Flow target;              // where it goes: its listener is our Via
   bool record_route = false;
-  DialogToken token;     // in our Record-Route
-  uint32_t breadth = 0;  // Max-Breadth to write; 0: leave it
+  DialogToken token;                         // in our Record-Route
+  const DialogSide* path_to = nullptr;       // of a REGISTER: our Path leads there; null: none
+  uint32_t breadth = 0;                      // Max-Breadth to write; 0: leave it
+  uint32_t hop_count_max = kMaxForwardsMax;  // Max-Forwards is made no larger than that
+  const std::string_view* body = nullptr;    // in place of the request's; null: that
+  const SessionEdit* session = nullptr;      // in place of its session timer's headers; null: those
 };
 
 void WriteForwardedRequest(ByteWriter& out, const Core& core, const Message& request,
                            const RoutePlan& plan, const ForwardSpec& spec);
 // The response without its topmost Via.
-void WriteForwardedResponse(ByteWriter& out, const Message& response);
+// `body`: in place of the response's; null: that. `extra`: whole header lines to add.
+void WriteForwardedResponse(ByteWriter& out, const Message& response,
+                            const std::string_view* body = nullptr, std::string_view extra = {});
 // Whether a forwarded request needs Max-Forwards etc. is decided here; the caller has checked them.
 
 }  // namespace gh::sip

@@ -115,6 +115,7 @@ enum HashPurpose : uint32_t {
   kHashCall,
   kHashConnection,
   kHashOpaque,
+  kHashGruu,
 };
 
 }  // namespace gh::sip

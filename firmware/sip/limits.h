@@ -30,11 +30,13 @@ inline constexpr size_t kErrorResponseBytesMax = 4096;  // a response made by us
 // Registrar.
 inline constexpr size_t kContactPerRegisterMax = 16;
 inline constexpr size_t kUserBytesMax = 96;        // user part of an address of record, unescaped
-inline constexpr size_t kBindingTextInline = 128;  // contact + path + instance kept in the binding
+inline constexpr size_t kBindingTextInline = 126;  // contact + path + instance kept in the binding
 inline constexpr size_t kBindingTextMax = 1024;    // ... or in an overflow block of this size
+// Both GRUUs of a contact: a user with its domain and an instance, and a made-up user.
+inline constexpr size_t kGruuBytesMax = 1536;
 // Contact and Path lines of one answer: every contact may be as long as a binding's text.
 inline constexpr size_t kRegisterExtraBytesMax =
-    (kContactPerRegisterMax + 1) * (kBindingTextMax + 96);
+    (kContactPerRegisterMax + 1) * (kBindingTextMax + 96 + kGruuBytesMax);
 inline constexpr uint32_t kExpiresMax = 0x7fffffff;
 
 // Proxy.
@@ -43,12 +45,19 @@ inline constexpr size_t kEndpointMax = 8;  // addresses tried for one target (RF
 inline constexpr size_t kSrvRecordMax = 8;
 inline constexpr size_t kDomainMax = 32;
 inline constexpr size_t kDomainBytesMax = 128;
-inline constexpr size_t kListenerMax = 24;
+inline constexpr size_t kListenerMax = 48;
+inline constexpr size_t kZonePeerMax = 6;
 inline constexpr size_t kUdpSwitchBytes = 1300;  // RFC 3261 18.1.1
 
 // Transport.
 inline constexpr size_t kStreamQueueMax = 16;      // messages waiting for room on one stream
 inline constexpr size_t kKeepAlivePerTurnMax = 8;  // CRLFCRLF answered per read of one stream
+
+// WebSocket (RFC 7118). A message and its frame fit one buffer.
+inline constexpr size_t kWebSocketMessageMax = 60 * 1024;
+inline constexpr size_t kOriginMax = 8;
+inline constexpr size_t kEmergencyMax = 8;
+inline constexpr size_t kEmergencyBytesMax = 32;
 
 // Digest.
 inline constexpr size_t kNonceBytes = 48;  // hexadecimal text
@@ -62,6 +71,13 @@ inline constexpr size_t kRateTableSize = 4096;
 
 // Calls.
 inline constexpr size_t kCallPartyBytesMax = 96;
+inline constexpr size_t kCallIdShownMax = 64;
+inline constexpr size_t kDialogRecordBytes = 1000;  // names, contacts and routes of one dialog
+inline constexpr uint32_t kCallHistoryMin = 64;     // calls that are over and still shown
+inline constexpr uint32_t kCallHistoryMax = 1000;
+inline constexpr uint32_t kLadderPerCall = 8;  // messages kept for diagnosis, by the calls held
+inline constexpr uint32_t kLadderMin = 512;
+inline constexpr uint32_t kLadderMax = 65536;
 
 static_assert(kHeaderBytesMax < kMessageBytesMax && kStartLineBytesMax < kMessageBytesMax);
 static_assert(kUriBytesMax < kStartLineBytesMax);

@@ -8,12 +8,24 @@ namespace gh::sip {
 namespace {
 
 uint16_t DefaultPort(TransportKind transport) {
-  return transport == TransportKind::kTls ? uint16_t{5061} : uint16_t{5060};
+  switch (transport) {
+    case TransportKind::kTls:
+      return 5061;
+    case TransportKind::kWs:
+      return 80;
+    case TransportKind::kWss:
+      return 443;
+    default:
+      return 5060;
+  }
 }
 
 // The transport a URI asks for; nothing when it leaves that open.
 std::optional<TransportKind> TransportOf(const Uri& uri) {
   const std::string_view param = uri.param("transport");
+  if (EqualsNoCase(param, "ws")) {
+    return uri.scheme == UriScheme::kSips ? TransportKind::kWss : TransportKind::kWs;
+  }
   if (uri.scheme == UriScheme::kSips || EqualsNoCase(param, "tls")) {
     return TransportKind::kTls;
   }
@@ -68,6 +80,9 @@ Result<void> Locator::Start(Location& location, const Uri& uri) {
   }
   location.domain = location.name;
   const auto transport = TransportOf(uri);
+  if (transport == TransportKind::kWs || transport == TransportKind::kWss) {
+    return Error(ErrorCode::kUnsupported, "a WebSocket client comes to us, never we to it");
+  }
   location.port = uri.port;
   location.transport = transport.value_or(TransportKind::kUdp);
   // RFC 3263 4.1, 4.2: a port means address records only; a transport means its SRV.

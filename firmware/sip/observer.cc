@@ -46,6 +46,14 @@ std::string_view RefusalReasonName(RefusalReason reason) {
       return "unreachable";
     case RefusalReason::kCseq:
       return "cseq";
+    case RefusalReason::kPolicy:
+      return "policy";
+    case RefusalReason::kZone:
+      return "zone";
+    case RefusalReason::kMaintenance:
+      return "maintenance";
+    case RefusalReason::kCallLimit:
+      return "call-limit";
   }
   return "unknown";
 }
@@ -60,6 +68,8 @@ std::string_view CallEndName(CallEnd end) {
       return "timeout";
     case CallEnd::kDisconnected:
       return "disconnected";
+    case CallEnd::kSessionExpired:
+      return "session-expired";
   }
   return "unknown";
 }

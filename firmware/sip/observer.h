@@ -42,6 +42,10 @@ enum class RefusalReason : uint8_t {
   kMerged,
   kUnreachable,
   kCseq,
+  kPolicy,
+  kZone,
+  kMaintenance,
+  kCallLimit,
 };
 std::string_view RefusalReasonName(RefusalReason reason);  // "bad-credentials"
 
@@ -57,7 +61,7 @@ struct RefusalEvent {
   TransportKind transport = TransportKind::kUdp;
 };
 
-enum class CallEnd : uint8_t { kByCaller, kByCallee, kTimeout, kDisconnected };
+enum class CallEnd : uint8_t { kByCaller, kByCallee, kTimeout, kDisconnected, kSessionExpired };
 std::string_view CallEndName(CallEnd end);
 
 struct CallEvent {
@@ -68,7 +72,29 @@ struct CallEvent {
   net::Endpoint caller_address;
   net::Endpoint callee_address;
   Duration duration;  // from answer to end; 0 at the start
+  Duration setup;     // from INVITE to answer
+  uint32_t kbps = 0;  // bandwidth it holds; 0: none is counted
+  uint64_t ladder = 0;
   CallEnd end = CallEnd::kByCaller;
+};
+
+// A call asked for more bandwidth than its way has.
+struct BandwidthEvent {
+  std::string_view caller;
+  std::string_view callee;
+  std::string_view call_id;
+  uint32_t wanted_kbps = 0;
+  uint32_t granted_kbps = 0;  // 0: it was refused
+  std::string_view why;
+};
+
+// A peer of a zone can be reached, or cannot any more.
+struct ZonePeerEvent {
+  std::string_view zone;
+  std::string_view peer;  // as the operator named it; a traversal client's address
+  net::Endpoint remote;
+  bool is_up = false;
+  std::string_view why;
 };
 
 class Observer {
@@ -82,6 +108,8 @@ class Observer {
   virtual void OnCallEnded(const CallEvent& event) = 0;
   // An attempt that got a final failure: its status.
   virtual void OnCallFailed(const CallEvent& event, uint16_t status) = 0;
+  virtual void OnBandwidth(const BandwidthEvent& /*event*/) {}
+  virtual void OnZonePeer(const ZonePeerEvent& /*event*/) {}
   virtual void OnListenFailed(const Listener& listener, const char* why) = 0;
 
  protected:

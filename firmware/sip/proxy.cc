@@ -1,53 +1,13 @@
 #include "firmware/sip/proxy.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "firmware/sip/media_body.h"
+#include "firmware/sip/proxy_context.h"
+#include "firmware/sip/session_timer.h"
 
 namespace gh::sip {
-
-struct Proxy::Branch {
-  Context* context = nullptr;
-  ClientTransaction* client = nullptr;
-  Location* location = nullptr;  // while searching, and its hops afterwards
-  Hop hop;                       // where it went last
-  uint32_t breadth = 0;
-  uint8_t target = 0;
-  bool pending = false;
-  bool answered = false;  // any response came: no other address is tried
-  bool is_cancelled = false;
-  bool switched_to_tcp = false;  // because of its size; UDP is tried when that fails
-};
-
-struct Proxy::Context {
-  Proxy* proxy = nullptr;
-  ServerTransaction* server = nullptr;  // until a final response was sent
-  Handle server_handle;
-  net::Endpoint source;
-  Method method = Method::kOther;
-  Buffer* texts = nullptr;
-  Buffer* best = nullptr;  // ready to be sent up; null: made locally from best_status
-  uint64_t loop = 0;
-  uint32_t breadth = 0;
-  uint16_t best_status = 0;
-  uint8_t target_count = 0;
-  uint8_t target_next = 0;
-  uint8_t pending = 0;
-  bool final_sent = false;
-  bool is_cancelled = false;
-  bool is_initial_invite = false;
-  bool is_starting = false;  // branches are being started: Advance waits
-  std::array<Target, kTargetMax> targets;
-  std::array<Branch, kTargetMax> branches;
-
-  std::string_view UriOf(const Target& target) const {
-    return Text(target.uri_offset, target.uri_size);
-  }
-  std::string_view PathOf(const Target& target) const {
-    return Text(target.path_offset, target.path_size);
-  }
-  std::string_view Text(size_t offset, size_t size) const {
-    return {reinterpret_cast<const char*>(texts->data) + offset, size};
-  }
-};
 
 uint64_t Proxy::bytes_per_context() { return Pool<Context>::bytes_per_item(); }
 
@@ -58,7 +18,11 @@ Proxy::Proxy(Core& core, Arena& arena, SipTransport& transport, net::Resolver& r
       calls_(calls),
       transactions_(core, arena, transport, *this),
       locator_(core, arena, resolver),
-      contexts_(arena, core.capacity.proxies) {}
+      contexts_(arena, core.capacity.proxies) {
+  calls.SetExpired(
+      [](void* self, Call& call, CallEnd how) { static_cast<Proxy*>(self)->EndCall(call, how); },
+      this);
+}
 
 // --- Opening -------------------------------------------------------------------------------------
 
@@ -82,14 +46,17 @@ Proxy::Context* Proxy::Open(const Message& request, const Flow& flow, uint64_t l
   context->loop = loop;
   context->breadth = breadth;
   context->is_initial_invite = request.method() == Method::kInvite && request.to_tag().empty();
+  context->arrived = core_.now();
+  if (IsSessionRefresh(request.method())) {
+    server->session_s = SessionEditOf(core_.config, request).answer_s;
+  }
   server->context = context;
   return context;
 }
 
-bool Proxy::AddTarget(Context& context, std::string_view uri, std::string_view path, uint16_t q,
-                      const Flow* flow) {
+bool Proxy::AddTarget(Context& context, const TargetSpec& spec) {
   const size_t used = context.texts == nullptr ? 0 : context.texts->size;
-  const size_t needed = used + uri.size() + path.size();
+  const size_t needed = used + spec.uri.size() + spec.path.size();
   if (context.target_count == kTargetMax || needed > UINT16_MAX) {
     return false;
   }
@@ -106,25 +73,45 @@ bool Proxy::AddTarget(Context& context, std::string_view uri, std::string_view p
   }
   Target target;
   target.uri_offset = static_cast<uint16_t>(used);
-  target.uri_size = static_cast<uint16_t>(uri.size());
-  target.path_offset = static_cast<uint16_t>(used + uri.size());
-  target.path_size = static_cast<uint16_t>(path.size());
-  target.q = q;
-  target.has_flow = flow != nullptr;
-  target.flow = flow != nullptr ? *flow : Flow{};
-  std::memcpy(context.texts->data + used, uri.data(), uri.size());
-  if (!path.empty()) {
-    std::memcpy(context.texts->data + target.path_offset, path.data(), path.size());
+  target.uri_size = static_cast<uint16_t>(spec.uri.size());
+  target.path_offset = static_cast<uint16_t>(used + spec.uri.size());
+  target.path_size = static_cast<uint16_t>(spec.path.size());
+  target.q = spec.q;
+  target.zone = spec.zone;
+  target.place = spec.place;
+  target.has_flow = spec.flow != nullptr;
+  target.flow_decides = spec.flow_decides;
+  target.flow_only = spec.flow_only;
+  target.instance = spec.instance;
+  target.is_alternate = spec.is_alternate;
+  target.flow = spec.flow != nullptr ? *spec.flow : Flow{};
+  std::memcpy(context.texts->data + used, spec.uri.data(), spec.uri.size());
+  if (!spec.path.empty()) {
+    std::memcpy(context.texts->data + target.path_offset, spec.path.data(), spec.path.size());
   }
   context.texts->size = static_cast<uint32_t>(needed);
   // Kept by falling q; equals in the order they came.
   size_t at = context.target_count++;
-  for (; at > 0 && context.targets[at - 1].q < q; --at) {
+  for (; at > 0 && context.targets[at - 1].q < spec.q; --at) {
     context.targets[at] = context.targets[at - 1];
   }
   context.targets[at] = target;
   return true;
 }
+
+void Proxy::SetSource(Context& context, ZoneId zone, const Place& place) {
+  context.source_zone = zone;
+  context.place = place;
+}
+
+void Proxy::Discard(Context& context) {
+  ServerTransaction& server = *context.server;
+  Detach(context);
+  transactions_.Abandon(server);
+  Release(context);
+}
+
+uint32_t Proxy::TargetCountOf(const Context& context) { return context.target_count; }
 
 Flow Proxy::SourceOf(const ServerTransaction& server) const {
   Flow source = server.flow;
@@ -169,6 +156,9 @@ void Proxy::StartGroup(Context& context, const Message& request, const RoutePlan
   context.target_next = end;
   context.is_starting = true;
   for (uint8_t i = first; i < end; ++i) {
+    if (context.targets[i].is_alternate) {
+      continue;  // only where the first flow to the same instance fails
+    }
     Branch& branch = context.branches[i];
     branch.context = &context;
     branch.target = i;
@@ -201,7 +191,20 @@ bool Proxy::NextUri(const Context& context, const Branch& branch, const RoutePla
 void Proxy::StartBranch(Context& context, Branch& branch, const Message& request,
                         const RoutePlan& plan) {
   const Target& target = context.targets[branch.target];
-  const bool direct = target.has_flow && target.path_size == 0 && !plan.has_next;
+  if (!Admit(context, branch, request)) {
+    KeepIfBest(context, 488, nullptr);
+    EndBranch(branch);
+    return;
+  }
+  if (target.zone != 0) {
+    if (!TryNextPeer(branch, request, plan)) {
+      KeepIfBest(context, 480, nullptr);
+      EndBranch(branch);
+    }
+    return;
+  }
+  const bool direct =
+      target.has_flow && target.path_size == 0 && (!plan.has_next || target.flow_decides);
   if (direct && transport_.IsAlive(target.flow)) {
     branch.hop = {target.flow.transport, target.flow.remote};
     if (Launch(branch, target.flow, request, plan)) {
@@ -209,6 +212,13 @@ void Proxy::StartBranch(Context& context, Branch& branch, const Message& request
     }
     KeepIfBest(context, 503, nullptr);
     EndBranch(branch);
+    return;
+  }
+  if (direct && (target.flow_only || target.flow.is_websocket())) {  // nobody can connect to it
+    if (!TryNextFlow(branch, request, plan)) {
+      KeepIfBest(context, 480, nullptr);
+      EndBranch(branch);
+    }
     return;
   }
   Uri uri;
@@ -252,8 +262,50 @@ void Proxy::OnLocated(Branch& branch) {
   Advance(context);
 }
 
+// The next peer of the zone that takes the request.
+bool Proxy::TryNextPeer(Branch& branch, const Message& request, const RoutePlan& plan) {
+  const ZoneId zone = branch.context->targets[branch.target].zone;
+  Zones::PeerRef peer;
+  while (zones_->NextPeer(zone, branch.peers_tried, peer)) {
+    branch.hop = {peer.flow.transport, peer.flow.remote};
+    branch.calls = peer.calls;
+    if (Launch(branch, peer.flow, request, plan)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// RFC 5626 5.3: another flow to the same user agent, when one has failed.
+bool Proxy::TryNextFlow(Branch& branch, const Message& request, const RoutePlan& plan) {
+  Context& context = *branch.context;
+  const uint8_t instance = context.targets[branch.target].instance;
+  for (uint8_t i = 0; instance != 0 && i < context.target_count; ++i) {
+    Target& target = context.targets[i];
+    if (target.instance != instance || !target.is_alternate || target.is_tried) {
+      continue;
+    }
+    target.is_tried = true;
+    if (transport_.IsAlive(target.flow)) {
+      branch.target = i;
+      branch.hop = {target.flow.transport, target.flow.remote};
+      if (Launch(branch, target.flow, request, plan)) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
 // The next address that takes the request; false when there is none left.
 bool Proxy::TryNextHop(Branch& branch) {
+  const Target& target = branch.context->targets[branch.target];
+  if (target.zone != 0 || target.flow_only) {
+    Request request;
+    Parse(*branch.context->server, request);
+    return target.zone != 0 ? TryNextPeer(branch, request.message, request.plan)
+                            : TryNextFlow(branch, request.message, request.plan);
+  }
   Location* location = branch.location;
   if (location == nullptr || location->hop_next >= location->hop_count) {
     return false;
@@ -294,6 +346,35 @@ bool Proxy::Launch(Branch& branch, const Flow& flow, const Message& request,
   return Send(branch, flow, request, plan, false).ok();
 }
 
+namespace {
+
+// Reached by the flow it registered on, which is not where its Contact says it is.
+bool IsBehindNat(std::string_view contact, const Flow& flow) {
+  const auto uri = ParseUri(contact);
+  return uri.ok() && uri->is_sip() && IsElsewhere(uri->host, flow.remote.address);
+}
+
+}  // namespace
+
+// What our Record-Route says: who is on either side, and how that one is reached.
+void Proxy::SetDialog(ForwardSpec& spec, const Branch& branch, const Message& request,
+                      const RoutePlan& plan) const {
+  const Context& context = *branch.context;
+  const Target& target = context.targets[branch.target];
+  const Flow& flow = spec.target;
+  const Method method = request.method();
+  const bool makes_dialog = method == Method::kInvite || method == Method::kSubscribe ||
+                            method == Method::kRefer || method == Method::kOther;
+  spec.record_route = core_.config.record_route && makes_dialog && request.to_tag().empty();
+  spec.token.caller_tag = CallerTagHash(core_, request.from_tag());
+  const bool from_traversal = zones_ != nullptr && zones_->IsTraversal(context.source_zone);
+  const bool to_traversal = target.zone != 0 && zones_->IsTraversal(target.zone);
+  spec.token.caller = {request.via_count() == 1 || from_traversal, spec.source.transport,
+                       spec.source.remote, from_traversal ? context.source_zone : ZoneId{0}};
+  spec.token.callee = {(target.has_flow && target.path_size == 0 && !plan.has_next) || to_traversal,
+                       flow.transport, flow.remote, to_traversal ? target.zone : ZoneId{0}};
+}
+
 Result<void> Proxy::Send(Branch& branch, const Flow& flow, const Message& request,
                          const RoutePlan& plan, bool may_switch) {
   Context& context = *branch.context;
@@ -311,14 +392,34 @@ Result<void> Proxy::Send(Branch& branch, const Flow& flow, const Message& reques
   spec.branch = branch_writer.text();
   spec.source = SourceOf(*context.server);
   spec.target = flow;
+  client->source_media = context.place.media;
+  client->target_media = target.place.media;
+  client->limit_kbps = branch.limit_kbps != 0 ? branch.limit_kbps : LimitInDialog(request);
+  const MediaVerdict media =
+      ShowRequest(core_, request, {spec.source, client->source_media},
+                  {flow, client->target_media, target.has_flow && IsBehindNat(spec.uri, flow)});
+  if (media.kind == MediaVerdict::Kind::kRefused) {
+    KeepIfBest(context, media.status, nullptr);
+    transactions_.ReleaseClient(*client);
+    return Error(ErrorCode::kRefused, "media");
+  }
+  std::string_view body = media.body;
+  const bool is_limited = Limit(request, client->limit_kbps, media, body);
+  spec.body = is_limited || media.kind == MediaVerdict::Kind::kReplaced ? &body : nullptr;
   const Method method = request.method();
-  const bool makes_dialog = method == Method::kInvite || method == Method::kSubscribe ||
-                            method == Method::kRefer || method == Method::kOther;
-  spec.record_route = core_.config.record_route && makes_dialog && request.to_tag().empty();
-  spec.token.caller_tag = CallerTagHash(core_, request.from_tag());
-  spec.token.caller = {request.via_count() == 1, spec.source.transport, spec.source.remote};
-  spec.token.callee = {target.has_flow && target.path_size == 0 && !plan.has_next, flow.transport,
-                       flow.remote};
+  SessionEdit session;
+  if (IsSessionRefresh(method)) {
+    session = SessionEditOf(core_.config, request);
+    spec.session = session.replaces ? &session : nullptr;
+  }
+  SetDialog(spec, branch, request, plan);
+  // The registrar behind the zone reaches who registers through us, and by no other way.
+  const DialogSide path_to = {true, spec.source.transport, spec.source.remote, ZoneId{0}};
+  if (method == Method::kRegister && target.zone != 0) {
+    spec.path_to = &path_to;
+  }
+  spec.hop_count_max =
+      target.zone != 0 ? zones_->config(target.zone).plan.hop_count : kMaxForwardsMax;
   const bool forks = context.target_count > 1 || request.Has(HeaderId::kMaxBreadth);
   spec.breadth = forks ? branch.breadth : 0;
   ByteWriter out(core_.scratch);
@@ -333,6 +434,7 @@ Result<void> Proxy::Send(Branch& branch, const Flow& flow, const Message& reques
     transactions_.ReleaseClient(*client);
     return result;
   }
+  core_.Note(request, flow, true);
   client->branch = &branch;
   client->server = transactions_.HandleOf(*context.server);
   branch.client = client;
@@ -341,9 +443,25 @@ Result<void> Proxy::Send(Branch& branch, const Flow& flow, const Message& reques
 
 // --- Responses -----------------------------------------------------------------------------------
 
-void Proxy::Relay(ServerTransaction& server, const Message& response) {
+void Proxy::Relay(ServerTransaction& server, const Message& response,
+                  const ClientTransaction& client) {
+  const MediaVerdict media = ShowResponse(core_, response, {client.flow, client.target_media},
+                                          {SourceOf(server), client.source_media});
+  std::string_view body = media.body;
+  const bool is_limited = Limit(response, client.limit_kbps, media, body);
+  uint8_t lines[96];
+  ByteWriter extra(lines);
+  const bool success = response.status() >= 200 && response.status() < 300;
+  if (success && server.session_s != 0 && !response.Has(HeaderId::kSessionExpires)) {
+    WriteAnswerLines(extra, server.session_s);
+  }
+  const bool is_replaced = is_limited || media.kind == MediaVerdict::Kind::kReplaced;
   ByteWriter out(core_.scratch);
-  WriteForwardedResponse(out, response);
+  WriteForwardedResponse(out, response, is_replaced ? &body : nullptr, extra.text());
+  if (!out.ok()) {  // only where the new description made it too large
+    out = ByteWriter(core_.scratch);
+    WriteForwardedResponse(out, response);
+  }
   GH_ASSERT(out.ok());  // a Via goes; at most a Content-Length comes
   transactions_.Respond(server, response.status(), out.written());
 }
@@ -358,6 +476,14 @@ void Proxy::Detach(Context& context) {
 }
 
 void Proxy::OnResponse(ClientTransaction& client, const Message& response) {
+  if (client.probe != nullptr) {
+    if (response.status() >= 200) {
+      Probe& probe = *std::exchange(client.probe, nullptr);
+      probe.client = nullptr;
+      probe.answered(probe, client.flow, response);
+    }
+    return;
+  }
   auto* branch = static_cast<Branch*>(client.branch);
   if (response.via_count() < 2) {
     return;  // nobody upstream: not from one who saw our request
@@ -366,7 +492,7 @@ void Proxy::OnResponse(ClientTransaction& client, const Message& response) {
     // A 2xx again, after its context ended: to the caller, who has to send ACK again.
     ServerTransaction* server = transactions_.ResolveServer(client.server);
     if (server != nullptr && server->state == ServerState::kAccepted) {
-      Relay(*server, response);
+      Relay(*server, response, client);
     }
     return;
   }
@@ -384,7 +510,7 @@ void Proxy::OnProvisional(Context& context, Branch& branch, const Message& respo
   // RFC 4320: nothing provisional to non-INVITE but our own 100.
   const bool is_invite = context.method == Method::kInvite;
   if (is_invite && !context.final_sent && !branch.is_cancelled) {
-    Relay(*context.server, response);
+    Relay(*context.server, response, *branch.client);
   }
 }
 
@@ -392,17 +518,16 @@ void Proxy::OnFinal(Context& context, Branch& branch, const Message& response) {
   const uint16_t status = response.status();
   if (context.method == Method::kBye) {
     calls_.End(response);
+    ShowEnd(core_, response);
   }
   if (status < 300) {
     // The first final response to anything; to INVITE also every other 2xx.
     ServerTransaction* server = transactions_.ResolveServer(context.server_handle);
     const bool open =
         !context.final_sent || (server != nullptr && server->state == ServerState::kAccepted);
+    NoteAnswer(context, branch, response);
     if (open && server != nullptr) {
-      Relay(*server, response);
-    }
-    if (context.is_initial_invite) {
-      calls_.Start(response, context.source, branch.client->flow.remote);
+      Relay(*server, response, *branch.client);
     }
     Detach(context);
     EndBranch(branch);
@@ -410,7 +535,8 @@ void Proxy::OnFinal(Context& context, Branch& branch, const Message& response) {
     return;
   }
   // RFC 3263 4.3: a 503 sends us to the next address; so does nothing else that was answered.
-  if (status == 503 && !context.is_cancelled && !context.final_sent) {
+  const bool flow_failed = status == 430 && context.targets[branch.target].flow_only;
+  if ((status == 503 || flow_failed) && !context.is_cancelled && !context.final_sent) {
     branch.client->branch = nullptr;
     branch.client = nullptr;
     branch.answered = false;
@@ -429,6 +555,12 @@ void Proxy::OnFinal(Context& context, Branch& branch, const Message& response) {
 }
 
 void Proxy::OnClientFailed(ClientTransaction& client, ClientFailure why) {
+  if (client.probe != nullptr) {
+    Probe& probe = *std::exchange(client.probe, nullptr);
+    probe.client = nullptr;
+    probe.failed(probe, why);
+    return;
+  }
   auto* branch = static_cast<Branch*>(client.branch);
   if (branch == nullptr) {
     return;
@@ -465,6 +597,9 @@ void Proxy::EndBranch(Branch& branch) {
   if (branch.location != nullptr) {
     locator_.Release(*branch.location);
     branch.location = nullptr;
+  }
+  if (bandwidth_ != nullptr) {
+    bandwidth_->Release(branch.hold);
   }
 }
 
@@ -525,6 +660,10 @@ uint32_t Rank(uint16_t status) {
 }  // namespace
 
 void Proxy::KeepIfBest(Context& context, uint16_t status, const Message* response) {
+  if (status == 430) {  // between proxies: to the caller it is a phone that is not there
+    status = 480;
+    response = nullptr;
+  }
   const bool challenge = status == 401 || status == 407;
   const bool best_challenge = context.best_status == 401 || context.best_status == 407;
   if (context.final_sent) {
@@ -599,6 +738,11 @@ void Proxy::SendBest(Context& context) {
     Parse(server, request);
     NoteFailure(request.message, context, status);
   }
+  if (core_.anchor != nullptr) {
+    Request request;
+    Parse(server, request);
+    ShowFailure(core_, request.message);
+  }
   const bool silent = status == 408 && context.method != Method::kInvite && context.best == nullptr;
   if (context.best != nullptr) {
     transactions_.Respond(server, status, context.best->bytes());
@@ -618,29 +762,17 @@ void Proxy::SendLocal(Context& context, uint16_t status) {
   ResponseSpec spec;
   spec.status = status;
   spec.to_tag = core_.Hash(kHashToTag).Add(context.loop).Add(request.message.call_id()).Value() | 1;
+  uint8_t lines[128];
+  ByteWriter extra(lines);
+  if (status == 488 && context.lacks_bandwidth) {
+    extra.Text("Warning: 370 ");
+    WriteHostPort(extra, core_.config.listeners[context.server->flow.listener].advertise);
+    extra.Text(" \"Insufficient bandwidth\"\r\n");
+  }
+  spec.extra = extra.text();
   WriteResponse(out, request.message, SourceOf(*context.server), spec);
   GH_ASSERT(out.ok());  // smaller than the request was
   transactions_.Respond(*context.server, status, out.written());
-}
-
-void Proxy::NoteFailure(const Message& request, const Context& context, uint16_t status) {
-  if (status == 401 || status == 407) {
-    return;
-  }
-  ++core_.statistics.calls_failed;
-  CallEvent event;
-  event.caller = request.from().uri_text;
-  event.callee = request.to().uri_text;
-  event.call_id = request.call_id();
-  event.caller_address = context.source;
-  core_.observer.OnCallFailed(event, status);
-}
-
-// The call is over for the one who hung up, whether the other answered or not.
-void Proxy::NoteByeFailed(Context& context) {
-  Request request;
-  Parse(*context.server, request);
-  calls_.End(request.message);
 }
 
 void Proxy::Release(Context& context) {
@@ -652,9 +784,16 @@ void Proxy::Release(Context& context) {
 
 // --- Dialogs -------------------------------------------------------------------------------------
 
-bool Proxy::FlowOfPeer(const DialogToken& token, const Message& request, Flow& out) {
+bool Proxy::FlowOfPeer(const DialogToken& token, const Message& request, const RoutePlan& plan,
+                       Flow& out) {
   const bool from_caller = CallerTagHash(core_, request.from_tag()) == token.caller_tag;
   const DialogSide& side = from_caller ? token.callee : token.caller;
+  if (side.zone != 0) {
+    return zones_ != nullptr && zones_->FlowInto(side.zone, side.remote, out);
+  }
+  if (plan.has_next) {
+    return false;
+  }
   // A stream that is gone cannot be opened again from here: its Contact may say where.
   if (!side.adjacent || !transport_.IsReachable(side.transport, side.remote)) {
     return false;
@@ -679,9 +818,14 @@ void Proxy::ForwardAck(const Message& ack, const Flow& flow, const RoutePlan& pl
   spec.source = flow;
   const auto write_and_send = [&](const Flow& to) {
     spec.target = to;
+    const MediaVerdict media = ShowRequest(core_, ack, {flow}, {to});
+    std::string_view body = media.body;
+    const bool is_limited = Limit(ack, ack.body().empty() ? 0 : LimitInDialog(ack), media, body);
+    spec.body = is_limited || media.kind == MediaVerdict::Kind::kReplaced ? &body : nullptr;
     ByteWriter out(core_.scratch);
     WriteForwardedRequest(out, core_, ack, plan, spec);
     if (out.ok()) {
+      core_.Note(ack, to, true);
       transport_.Send(to, out.written()).ignore("the callee repeats its 2xx");
     }
   };

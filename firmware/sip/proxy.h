@@ -14,10 +14,18 @@
 #include "firmware/sip/calls.h"
 #include "firmware/sip/forward.h"
 #include "firmware/sip/locate.h"
+#include "firmware/sip/media_anchor.h"
 #include "firmware/sip/registrar.h"
 #include "firmware/sip/transaction.h"
+#include "firmware/sip/zones.h"
 
 namespace gh::sip {
+
+// Where a party is, as bandwidth and encryption see it: its subzone or zone.
+struct Place {
+  uint16_t node = dialplan::kNodeMax;  // of the bandwidth plan; kNodeMax: none
+  MediaEncryption media = MediaEncryption::kAuto;
+};
 
 // What the request may be sent to; the strings live in the context's text buffer.
 struct Target {
@@ -27,7 +35,26 @@ struct Target {
   uint16_t path_size = 0;
   uint16_t q = 1000;
   bool has_flow = false;
+  bool flow_decides = false;  // over Routes and Paths: into a traversal zone
+  bool flow_only = false;     // RFC 5626: there is no other way than a flow
+  bool is_alternate = false;  // taken when the first flow to its instance fails
+  bool is_tried = false;
+  uint8_t instance = 0;  // those of one user agent have the same; 0: a single one
+  ZoneId zone = 0;       // to whose peers it goes, one after the other; 0: none
+  Place place;
   Flow flow;
+};
+struct TargetSpec {
+  std::string_view uri;
+  std::string_view path = {};
+  uint16_t q = 1000;
+  const Flow* flow = nullptr;
+  bool flow_decides = false;
+  bool flow_only = false;
+  bool is_alternate = false;
+  uint8_t instance = 0;
+  ZoneId zone = 0;
+  Place place = {};
 };
 
 class Proxy final : private TransactionUser {
@@ -36,15 +63,23 @@ class Proxy final : private TransactionUser {
         CallTable& calls);
 
   TransactionLayer& transactions() { return transactions_; }
+  Locator& locator() { return locator_; }
+  void SetZones(Zones& zones) { zones_ = &zones; }
+  void SetBandwidth(dialplan::Bandwidth& bandwidth) { bandwidth_ = &bandwidth; }
   struct Context;
 
   // Takes a request that was let in. Returns null when a pool is empty: nothing was done.
   Context* Open(const Message& request, const Flow& flow, uint64_t loop, uint32_t breadth);
   // False when there is no room for another target.
-  bool AddTarget(Context& context, std::string_view uri, std::string_view path, uint16_t q,
-                 const Flow* flow);
+  bool AddTarget(Context& context, const TargetSpec& spec);
+  // The zone the request came from, when it is one, and where its sender is.
+  void SetSource(Context& context, ZoneId zone, const Place& place);
   // Answers 100 to INVITE and starts the first branches.
   void Start(Context& context, const Message& request, const RoutePlan& plan);
+
+  // Takes nothing after all: there is no target. The request is as it was before Open.
+  void Discard(Context& context);
+  static uint32_t TargetCountOf(const Context& context);
 
   // ACK to a 2xx: forwarded without a transaction (16.11 and 17.1.1.3).
   void ForwardAck(const Message& ack, const Flow& flow, const RoutePlan& plan, std::string_view uri,
@@ -53,8 +88,12 @@ class Proxy final : private TransactionUser {
   void Cancel(ServerTransaction& server);
 
   // A flow to the side of the dialog that did not send this request; false when it is not next to
-  // us or its stream is gone.
-  bool FlowOfPeer(const DialogToken& token, const Message& request, Flow& out);
+  // us or its stream is gone. Into a traversal zone there is no other way, whatever Route says.
+  bool FlowOfPeer(const DialogToken& token, const Message& request, const RoutePlan& plan,
+                  Flow& out);
+
+  // Ends a call from here: BYE to both sides, as far as it is known how.
+  void EndCall(Call& call, CallEnd how);
 
   uint32_t context_count() const { return contexts_.used_count(); }
   uint32_t context_free() const { return contexts_.free_count(); }
@@ -82,8 +121,12 @@ class Proxy final : private TransactionUser {
   bool Launch(Branch& branch, const Flow& flow, const Message& request, const RoutePlan& plan);
   Result<void> Send(Branch& branch, const Flow& flow, const Message& request, const RoutePlan& plan,
                     bool may_switch);
+  void SetDialog(ForwardSpec& spec, const Branch& branch, const Message& request,
+                 const RoutePlan& plan) const;
   void OnLocated(Branch& branch);
   bool TryNextHop(Branch& branch);
+  bool TryNextPeer(Branch& branch, const Message& request, const RoutePlan& plan);
+  bool TryNextFlow(Branch& branch, const Message& request, const RoutePlan& plan);
   static void OnAckLocated(Location& location);
 
   void OnProvisional(Context& context, Branch& branch, const Message& response);
@@ -97,9 +140,21 @@ class Proxy final : private TransactionUser {
   void SendLocal(Context& context, uint16_t status);
   void Detach(Context& context);
   void Release(Context& context);
-  void Relay(ServerTransaction& server, const Message& response);
+  void Relay(ServerTransaction& server, const Message& response, const ClientTransaction& client);
+
+  // --- Calls and their bandwidth (proxy_calls.cc).
+  static bool IsSessionRefresh(Method method) {
+    return method == Method::kInvite || method == Method::kUpdate;
+  }
+  void NoteAnswer(Context& context, Branch& branch, const Message& response);
   void NoteFailure(const Message& request, const Context& context, uint16_t status);
   void NoteByeFailed(Context& context);
+  bool Admit(Context& context, Branch& branch, const Message& request);
+  uint32_t LimitInDialog(const Message& request);
+  bool Limit(const Message& message, uint32_t limit_kbps, const MediaVerdict& media,
+             std::string_view& body);
+  bool FlowToSide(const Call& call, bool to_caller, Flow& out);
+  void SendBye(Call& call, bool to_caller, CallEnd how);
 
   Core& core_;
   SipTransport& transport_;
@@ -107,6 +162,8 @@ class Proxy final : private TransactionUser {
   TransactionLayer transactions_;
   Locator locator_;
   Pool<Context> contexts_;
+  Zones* zones_ = nullptr;
+  dialplan::Bandwidth* bandwidth_ = nullptr;
 };
 
 }  // namespace gh::sip

@@ -81,7 +81,9 @@ RegisterOutcome Registrar::ReadContact(const Message& request, const NameAddr& a
   return kDone;
 }
 
-RegisterOutcome Registrar::ReadContacts(const Message& request, WantedList& wanted, size_t& count) {
+RegisterOutcome Registrar::ReadContacts(const Message& request,
+                                        const RegisterExtensions& extensions, WantedList& wanted,
+                                        size_t& count) {
   AddressList list(request, HeaderId::kContact);
   NameAddr address;
   while (list.NextItem(address) == Next::kItem) {
@@ -95,6 +97,12 @@ RegisterOutcome Registrar::ReadContacts(const Message& request, WantedList& want
     if (read.status != 200) {
       return read;
     }
+    Wanted& one = wanted[count];
+    const bool is_flow = one.reg_id != 0 && !one.instance.empty() && extensions.outbound;
+    if (is_flow && extensions.lacks_first_hop) {
+      return {439, "", RefusalReason::kExtension};
+    }
+    one.reg_id = is_flow ? one.reg_id : 0;  // RFC 5626 6: else it is not looked at
     ++count;
   }
   return kDone;
@@ -222,7 +230,7 @@ RegisterOutcome Registrar::RemoveAll(const Message& request, RegisteredUser* use
   return kDone;
 }
 
-RegisterOutcome Registrar::Process(const Message& request, const Flow& flow,
+RegisterOutcome Registrar::Process(const Message& request, const Flow& flow, uint16_t zone,
                                    std::string_view user_name, uint8_t domain, ByteWriter& extra) {
   ++core_.statistics.registers;
   auto* user = const_cast<RegisteredUser*>(Find(user_name, domain));
@@ -232,6 +240,7 @@ RegisterOutcome Registrar::Process(const Message& request, const Flow& flow,
   NameAddr first;
   AddressList list(request, HeaderId::kContact);
   const bool any = list.NextItem(first) == sip::Next::kItem;
+  const RegisterExtensions extensions = ExtensionsOf(request);
   RegisterOutcome outcome;
   if (any && first.is_star) {
     outcome = RemoveAll(request, user, order);
@@ -245,7 +254,7 @@ RegisterOutcome Registrar::Process(const Message& request, const Flow& flow,
     size_t count = 0;
     char path[kBindingTextMax];
     size_t path_size = 0;
-    outcome = ReadContacts(request, wanted, count);
+    outcome = ReadContacts(request, extensions, wanted, count);
     outcome = outcome.status == 200 ? ReadPath(request, path, path_size) : outcome;
     outcome =
         outcome.status == 200 ? Plan(user, {wanted.data(), count}, order, path_size) : outcome;
@@ -259,10 +268,14 @@ RegisterOutcome Registrar::Process(const Message& request, const Flow& flow,
     }
     user = user == nullptr ? FindOrAdd(user_name, domain) : user;
     for (size_t i = 0; user != nullptr && i < count; ++i) {
+      wanted[i].zone = zone;
       Apply(*user, wanted[i], flow, order, {path, path_size});
     }
   }
-  WriteContacts(user, extra);
+  WriteContacts(user, extensions.gruu, extra);
+  if (any && extensions.outbound && !extensions.lacks_first_hop) {
+    extra.Text("Require: outbound\r\nFlow-Timer: 120\r\n");
+  }
   for (const HeaderField* f = request.First(HeaderId::kPath); f != nullptr;
        f = request.NextSame(*f)) {
     extra.Text(request.Line(*f));
@@ -322,6 +335,7 @@ void Registrar::Apply(RegisteredUser& user, const Wanted& wanted, const Flow& fl
   binding->expires_s = wanted.expires_s;
   binding->reg_id = wanted.reg_id;
   binding->q = wanted.q;
+  binding->zone = wanted.zone;
   core_.timers.Arm(binding->expiry, Duration::Seconds(wanted.expires_s));
   if (is_new) {
     core_.observer.OnRegistered(EventOf(*binding));
@@ -382,7 +396,8 @@ void Registrar::OnExpiry(Binding& binding) {
 
 // --- Telling -------------------------------------------------------------------------------------
 
-void Registrar::WriteContacts(const RegisteredUser* user, ByteWriter& extra) const {
+void Registrar::WriteContacts(const RegisteredUser* user, bool with_gruus,
+                              ByteWriter& extra) const {
   for (const Binding* b = user == nullptr ? nullptr : user->first; b != nullptr; b = b->next) {
     const int64_t left_ms = (b->expiry.deadline() - core_.now()).milliseconds();
     extra.Text("Contact: <");
@@ -403,6 +418,9 @@ void Registrar::WriteContacts(const RegisteredUser* user, ByteWriter& extra) con
     if (b->reg_id != 0) {
       extra.Text(";reg-id=");
       extra.Decimal(b->reg_id);
+    }
+    if (with_gruus) {
+      WriteGruus(extra, *b);
     }
     extra.Text("\r\n");
   }
@@ -479,6 +497,13 @@ void Registrar::OnDomainsChanged(const Config& before) {
     }
     ReleaseIfEmpty(*user);
   }
+}
+
+const Flow* FlowToward(const Binding& binding, std::string_view contact) {
+  const auto uri = ParseUri(contact);
+  const bool contact_decides =
+      !binding.flow.is_reliable() && uri.ok() && uri->address == binding.flow.remote.address;
+  return contact_decides ? nullptr : &binding.flow;
 }
 
 }  // namespace gh::sip

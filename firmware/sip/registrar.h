@@ -39,6 +39,7 @@ struct Binding {
   uint16_t contact_size = 0;
   uint16_t path_size = 0;
   uint16_t instance_size = 0;
+  uint16_t zone = 0;  // the traversal zone it came through; 0: none
   char text[kBindingTextInline];
 
   std::string_view contact() const { return {base(), contact_size}; }
@@ -57,6 +58,13 @@ struct RegisteredUser {
   uint8_t name_size = 0;
   char name[kUserBytesMax];
   std::string_view view() const { return {name, name_size}; }
+};
+
+// What a REGISTER knows of RFC 5626 and 5627.
+struct RegisterExtensions {
+  bool gruu = false;
+  bool outbound = false;
+  bool lacks_first_hop = false;  // outbound, but the proxy next to the user agent keeps no flows
 };
 
 struct RegisterOutcome {
@@ -80,11 +88,17 @@ class Registrar {
 
   // Handles an authorised REGISTER for `user` (unescaped) of `domain`. On 200 writes Contact lines
   // (and Path), on 423 Min-Expires.
-  RegisterOutcome Process(const Message& request, const Flow& flow, std::string_view user,
-                          uint8_t domain, ByteWriter& extra);
+  // `zone`: the traversal zone the request came through, and all for its contacts goes; 0: none.
+  RegisterOutcome Process(const Message& request, const Flow& flow, uint16_t zone,
+                          std::string_view user, uint8_t domain, ByteWriter& extra);
   const RegisteredUser* Find(std::string_view user, uint8_t domain) const;
   // The binding with that contact URI anywhere under `user`; null when there is none.
   const Binding* FindContact(const RegisteredUser& user, const Uri& contact) const;
+
+  // The binding behind a temporary GRUU's user part; null when there is none any more.
+  const Binding* FindTemporary(std::string_view user, uint8_t domain);
+  // Whether it is that user agent's, as the parameter "gr" of a public GRUU names it.
+  static bool IsInstance(const Binding& binding, std::string_view name);
 
   // Walks the list: the first binding at or after `cursor`; moves it on. False at the end.
   bool Next(uint32_t& cursor, RegistrationInfo& out);
@@ -111,6 +125,7 @@ class Registrar {
     uint32_t reg_id = 0;
     uint16_t q = 1000;
     std::string_view instance;
+    uint16_t zone = 0;
     Binding* existing = nullptr;
   };
   struct Order {
@@ -121,7 +136,11 @@ class Registrar {
   using WantedList = std::array<Wanted, kContactPerRegisterMax>;
 
   uint64_t UserHash(std::string_view user, std::string_view domain) const;
-  RegisterOutcome ReadContacts(const Message& request, WantedList& wanted, size_t& count);
+  static RegisterExtensions ExtensionsOf(const Message& request);
+  uint64_t GruuTag(const Binding& binding, uint64_t nonce, uint64_t handle) const;
+  void WriteGruus(ByteWriter& extra, const Binding& binding) const;
+  RegisterOutcome ReadContacts(const Message& request, const RegisterExtensions& extensions,
+                               WantedList& wanted, size_t& count);
   RegisterOutcome ReadContact(const Message& request, const NameAddr& address, Wanted& out);
   RegisterOutcome ReadPath(const Message& request, char (&out)[kBindingTextMax], size_t& size);
   RegisterOutcome Plan(RegisteredUser* user, std::span<Wanted> wanted, const Order& order,
@@ -136,7 +155,7 @@ class Registrar {
   void Unlink(Binding& binding);
   void ReleaseIfEmpty(RegisteredUser& user);
   void OnExpiry(Binding& binding);
-  void WriteContacts(const RegisteredUser* user, ByteWriter& extra) const;
+  void WriteContacts(const RegisteredUser* user, bool with_gruus, ByteWriter& extra) const;
   RegistrationEvent EventOf(const Binding& binding) const;
 
   Core& core_;
@@ -145,5 +164,10 @@ class Registrar {
   Pool<RegisteredUser> users_;
   Table<RegisteredUser, &RegisteredUser::node> table_;
 };
+
+// A phone whose Contact names the very address its REGISTER came from is behind no NAT, and may
+// listen elsewhere than it sends from: its Contact decides (null). Everyone else is reached by the
+// flow.
+const Flow* FlowToward(const Binding& binding, std::string_view contact);
 
 }  // namespace gh::sip

@@ -25,6 +25,7 @@ bool PlanRoutes(const Core& core, const Message& request, RoutePlan& plan) {
       return;
     }
     plan.token = plan.token ? plan.token : token_of(route.uri);
+    plan.path = plan.path ? plan.path : ReadPathToken(core, route.uri.user);
     ++plan.skip;
   };
   AddressList list(request, HeaderId::kRoute);

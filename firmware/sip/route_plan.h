@@ -18,6 +18,7 @@ struct RoutePlan {
   bool has_next = false;
   NameAddr next;  // the first Route that is left
   std::optional<DialogToken> token;
+  std::optional<DialogSide> path;  // of a REGISTER we passed on: who sent it
   bool is_in_dialog() const { return token.has_value(); }
 };
 

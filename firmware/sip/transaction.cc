@@ -4,6 +4,15 @@
 
 namespace gh::sip {
 
+namespace {
+
+// Of a response we wrote: "SIP/2.0 200 OK".
+uint16_t StatusOf(std::string_view response) {
+  return static_cast<uint16_t>(ParseNumber(response.substr(8, 3), 999).value_or(0));
+}
+
+}  // namespace
+
 TransactionLayer::TransactionLayer(Core& core, Arena& arena, SipTransport& transport,
                                    TransactionUser& user)
     : core_(core),
@@ -63,6 +72,9 @@ ServerTransaction* TransactionLayer::CreateServer(const Message& request, const 
   server->flow.remote = ResponseTarget(flow, request.via());
   server->cseq = request.cseq();
   server->method = request.method();
+  if (CallLadder::IsOfCalls(server->method)) {
+    server->ladder = core_.LadderOf(request.call_id());
+  }
   server->retransmit.Set(
       [](Timer&, void* context) {
         auto* self = static_cast<ServerTransaction*>(context);
@@ -115,6 +127,8 @@ void TransactionLayer::Respond(ServerTransaction& server, uint16_t status,
   GH_ASSERT(server.state == ServerState::kTrying || server.state == ServerState::kProceeding ||
             (server.state == ServerState::kAccepted && status < 300));
   SendToServerFlow(server, bytes).ignore("the sender repeats its request or gives up");
+  core_.ladder.Note({server.ladder, core_.now(), server.flow.remote, server.cseq, status,
+                     server.method, server.flow.transport, true});
   server.status = status;
   if (server.state == ServerState::kAccepted) {
     return;
@@ -215,6 +229,11 @@ void TransactionLayer::SendStateless(const Message& request, const Flow& flow,
   Flow target = flow;
   target.remote = ResponseTarget(flow, request.via());
   transport_.Send(target, bytes).ignore("the sender repeats its request");
+  if (CallLadder::IsOfCalls(request.method())) {
+    core_.ladder.Note({core_.LadderOf(request.call_id()), core_.now(), target.remote,
+                       request.cseq(), StatusOf(AsText(bytes)), request.method(), target.transport,
+                       true});
+  }
 }
 
 // --- Client side ---------------------------------------------------------------------------------
@@ -497,6 +516,8 @@ void TransactionLayer::SendAck(ClientTransaction& client, const Message& respons
     return;
   }
   transport_.Send(client.flow, out.written()).ignore("sent again with the next response");
+  core_.ladder.Note({core_.LadderOf(response.call_id()), core_.now(), client.flow.remote,
+                     response.cseq(), 0, Method::kAck, client.flow.transport, true});
   if (!client.flow.is_reliable()) {
     client.request = core_.buffers.Copy(out.written());
   }
@@ -511,6 +532,10 @@ void TransactionLayer::SendCancel(ClientTransaction& client) {
   WriteCancel(out, sent);
   if (out.ok()) {
     transport_.Send(client.flow, out.written()).ignore("timer E again");
+    core_.ladder.Note({core_.LadderOf(sent.ValueOf(HeaderId::kCallId)), core_.now(),
+                       client.flow.remote,
+                       ParseNumberClamped(sent.ValueOf(HeaderId::kCseq), kCseqMax).value_or(0), 0,
+                       Method::kCancel, client.flow.transport, true});
   }
 }
 

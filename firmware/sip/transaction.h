@@ -50,16 +50,27 @@ struct ServerTransaction {
   Timer retransmit;      // G; for non-INVITE the 100 of RFC 4320
   Timer lifetime;        // H, I, J, L
   Duration interval;
+  uint64_t ladder = 0;     // keyed hash of the Call-ID; 0: of no call
+  uint32_t session_s = 0;  // for a 2xx that says nothing of session timers; 0: nothing
   uint32_t cseq = 0;
   Method method = Method::kOther;
   ServerState state = ServerState::kTrying;
   uint16_t status = 0;  // of the last response
 };
 
+// Whoever sends a request of our own (OPTIONS to a zone's peer) and waits for what becomes of it.
+struct Probe {
+  void (*answered)(Probe& probe, const Flow& flow, const Message& response) = nullptr;
+  void (*failed)(Probe& probe, ClientFailure why) = nullptr;
+  void* context = nullptr;
+  struct ClientTransaction* client = nullptr;  // while it waits
+};
+
 struct ClientTransaction {
   FlowUser flow_user;  // first: the stream's users are cast back
   TransactionLayer* layer = nullptr;
   void* branch = nullptr;  // the proxy's, until a final response was taken
+  Probe* probe = nullptr;  // instead of a branch: of a request of our own
   Buffer* request = nullptr;
   Flow flow;
   Timer retransmit;  // A, E; CANCEL's E once cancelled
@@ -69,6 +80,9 @@ struct ClientTransaction {
   uint64_t loop = 0;  // RFC 5393 hash carried in the branch
   Handle server;      // responses go there
   Instant cancel_deadline;
+  uint32_t limit_kbps = 0;  // the proxy's: descriptions ask for no more; 0: no limit
+  MediaEncryption source_media = MediaEncryption::kAuto;  // of either side's zone
+  MediaEncryption target_media = MediaEncryption::kAuto;
   Method method = Method::kOther;
   ClientState state = ClientState::kIdle;
   bool is_cancelled = false;  // CANCEL sent, waiting for its response

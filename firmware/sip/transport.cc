@@ -2,11 +2,15 @@
 
 #include <algorithm>
 
+#include "firmware/sip/routes.h"
+
 namespace gh::sip {
 namespace {
 
 net::StreamKind KindOf(TransportKind transport) {
-  return transport == TransportKind::kTls ? net::StreamKind::kTls : net::StreamKind::kTcp;
+  return transport == TransportKind::kTls || transport == TransportKind::kWss
+             ? net::StreamKind::kTls
+             : net::StreamKind::kTcp;
 }
 
 constexpr size_t kPingSize = 4;  // CRLFCRLF
@@ -23,6 +27,7 @@ SipTransport::SipTransport(Core& core, Arena& arena, net::DatagramService& datag
       datagrams_(datagrams),
       streams_(streams),
       user_(user),
+      frame_(arena.NewArray<uint8_t>(kWebSocketMessageMax + net::kWebSocketHeaderMax)),
       connections_(arena, core.capacity.streams),
       by_stream_(arena, core.capacity.streams),
       by_remote_(arena, core.capacity.streams) {}
@@ -35,7 +40,7 @@ uint32_t SipTransport::Listen() {
     Socket& socket = sockets_[i];
     const Listener& wanted = core_.config.listeners[i];
     const bool keep = i < core_.config.listener_count && socket.transport == wanted.transport &&
-                      socket.bind == wanted.bind;
+                      socket.bind == wanted.bind && socket.zone == wanted.zone;
     if (socket.open && !keep) {
       CloseOne(socket);
     }
@@ -52,6 +57,7 @@ bool SipTransport::OpenOne(uint32_t index) {
   Socket& socket = sockets_[index];
   socket.transport = listener.transport;
   socket.bind = listener.bind;
+  socket.zone = listener.zone;
   if (listener.transport == TransportKind::kUdp) {
     auto id = datagrams_.OpenDatagram(listener.bind, *this);
     if (!id.ok()) {
@@ -62,6 +68,11 @@ bool SipTransport::OpenOne(uint32_t index) {
   } else {
     net::StreamOptions options;
     options.kind = KindOf(listener.transport);
+    if (listener.zone != 0) {
+      options.service = net::TlsService::kFederation;  // both sides show certificates
+    } else if (listener.transport == TransportKind::kWss) {
+      options.service = net::TlsService::kWeb;  // browsers have no certificates to show
+    }
     auto id = streams_.Listen(listener.bind, options, *this);
     if (!id.ok()) {
       core_.observer.OnListenFailed(listener, id.error().what);
@@ -98,18 +109,31 @@ void SipTransport::Close() {
 // --- Which listener ------------------------------------------------------------------------------
 
 std::optional<uint8_t> SipTransport::ListenerFor(TransportKind transport,
-                                                 net::IpFamily family) const {
+                                                 const net::IpAddress& remote) const {
+  const net::IpAddress source =
+      core_.routes != nullptr ? core_.routes->SourceFor(remote) : net::IpAddress();
+  std::optional<uint8_t> found;
   for (uint32_t i = 0; i < core_.config.listener_count; ++i) {
     const Listener& listener = core_.config.listeners[i];
-    if (sockets_[i].open && listener.transport == transport &&
-        listener.advertise.address.family == family) {
+    if (!sockets_[i].open || listener.transport != transport || listener.zone != 0 ||
+        listener.advertise.address.family != remote.family) {
+      continue;
+    }
+    if (listener.bind.address == source) {
       return static_cast<uint8_t>(i);
     }
+    found = found ? found : static_cast<uint8_t>(i);
   }
-  return std::nullopt;
+  return found;
 }
 
 uint8_t SipTransport::ListenerOf(TransportKind transport, const net::Endpoint& local) const {
+  for (uint32_t i = 0; i < core_.config.listener_count; ++i) {
+    const Listener& listener = core_.config.listeners[i];
+    if (sockets_[i].open && listener.transport == transport && listener.bind == local) {
+      return static_cast<uint8_t>(i);
+    }
+  }
   uint8_t fallback = 0;
   for (uint32_t i = 0; i < core_.config.listener_count; ++i) {
     const Listener& listener = core_.config.listeners[i];
@@ -123,6 +147,18 @@ uint8_t SipTransport::ListenerOf(TransportKind transport, const net::Endpoint& l
     fallback = static_cast<uint8_t>(i);
   }
   return fallback;
+}
+
+// Of an accepted stream: by the port it came to.
+TransportKind SipTransport::TransportOf(const net::StreamInfo& info) const {
+  for (uint32_t i = 0; i < core_.config.listener_count; ++i) {
+    const TransportKind transport = sockets_[i].transport;
+    if (sockets_[i].open && transport != TransportKind::kUdp && KindOf(transport) == info.kind &&
+        sockets_[i].bind.port == info.local.port) {
+      return transport;
+    }
+  }
+  return info.kind == net::StreamKind::kTls ? TransportKind::kTls : TransportKind::kTcp;
 }
 
 bool SipTransport::IsOurs(const net::Endpoint& endpoint) const {
@@ -281,6 +317,12 @@ void SipTransport::Prove(const Flow& flow) {
   }
 }
 
+void SipTransport::Hangup(const Flow& flow) {
+  if (Connection* connection = flow.is_reliable() ? Find(flow.stream) : nullptr) {
+    Drop(*connection, false);
+  }
+}
+
 // --- Sending -------------------------------------------------------------------------------------
 
 Result<Flow> SipTransport::FlowTo(TransportKind transport, const net::Endpoint& remote,
@@ -288,7 +330,7 @@ Result<Flow> SipTransport::FlowTo(TransportKind transport, const net::Endpoint& 
   if (!IsAllowedTarget(remote)) {
     return Error(ErrorCode::kPermissionDenied, "target address not allowed");
   }
-  const auto listener = ListenerFor(transport, remote.address.family);
+  const auto listener = ListenerFor(transport, remote.address);
   if (!listener) {
     return Error(ErrorCode::kUnsupported, "no listener of that transport");
   }
@@ -305,6 +347,9 @@ Result<Flow> SipTransport::FlowTo(TransportKind transport, const net::Endpoint& 
   const uint64_t name_hash = transport == TransportKind::kTls && !name.empty() ? NameHash(name) : 0;
   if (Connection* connection = FindRemote(transport, remote, name_hash)) {
     return connection->flow;
+  }
+  if (transport == TransportKind::kWs || transport == TransportKind::kWss) {
+    return Error(ErrorCode::kUnreachable, "the WebSocket client is gone");
   }
   if (connections_.free_count() == 0) {
     return Error(ErrorCode::kExhausted, "streams");
@@ -325,7 +370,7 @@ Result<void> SipTransport::SendByUdp(const Flow& flow, std::span<const uint8_t> 
   if (socket.open && socket.transport == TransportKind::kUdp && socket.id == flow.socket) {
     return datagrams_.SendDatagram(flow.socket, flow.remote, data, flow.local.address);
   }
-  const auto other = ListenerFor(TransportKind::kUdp, flow.remote.address.family);
+  const auto other = ListenerFor(TransportKind::kUdp, flow.remote.address);
   if (!other) {
     return Error(ErrorCode::kUnreachable, "no UDP listener");
   }
@@ -339,8 +384,13 @@ Result<void> SipTransport::Send(const Flow& flow, std::span<const uint8_t> data)
     result = SendByUdp(flow, data);
   } else {
     Connection* connection = Find(flow.stream);
+    if (flow.is_websocket()) {
+      data = Framed(data);
+    }
     if (connection == nullptr) {
       result = Error(ErrorCode::kClosed, "stream");
+    } else if (data.empty()) {
+      result = Error(ErrorCode::kTooLarge, "message for a WebSocket");
     } else if (!connection->open || !connection->queue.empty()) {
       result = Enqueue(*connection, data);
     } else {
@@ -402,6 +452,9 @@ void SipTransport::OnDatagram(const net::DatagramInfo& info, std::span<uint8_t> 
       flow.listener = static_cast<uint8_t>(i);
     }
   }
+  if (TakeStun(flow, data)) {
+    return;
+  }
   // Keep-alives: CRLF alone (also double) is answered by silence, or over UDP by nothing at all
   // (RFC 5626 uses STUN there); leading CRLF before a message is skipped (RFC 3261 7.5).
   std::span<const uint8_t> rest = data;
@@ -430,7 +483,7 @@ bool SipTransport::OnStreamOpen(net::StreamId id, const net::StreamInfo& info) {
   Flow flow;
   flow.remote = info.remote;
   flow.local = info.local;
-  flow.transport = info.kind == net::StreamKind::kTls ? TransportKind::kTls : TransportKind::kTcp;
+  flow.transport = TransportOf(info);
   flow.listener = ListenerOf(flow.transport, info.local);
   return AddConnection(id, flow, true) != nullptr;
 }
@@ -443,10 +496,14 @@ void SipTransport::OnStreamClosed(net::StreamId id, net::StreamClose /*why*/) {
 
 size_t SipTransport::OnStreamData(net::StreamId id, std::span<uint8_t> data) {
   Connection* connection = Find(id);
-  if (connection == nullptr) {
+  if (connection == nullptr || data.empty()) {
     return data.size();
   }
   connection->last_used = core_.now();
+  if (connection->flow.is_websocket()) {
+    OnWebSocketData(*connection, data);
+    return data.size();
+  }
   if (connection->assembly == nullptr) {
     const auto used = TakeMessages(*connection, data);
     connection = Find(id);

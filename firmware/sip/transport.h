@@ -4,6 +4,9 @@
 // A stream costs no buffer while nothing is half-received or waiting to be sent. A message that
 // began must end within `message_deadline`; a stream nobody proved himself on is closed after
 // `stream_unproven`, an idle one after `stream_idle`.
+//
+// A WebSocket (RFC 7118; transport_websocket.cc) is a stream that clients alone open: a message is
+// one frame's or several frames' payload, an HTTP handshake comes first.
 #pragma once
 
 #include <span>
@@ -15,6 +18,7 @@
 #include "hal/rt/pool.h"
 #include "net/datagram.h"
 #include "net/stream.h"
+#include "net/websocket.h"
 
 namespace gh::sip {
 
@@ -70,6 +74,12 @@ class SipTransport final : private net::DatagramHandler, private net::StreamHand
   bool IsOurs(const net::Endpoint& endpoint) const;  // one of our listening endpoints
   // Whether we may send there at all: not to broadcast, multicast, unspecified or ourselves.
   bool IsAllowedTarget(const net::Endpoint& endpoint) const;
+  // TLS: whether the peer's certificate holds that name.
+  bool IsPeerNamed(const Flow& flow, std::string_view name) {
+    return flow.transport == TransportKind::kTls && streams_.IsPeerNamed(flow.stream, name);
+  }
+  // Ends a stream, for a peer that may not stay.
+  void Hangup(const Flow& flow);
   uint32_t stream_count() const { return connections_.used_count(); }
   uint32_t stream_capacity() const { return connections_.capacity(); }
   static constexpr uint64_t bytes_per_stream() { return Pool<Connection>::bytes_per_item(); }
@@ -90,14 +100,17 @@ class SipTransport final : private net::DatagramHandler, private net::StreamHand
     Instant last_used;
     Instant message_began;
     uint64_t name_hash = 0;  // TLS: of the name the peer had to prove; 0: none
+    net::WebSocketReader frames;
     bool open = false;
     bool proven = false;
+    bool is_upgraded = false;  // WebSocket: the handshake is done
   };
   struct Socket {
     net::SocketId id;
     net::ListenerId listener;
     net::Endpoint bind;
     TransportKind transport = TransportKind::kUdp;
+    uint16_t zone = 0;
     bool open = false;
   };
 
@@ -108,9 +121,13 @@ class SipTransport final : private net::DatagramHandler, private net::StreamHand
   void OnStreamClosed(net::StreamId id, net::StreamClose why) override;
 
   bool OpenOne(uint32_t index);
+  // transport_stun.cc: false when it is none.
+  bool TakeStun(const Flow& flow, std::span<const uint8_t> data);
   void CloseOne(Socket& socket);
-  std::optional<uint8_t> ListenerFor(TransportKind transport, net::IpFamily family) const;
+  // The listener by whose interface `remote` is reached.
+  std::optional<uint8_t> ListenerFor(TransportKind transport, const net::IpAddress& remote) const;
   uint8_t ListenerOf(TransportKind transport, const net::Endpoint& local) const;
+  TransportKind TransportOf(const net::StreamInfo& info) const;
   uint64_t StreamHash(net::StreamId id) const;
   uint64_t RemoteHash(TransportKind transport, const net::Endpoint& remote) const;
   Connection* Find(net::StreamId id) const;
@@ -132,11 +149,24 @@ class SipTransport final : private net::DatagramHandler, private net::StreamHand
   std::optional<size_t> MessageSize(Connection& connection, std::span<const uint8_t> data,
                                     const char*& fault);
   bool Keep(Connection& connection, std::span<const uint8_t> rest);
+  // transport_websocket.cc: `data` in place; how many bytes, now at its front, must be kept, or
+  // nothing when the stream is gone.
+  std::optional<size_t> TakeFrames(net::StreamId id, std::span<uint8_t> data);
+  std::optional<size_t> TakeHandshake(Connection& connection, std::span<uint8_t> data);
+  bool OnFrame(Connection& connection, const net::WebSocketReader::Event& event);
+  void OnWebSocketData(Connection& connection, std::span<uint8_t> data);
+  bool IsOriginAllowed(std::string_view origin) const;
+  void Refuse(Connection& connection, const net::WebSocketRefusal& refusal);
+  void SendControl(Connection& connection, net::WebSocketOpcode opcode,
+                   std::span<const uint8_t> payload);
+  // `data` behind a frame's header; empty when it is too large.
+  std::span<const uint8_t> Framed(std::span<const uint8_t> data);
 
   Core& core_;
   net::DatagramService& datagrams_;
   net::StreamService& streams_;
   TransportUser& user_;
+  std::span<uint8_t> frame_;  // an outgoing message behind its frame's header
   std::array<Socket, kListenerMax> sockets_;
   Pool<Connection> connections_;
   Table<Connection, &Connection::by_stream> by_stream_;

@@ -32,8 +32,14 @@ std::string_view ReasonPhrase(uint16_t status) {
       return "Unsupported URI Scheme";
     case 420:
       return "Bad Extension";
+    case 422:
+      return "Session Interval Too Small";
     case 423:
       return "Interval Too Brief";
+    case 430:
+      return "Flow Failed";
+    case 439:
+      return "First Hop Lacks Outbound Support";
     case 440:
       return "Max-Breadth Exceeded";
     case 480:
@@ -48,6 +54,8 @@ std::string_view ReasonPhrase(uint16_t status) {
       return "Address Incomplete";
     case 487:
       return "Request Terminated";
+    case 488:
+      return "Not Acceptable Here";
     case 500:
       return "Server Internal Error";
     case 501:

@@ -34,6 +34,7 @@ rtp_stats yes
 module_path {modules}
 module g711.so
 module aufile.so
+module srtp.so
 module_app account.so
 module_app menu.so
 module_app ctrl_tcp.so
@@ -59,13 +60,15 @@ while True:
 
 class Phone:
     def __init__(self, folder, host, user, domain, password, server, transport="udp",
-                 answer="manual", expires=120):
+                 answer="manual", expires=120, encryption=None):
+        """`encryption`: as baresip calls it: "srtp" (best effort), "srtp-mand" (RTP/SAVP)."""
         self.folder = Path(folder) / f"baresip-{user}"
         self.host, self.user, self.domain = host, user, domain
         self.replies = []
         self.account = (f"<sip:{user}@{domain};transport={transport}>;auth_user={user};"
                         f"auth_pass={password};outbound=\"sip:{server};transport={transport}\";"
-                        f"regint={expires};answermode={answer};audio_codecs=pcmu,pcma;mwi=no\n")
+                        f"regint={expires};answermode={answer};audio_codecs=pcmu,pcma;mwi=no"
+                        f"{f';mediaenc={encryption}' if encryption else ''}\n")
         self.condition = threading.Condition()
 
     def __enter__(self):

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "tests/unit/http/websocket_client.h"
 #include "tests/unit/sip/world.h"
 
 namespace gh::sip::test {
@@ -14,7 +15,10 @@ class Phone {
 
   const net::Endpoint& at() const { return at_; }
   std::string uri() const { return "sip:" + user_ + "@example.com"; }
-  std::string contact() const { return "<sip:" + user_ + "@" + World::Key(at_) + ">"; }
+  std::string contact() const {
+    return is_websocket_ ? "<sip:" + user_ + "@df7jal23ls0d.invalid;transport=ws>"
+                         : "<sip:" + user_ + "@" + World::Key(at_) + ">";
+  }
 
   // --- Requests. `headers` are whole lines with LF.
   struct Spec {
@@ -39,7 +43,8 @@ class Phone {
     const std::string to = spec.to.empty() ? spec.uri : spec.to;
     const std::string from = spec.from.empty() ? uri() : spec.from;
     return Crlf(spec.method + " " + spec.uri + " SIP/2.0\nVia: SIP/2.0/" + transport_ + " " +
-                World::Key(at_) + ";branch=" + last_branch_ + (spec.rport ? ";rport" : "") +
+                (is_websocket_ ? "df7jal23ls0d.invalid" : World::Key(at_)) +
+                ";branch=" + last_branch_ + (spec.rport ? ";rport" : "") +
                 "\nMax-Forwards: " + std::to_string(spec.max_forwards) + "\nFrom: <" + from +
                 ">;tag=" + spec.from_tag + "\nTo: <" + to + ">" +
                 (spec.to_tag.empty() ? "" : ";tag=" + spec.to_tag) + "\nCall-ID: " + spec.call_id +
@@ -55,7 +60,9 @@ class Phone {
     return text;
   }
   void Deliver(const std::string& text) {
-    if (stream_.valid()) {
+    if (is_websocket_) {
+      world_.Feed(stream_, net::test::ClientFrame(0x81, text));
+    } else if (stream_.valid()) {
       world_.Feed(stream_, text);
     } else {
       world_.Deliver(at_, text);
@@ -65,6 +72,14 @@ class Phone {
   void UseTcp() {
     stream_ = world_.Accept(at_);
     transport_ = "TCP";
+  }
+  // As a script in a browser does (RFC 7118): it has no address that others could name.
+  Sent UseWebSocket(const net::Endpoint& to) {
+    stream_ = world_.Accept(at_, to);
+    transport_ = "WS";
+    world_.Feed(stream_, net::test::ClientHandshake());
+    is_websocket_ = true;
+    return world_.TakeTo(at_);
   }
   net::StreamId stream() const { return stream_; }
 
@@ -153,7 +168,13 @@ class Phone {
     Deliver(Response(request, status, to_tag, headers, body));
   }
 
-  Sent Take() { return world_.TakeTo(at_); }
+  Sent Take() {
+    Sent sent = world_.TakeTo(at_);
+    if (is_websocket_) {
+      sent.text = net::test::ServerFramePayload(sent.text);
+    }
+    return sent;
+  }
   const std::string& last_branch() const { return last_branch_; }
 
  private:
@@ -162,6 +183,7 @@ class Phone {
   net::Endpoint at_;
   net::StreamId stream_;
   std::string transport_ = "UDP";
+  bool is_websocket_ = false;
   std::string last_branch_;
   int branch_number_ = 0;
 };

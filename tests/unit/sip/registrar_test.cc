@@ -150,10 +150,10 @@ TEST_F(RegistrarTest, PathIsKeptEchoedAndUsed) {
 
 TEST_F(RegistrarTest, InstanceAndRegIdIdentifyTheBinding) {
   const std::string instance = ";+sip.instance=\"<urn:uuid:1>\"";
-  Register("Contact: <sip:a@h1>" + instance + ";reg-id=1\n");
-  Register("Contact: <sip:a@h2>" + instance + ";reg-id=1\n");
+  Register("Contact: <sip:a@h1>" + instance + ";reg-id=1\nSupported: outbound\n");
+  Register("Contact: <sip:a@h2>" + instance + ";reg-id=1\nSupported: outbound\n");
   EXPECT_EQ(world.engine().registration_count(), 1u);
-  const Sent sent = Register("Contact: <sip:a@h2>" + instance + ";reg-id=2\n");
+  const Sent sent = Register("Contact: <sip:a@h2>" + instance + ";reg-id=2\nSupported: outbound\n");
   EXPECT_EQ(world.engine().registration_count(), 2u);
   EXPECT_NE(sent.text.find(";+sip.instance=\"<urn:uuid:1>\";reg-id=2"), std::string::npos);
 }
@@ -176,9 +176,9 @@ TEST_F(RegistrarTest, WhoMayBeRegisteredHere) {
 
 TEST_F(RegistrarTest, RequireIsHonoured) {
   EXPECT_EQ(Register("Contact: <sip:a@h>\n", "Require: path\n").Status(), 200);
-  const Sent sent = Register("Contact: <sip:a@h>\n", "Require: path, gruu\n");
+  const Sent sent = Register("Contact: <sip:a@h>\n", "Require: path, unheard\n");
   EXPECT_EQ(sent.Status(), 420);
-  EXPECT_EQ(sent.Header("Unsupported"), "gruu");
+  EXPECT_EQ(sent.Header("Unsupported"), "unheard");
 }
 
 TEST_F(RegistrarTest, FullPoolsSay503AndEverythingHeldStays) {

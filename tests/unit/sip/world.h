@@ -113,6 +113,7 @@ class World final : public net::DatagramService,
     c.resolutions = 8;
     c.streams = 16;
     c.calls = 32;
+    c.search_rules = 32;
     c.buffers = {100, 100, 100, 30, 4};
     return c;
   }
@@ -198,8 +199,10 @@ class World final : public net::DatagramService,
   }
   void CloseListener(net::ListenerId) override {}
   // A peer connects; an invalid id when it was refused.
-  net::StreamId Accept(const net::Endpoint& from, const net::Endpoint& to = At(kServer)) {
+  net::StreamId Accept(const net::Endpoint& from, const net::Endpoint& to = At(kServer),
+                       net::StreamKind kind = net::StreamKind::kTcp) {
     Stream stream;
+    stream.info.kind = kind;
     stream.info.remote = from;
     stream.info.local = to;
     stream.info.accepted = true;
@@ -260,6 +263,10 @@ class World final : public net::DatagramService,
     }
     return Ok();
   }
+  bool IsPeerNamed(net::StreamId id, std::string_view name) override {
+    return streams_[id.index].open && peer_names[id.index] == name;
+  }
+  std::map<uint32_t, std::string> peer_names;  // certificates of the peers, by stream
   size_t SendRoom(net::StreamId) const override { return 65536; }
   void CloseStream(net::StreamId id) override { streams_[id.index].open = false; }
   void AbortStream(net::StreamId id) override { streams_[id.index].open = false; }
@@ -382,6 +389,12 @@ class World final : public net::DatagramService,
     Note("call-failed " + std::to_string(status));
   }
   void OnListenFailed(const Listener&, const char* why) override { Note(S("listen ") + why); }
+  void OnBandwidth(const BandwidthEvent& e) override {
+    Note("bandwidth " + std::to_string(e.wanted_kbps) + " " + std::to_string(e.granted_kbps));
+  }
+  void OnZonePeer(const ZonePeerEvent& e) override {
+    Note(S(e.is_up ? "zone-up " : "zone-down ") + S(e.zone) + " " + S(e.peer) + " " + S(e.why));
+  }
   bool HasEvent(std::string_view prefix) const {
     for (const auto& e : events) {
       if (std::string_view(e).starts_with(prefix)) {

@@ -1,0 +1,55 @@
+// What must be known of a dialog to end it from here (RFC 3261 12): names with their tags, where
+// each side wants to be reached and by which Routes. Text in one block; a dialog whose names and
+// routes do not fit has no record and can only be ended by its own parties.
+#pragma once
+
+#include <array>
+#include <string_view>
+
+#include "firmware/sip/core.h"
+#include "firmware/sip/message.h"
+#include "hal/rt/bytes.h"
+
+namespace gh::sip {
+
+class DialogRecord {
+ public:
+  enum Part : uint8_t {
+    kCallId,
+    kCaller,  // as From and To have it: name, address and tag
+    kCallee,
+    kCallerContact,  // URI
+    kCalleeContact,
+    kCallerRoutes,  // a list for Route, from us towards that side; may be empty
+    kCalleeRoutes,
+  };
+  static constexpr size_t kPartCount = 7;
+
+  // False: no room; what was there stays.
+  bool Set(Part part, std::string_view value);
+  std::string_view Get(Part part) const;
+  void Clear() { sizes_ = {}; }
+
+  // The dialog that `answer`, a 2xx, makes of `request`, which is as it came to us.
+  bool Take(const Core& core, const Message& request, const Message& answer);
+  // The sender of a target refresh is elsewhere from now on.
+  void SetContact(bool of_caller, const Message& message);
+
+ private:
+  bool TakeCallerRoutes(const Message& request);
+  bool TakeCalleeRoutes(const Core& core, const Message& answer);
+
+  std::array<uint16_t, kPartCount> sizes_ = {};
+  std::array<char, kDialogRecordBytes> text_;
+};
+
+struct ByeSpec {
+  const Listener& listener;  // whose address goes into Via
+  std::string_view branch;
+  bool to_caller = false;
+  uint32_t cseq = 1;
+  std::string_view reason;  // for people; RFC 3326
+};
+void WriteBye(ByteWriter& out, const DialogRecord& record, const ByeSpec& spec);
+
+}  // namespace gh::sip

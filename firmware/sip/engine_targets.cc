@@ -1,0 +1,129 @@
+// Whom a Request-URI of ours means: all contacts of a user, the user agent that a public GRUU
+// names, or the one binding behind a temporary one (RFC 5627); and where parties are, as bandwidth
+// and encryption see it.
+#include "firmware/sip/domains.h"
+#include "firmware/sip/engine.h"
+
+namespace gh::sip {
+namespace {
+
+constexpr MediaEncryption ModeOf(dialplan::Encryption encryption) {
+  return static_cast<MediaEncryption>(encryption);
+}
+static_assert(ModeOf(dialplan::Encryption::kBestEffort) == MediaEncryption::kBestEffort);
+static_assert(ModeOf(dialplan::Encryption::kForceEncrypted) == MediaEncryption::kForceEncrypted);
+
+// Where the first flow of that user agent stands in the list, plus one.
+uint8_t GroupOf(const RegisteredUser& user, const Binding& binding) {
+  uint8_t place = 1;
+  for (const Binding* b = user.first; b != &binding; b = b->next, ++place) {
+    if (b->reg_id != 0 && b->instance() == binding.instance()) {
+      return place;
+    }
+  }
+  return place;
+}
+
+bool IsFirstOf(const RegisteredUser& user, const Binding& binding, uint8_t group) {
+  const Binding* b = user.first;
+  for (uint8_t place = 1; place < group; ++place) {
+    b = b->next;
+  }
+  return b == &binding;
+}
+
+}  // namespace
+
+Result<void> Engine::Disconnect(uint64_t id) {
+  Call* call = calls_.FindById(id);
+  if (call == nullptr) {
+    return Error(ErrorCode::kNotFound, "no call has that number");
+  }
+  if (call->record == nullptr) {
+    return Error(ErrorCode::kUnsupported, "its names and routes are too long to be kept");
+  }
+  proxy_.EndCall(*call, CallEnd::kDisconnected);
+  return Ok();
+}
+
+Engine::Sought Engine::Seek(const Uri& uri, std::string_view user, uint8_t domain) {
+  Sought sought;
+  if (!uri.has_param("gr")) {
+    sought.user = registrar_.Find(user, domain);
+    return sought;
+  }
+  sought.instance = uri.param("gr");
+  if (!sought.instance.empty()) {
+    const RegisteredUser* found = registrar_.Find(user, domain);
+    for (const Binding* b = found == nullptr ? nullptr : found->first; b != nullptr; b = b->next) {
+      if (Registrar::IsInstance(*b, sought.instance)) {
+        sought.user = found;
+      }
+    }
+    return sought;
+  }
+  sought.only = registrar_.FindTemporary(user, domain);
+  sought.user = sought.only == nullptr ? nullptr : sought.only->user;
+  return sought;
+}
+
+void Engine::AddBindings(Proxy::Context& context, const Incoming& in, const Sought& sought,
+                         uint16_t q) {
+  const RegisteredUser& user = *sought.user;
+  const bool is_call = in.message.method() == Method::kInvite;
+  for (const Binding* b = user.first; b != nullptr; b = b->next) {
+    const bool is_meant = sought.only != nullptr    ? b == sought.only
+                          : sought.instance.empty() ? b->q != 0 || user.first->next == nullptr
+                                                    : Registrar::IsInstance(*b, sought.instance);
+    if (!is_meant) {
+      continue;
+    }
+    std::string_view uri = b->contact();
+    uri = uri.substr(0, uri.find('?'));  // headers have no place in a Request-URI
+    TargetSpec spec{.uri = uri, .path = b->path(), .q = static_cast<uint16_t>(q + b->q)};
+    spec.flow = FlowToward(*b, uri);
+    if (is_call) {
+      spec.place = PlaceOfBinding(*b);
+    }
+    if (b->zone != 0) {
+      spec.zone = b->zone;
+      spec.flow = nullptr;
+    } else if (b->reg_id != 0 && b->path_size == 0) {
+      spec.flow = &b->flow;
+      spec.flow_only = true;
+      spec.instance = GroupOf(user, *b);
+      spec.is_alternate = sought.only == nullptr && !IsFirstOf(user, *b, spec.instance);
+    }
+    proxy_.AddTarget(context, spec);
+  }
+}
+
+Place Engine::PlaceOfZone(ZoneId zone) const {
+  return {NodeOfZone(zone), ModeOf(plan_.zone(zone).encryption)};
+}
+
+Place Engine::PlaceOfSubzone(uint32_t subzone) const {
+  return {NodeOfSubzone(subzone), ModeOf(plan_.EncryptionOfSubzone(subzone))};
+}
+
+Place Engine::PlaceOfBinding(const Binding& binding) const {
+  dialplan::Alias alias;
+  const bool fits = alias.Append(binding.user->view()) && alias.Append('@') &&
+                    alias.Append(core_.config.domains[binding.user->domain].view());
+  return PlaceOfSubzone(
+      plan_.SubzoneOf(binding.flow.remote.address, fits ? alias.view() : std::string_view()));
+}
+
+Place Engine::SourcePlace(const Incoming& in) const {
+  if (in.message.method() != Method::kInvite || in.source == dialplan::kNoZone) {
+    return {};
+  }
+  Place place =
+      in.source == dialplan::kLocalZone ? PlaceOfSubzone(in.subzone) : PlaceOfZone(in.source);
+  if (in.is_emergency) {
+    place.node = dialplan::kNodeMax;  // no bandwidth is counted, none is refused
+  }
+  return place;
+}
+
+}  // namespace gh::sip

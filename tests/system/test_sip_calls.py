@@ -1,0 +1,188 @@
+"""Calls as the operator handles them: list, ladder, history, ending one, bandwidth, maintenance,
+session timers, encryption by subzone. Stock phones (baresip) and SIPp at the Linux process.
+"""
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+import host as host_board
+import netns
+import phone
+import qemu
+
+DOMAIN, EDGE = "example.org", "10.77.0.2"
+PROVISION = "\n".join([
+    "xConfiguration System Name: edge1",
+    "xConfiguration Network Port 1 IPv4 Mode: Static",
+    f"xConfiguration Network Port 1 IPv4 Address: {EDGE}",
+    "xConfiguration Network Port 1 IPv4 PrefixLength: 24",
+    f"xConfiguration SIP Domain 1 Name: {DOMAIN}",
+    *(f"xConfiguration Authentication User {n} {name}: {value}"
+      for n, user in enumerate(("alice", "bob", "carol"), 1)
+      for name, value in (("Name", user), ("Password", f"{user}-Secret-1"))),
+    # Whoever is outside talks encrypted, the others do not.
+    "xConfiguration Zones LocalZone SubZones SubZone 1 Name: Outside",
+    "xConfiguration Zones LocalZone SubZones SubZone 1 SIP Media EncryptionMode: ForceEncrypted",
+    "xConfiguration Zones LocalZone DefaultSubZone SIP Media EncryptionMode: ForceUnencrypted",
+    "xConfiguration Zones LocalZone MembershipRule 1 SubZoneName: Outside",
+    "xConfiguration Zones LocalZone MembershipRule 1 Subnet: 10.77.0.12/32",
+    "xConfiguration Bandwidth Pipe 1 Name: uplink",
+    "xConfiguration Bandwidth Pipe 1 Bandwidth Total Mode: Limited",
+    "xConfiguration Bandwidth Pipe 1 Bandwidth Total Limit: 500",
+    "xConfiguration Bandwidth Link 1 Name: out",
+    "xConfiguration Bandwidth Link 1 Node1 Name: DefaultSubZone",
+    "xConfiguration Bandwidth Link 1 Node2 Name: Outside",
+    "xConfiguration Bandwidth Link 1 Pipe1 Name: uplink",
+    "xConfiguration Administrator 1 Name: admin",
+    "xConfiguration Administrator 1 Password: Gate-house-42",
+    ""])
+SCENARIO = Path(__file__).parent / "sipp" / "session_timer.xml"
+
+
+class World:
+    """The appliance, a plain phone inside and an encrypted one outside."""
+
+    def ask(self, line):
+        return self.edge.ask(line)
+
+    def call(self):
+        """An answered call from alice to bob: its number."""
+        marks = self.alice.mark(), self.bob.mark()
+        self.alice.command("dial", f"sip:bob@{DOMAIN}")
+        for one, mark in zip((self.alice, self.bob), marks):
+            one.wait("Call established", since=mark)
+        return int(re.search(r"SIP Call (\d+): ", self.ask("xStatus SIP Call"))[1])
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("calls")
+    with netns.Network() as network:
+        w = World()
+        space = network.host("edge")
+        w.edge = host_board.HostMachine(folder / "edge", netns.INTERFACE, space.namespace,
+                                        provision=PROVISION)
+        hosts = {"alice": network.host("alice", "10.77.0.11/24"),
+                 "bob": network.host("bob", "10.77.0.12/24")}
+        hosts["carol"] = network.host("carol", "10.77.0.14/24")
+        w.sipp = network.host("sipp", "10.77.0.13/24")
+
+        def make(user, **options):
+            return phone.Phone(folder, hosts[user], user, DOMAIN, f"{user}-Secret-1", server=EDGE,
+                               **options)
+        with w.edge:
+            w.edge.expect(r"SIP ready", timeout=90)
+            with make("alice") as w.alice, \
+                 make("bob", encryption="srtp-mand", answer="auto") as w.bob, \
+                 make("carol") as w.carol:
+                for one in (w.alice, w.bob, w.carol):
+                    one.wait_registered()
+                log_in(w.edge)
+                yield w
+
+
+def log_in(edge):
+    edge.send("\r")
+    edge.expect(r"login: ?(\x1b\[K)?$")
+    edge.send("admin\r")
+    edge.expect(r"[Pp]assword: ?$")
+    edge.send("Gate-house-42\r")
+    edge.expect(r"^\S*[>#] ?$")
+
+
+def test_a_call_is_encrypted_by_subzone_counted_and_ended_from_the_console(world):
+    marks = world.alice.mark(), world.bob.mark()
+    number = world.call()
+    said = world.ask("xStatus SIP Call")
+    # Both phones say nothing of bandwidth: the default counts.
+    assert "kbps=384" in said and "caller=10.77.0.11:5060" in said
+    assert re.search(r"Pipes Pipe 1: uplink calls=1 used_kbps=384 total_kbps=500",
+                     world.ask("xStatus Pipes"))
+    assert "node1=DefaultSubZone node2=Outside pipe=uplink" in world.ask("xStatus Links")
+    netns.wait_for(lambda: re.search(r"caller=.*flow=yes.*callee=.*keys=srtp.*flow=yes",
+                                     world.ask("xStatus SIP Media Stream"), re.S),
+                   qemu.patience(10), "audio by flows, plain and encrypted", interval=0.3)
+    time.sleep(1.5)
+    ladder = world.ask(f"xCommand Call Ladder: {number}")
+    assert re.search(r"0\.000 s from 10\.77\.0\.11:5060 UDP \d+ INVITE", ladder), ladder
+    assert re.search(r"to   10\.77\.0\.12:5060 (UDP|TCP) \d+ INVITE", ladder), ladder
+    assert re.search(r"from 10\.77\.0\.12:5060 (UDP|TCP) 200 of \d+ INVITE", ladder), ladder
+    assert "Call ended." in world.ask(f"xCommand Call Disconnect: {number}")
+    for one, mark in zip((world.alice, world.bob), marks):
+        one.wait("session closed|Call with .* terminated", since=mark)
+        found = one.wait(r"packets:\s+(\d+)\s+(\d+)", since=mark)
+        assert int(found[1]) > 20 and int(found[2]) > 20, found[0]
+    assert "used_kbps=0" in world.ask("xStatus Pipes")
+    assert "SIP Call" not in world.ask("xStatus SIP Call").replace("xStatus SIP Call", "")
+    history = world.ask("xStatus CallHistory")
+    assert re.search(rf"call={number} duration_ms=\d+ reason=disconnected", history), history
+    assert "no call has that number" in world.ask(f"xCommand Call Disconnect: {number}")
+    assert "BYE" in world.ask(f"xCommand Call Ladder: {number}")  # of calls that are over, too
+
+
+def test_a_call_that_finds_no_bandwidth_is_refused(world):
+    world.ask("xConfiguration Bandwidth Pipe 1 Bandwidth Total Limit: 10")
+    mark = world.alice.mark()
+    world.alice.command("dial", f"sip:bob@{DOMAIN}")
+    world.alice.wait("488", since=mark)
+    world.ask("xConfiguration Bandwidth Pipe 1 Bandwidth Total Limit: 500")
+    assert "status=488" in world.ask("xStatus CallHistory")
+    assert re.search(r"wanted 384 kbps and got 0", world.ask("xCommand Log Show: last=6"))
+
+
+def test_a_call_is_transferred_by_refer(world):
+    number = world.call()
+    marks = [one.mark() for one in (world.alice, world.carol)]
+    world.alice.command("transfer", f"sip:carol@{DOMAIN}")
+    world.carol.wait("Incoming call", since=marks[1])
+    world.carol.command("accept")
+    world.carol.wait("Call established", since=marks[1])
+    world.alice.wait("BYE sip:bob", since=marks[0])  # told by NOTIFY, it leaves
+    netns.wait_for(lambda: f"SIP Call {number}: " not in world.ask("xStatus SIP Call"),
+                   qemu.patience(10), "the end of the first call", interval=0.3)
+    said = world.ask("xStatus SIP Call")
+    found = re.search(r"SIP Call (\d+): sip:bob@\S+ -> sip:carol@", said)
+    assert found, said
+    world.ask(f"xCommand Call Disconnect: {found[1]}")
+
+
+def test_a_call_that_is_given_up_is_cancelled(world):
+    marks = [one.mark() for one in (world.alice, world.carol)]
+    world.alice.command("dial", f"sip:carol@{DOMAIN}")
+    world.carol.wait("Incoming call", since=marks[1])
+    world.alice.command("hangup")
+    world.carol.wait("session closed|Call with .* terminated", since=marks[1])
+    netns.wait_for(lambda: "status=487" in world.ask("xStatus CallHistory"), qemu.patience(10),
+                   "the cancelled call in the history", interval=0.3)
+
+
+def test_maintenance_drains(world):
+    number = world.call()
+    world.edge.send("xConfiguration Maintenance Mode: On\r")
+    world.edge.expect(r"Maintenance mode\) raised")  # behind the prompt, which is drawn anew
+    world.edge.expect(r"> ?(\x1b\[K)?$")
+    assert "Maintenance mode" in world.ask("xStatus Alarm")
+    mark = world.bob.mark()
+    world.bob.command("dial", f"sip:alice@{DOMAIN}")
+    world.bob.wait("503", since=mark)
+    assert f"SIP Call {number}: " in world.ask("xStatus SIP Call")  # what there is goes on
+    mark = world.alice.mark()
+    world.alice.command("hangup")
+    world.alice.wait("audio: destroyed", since=mark)
+    world.ask("xConfiguration Maintenance Mode: Off")
+    assert "Maintenance mode" not in world.ask("xStatus Alarm")
+    world.ask(f"xCommand Call Disconnect: {world.call()}")
+
+
+def test_session_interval_below_the_minimum_is_answered_422(world):
+    world.ask("xConfiguration SIP Authentication Mode: Off")
+    done = world.sipp.run("sipp", "-sf", SCENARIO, "-s", "bob", "-key", "domain", DOMAIN, "-m", "1",
+                          "-i", "10.77.0.13", "-p", "5062", "-timeout", "30", "-nostdin",
+                          f"{EDGE}:5060", check=False, timeout=qemu.patience(60))
+    assert done.returncode == 0, done.stdout
+    assert "session_s=1000" in world.ask("xStatus SIP Call")
+    world.ask("xCommand Call Disconnect: " + re.search(r"SIP Call (\d+): ",
+                                                       world.ask("xStatus SIP Call"))[1])

@@ -1,0 +1,319 @@
+"""The pair: a Core behind a NAT that lets nothing in, an Edge outside, a stock phone at each.
+
+    bob --- [core] --- firewall (nftables: masquerade, inward dropped) --- [edge] --- alice
+
+The Core opens the traversal zone's TLS stream outwards, both show certificates of one authority;
+calls go through it in both directions, in-dialog requests too. The search rules, `xCommand Locate`,
+the search history and the zone's status say what happened. Both appliances are booted images;
+GATEHOUSE_PAIR=host takes the Linux process instead.
+"""
+
+import os
+import re
+import subprocess
+
+import pytest
+
+import host as host_board
+import netns
+import phone
+import qemu
+
+EDGE, CORE, TRAVERSAL = "10.80.0.2", "10.81.0.2", 7001
+OUT, IN = "out.example", "in.example"
+COMMON = """\
+xConfiguration System Name: {name}
+xConfiguration Network Port 1 IPv4 Mode: Static
+xConfiguration Network Port 1 IPv4 Address: {address}
+xConfiguration Network Port 1 IPv4 PrefixLength: 24
+xConfiguration Network IPv4 Gateway: {gateway}
+xConfiguration Administrator 1 Name: admin
+xConfiguration Administrator 1 Password: Gate-house-42
+xConfiguration Administrator 1 PublicKey1: "{key}"
+xConfiguration SSH Mode: On
+xConfiguration SIP Domain 1 Name: {domain}
+xConfiguration Authentication User 1 Name: {user}
+xConfiguration Authentication User 1 Password: p-Secret-1
+xConfiguration Zones Zone 1 Name: Pair
+xConfiguration Zones Zone 1 Type: UCTraversal
+xConfiguration Zones Zone 1 Authentication UserName: pair
+xConfiguration Zones Policy SearchRules Rule 1 Name: own
+xConfiguration Zones Policy SearchRules Rule 1 Priority: 10
+xConfiguration Zones Policy SearchRules Rule 1 Mode: AliasPatternMatch
+xConfiguration Zones Policy SearchRules Rule 1 Pattern Type: Suffix
+xConfiguration Zones Policy SearchRules Rule 1 Pattern String: @{domain}
+xConfiguration Zones Policy SearchRules Rule 1 Pattern Behavior: Leave
+xConfiguration Zones Policy SearchRules Rule 1 Target Name: LocalZone
+xConfiguration Zones Policy SearchRules Rule 2 Name: other side
+xConfiguration Zones Policy SearchRules Rule 2 Mode: AliasPatternMatch
+xConfiguration Zones Policy SearchRules Rule 2 Pattern Type: Regex
+xConfiguration Zones Policy SearchRules Rule 2 Pattern String: "(.*)@{other}"
+xConfiguration Zones Policy SearchRules Rule 2 Pattern Behavior: Leave
+xConfiguration Zones Policy SearchRules Rule 2 Target Name: Pair
+"""
+EDGE_ONLY = """\
+xConfiguration Zones Zone 1 SIP TLS Verify Subject Name: core.in.example
+xConfiguration Authentication User 2 Name: pair
+xConfiguration Authentication User 2 Password: t-Secret-1
+"""
+CORE_ONLY = f"""\
+xConfiguration Zones Zone 1 Peer1 Address: {EDGE}
+xConfiguration Zones Zone 1 Authentication Password: t-Secret-1
+xConfiguration Zones Zone 1 RetryInterval: 2
+xConfiguration Transform 1 Pattern Type: Prefix
+xConfiguration Transform 1 Pattern String: "9"
+xConfiguration Transform 1 Pattern Behavior: Strip
+"""
+FIREWALL = """\
+table ip guard {
+  chain forward {
+    type filter hook forward priority 0; policy drop;
+    ct state established,related accept
+    iifname "inside" accept
+    counter name inward drop
+  }
+  counter inward { }
+  chain out { type nat hook postrouting priority 100; oifname "eth0" masquerade; }
+}
+"""
+ON_HOST = os.environ.get("GATEHOUSE_PAIR") == "host"
+SSH = ["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
+       "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
+
+
+class Side:
+    """One appliance and the hosts beside it."""
+
+    def __init__(self, world, name, network, address, subnet):
+        self.world, self.name, self.address = world, name, address
+        self.tools = network.host(f"t{name}", f"{subnet}.31/24")
+        self.user_host = network.host(f"u{name}", f"{subnet}.11/24")
+        self.network = network
+        self.tap = None
+
+    def start(self, provision=None):
+        """Later once more, with what is on its disk."""
+        folder = self.world.folder / self.name
+        folder.mkdir(exist_ok=True)
+        if ON_HOST:
+            self.board_host = getattr(self, "board_host", None) or self.network.host(self.name)
+            self.machine = host_board.HostMachine(folder, netns.INTERFACE,
+                                                  self.board_host.namespace, provision=provision)
+        else:
+            self.tap = self.tap or self.network.tap(f"t{self.name}x")
+            self.machine = qemu.Machine(folder, netdevs=[qemu.tap_net(self.tap)],
+                                        netns=self.network.switch, provision=provision)
+        self.machine.start()
+
+    def wait_started(self):
+        self.machine.expect(rf"{self.name} login: ", timeout=90)
+
+    def ask(self, line):
+        done = self.tools.run("ssh", *SSH, "-i", self.world.folder / "key",
+                              f"admin@{self.address}", line, check=False,
+                              timeout=qemu.patience(60))
+        return done.stdout + done.stderr
+
+    def bring(self, name, *files):
+        whole = self.world.folder / f"{self.name}.whole"
+        whole.write_bytes(b"".join((self.world.folder / file).read_bytes() for file in files))
+        done = self.tools.run("scp", *SSH, "-i", self.world.folder / "key", whole,
+                              f"admin@{self.address}:/certificates/{name}", check=False,
+                              timeout=qemu.patience(60))
+        assert done.returncode == 0, done.stderr + self.ask("xCommand Log Show: last=5")
+
+
+class World:
+    def make(self, command):
+        subprocess.run(command, shell=True, check=True, capture_output=True, cwd=self.folder)
+
+    def certificates(self):
+        self.make("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "
+                  "'/CN=Pair Root' -days 30 -keyout root.key -out root.pem")
+        for name, names in (("edge", f"DNS:edge.out.example,IP:{EDGE}"),
+                            ("core", "DNS:core.in.example")):
+            (self.folder / "ext").write_text("extendedKeyUsage=serverAuth,clientAuth\n"
+                                             f"subjectAltName={names}\n")
+            self.make(f"openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "
+                      f"'/CN={name}' -keyout {name}.key -out {name}.csr && openssl x509 -req -in "
+                      f"{name}.csr -CA root.pem -CAkey root.key -days 9 -extfile ext "
+                      f"-out {name}.pem")
+
+    def dropped(self):
+        """Packets that the firewall kept from the inside."""
+        said = self.firewall.run("nft", "list", "counter", "ip", "guard", "inward").stdout
+        return int(re.search(r"packets (\d+)", said)[1])
+
+
+def build_firewall(world, outside, inside):
+    world.firewall = outside.host("fw", "10.80.0.1/24")
+    space = world.firewall.namespace
+    for words in (("link", "add", "inside", "type", "veth", "peer", "name", "pfw", "netns",
+                   inside.switch),
+                  ("address", "add", "10.81.0.1/24", "dev", "inside"),
+                  ("link", "set", "inside", "up")):
+        subprocess.run(["ip", "-n", space, *words], check=True, capture_output=True)
+    subprocess.run(["ip", "-n", inside.switch, "link", "set", "pfw", "master", "br0", "up"],
+                   check=True, capture_output=True)
+    world.firewall.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+    world.firewall.run("nft", "-f", "-", input=FIREWALL)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    w = World()
+    w.folder = tmp_path_factory.mktemp("pair")
+    subprocess.run(["ssh-keygen", "-q", "-N", "", "-C", "test", "-t", "ed25519", "-f",
+                    w.folder / "key"], check=True)
+    key = (w.folder / "key.pub").read_text().strip()
+    w.certificates()
+    with netns.Network() as outside, netns.Network() as inside:
+        build_firewall(w, outside, inside)
+        w.edge = Side(w, "edge", outside, EDGE, "10.80.0")
+        w.core = Side(w, "core", inside, CORE, "10.81.0")
+        try:
+            w.edge.start(COMMON.format(name="edge", address=EDGE, gateway="10.80.0.1", key=key,
+                                       domain=OUT, other=IN, user="alice") + EDGE_ONLY)
+            w.core.start(COMMON.format(name="core", address=CORE, gateway="10.81.0.1", key=key,
+                                       domain=IN, other=OUT, user="bob") + CORE_ONLY)
+            for side in (w.edge, w.core):
+                side.wait_started()
+                side.bring("trust.pem", "root.pem")
+                side.bring("server.pem", f"{side.name}.pem", f"{side.name}.key")
+            yield w
+        finally:
+            for side in (w.edge, w.core):
+                if hasattr(side, "machine"):
+                    side.machine.stop()
+
+
+@pytest.fixture(scope="module")
+def phones(world):
+    with phone.Phone(world.folder, world.edge.user_host, "alice", OUT, "p-Secret-1", server=EDGE,
+                     answer="auto") as alice, \
+         phone.Phone(world.folder, world.core.user_host, "bob", IN, "p-Secret-1", server=CORE,
+                     transport="tcp", answer="auto") as bob:
+        alice.wait_registered()
+        bob.wait_registered()
+        yield alice, bob
+
+
+def up(side):
+    return re.search(r"Zones Zone 1: Pair .*state=up", side.ask("xStatus Zones"))
+
+
+def test_the_core_opens_the_zone_through_the_firewall(world):
+    netns.wait_for(lambda: up(world.edge) and up(world.core), qemu.patience(30),
+                   "the traversal zone", interval=0.5)
+    said = world.edge.ask("xStatus Zones")
+    # What the Edge sees is the firewall's address: the Core is behind its NAT.
+    assert "uc-traversal-server" in said and "10.80.0.1:" in said
+    assert f"address={EDGE}:{TRAVERSAL}" in world.core.ask("xStatus Zones")
+    # Nothing gets in by itself.
+    before = world.dropped()
+    probe = f"import socket; socket.create_connection(('{CORE}', 5060), 2)"
+    world.edge.tools.run("ip", "route", "add", "10.81.0.0/24", "via", "10.80.0.1")
+    assert world.edge.tools.run("python3", "-c", probe, check=False).returncode != 0
+    assert world.dropped() > before
+
+
+def call(caller, callee, uri, hangup):
+    """A call that is answered, and ended by `hangup`."""
+    marks = {one: one.mark() for one in (caller, callee)}
+    caller.command("dial", uri)
+    for one in (caller, callee):
+        one.wait("Call established", since=marks[one])
+    hangup.command("hangup")
+    for one in (caller, callee):
+        one.wait("audio: destroyed", since=marks[one])
+
+
+@pytest.mark.parametrize("ended_by", ["caller", "callee"])
+@pytest.mark.parametrize("direction", ["inward", "outward"])
+def test_calls_in_both_directions(world, phones, direction, ended_by):
+    alice, bob = phones
+    caller, callee, uri = ((alice, bob, f"sip:bob@{IN}") if direction == "inward"
+                           else (bob, alice, f"sip:alice@{OUT}"))
+    call(caller, callee, uri, caller if ended_by == "caller" else callee)
+    for side in (world.edge, world.core):
+        netns.wait_for(lambda s=side: "SIP Call" not in s.ask("xStatus SIP Call"),
+                       qemu.patience(10), "the end of the call in the list", interval=0.3)
+
+
+def stream(side):
+    """What an appliance says of its one stream, if both directions pass by the fast path."""
+    said = side.ask("xStatus SIP Media Stream")
+    return said if said.count("flow=yes") == 2 and re.search(
+        r"packets=\d{3,} .* packets=\d{3,}", said, re.S) else None
+
+
+@pytest.mark.parametrize("direction", ["inward", "outward"])
+def test_audio_crosses_the_firewall_on_one_port(world, phones, direction):
+    alice, bob = phones
+    caller, callee, uri = ((alice, bob, f"sip:bob@{IN}") if direction == "inward"
+                           else (bob, alice, f"sip:alice@{OUT}"))
+    before = world.dropped()
+    marks = {one: one.mark() for one in phones}
+    caller.command("dial", uri)
+    for one in phones:
+        one.wait("Call established", since=marks[one])
+    said = {}
+    for side in (world.edge, world.core):
+        netns.wait_for(lambda s=side: said.update({s.name: stream(s)}) or said[s.name],
+                       qemu.patience(20), f"audio at the {side.name}", interval=0.5)
+        # The way between them is a channel of the one port; each phone has a port of its own.
+        assert len(re.findall(r"port=2776 channel=\d+", said[side.name])) == 1, said
+        assert len(re.findall(r"refused=0", said[side.name])) == 2, said
+    # The Edge knows the firewall's address only, and nothing was sent inwards that was not asked.
+    assert "10.80.0.1:" in said["edge"] and world.dropped() == before, said
+    callee.command("hangup")
+    for one in phones:
+        counted = one.wait(r"packets:\s+(\d+)\s+(\d+)", since=marks[one])
+        assert min(int(counted[1]), int(counted[2])) > 80, counted
+
+
+def test_locate_and_the_history_explain(world, phones):
+    assert phones
+    said = world.edge.ask(f"xCommand Locate: bob@{IN}")
+    assert "rule 2 other side: bob@in.example in zone Pair" in said
+    assert "the zone is reachable" in said
+    said = world.core.ask(f"xCommand Locate: 9bob@{IN} Pair")
+    assert "transform 9: bob@in.example" in said and "registered: sip:bob" in said
+    assert "no search rule matches" in world.edge.ask("xCommand Locate: x@elsewhere.example")
+    history = world.edge.ask("xStatus SIP Search")
+    assert f"alias bob@{IN} from zone LocalZone, authenticated" in history
+    assert f"alias alice@{OUT} from zone Pair" in history
+
+
+def test_wrong_patterns_are_refused_when_typed(world):
+    said = world.edge.ask('xConfiguration Transform 3 Pattern Type: Regex') + \
+        world.edge.ask('xConfiguration Transform 3 Pattern String: "(a"')
+    assert "Transform 3" in said and "'('" in said
+    assert "UCTraversal" in world.edge.ask("xConfiguration Zones Zone 2 Type: UCTraversal")
+
+
+def test_policy_and_registration_lists_hold(world, phones):
+    alice, bob = phones
+    for line in ("CallPolicy Rule 1 Source: .*@out\\.example", "CallPolicy Rule 1 State: On",
+                 "CallPolicy Mode: On"):
+        world.core.ask(f'xConfiguration {line}')
+    mark = alice.mark()
+    alice.command("dial", f"sip:bob@{IN}")
+    alice.wait("403", since=mark)
+    world.core.ask("xConfiguration CallPolicy Mode: Off")
+    call(alice, bob, f"sip:bob@{IN}", alice)
+
+
+def test_the_zone_comes_back_when_the_core_restarts(world, phones):
+    alice, _ = phones
+    world.core.ask("xConfiguration Zones Zone 1 HopCount: 20")  # in force without a new stream
+    assert up(world.core)
+    world.core.machine.stop()
+    world.core.start()
+    world.core.wait_started()
+    netns.wait_for(lambda: up(world.core), qemu.patience(30), "the zone again", interval=0.5)
+    # The old stream ended without a word: the Edge has not noticed yet, and takes the new one.
+    mark = alice.mark()
+    alice.command("dial", f"sip:bob@{IN}")
+    alice.wait("480|404", since=mark)  # by the Core, which knows no contact of bob's now
+    assert f"alias bob@{IN} from zone Pair" in world.core.ask("xStatus SIP Search")

@@ -1,0 +1,576 @@
+// Zones and the dial plan in the engine: neighbours with several peers, the traversal pair (both
+// sides, each against a scripted other), search rules, policy, trust, registration lists. After
+// each test every pool is as before.
+#include <gtest/gtest.h>
+
+#include "tests/unit/sip/phone.h"
+
+namespace gh::sip::test {
+namespace {
+
+using dialplan::PatternBehavior;
+using dialplan::PatternType;
+using dialplan::RuleMode;
+using dialplan::SearchRule;
+using dialplan::Trust;
+using dialplan::Zone;
+using dialplan::ZoneType;
+
+Config ZonesConfig() {
+  Config config = World::DefaultConfig();
+  config.AddListener(TransportKind::kTls, At("192.0.2.1:5061"));
+  config.AddListener(TransportKind::kTls, At("192.0.2.1:7001"), At("192.0.2.1:7001"), 3);
+  return config;
+}
+
+class ZonesTest : public testing::Test {
+ protected:
+  World world{ZonesConfig()};
+  Engine& engine = world.engine();
+  Phone alice{world, "alice", "192.0.2.20:5060"};
+
+  void TearDown() override {
+    engine.zones().Stop();
+    world.Advance(Duration::Seconds(300));
+    world.Advance(Duration::Hours(24));
+    world.Clear();
+    EXPECT_EQ(world.Busy(), "");
+  }
+  ZoneConfig Neighbour(const char* name, std::initializer_list<const char*> peers) {
+    ZoneConfig config;
+    config.plan.name.Assign(name);
+    config.plan.type = ZoneType::kNeighbour;
+    config.plan.trust = Trust::kDoNotCheck;
+    config.transport = TransportKind::kUdp;
+    uint32_t count = 0;
+    for (const char* peer : peers) {
+      config.peers[count++].Set(peer);
+    }
+    return config;
+  }
+  ZoneConfig Traversal(ZoneType type) {
+    ZoneConfig config;
+    config.plan.name.Assign("Pair");
+    config.plan.type = type;
+    config.plan.trust = Trust::kDoNotCheck;
+    config.port = 7001;
+    config.user.Set("alice");  // whose password the world knows
+    config.password.Set("wonderland");
+    if (type == ZoneType::kTraversalClient) {
+      config.verifies = true;
+      config.peers[0].Set("198.51.100.9");
+    } else {
+      config.verify_name.Set("core.example.com");
+    }
+    return config;
+  }
+  void Take(ZoneId id, const ZoneConfig& config) {
+    engine.plan().Begin();
+    ASSERT_TRUE(engine.plan().Add(id, config.plan).ok());
+    engine.zones().Begin();
+    engine.zones().Add(id, config);
+    engine.zones().Commit();
+    world.Advance(Duration::Milliseconds(500));
+  }
+  void AddRule(uint16_t priority, const char* target, const char* regex = nullptr,
+               const char* replacement = nullptr) {
+    SearchRule rule;
+    rule.number = rule.priority = priority;
+    rule.target_name.Assign(target);
+    if (regex != nullptr) {
+      rule.mode = RuleMode::kAliasPattern;
+      rule.pattern.text.Assign(regex);
+      rule.pattern.type = PatternType::kRegex;
+      rule.pattern.behavior =
+          replacement == nullptr ? PatternBehavior::kLeave : PatternBehavior::kReplace;
+      rule.pattern.replacement.Assign(replacement == nullptr ? "" : replacement);
+    }
+    const auto added = engine.plan().Add(rule);
+    ASSERT_TRUE(added.ok()) << added.error().what;
+    engine.plan().Commit();
+  }
+  // Answers the OPTIONS that waits for the peer.
+  void AnswerOptions(Phone& peer, int status = 200) {
+    const Sent options = peer.Take();
+    ASSERT_EQ(options.Method(), "OPTIONS");
+    peer.Respond(options, status);
+  }
+  Sent Invite(Phone& from, const std::string& uri, Phone::Spec spec = {}) {
+    spec.method = "INVITE";
+    spec.uri = uri;
+    spec.body = "v=0\r\n";
+    from.Send(spec);
+    return from.Take();
+  }
+};
+
+TEST_F(ZonesTest, NeighboursAreAskedAndTakenInOrder) {
+  Phone first(world, "first", "198.51.100.1:5060");
+  Phone second(world, "second", "198.51.100.2:5060");
+  Take(2, Neighbour("East", {"198.51.100.1", "198.51.100.2"}));
+  AddRule(1, "East");
+  EXPECT_EQ(Invite(alice, "sip:x@far.example").Status(), 480);  // none is up yet
+  AnswerOptions(first);
+  AnswerOptions(second, 404);  // whatever it says, it lives
+  EXPECT_TRUE(world.HasEvent("zone-up East 198.51.100.1"));
+  Phone::Spec spec;
+  spec.call_id = "second-call";
+  EXPECT_EQ(Invite(alice, "sip:x@far.example;a=b", spec).Status(), 100);
+  const Sent invite = first.Take();
+  EXPECT_EQ(invite.StartLine(), "INVITE sip:x@far.example;a=b SIP/2.0");
+  EXPECT_EQ(invite.Header("Max-Forwards"), "15");
+  first.Respond(invite, 503);
+  EXPECT_EQ(first.Take().Method(), "ACK");
+  const Sent again = second.Take();  // the next peer of the zone
+  ASSERT_EQ(again.Method(), "INVITE");
+  second.Respond(again, 486);
+  EXPECT_EQ(alice.Take().Status(), 486);
+}
+
+TEST_F(ZonesTest, APeerThatFallsSilentIsLeftOutUntilItAnswers) {
+  Phone peer(world, "peer", "198.51.100.1:5060");
+  ZoneConfig config = Neighbour("East", {"198.51.100.1"});
+  config.retry = Duration::Seconds(10);
+  Take(2, config);
+  AddRule(1, "East");
+  AnswerOptions(peer);
+  EXPECT_TRUE(engine.zones().IsUp(2));
+  world.Advance(kZoneCheckPeriod + Duration::Seconds(33));
+  EXPECT_TRUE(world.HasEvent("zone-down East 198.51.100.1 no answer"));
+  EXPECT_FALSE(engine.zones().IsUp(2));
+  world.Clear();
+  world.Advance(Duration::Seconds(10));
+  AnswerOptions(peer);
+  EXPECT_TRUE(engine.zones().IsUp(2));
+}
+
+TEST_F(ZonesTest, LeastLoadedCountsCalls) {
+  Phone first(world, "first", "198.51.100.1:5060");
+  Phone second(world, "second", "198.51.100.2:5060");
+  ZoneConfig config = Neighbour("East", {"198.51.100.1", "198.51.100.2"});
+  config.is_least_loaded = true;
+  Take(2, config);
+  AddRule(1, "East");
+  AnswerOptions(first);
+  AnswerOptions(second);
+  for (Phone* peer : {&first, &second, &first}) {
+    Phone::Spec spec;
+    spec.call_id = "call" + std::to_string(world.sent_count);
+    EXPECT_EQ(Invite(alice, "sip:x@far.example", spec).Status(), 100);
+    const Sent invite = peer->Take();
+    ASSERT_EQ(invite.Method(), "INVITE");
+    peer->Respond(invite, 200);
+    EXPECT_EQ(alice.Take().Status(), 200);
+  }
+  uint32_t cursor = 0;
+  ZonePeerStatus status;
+  ASSERT_TRUE(engine.zones().Next(cursor, status));
+  EXPECT_EQ(status.calls, 2u);
+}
+
+TEST_F(ZonesTest, SearchGoesOnUntilSomebodyIsFound) {
+  Phone peer(world, "peer", "198.51.100.1:5060");
+  Take(2, Neighbour("East", {"198.51.100.1"}));
+  AddRule(10, "LocalZone", "(.*)@example\\.com");
+  AddRule(20, "East", "(.*)@example\\.com", "\\1@east.example");
+  AnswerOptions(peer);
+  // bob is not registered: East it is, under another name.
+  EXPECT_EQ(Invite(alice, "sip:bob@example.com").Status(), 100);
+  const Sent invite = peer.Take();
+  EXPECT_EQ(invite.StartLine(), "INVITE sip:bob@east.example SIP/2.0");
+  peer.Respond(invite, 404);
+  EXPECT_EQ(alice.Take().Status(), 404);
+  EXPECT_EQ(peer.Take().Method(), "ACK");
+  Phone bob(world, "bob", "192.0.2.30:5060");
+  ASSERT_EQ(bob.Register().Status(), 200);
+  Phone::Spec spec;
+  spec.call_id = "with-bob";
+  EXPECT_EQ(Invite(alice, "sip:bob@example.com", spec).Status(), 100);
+  const Sent local = bob.Take();
+  ASSERT_EQ(local.Method(), "INVITE");
+  bob.Respond(local, 480);
+  EXPECT_EQ(peer.Take().Method(), "INVITE");  // not there: the search goes on
+  const std::string_view told = engine.history().Text(engine.history().count());
+  EXPECT_NE(told.find("bob@east.example in East: the zone is reachable"), told.npos) << told;
+}
+
+TEST_F(ZonesTest, FromANeighbourToOurUserWithoutCredentials) {
+  Phone peer(world, "peer", "198.51.100.1:5060");
+  ASSERT_EQ(alice.Register().Status(), 200);
+  Take(2, Neighbour("East", {"198.51.100.1"}));
+  AddRule(1, "LocalZone");
+  AnswerOptions(peer);
+  Phone::Spec spec;
+  spec.from = "sip:x@east.example";
+  EXPECT_EQ(Invite(peer, "sip:alice@example.com", spec).Status(), 100);
+  EXPECT_EQ(alice.Take().Method(), "INVITE");
+  // A stranger is asked who he is.
+  Phone stranger(world, "x", "203.0.113.9:5060");
+  spec.call_id = "stranger";
+  EXPECT_EQ(Invite(stranger, "sip:alice@example.com", spec).Status(), 407);
+  // And a zone may be, too.
+  ZoneConfig strict = Neighbour("East", {"198.51.100.1"});
+  strict.plan.trust = Trust::kCheckCredentials;
+  Take(2, strict);  // the peer stays up: nothing about it has changed
+  AddRule(1, "LocalZone");
+  spec.call_id = "asked";
+  EXPECT_EQ(Invite(peer, "sip:alice@example.com", spec).Status(), 407);
+}
+
+TEST_F(ZonesTest, PolicyTransformsAndRegistrationLists) {
+  dialplan::PolicyRule reject;
+  reject.number = 1;
+  reject.destination.Assign("9.*");
+  engine.plan().Begin();
+  ASSERT_TRUE(engine.plan().Add(reject).ok());
+  engine.plan().SetPolicyEnabled(true);
+  dialplan::Transform transform;
+  transform.pattern.text.Assign("00");
+  transform.pattern.behavior = PatternBehavior::kReplace;
+  transform.pattern.replacement.Assign("9");
+  ASSERT_TRUE(engine.plan().Add(transform).ok());
+  dialplan::PatternSetting denied;
+  denied.text.Assign("@example.com");
+  denied.type = PatternType::kSuffix;
+  ASSERT_TRUE(engine.plan().AddRegistration(denied).ok());
+  engine.plan().Commit();
+  EXPECT_EQ(Invite(alice, "sip:0012@example.com").Status(), 403);
+  EXPECT_TRUE(world.HasEvent("refused policy 403"));
+  Phone bob(world, "bob", "192.0.2.30:5060");
+  ASSERT_EQ(bob.Register().Status(), 200);
+  Phone::Spec spec;
+  spec.call_id = "allowed";
+  EXPECT_EQ(Invite(alice, "sip:bob@example.com", spec).Status(), 100);
+  EXPECT_EQ(bob.Take().Method(), "INVITE");
+  engine.plan().SetRegistrationPolicy(dialplan::RegistrationPolicy::kDenyList);
+  EXPECT_EQ(alice.Register().Status(), 403);
+}
+
+// --- The pair ------------------------------------------------------------------------------------
+
+// Our engine is the Core: it opens a stream to the Edge, proves itself, and takes calls from there.
+TEST_F(ZonesTest, TraversalClientOpensAndProvesItself) {
+  ASSERT_EQ(alice.Register().Status(), 200);
+  Take(2, Traversal(ZoneType::kTraversalClient));
+  AddRule(1, "LocalZone", ".*@example\\.com");
+  AddRule(2, "Pair");
+  const net::Endpoint edge = At("198.51.100.9:7001");
+  const Sent first = world.TakeTo(edge);
+  ASSERT_EQ(first.Method(), "OPTIONS");
+  ASSERT_TRUE(first.stream.valid());
+  Phone script(world, "edge", "198.51.100.9:7001");
+  world.Feed(first.stream, script.Response(first, 401, "t",
+                                           "WWW-Authenticate: Digest realm=\"edge\", nonce=\"n1\", "
+                                           "algorithm=MD5, qop=\"auth\"\n"));
+  const Sent second = world.TakeTo(edge);
+  const std::string authorization = second.Header("Authorization");
+  EXPECT_EQ(ParamOf(authorization, "username"), "alice");
+  EXPECT_EQ(ParamOf(authorization, "nonce"), "n1");
+  EXPECT_NE(second.Header("CSeq"), first.Header("CSeq"));
+  EXPECT_FALSE(engine.zones().IsUp(2));
+  world.Feed(second.stream, script.Response(second, 200));
+  EXPECT_TRUE(world.HasEvent("zone-up Pair 198.51.100.9"));
+  // A call out, on that stream.
+  EXPECT_EQ(Invite(alice, "sip:x@far.example").Status(), 100);
+  const Sent invite = world.TakeTo(edge);
+  EXPECT_EQ(invite.stream, first.stream);
+  world.Feed(invite.stream, script.Response(invite, 200));
+  const Sent answer = alice.Take();
+  ASSERT_EQ(answer.Status(), 200);
+  // In the dialog: on that stream, though Route names an address nobody could reach.
+  Phone::Spec bye{.method = "BYE", .uri = "sip:x@10.0.0.1", .to = "sip:x@far.example"};
+  bye.to_tag = "tt";
+  bye.cseq = 2;
+  bye.headers = RouteSet(answer, true) + "Route: <sip:10.99.99.99:5061;transport=tls;lr>\n";
+  alice.Send(bye);
+  const Sent got = world.TakeTo(edge);
+  ASSERT_EQ(got.Method(), "BYE");
+  EXPECT_EQ(got.stream, first.stream);
+  EXPECT_EQ(got.Header("Route"), "<sip:10.99.99.99:5061;transport=tls;lr>");
+  world.Feed(got.stream, script.Response(got, 200));
+  EXPECT_EQ(alice.Take().Status(), 200);
+  // A call in, on that stream, and its BYE back.
+  Phone::Spec in{.method = "INVITE", .uri = alice.uri(), .from = "sip:x@far.example"};
+  in.call_id = "inward";
+  world.Feed(first.stream, script.Build(in));
+  EXPECT_EQ(world.TakeTo(edge).Status(), 100);
+  const Sent inward = alice.Take();
+  ASSERT_EQ(inward.Method(), "INVITE");
+  alice.Respond(inward, 200);
+  EXPECT_EQ(world.TakeTo(edge).Status(), 200);
+  Phone::Spec hangup{.method = "BYE", .uri = "sip:x@10.0.0.1", .to = "sip:x@far.example"};
+  hangup.call_id = "inward";
+  hangup.from_tag = "tt";
+  hangup.to_tag = "ft";
+  hangup.headers = RouteSet(inward, false);
+  alice.Send(hangup);
+  const Sent out = world.TakeTo(edge);
+  ASSERT_EQ(out.Method(), "BYE");
+  EXPECT_EQ(out.stream, first.stream);
+  world.Feed(out.stream, script.Response(out, 200));
+}
+
+TEST_F(ZonesTest, TraversalClientKeepsItsStreamOpenAndOpensAnother) {
+  Take(2, Traversal(ZoneType::kTraversalClient));
+  const net::Endpoint edge = At("198.51.100.9:7001");
+  Phone script(world, "edge", "198.51.100.9:7001");
+  const Sent first = world.TakeTo(edge);
+  world.Feed(first.stream, script.Response(first, 200));
+  world.Clear();
+  world.Advance(kTraversalPeriod);
+  const Sent kept = world.TakeTo(edge);
+  ASSERT_EQ(kept.Method(), "OPTIONS");
+  EXPECT_EQ(kept.stream, first.stream);
+  world.Feed(kept.stream, script.Response(kept, 200));
+  world.Hangup(first.stream);
+  EXPECT_TRUE(world.HasEvent("zone-down Pair 198.51.100.9 the connection ended"));
+  world.Advance(kZoneReconnectDelay + Duration::Milliseconds(10));
+  const Sent anew = world.TakeTo(edge);
+  ASSERT_EQ(anew.Method(), "OPTIONS");
+  EXPECT_NE(anew.stream, first.stream);
+}
+
+TEST_F(ZonesTest, TraversalClientIsNotLetIn) {
+  Take(2, Traversal(ZoneType::kTraversalClient));
+  const net::Endpoint edge = At("198.51.100.9:7001");
+  Phone script(world, "edge", "198.51.100.9:7001");
+  for (int round = 0; round < 2; ++round) {
+    const Sent asked = world.TakeTo(edge);
+    ASSERT_EQ(asked.Method(), "OPTIONS") << round;
+    world.Feed(
+        asked.stream,
+        script.Response(asked, 401, "t", "WWW-Authenticate: Digest realm=\"edge\", nonce=\"n\"\n"));
+  }
+  EXPECT_TRUE(world.empty());  // not for ever
+  EXPECT_TRUE(world.HasEvent("zone-down Pair 198.51.100.9 does not let us in"));
+}
+
+TEST_F(ZonesTest, RegistrationThroughTheZoneNeedsItsPasswordAndIsCalledThroughIt) {
+  Config config = ZonesConfig();
+  config.authenticate_register = true;
+  engine.Apply(config);
+  Take(2, Traversal(ZoneType::kTraversalClient));
+  AddRule(1, "LocalZone", ".*@example\\.com");
+  const net::Endpoint edge = At("198.51.100.9:7001");
+  Phone script(world, "bob", "198.51.100.9:7001");
+  const Sent first = world.TakeTo(edge);
+  world.Feed(first.stream, script.Response(first, 200));
+  const std::string path = "<sip:p0token@198.51.100.9:7001;transport=tls;lr;ob>";
+  Phone::Spec reg{.method = "REGISTER", .uri = "sip:example.com", .to = script.uri()};
+  reg.contact = "<sip:bob@203.0.113.7:40100>";
+  reg.headers = "Via: SIP/2.0/TCP 203.0.113.7;branch=z9hG4bKp\nExpires: 600\nPath: " + path + "\n";
+  world.Feed(first.stream, script.Build(reg));
+  const Sent challenge = world.TakeTo(edge);
+  ASSERT_EQ(challenge.Status(), 401);  // that the zone's requests are not checked says nothing
+  reg.cseq = 2;
+  reg.headers += script.Authorization(challenge, "REGISTER", reg.uri, "builder");
+  world.Feed(first.stream, script.Build(reg));
+  const Sent taken = world.TakeTo(edge);
+  ASSERT_EQ(taken.Status(), 200);
+  EXPECT_EQ(taken.Header("Path"), path);
+  EXPECT_EQ(Invite(alice, script.uri()).Status(), 100);
+  const Sent invite = world.TakeTo(edge);
+  EXPECT_EQ(invite.StartLine(), "INVITE sip:bob@203.0.113.7:40100 SIP/2.0");
+  EXPECT_EQ(invite.stream, first.stream);
+  EXPECT_EQ(invite.Header("Route"), path);
+  world.Feed(first.stream, script.Response(invite, 486));
+  EXPECT_EQ(alice.Take().Status(), 486);
+}
+
+// Our engine is the Edge: the Core comes to port 7001.
+class EdgeTest : public ZonesTest {
+ protected:
+  net::StreamId core;
+  Phone script{world, "alice", "198.51.100.50:40000"};
+
+  void SetUp() override {
+    Take(3, Traversal(ZoneType::kTraversalServer));
+    AddRule(1, "LocalZone", ".*@example\\.com");
+    AddRule(2, "Pair");
+    core = Connect();
+  }
+  net::StreamId Connect(const char* name = "core.example.com") {
+    const net::StreamId id = world.Accept(script.at(), At("192.0.2.1:7001"), net::StreamKind::kTls);
+    world.peer_names[id.index] = name;
+    return id;
+  }
+  Phone::Spec Options(int cseq) {
+    Phone::Spec spec{.method = "OPTIONS", .uri = "sip:192.0.2.1:7001"};
+    spec.call_id = "keep" + std::to_string(cseq);
+    return spec;
+  }
+  // OPTIONS with the answer to the challenge; the last response.
+  Sent Prove(net::StreamId id, const std::string& password) {
+    world.Feed(id, script.Build(Options(1)));
+    const Sent challenge = script.Take();
+    if (challenge.Status() != 401) {
+      return challenge;
+    }
+    Phone::Spec again = Options(2);
+    again.headers =
+        script.Authorization(challenge, "OPTIONS", "sip:192.0.2.1:7001", password, true);
+    world.Feed(id, script.Build(again));
+    return script.Take();
+  }
+};
+
+TEST_F(EdgeTest, RegistrationsGoThroughAndCallsComeBackByTheirPath) {
+  ASSERT_EQ(Prove(core, "wonderland").Status(), 200);
+  Zone strangers;
+  strangers.type = ZoneType::kDefault;
+  strangers.trust = Trust::kDoNotCheck;
+  engine.plan().SetDefault(strangers);
+  Phone zoe(world, "zoe", "203.0.113.7:40100");
+  zoe.UseTcp();
+  const std::string aor = "sip:zoe@inside.example";
+  Phone::Spec reg{.method = "REGISTER", .uri = "sip:inside.example", .to = aor, .from = aor};
+  reg.headers = "Expires: 600\nSupported: path\n";
+  zoe.Send(reg);
+  const Sent forwarded = script.Take();
+  ASSERT_EQ(forwarded.Method(), "REGISTER");
+  EXPECT_EQ(forwarded.stream, core);
+  const std::string path = forwarded.Header("Path");
+  EXPECT_NE(path.find("@192.0.2.1:7001;transport=tls;lr;ob>"), std::string::npos) << path;
+  world.Feed(core, script.Response(forwarded, 200, "tt", "Path: " + path + "\n"));
+  EXPECT_EQ(zoe.Take().Status(), 200);
+  // A call from the inside, along the Path, over the flow that is there.
+  Phone::Spec in{.method = "INVITE", .uri = "sip:zoe@203.0.113.7:40100", .to = aor};
+  in.from = "sip:x@inside.example";
+  in.headers = "Route: " + path + "\n";
+  in.call_id = "inward";
+  world.Feed(core, script.Build(in));
+  EXPECT_EQ(script.Take().Status(), 100);
+  const Sent invite = zoe.Take();
+  ASSERT_EQ(invite.Method(), "INVITE");
+  EXPECT_EQ(invite.stream, zoe.stream());
+  EXPECT_EQ(invite.Header("Route"), "");
+  zoe.Respond(invite, 486);
+  EXPECT_EQ(zoe.Take().Method(), "ACK");
+  EXPECT_EQ(script.Take().Status(), 486);
+  // From elsewhere the Path leads nowhere, and a changed one nowhere at all.
+  Phone mallory(world, "mallory", "203.0.113.66:5060");
+  in.call_id = "stolen";
+  mallory.Send(in);
+  EXPECT_TRUE(zoe.Take().text.empty());
+  world.Hangup(zoe.stream());
+  in.call_id = "late";
+  world.Clear();
+  world.Feed(core, script.Build(in));
+  EXPECT_EQ(script.Take().Status(), 430);
+}
+
+TEST_F(EdgeTest, TakesItsClientAndSendsCallsDownItsStream) {
+  EXPECT_EQ(Invite(alice, "sip:x@inside.example").Status(), 480);
+  ASSERT_EQ(Prove(core, "wonderland").Status(), 200);
+  EXPECT_TRUE(world.HasEvent("zone-up Pair 198.51.100.50:40000"));
+  Phone::Spec spec;
+  spec.call_id = "inward";
+  EXPECT_EQ(Invite(alice, "sip:x@inside.example", spec).Status(), 100);
+  const Sent invite = script.Take();
+  ASSERT_EQ(invite.Method(), "INVITE");
+  EXPECT_EQ(invite.stream, core);
+  EXPECT_NE(invite.Header("Via").find("192.0.2.1:7001"), std::string::npos);
+  // The answer with the Core's own Record-Route, an inside address.
+  std::string text = script.Response(invite, 200);
+  text.insert(text.find("Record-Route:"), "Record-Route: <sip:10.0.0.5:5061;transport=tls;lr>\r\n");
+  world.Feed(core, text);
+  const Sent answer = alice.Take();
+  ASSERT_EQ(answer.Status(), 200);
+  Phone::Spec ack{.method = "ACK", .uri = "sip:x@10.0.0.77", .to = "sip:x@inside.example"};
+  ack.call_id = "inward";
+  ack.to_tag = "tt";
+  ack.headers = RouteSet(answer, true);
+  alice.Send(ack);
+  const Sent acked = script.Take();
+  ASSERT_EQ(acked.Method(), "ACK");
+  EXPECT_EQ(acked.stream, core);
+  EXPECT_EQ(acked.Header("Route"), "<sip:10.0.0.5:5061;transport=tls;lr>");
+  // The Core came back on another stream: the dialog goes on there.
+  world.Hangup(core);
+  EXPECT_TRUE(world.HasEvent("zone-down Pair"));
+  const net::StreamId next = Connect();
+  ASSERT_EQ(Prove(next, "wonderland").Status(), 200);
+  Phone::Spec bye = ack;
+  bye.method = "BYE";
+  bye.cseq = 2;
+  alice.Send(bye);
+  const Sent got = script.Take();
+  ASSERT_EQ(got.Method(), "BYE");
+  EXPECT_EQ(got.stream, next);
+  world.Feed(next, script.Response(got, 200));
+  EXPECT_EQ(alice.Take().Status(), 200);
+}
+
+TEST_F(EdgeTest, LetsNobodyElseIn) {
+  const net::StreamId wrong_name = Connect("mallory.example.com");
+  EXPECT_EQ(Prove(wrong_name, "wonderland").Status(), 403);
+  EXPECT_FALSE(world.stream(wrong_name).open);
+  EXPECT_EQ(Prove(core, "wrong").Status(), 401);
+  // The password is right, but it is another user's.
+  const net::StreamId other = Connect();
+  Phone bob(world, "bob", "198.51.100.50:40000");
+  world.Feed(other, bob.Build(Options(1)));
+  const Sent challenge = bob.Take();
+  Phone::Spec again = Options(2);
+  again.headers = bob.Authorization(challenge, "OPTIONS", "sip:192.0.2.1:7001", "builder", true);
+  world.Feed(other, bob.Build(again));
+  EXPECT_EQ(bob.Take().Status(), 403);
+  // Nothing but OPTIONS is taken before.
+  ASSERT_EQ(alice.Register().Status(), 200);
+  Phone::Spec spec{.method = "INVITE", .uri = alice.uri(), .from = "sip:x@inside.example"};
+  world.Feed(other, script.Build(spec));
+  EXPECT_EQ(script.Take().Status(), 403);
+  EXPECT_TRUE(world.HasEvent("refused zone 403"));
+  EXPECT_FALSE(engine.zones().IsUp(3));
+}
+
+TEST_F(EdgeTest, AClientThatFallsSilentIsGone) {
+  ASSERT_EQ(Prove(core, "wonderland").Status(), 200);
+  world.Advance(kTraversalSilenceMax - Duration::Seconds(1));
+  world.Feed(core, script.Build(Options(7)));  // no credentials any more: it has proved itself
+  EXPECT_EQ(script.Take().Status(), 200);
+  world.Advance(kTraversalSilenceMax - Duration::Seconds(1));
+  EXPECT_TRUE(engine.zones().IsUp(3));
+  world.Advance(Duration::Seconds(2));
+  EXPECT_FALSE(engine.zones().IsUp(3));
+  EXPECT_FALSE(world.stream(core).open);
+}
+
+TEST_F(EdgeTest, SixClientsAndNoMore) {
+  std::vector<net::StreamId> streams = {core};
+  for (size_t i = 1; i < kZonePeerMax; ++i) {
+    streams.push_back(Connect());
+  }
+  for (const net::StreamId id : streams) {
+    ASSERT_EQ(Prove(id, "wonderland").Status(), 200);
+  }
+  EXPECT_EQ(Prove(Connect(), "wonderland").Status(), 503);
+}
+
+// Its end was lost on the way: the stream that came later is taken.
+TEST_F(EdgeTest, AClientThatCameBackIsReachedOnItsNewStream) {
+  ASSERT_EQ(Prove(core, "wonderland").Status(), 200);
+  world.Advance(Duration::Seconds(1));
+  const net::StreamId next = Connect();
+  ASSERT_EQ(Prove(next, "wonderland").Status(), 200);
+  Phone::Spec spec;
+  spec.call_id = "inward";
+  EXPECT_EQ(Invite(alice, "sip:x@inside.example", spec).Status(), 100);
+  const Sent invite = script.Take();
+  ASSERT_EQ(invite.Method(), "INVITE");
+  EXPECT_EQ(invite.stream, next);
+}
+
+// The same configuration again leaves the client where it is; another one does not.
+TEST_F(EdgeTest, AConfigurationThatChangesNothing) {
+  ASSERT_EQ(Prove(core, "wonderland").Status(), 200);
+  Take(3, Traversal(ZoneType::kTraversalServer));
+  EXPECT_TRUE(engine.zones().IsUp(3));
+  ZoneConfig other = Traversal(ZoneType::kTraversalServer);
+  other.user.Set("bob");
+  Take(3, other);
+  EXPECT_FALSE(engine.zones().IsUp(3));
+}
+
+}  // namespace
+}  // namespace gh::sip::test
