@@ -13,14 +13,17 @@
 #include "firmware/alarm/alarms.h"
 #include "firmware/alarm_commands.h"
 #include "firmware/appliance.h"
+#include "firmware/call_service.h"
 #include "firmware/capacity.h"
 #include "firmware/change_commands.h"
 #include "firmware/commit_checks.h"
 #include "firmware/config/configuration.h"
 #include "firmware/crashes.h"
 #include "firmware/diagnostics.h"
+#include "firmware/dial_plan_service.h"
 #include "firmware/event_log.h"
 #include "firmware/events.h"
+#include "firmware/federation_service.h"
 #include "firmware/hsm_service.h"
 #include "firmware/key_store.h"
 #include "firmware/log/log.h"
@@ -30,6 +33,7 @@
 #include "firmware/media/core.h"
 #include "firmware/metrics.h"
 #include "firmware/network_services.h"
+#include "firmware/rtp_service.h"
 #include "firmware/sip/engine.h"
 #include "firmware/snmp_service.h"
 #include "firmware/status.h"
@@ -39,6 +43,7 @@
 #include "firmware/tls_services.h"
 #include "firmware/trust_status.h"
 #include "firmware/turn_service.h"
+#include "firmware/xmpp_service.h"
 #include "hal/machine.h"
 #include "hal/rt/event_loop.h"
 #include "net/dns_resolver.h"
@@ -46,6 +51,9 @@
 #include "net/stack.h"
 
 namespace gh {
+
+class AcmeService;
+class OcspService;
 
 namespace admin {
 class FileService;
@@ -65,13 +73,20 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   Result<void> ChooseCapacity();
   Result<void> LoadConfiguration();
   void Provision();
+  void BuildVlans();      // media_core.cc
   void BuildMediaCore();  // media_core.cc
   void BuildNetwork();
   void BuildTls();  // tls_services.cc
   void BuildSip();
+  void BuildDialPlan();      // dial_plan_service.cc
+  void BuildCalls();         // call_service.cc
   void BuildTurn();          // turn_service.cc
+  void BuildRtp();           // rtp_service.cc
+  void BuildXmpp();          // xmpp_service.cc
+  void BuildFederation();    // federation_service.cc
   void BuildHsm();           // hsm_service.cc
   void BuildCertificates();  // key_store.cc
+  void BuildAcme();          // acme_service.cc
   void BuildSyslog();
   void BuildConsole();
   void BuildAdministration();  // management_admin.cc
@@ -84,7 +99,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   Result<void> StartMediaCore();  // media_core.cc
 
   // --- Running (appliance.cc) ---
-  void ApplySettings(uint64_t groups);
+  void ApplySettings(const config::GroupSet& groups);
   void ApplyNetwork();
   void ApplyServers();
   void ApplySip();
@@ -109,7 +124,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   // --- Seams ---
   void OnSettingChanged(config::Selector selector, std::string_view before,
                         std::string_view after) override;
-  void OnCommitted(uint64_t groups, bool restart_needed) override;
+  void OnCommitted(const config::GroupSet& groups, bool restart_needed) override;
   void OnCommitFailed(const Error& error) override;
   std::string_view Author() const override;
   void OnLine(uint32_t number, bool accepted, std::string_view message) override;
@@ -156,6 +171,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   media::MediaCore* media_core = nullptr;  // null: one processor runs both planes
   uint64_t media_core_turns = 0;
   uint32_t media_core_silent = 0;
+  std::array<uint16_t, net::kPortMax> vlans = {};  // in force; 0: untagged
   net::Stack* stack = nullptr;
   NetworkServices services{*this};
   Diagnostics diagnostics{*this};
@@ -167,11 +183,18 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   SipEvents sip_events;
   UserCredentials* credentials = nullptr;
   sip::Engine* sip = nullptr;
+  DialPlanService* dial_plan = nullptr;
+  CallService* calls = nullptr;
 
   crypto::TlsEnvironment* tls = nullptr;  // of sessions to servers
   Certificates* certificates = nullptr;
+  AcmeService* acme = nullptr;
+  OcspService* ocsp = nullptr;
   TlsServices* tls_services = nullptr;
   TurnService* turn = nullptr;
+  RtpService* rtp = nullptr;
+  XmppService* xmpp = nullptr;
+  FederationService* federation = nullptr;
   HsmService* hsm = nullptr;
 
   log::Syslog* syslog = nullptr;
@@ -192,7 +215,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   Timer housekeeping;
   Instant last_housekeeping;
   Instant started_at;
-  uint64_t pending_groups = 0;
+  config::GroupSet pending_groups;
   uint32_t sip_listeners = 0;
   bool sip_ready = false;
   Duration boot_time;

@@ -28,8 +28,9 @@ enum class Table : uint8_t {
   kKeys = 4,          // private keys of services
   kNotes = 5,         // small marks of rooms
   kCertificates = 6,  // of services, and lists of revocations
+  kXmpp = 7,          // accounts, rosters, messages that wait
 };
-inline constexpr uint8_t kTableCount = 7;
+inline constexpr uint8_t kTableCount = 8;
 
 struct StoreStatus {
   const char* kind = "";    // "SQLite on store partition", "memory only"

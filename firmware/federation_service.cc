@@ -1,0 +1,366 @@
+#include "firmware/federation_service.h"
+
+#include "firmware/events.h"
+#include "firmware/rooms.h"
+#include "firmware/status_text.h"
+
+namespace gh {
+
+using namespace gh::log::event;
+using log::AlarmId;
+
+namespace {
+
+s2s::Direction DirectionOf(config::FederationDirection direction) {
+  switch (direction) {
+    case config::FederationDirection::kIncoming:
+      return s2s::Direction::kIncoming;
+    case config::FederationDirection::kOutgoing:
+      return s2s::Direction::kOutgoing;
+    default:
+      return s2s::Direction::kBoth;
+  }
+}
+
+// "*.example.com" as well as "example.com", prepared; false: it is none.
+bool PreparePattern(std::string_view text, FixedString<xmpp::kDomainMax>& out) {
+  const bool is_wild = text.starts_with("*.");
+  FixedString<xmpp::kDomainMax> domain;
+  if (text.empty() || !xmpp::PrepareDomain(is_wild ? text.substr(2) : text, domain).ok()) {
+    return false;
+  }
+  out.Assign(is_wild ? "*." : "");
+  return out.Append(domain.view());
+}
+
+std::string_view StateOf(const s2s::Link& link) {
+  switch (link.state) {
+    case s2s::LinkState::kLooking:
+      return "looking";
+    case s2s::LinkState::kConnecting:
+      return "connecting";
+    case s2s::LinkState::kReady:
+      return "ready";
+    case s2s::LinkState::kBackingOff:
+      return "failed";
+    default:
+      return "negotiating";
+  }
+}
+
+}  // namespace
+
+FederationService::FederationService(const FederationParts& parts, const s2s::Capacity& capacity)
+    : parts_(parts) {
+  uint8_t bytes[64];
+  ByteWriter secret(bytes);
+  for (uint32_t i = 0; i < 4; ++i) {
+    secret.Hex(parts.random.U64(), 16);
+  }
+  own_secret_.Assign(secret.text());
+  federation_ = parts.arena.New<s2s::Federation>(
+      s2s::Federation::Parts{parts.arena, parts.loop.timers(), parts.random, parts.resolver,
+                             parts.xmpp.engine(), *this, *this},
+      capacity);
+  parts.xmpp.engine().SetRemote(federation_);
+}
+
+// --- Settings ------------------------------------------------------------------------------------
+
+s2s::Config FederationService::EngineConfig() const {
+  const config::Settings& settings = parts_.configuration.active();
+  const config::XmppFederation& from = settings.xmpp_federation();
+  const auto is_on = [](config::OnOff value) { return value == config::OnOff::kOn; };
+  s2s::Config out;
+  out.enabled = is_on(from.mode) && parts_.xmpp.engine().config().enabled;
+  out.security = from.security == config::XmppSecurity::kNoTLS         ? s2s::Security::kNone
+                 : from.security == config::XmppSecurity::kTLSOptional ? s2s::Security::kOptional
+                                                                       : s2s::Security::kRequired;
+  out.requires_certificate = is_on(from.certificates);
+  out.external_in = is_on(from.external_in);
+  out.external_out = is_on(from.external_out);
+  out.dialback = is_on(from.dialback);
+  out.bidirectional = is_on(from.bidirectional);
+  out.secret.Assign(from.dialback_secret.empty() ? own_secret_.view()
+                                                 : from.dialback_secret.view());
+  out.idle = Duration::Minutes(from.idle_minutes);
+  out.stanza_max = parts_.xmpp.engine().config().stanza_max;
+  out.policy.allows_by_default = from.policy == config::FederationPolicy::kAllow;
+  for (const config::XmppFederationException& each : settings.xmpp_federation_exception()) {
+    s2s::Exception& exception = out.policy.exceptions[out.policy.exception_count];
+    if (PreparePattern(each.domain.view(), exception.domain)) {
+      exception.direction = DirectionOf(each.direction);
+      ++out.policy.exception_count;
+    }
+  }
+  for (const config::XmppFederationRoute& each : settings.xmpp_federation_route()) {
+    s2s::Route& route = out.routes[out.route_count];
+    if (!each.address.empty() && PreparePattern(each.domain.view(), route.domain)) {
+      route.host.Assign(each.address.view());
+      route.port = static_cast<uint16_t>(each.port);
+      route.is_tls = is_on(each.tls);
+      ++out.route_count;
+    }
+  }
+  return out;
+}
+
+FederationService::Places FederationService::PlacesOf() const {
+  const config::XmppFederation& from = parts_.configuration.active().xmpp_federation();
+  Places out;
+  if (!federation_->config().enabled) {
+    return out;
+  }
+  const bool has_tls =
+      from.tls_mode == config::OnOff::kOn && federation_->config().security != s2s::Security::kNone;
+  for (uint8_t i = 0; i < net::kPortMax; ++i) {
+    const net::PortStatus port = parts_.stack.port_status(i);
+    for (const net::PortAddress& address : std::span(port.addresses).first(port.address_count)) {
+      if (address.address.is_link_local()) {
+        continue;
+      }
+      if (out.count < kListenerMax) {
+        out.at[out.count++] = {address.address, static_cast<uint16_t>(from.port), false};
+      }
+      if (has_tls && out.count < kListenerMax) {
+        out.at[out.count++] = {address.address, static_cast<uint16_t>(from.tls_port), true};
+      }
+    }
+  }
+  return out;
+}
+
+void FederationService::Listen() {
+  const Places places = PlacesOf();
+  if (places == places_) {
+    return;
+  }
+  for (net::ListenerId listener : std::span(listeners_).first(listener_count_)) {
+    parts_.tls.streams().CloseListener(listener);
+  }
+  listener_count_ = 0;
+  places_ = places;
+  for (const Place& place : std::span(places.at).first(places.count)) {
+    net::StreamOptions options;
+    options.kind = net::StreamKind::kTls;
+    options.service = net::TlsService::kXmppServer;
+    options.starts_plain = !place.is_tls;
+    const net::Endpoint at{place.address, place.port};
+    if (auto opened = parts_.tls.streams().Listen(at, options, *this); opened.ok()) {
+      listeners_[listener_count_++] = *opened;
+    } else {
+      parts_.log.Emit(
+          ServiceFailed{.service = "XMPP federation", .reason = net::ToText(at).view()});
+    }
+  }
+}
+
+void FederationService::Apply() {
+  federation_->Apply(EngineConfig());
+  Listen();
+  UpdateAlarms();
+}
+
+void FederationService::UpdateAlarms() {
+  const bool is_wanted =
+      parts_.configuration.active().xmpp_federation().mode == config::OnOff::kOn &&
+      !parts_.configuration.is_factory();
+  parts_.alarms.Set(AlarmId::kXmppFederationNotServing, is_wanted && listener_count_ == 0, "");
+}
+
+void FederationService::OpenFirewall(uint8_t port_mask) {
+  for (const Place& place : std::span(places_.at).first(places_.count)) {
+    parts_.stack.firewall()
+        .Allow({net::Transport::kTcp, place.port, place.port, port_mask})
+        .ignore("port numbers from the schema's range, few rules");
+  }
+}
+
+// --- Streams -------------------------------------------------------------------------------------
+
+bool FederationService::OnStreamOpen(net::StreamId id, const net::StreamInfo& info) {
+  const bool is_tls = info.kind == net::StreamKind::kTls;
+  if (federation_->Knows(id)) {  // one of ours, or after STARTTLS
+    federation_->OnConnected(id, is_tls);
+    return true;
+  }
+  return info.accepted && federation_->OnOpen(id, info.remote, is_tls);
+}
+
+size_t FederationService::OnStreamData(net::StreamId id, std::span<uint8_t> data) {
+  return federation_->OnData(id, data);
+}
+
+void FederationService::OnStreamWritable(net::StreamId id) { federation_->OnWritable(id); }
+
+void FederationService::OnStreamClosed(net::StreamId id, net::StreamClose why) {
+  federation_->OnClosed(id, why);
+}
+
+Result<net::StreamId> FederationService::Connect(const s2s::Hop& hop, std::string_view name) {
+  net::StreamOptions options;
+  options.kind = net::StreamKind::kTls;
+  options.service = net::TlsService::kXmppServer;
+  options.server_name = name;
+  options.starts_plain = !hop.is_tls;
+  return parts_.tls.streams().Connect(hop.remote, options, *this);
+}
+
+Result<void> FederationService::Send(net::StreamId stream, std::span<const uint8_t> bytes) {
+  return parts_.tls.streams().SendStream(stream, bytes);
+}
+
+Result<void> FederationService::StartTls(net::StreamId stream) {
+  return parts_.tls.streams().StartTls(stream);
+}
+
+Result<void> FederationService::SecureAsClient(net::StreamId stream, std::string_view name) {
+  return parts_.tls.streams().SecureAsClient(stream, name);
+}
+
+void FederationService::Close(net::StreamId stream) { parts_.tls.streams().CloseStream(stream); }
+
+void FederationService::Abort(net::StreamId stream) { parts_.tls.streams().AbortStream(stream); }
+
+void FederationService::Resume(net::StreamId stream) { parts_.tls.streams().ResumeStream(stream); }
+
+bool FederationService::IsProved(net::StreamId stream, std::string_view domain) {
+  const crypto::TlsSession* session = parts_.tls.streams().SessionOf(stream);
+  return session != nullptr && session->peer() != nullptr &&
+         session->verdict() == crypto::PeerVerdict::kGood &&
+         parts_.tls.streams().IsPeerNamed(stream, domain);
+}
+
+// --- Events --------------------------------------------------------------------------------------
+
+void FederationService::OnFederated(std::string_view local, std::string_view remote, bool incoming,
+                                    const net::Endpoint& peer, std::string_view how) {
+  parts_.log.Emit(XmppFederated{.local = local,
+                                .remote = remote,
+                                .direction = incoming ? "from" : "to",
+                                .peer = net::ToText(peer).view(),
+                                .method = how});
+}
+
+void FederationService::OnFailed(std::string_view remote, std::string_view reason) {
+  parts_.log.Emit(XmppFederationFailed{.remote = remote, .reason = reason});
+}
+
+void FederationService::OnRefused(std::string_view remote, const net::Endpoint& peer,
+                                  std::string_view reason) {
+  parts_.log.Emit(
+      XmppFederationRefused{.peer = net::ToText(peer).view(), .remote = remote, .reason = reason});
+}
+
+// --- Commands and status -------------------------------------------------------------------------
+
+void FederationService::AddTo(admin::StatusTree& status, admin::CommandTable& commands) {
+  status.AddMember<&FederationService::NextStatus>(
+      "XMPP Federation", "Streams with other XMPP servers, counted", this);
+  status.AddMember<&FederationService::NextStream>("XMPP FederationStream",
+                                                   "Streams with other XMPP servers", this);
+  admin::Command disconnect;
+  disconnect.path = "XMPP Federation Disconnect";
+  disconnect.help = "Closes the streams with another server's domain; they open again when wanted";
+  disconnect.value_help = "the domain, or All";
+  disconnect.context = this;
+  disconnect.run_value = [](void* context, std::string_view by, std::string_view value,
+                            ByteWriter& out) {
+    return static_cast<FederationService*>(context)->Disconnect(by, value, out);
+  };
+  commands.Add(disconnect);
+}
+
+Result<void> FederationService::Disconnect(std::string_view by, std::string_view value,
+                                           ByteWriter& out) {
+  FixedString<xmpp::kDomainMax> domain;
+  if (value != "All" && !xmpp::PrepareDomain(value, domain).ok()) {
+    return Error{ErrorCode::kInvalidArgument, "expected a domain, or All"};
+  }
+  const uint32_t count = federation_->Disconnect(domain.view());
+  if (count == 0) {
+    return Error{ErrorCode::kNotFound, "there is no such stream (xStatus XMPP FederationStream)"};
+  }
+  parts_.log.Emit(XmppFederationClosed{.by = by, .count = count});
+  out.Decimal(count);
+  out.Text(count == 1 ? " stream closed." : " streams closed.");
+  return Ok();
+}
+
+bool FederationService::NextStatus(uint64_t& cursor, ByteWriter& out) {
+  const s2s::Counters& counters = federation_->counters();
+  switch (cursor++) {
+    case 0:
+      out.Text("XMPP Federation Server: ");
+      out.Text(listener_count_ > 0 ? "Serving" : "Off");
+      Tell(out, "listeners", listener_count_);
+      Tell(out, "streams", federation_->link_count());
+      Tell(out, "capacity", federation_->link_capacity());
+      Tell(out, "bytes_each", s2s::Federation::bytes_per_link());
+      Tell(out, "readers", federation_->reader_count());
+      return true;
+    case 1:
+      out.Text("XMPP Federation Proofs:");
+      Tell(out, "connected", counters.connected);
+      Tell(out, "accepted", counters.accepted);
+      Tell(out, "failed", counters.failed);
+      Tell(out, "refused", counters.refused);
+      Tell(out, "by_certificate", counters.by_certificate);
+      Tell(out, "by_dialback", counters.by_dialback);
+      Tell(out, "keys_verified", counters.keys_verified);
+      return true;
+    case 2:
+      out.Text("XMPP Federation Stanzas:");
+      Tell(out, "in", counters.stanzas_in);
+      Tell(out, "out", counters.stanzas_out);
+      Tell(out, "returned", counters.returned);
+      Tell(out, "forbidden", counters.forbidden);
+      Tell(out, "blocks_free", federation_->chains().free_count());
+      Tell(out, "blocks", federation_->chains().capacity());
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool FederationService::NextStream(uint64_t& cursor, ByteWriter& out) {
+  for (; cursor < federation_->link_capacity(); ++cursor) {
+    s2s::Link* link = federation_->LinkAt(static_cast<uint32_t>(cursor));
+    if (link == nullptr) {
+      continue;
+    }
+    ++cursor;
+    out.Text("XMPP FederationStream ");
+    out.Decimal(cursor);
+    out.Text(link->kind == s2s::LinkKind::kIncoming    ? ": from "
+             : link->kind == s2s::LinkKind::kVerifying ? ": asking "
+                                                       : ": to ");
+    out.Text(link->pair().remote.empty() ? "?" : link->pair().remote.view());
+    Tell(out, "local", link->pair().local.empty() ? "?" : link->pair().local.view());
+    Tell(out, "peer", net::ToText(link->remote).view());
+    Tell(out, "state", StateOf(*link));
+    Tell(out, "tls", link->secure ? "yes" : "no");
+    Tell(out, "proof",
+         link->unproven                ? "none"
+         : link->proved_by_certificate ? "certificate"
+                                       : "dialback");
+    Tell(out, "both_ways", link->bidirectional ? "yes" : "no");
+    Tell(out, "in", link->stanzas_in);
+    Tell(out, "out", link->stanzas_out);
+    Tell(out, "waiting", link->queued);
+    return true;
+  }
+  return false;
+}
+
+// --- In the appliance ----------------------------------------------------------------------------
+
+void Appliance::Rooms::BuildFederation() {
+  machine.arena.OpenAccount("firmware/s2s", capacity.s2s.links);
+  federation = machine.arena.New<FederationService>(
+      FederationParts{machine.arena, loop, *stack, *resolver, *tls_services, random, *xmpp, log,
+                      alarms, *configuration},
+      capacity.s2s);
+}
+
+}  // namespace gh

@@ -1,0 +1,48 @@
+// Addresses of XMPP (RFC 7622): local@domain/resource, each part prepared as PRECIS says (RFC 8264,
+// 8265), so that two addresses are the same when their texts are.
+//
+// Preparation maps width and case of local part and domain; it does not normalise: a part that is
+// not in Unicode's form C after mapping is refused, as are code points that need their context
+// (RFC 5892 appendix A) other than digits. A-labels stay as they are. Parts are bounded below what
+// the RFC allows (limits.h).
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "firmware/xmpp/limits.h"
+#include "hal/rt/fixed_string.h"
+#include "hal/rt/result.h"
+
+namespace gh::xmpp {
+
+class Address {
+ public:
+  // kMalformed: no address; kTooLarge: a part is longer than its bound.
+  static Result<Address> Parse(std::string_view text);
+  // Of prepared parts.
+  static Address Of(std::string_view local, std::string_view domain,
+                    std::string_view resource = {});
+
+  std::string_view full() const { return text_.view(); }
+  std::string_view bare() const { return full().substr(0, bare_size_); }
+  std::string_view local() const { return full().substr(0, local_size_); }
+  std::string_view domain() const { return bare().substr(local_size_ == 0 ? 0 : local_size_ + 1u); }
+  std::string_view resource() const {
+    return has_resource() ? full().substr(bare_size_ + 1u) : std::string_view();
+  }
+  bool has_resource() const { return bare_size_ < text_.size(); }
+  bool empty() const { return text_.empty(); }
+
+ private:
+  FixedString<kAddressMax> text_;
+  uint16_t local_size_ = 0;
+  uint16_t bare_size_ = 0;
+};
+
+// Parts alone, prepared; into `out`, which is emptied first.
+Result<void> PrepareLocal(std::string_view text, FixedString<kLocalMax>& out);
+Result<void> PrepareDomain(std::string_view text, FixedString<kDomainMax>& out);
+Result<void> PrepareResource(std::string_view text, FixedString<kResourceMax>& out);
+
+}  // namespace gh::xmpp

@@ -1,0 +1,210 @@
+// Who there is: accounts, their contacts, whom they block, and the messages that wait for them.
+// In memory as a whole, kept by a Keeper row by row.
+//
+// A change is made in memory and given to the keeper at once; the number the keeper answers with
+// says when it is durable, and nothing is acknowledged to anybody before. Fault model: a keeper
+// that takes no more makes the change fail, and the client is told.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "firmware/xmpp/address.h"
+#include "firmware/xmpp/chain.h"
+#include "firmware/xmpp/limits.h"
+#include "firmware/xmpp/row_key.h"
+#include "firmware/xmpp/scram.h"
+#include "hal/rt/arena.h"
+#include "hal/rt/hash_table.h"
+#include "hal/rt/list.h"
+#include "hal/rt/pool.h"
+#include "hal/rt/result.h"
+#include "hal/rt/siphash.h"
+
+namespace gh::xmpp {
+
+// Where rows are kept; a few words wide. Rows given between two commits are committed together.
+class Keeper {
+ public:
+  // The number of the commit the change will be in; 0: it cannot be taken now.
+  virtual uint64_t Put(std::string_view key, std::span<const uint8_t> value) = 0;
+  virtual uint64_t Remove(std::string_view key) = 0;
+  // Every change with this number or a lower one is on the disk.
+  virtual uint64_t durable() const = 0;
+  // Makes what was given durable now: for the rare moment that cannot wait.
+  virtual void Flush() = 0;
+  // A row as last given; its size, 0 when there is none.
+  virtual size_t Read(std::string_view key, std::span<uint8_t> out) = 0;
+
+ protected:
+  ~Keeper() = default;
+};
+
+// What a contact is to its owner (RFC 6121 section 2.1.2.5 and appendix A).
+inline constexpr uint8_t kTo = 1;         // the owner sees the contact's presence
+inline constexpr uint8_t kFrom = 2;       // the contact sees the owner's
+inline constexpr uint8_t kAsked = 4;      // the owner asked to see
+inline constexpr uint8_t kWasAsked = 8;   // the contact asked, nobody has answered
+inline constexpr uint8_t kInRoster = 16;  // else only remembered for having asked
+
+struct Account;
+struct Session;
+class Archive;
+
+// One thing an account has published, or keeps (items.h).
+struct Item {
+  ListNode node;
+  uint64_t number = 0;
+  uint8_t parts = 0;
+  Chain name;
+};
+
+enum class ItemAccess : uint8_t { kPresence, kOpen, kWhitelist, kRoster };
+
+struct ItemNode {
+  ListNode node;
+  uint32_t number = 0;
+  uint64_t next_item = 1;
+  uint16_t item_max = 1;
+  ItemAccess access = ItemAccess::kPresence;
+  bool is_private = false;  // not for the protocol: vCards, private storage
+  Chain name;
+  List<Item, &Item::node> items;
+};
+
+struct Contact {
+  ListNode node;
+  uint64_t hash = 0;  // of the address
+  Chain address;
+  Chain details;  // u16 size and name, then u16 size and each group
+  uint8_t state = 0;
+};
+
+struct Blocked {
+  ListNode node;
+  uint64_t hash = 0;
+  Chain address;
+};
+
+// A message that waits in the store.
+struct Waiting {
+  ListNode node;
+  uint64_t number = 0;
+  uint32_t in_flight = 0;  // sessions it was sent to that have not acknowledged it
+  uint8_t parts = 0;
+};
+
+// An archive's ends (archive.h): entries have the numbers from `first` on, below `next`.
+struct ArchiveLog {
+  char kind = 't';
+  uint32_t id = 0;
+  uint64_t first = 1;
+  uint64_t next = 1;
+  uint64_t commit = 0;  // of the last entry
+};
+
+// What of a user's messages is archived when no address is named (XEP-0313 section 6).
+enum class ArchiveDefault : uint8_t { kAlways, kNever, kRoster };
+
+struct Account {
+  HashNode name_node;
+  FixedString<127> name;  // user@domain, prepared
+  uint32_t id = 0;
+  uint32_t roster_version = 1;
+  uint64_t next_message = 1;
+  Verifier verifier;
+  List<Contact, &Contact::node> contacts;
+  List<Blocked, &Blocked::node> blocked;
+  List<Waiting, &Waiting::node> waiting;
+  List<ItemNode, &ItemNode::node> nodes;
+  ArchiveLog archive;
+  ArchiveDefault archive_default = ArchiveDefault::kAlways;
+  Chain archive_rules;          // u8 1: always, 0: never; u8 size and the address
+  int64_t left = 0;             // when the last session ended; 0: not known
+  Session* sessions = nullptr;  // the engine's: the first of a list
+  uint32_t session_count = 0;
+};
+
+struct DirectoryCapacity {
+  uint32_t accounts = 0;
+  uint32_t contacts = 0;
+  uint32_t blocked = 0;
+  uint32_t waiting = 0;
+};
+
+class Directory {
+ public:
+  Directory(Arena& arena, const DirectoryCapacity& capacity, ChainPool& chains, Keeper& keeper,
+            crypto::Random& random);
+  static uint64_t ArenaBytes(const DirectoryCapacity& capacity);
+
+  // One row, as it was kept; in the order of keys.
+  Result<void> Load(const RowName& name, std::span<const uint8_t> value, Archive& archive);
+
+  // Null: there is none.
+  Account* OfId(uint32_t id) { return id >= 1 && id <= by_id_.size() ? by_id_[id - 1] : nullptr; }
+  Account* Find(std::string_view bare) { return by_name_.Find(bare); }
+  Result<Account*> Add(std::string_view bare, const Verifier& verifier);
+  Result<void> SetVerifier(Account& account, const Verifier& verifier);
+  // With all that is his. Sessions are ended before, by the engine.
+  void Remove(Account& account);
+  Account* At(uint32_t index) { return accounts_.At(index); }
+  uint32_t capacity() const { return accounts_.capacity(); }
+  uint32_t account_count() const { return accounts_.used_count(); }
+  uint32_t contact_count() const { return contacts_.used_count(); }
+  uint32_t waiting_count() const { return waiting_.used_count(); }
+
+  Contact* FindContact(Account& account, std::string_view bare);
+  // Null: no room. Not kept before KeepContact.
+  Contact* AddContact(Account& account, std::string_view bare);
+  bool SetDetails(Contact& contact, std::span<const uint8_t> details);
+  // 0: the keeper takes no more. A contact without state is removed.
+  uint64_t KeepContact(Account& account, Contact& contact, bool new_version);
+  std::string_view AddressOf(const Contact& contact, std::span<uint8_t> out) const {
+    return chains_.Text(contact.address, out);
+  }
+
+  bool IsBlocked(Account& account, const Address& other);
+  Result<void> Block(Account& account, std::string_view address);
+  bool Unblock(Account& account, std::string_view address);
+  void UnblockAll(Account& account);
+  std::string_view AddressOf(const Blocked& blocked, std::span<uint8_t> out) const {
+    return chains_.Text(blocked.address, out);
+  }
+
+  // Keeps a message; null: no room. `commit`: when it is durable.
+  Waiting* KeepMessage(Account& account, std::span<const uint8_t> stanza, uint64_t& commit);
+  Waiting* FindMessage(Account& account, uint64_t number);
+  // Its bytes, in `out`; empty when it cannot be read.
+  std::span<uint8_t> ReadMessage(Account& account, const Waiting& message, std::span<uint8_t> out);
+  void RemoveMessage(Account& account, Waiting& message);
+
+  uint64_t HashOf(std::string_view text) const { return SipHash13(key_, text); }
+
+ private:
+  struct AccountTraits {
+    using Key = std::string_view;
+    static Key KeyOf(const Account& account) { return account.name.view(); }
+  };
+  uint64_t KeepAccount(const Account& account);
+  void FreeContact(Account& account, Contact& contact);
+  void RemoveBlocked(Account& account, Blocked& blocked);
+  Result<void> LoadAccount(uint32_t id, std::span<const uint8_t> value);
+  Result<void> LoadContact(Account& account, std::span<const uint8_t> value);
+  Result<void> LoadMessage(Account& account, const RowName& name, std::span<const uint8_t> value);
+  Result<void> LoadArchiveRules(Account& account, std::span<const uint8_t> value);
+
+  ChainPool& chains_;
+  Keeper& keeper_;
+  SipKey key_;
+  Pool<Account> accounts_;
+  Pool<Contact> contacts_;
+  Pool<Blocked> blocked_;
+  Pool<Waiting> waiting_;
+  HashTable<Account, &Account::name_node, AccountTraits> by_name_;
+  std::span<Account*> by_id_;  // id 1 is first
+};
+
+}  // namespace gh::xmpp

@@ -1,0 +1,473 @@
+// The XMPP engine: clients' streams, rosters, presence, messages (RFC 6120, RFC 6121). It does no
+// I/O: bytes of connections and the time come in; bytes, timers and events go out through Host,
+// what must survive through Keeper (directory.h).
+//
+// A session is a connection until it is bound to a resource, and may outlive its connection then
+// (XEP-0198). Sessions are never ended in the middle of something: they are doomed, and ended when
+// the engine is done with what it does (Settle), so no one step can pull another's ground away.
+//
+// Fault model: peers are hostile until they have proved who they are, and bounded after that; a
+// full pool fails what asked for it and nothing else.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "crypto/random.h"
+#include "firmware/xmpp/caps.h"
+#include "firmware/xmpp/directory.h"
+#include "firmware/xmpp/items.h"
+#include "firmware/xmpp/rooms.h"
+#include "firmware/xmpp/xml_reader.h"
+#include "hal/rt/timer_wheel.h"
+#include "net/stream.h"
+
+namespace gh::xmpp {
+
+struct Capacity {
+  DirectoryCapacity directory;
+  RoomCapacity rooms;
+  ItemCapacity items;
+  uint32_t sessions = 0;
+  uint32_t readers = 0;           // stanzas that may be incomplete at a time
+  uint32_t unproven_readers = 0;  // of them, those of peers that are not authenticated
+  uint32_t blocks = 0;            // of 128 bytes
+
+  static Capacity For(uint32_t accounts, uint32_t sessions);
+  uint64_t ArenaBytes() const;
+};
+
+struct Config {
+  bool enabled = false;
+  std::array<FixedString<127>, kLocalDomainMax> domains = {};
+  uint32_t domain_count = 0;
+  bool sha1 = true;
+  bool channel_binding = true;
+  uint32_t stanza_max = kStanzaMax;
+  Duration resume = Duration::Seconds(300);
+  uint32_t sessions_per_user = 10;
+  uint32_t contacts_per_user = 200;
+  uint32_t messages_per_user = 100;
+  RoomRules rooms;
+  ArchiveConfig archive;
+};
+
+// What the engine asks of its connections and its machine.
+class Host {
+ public:
+  // All of it is taken, or nothing: kWouldBlock, OnWritable follows.
+  virtual Result<void> Send(net::StreamId stream, std::span<const uint8_t> bytes) = 0;
+  virtual Result<void> StartTls(net::StreamId stream) = 0;
+  virtual void Close(net::StreamId stream) = 0;  // after what was sent
+  virtual void Abort(net::StreamId stream) = 0;
+  virtual void Resume(net::StreamId stream) = 0;  // what OnData left is offered again
+  // Channel bindings of a TLS stream; how many bytes, 0: none.
+  virtual size_t BindingOf(net::StreamId stream, Binding kind, std::span<uint8_t, 64> out) = 0;
+  virtual int64_t UnixSeconds() = 0;
+
+ protected:
+  ~Host() = default;
+};
+
+class Observer {
+ public:
+  virtual void OnLoggedIn(std::string_view user, const net::Endpoint& client,
+                          std::string_view mechanism) = 0;
+  virtual void OnEnded(std::string_view user, const net::Endpoint& client,
+                       std::string_view reason) = 0;
+  virtual void OnRefused(const net::Endpoint& client, std::string_view user,
+                         std::string_view reason) = 0;
+  // A room was made or destroyed.
+  virtual void OnRoom(std::string_view room, std::string_view by, const char* what) = 0;
+
+ protected:
+  ~Observer() = default;
+};
+
+// The way to users of other servers.
+class Remote {
+ public:
+  enum class Taken : uint8_t {
+    kYes,        // it is on its way, or an error comes back by Engine::OnRemote
+    kUnknown,    // nobody goes there
+    kForbidden,  // the policy
+    kFull,
+  };
+  // A stanza with its addresses, from somebody of `local`, a domain of ours. Never calls the
+  // engine.
+  virtual Taken SendRemote(std::string_view local, std::string_view remote,
+                           std::span<const uint8_t> stanza) = 0;
+
+ protected:
+  ~Remote() = default;
+};
+
+struct Counters {
+  uint64_t streams = 0;
+  uint64_t stream_errors = 0;
+  uint64_t logins = 0;
+  uint64_t login_failures = 0;
+  uint64_t stanzas_in = 0;
+  uint64_t stanzas_out = 0;
+  uint64_t messages = 0;
+  uint64_t presences = 0;
+  uint64_t queries = 0;
+  uint64_t kept = 0;       // messages put by for later
+  uint64_t delivered = 0;  // of them, sent since
+  uint64_t resumed = 0;
+  uint64_t refused = 0;  // stanzas answered with an error for want of room
+};
+
+enum class SessionState : uint8_t {
+  kConnected,   // no header yet
+  kNegotiated,  // features were sent: StartTls or authentication is to come
+  kSecuring,    // between <proceed/> and the end of the handshake
+  kProven,      // authenticated, a new header is to come
+  kBinding,     // a resource is to be bound
+  kBound,
+  kHibernating,  // bound, without a connection
+};
+
+class Engine;
+
+struct Session {
+  Engine* engine = nullptr;
+  HashNode stream_node;
+  uint64_t stream_key = 0;
+  ListNode doomed_node;
+  ListNode waiting_node;  // for a reader
+  ListNode owing_node;    // an acknowledgement that waits for the disk
+  Session* next_of_account = nullptr;
+  Account* account = nullptr;
+  net::StreamId stream;
+  net::Endpoint remote;
+  SessionState state = SessionState::kConnected;
+  bool connected = false;
+  bool secure = false;
+  bool closing = false;  // our </stream> is sent: nothing is read any more
+  bool doomed = false;
+  bool wants_roster = false;
+  bool wants_blocks = false;
+  bool carbons = false;
+  bool available = false;
+  bool inactive = false;
+  bool unproven = true;  // which readers are its
+  // Somebody of another server, for as long as his stanza is dealt with: who wants to remember him
+  // keeps his address, never this.
+  bool is_remote = false;
+  int8_t priority = 0;
+  uint8_t failures = 0;
+  uint8_t domain = 0;
+  // XEP-0198.
+  bool managed = false;
+  bool resumable = false;
+  bool asked = false;      // <r/> is out
+  uint32_t handled = 0;    // from the client
+  uint32_t confirmed = 0;  // by the client, of ours
+  uint32_t unconfirmed = 0;
+  uint32_t owed = 0;         // what <a/> will say
+  uint64_t owed_commit = 0;  // when that is durable
+  uint64_t last_commit = 0;  // of what the client's stanzas brought about
+  Chain unacknowledged;      // u32 size, u64 number of the waiting message, the stanza
+  uint64_t token_high = 0, token_low = 0;
+  const char* doom = "";
+  uint32_t unproven_bytes = 0;
+  FixedString<kResourceMax> resource;
+  Caps* caps = nullptr;
+  XmlReader* reader = nullptr;
+  ScramLogin* login = nullptr;
+  Chain unsent;
+  Chain held;      // presence for a client that does not look
+  Chain presence;  // as last broadcast
+  Chain directed;  // u16 size and address each
+  List<Occupant, &Occupant::session_node> rooms;
+  Timer timer;
+};
+
+// For status.
+struct SessionInfo {
+  uint32_t id = 0;
+  std::string_view user;
+  std::string_view resource;
+  net::Endpoint remote;
+  bool secure = false;
+  bool available = false;
+  bool managed = false;
+  bool connected = false;
+  uint32_t unconfirmed = 0;
+};
+
+class Engine final : private RoomHost {
+ public:
+  Engine(Arena& arena, TimerWheel& timers, crypto::Random& random, Host& host, Keeper& keeper,
+         Observer& observer, const Capacity& capacity);
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+  ~Engine();
+
+  Directory& directory() { return *directory_; }
+  Rooms& rooms() { return *rooms_; }
+  const Archive& archive() const { return archive_; }
+  const Items& items() const { return *items_; }
+  uint32_t caps_count() const { return caps_->count(); }
+  // One row, as it was kept; in the order of keys.
+  Result<void> Load(std::string_view key, std::span<const uint8_t> value);
+  // Domains that go away take their sessions along.
+  void Apply(const Config& config);
+  const Config& config() const { return config_; }
+
+  // --- Connections ---
+  bool OnOpen(net::StreamId stream, const net::Endpoint& remote, bool secure);
+  bool Knows(net::StreamId stream) { return Find(stream) != nullptr; }
+  void OnSecured(net::StreamId stream);  // TLS is up, after StartTls
+  // Returns how many bytes were taken; the rest comes again after Resume.
+  size_t OnData(net::StreamId stream, std::span<const uint8_t> data);
+  void OnWritable(net::StreamId stream);
+  void OnClosed(net::StreamId stream);
+  // --- Other servers (remote.cc) ---
+  void SetRemote(Remote* remote) { remote_ = remote; }
+  bool Serves(std::string_view domain) const;  // a domain of ours or of our rooms
+  // A stanza that came from another server, which has proved to speak for `from`'s domain; `to` is
+  // of ours. Elements of the stream's name space are in ns::kClient. Also errors for what could not
+  // be sent.
+  void OnRemote(const Address& from, const Address& to, Node& stanza);
+  // The keeper has made more durable.
+  void OnDurable();
+  void OnTimer(Session& session);  // of its own timers
+
+  // --- Operator ---
+  Result<void> RemoveUser(std::string_view bare);
+  uint32_t EndSessions(std::string_view bare, const char* reason);
+  bool EndSession(uint32_t id, const char* reason);
+  Result<void> DestroyRoom(std::string_view name, std::string_view reason);
+  uint32_t CloseIdleRooms();
+  bool NextSession(uint32_t& cursor, SessionInfo& out);
+  uint32_t session_count() const { return sessions_.used_count(); }
+  uint32_t session_capacity() const { return sessions_.capacity(); }
+  uint32_t bound_count() const { return bound_count_; }
+  uint32_t reader_count() const { return readers_.lent + unproven_readers_.lent; }
+  uint32_t reader_capacity() const {
+    return static_cast<uint32_t>(readers_.all.size() + unproven_readers_.all.size());
+  }
+  const ChainPool& chains() const { return chains_; }
+  const Counters& counters() const { return counters_; }
+  static constexpr uint64_t bytes_per_session() { return Pool<Session>::bytes_per_item(); }
+
+ private:
+  struct StreamTraits {
+    using Key = uint64_t;
+    static const Key& KeyOf(const Session& session) { return session.stream_key; }
+  };
+  struct ReaderPool {
+    std::span<XmlReader> all;
+    std::span<uint16_t> free;
+    uint32_t free_count = 0;
+    uint32_t lent = 0;
+    List<Session, &Session::waiting_node> waiting;
+  };
+  class Reply;
+  enum class Delivery : uint8_t { kDelivered, kNobody };
+
+  // engine.cc: sessions, their bytes, their ends.
+  static uint64_t KeyOf(net::StreamId id) { return uint64_t{id.index} << 32 | id.generation; }
+  Session* Find(net::StreamId stream) { return by_stream_.Find(KeyOf(stream)); }
+  void InitReaders(Arena& arena, ReaderPool& pool, uint32_t count, uint32_t first_owner,
+                   const XmlLimits& limits);
+  ReaderPool& PoolOf(const Session& session) {
+    return session.unproven ? unproven_readers_ : readers_;
+  }
+  bool LendReader(Session& session);
+  void ReturnReader(Session& session);
+  void OnEvent(Session& session, XmlEvent event);
+  bool TakeUnproven(Session& session, size_t bytes);
+  void ArmDeadline(Session& session);
+  void Write(Session& session, std::span<const uint8_t> bytes);
+  void Write(Session& session, std::string_view text) { Write(session, AsBytes(text)); }
+  void SendStanza(Session& session, std::span<const uint8_t> stanza, uint64_t number = 0);
+  void SendNow(Session& session, std::span<const uint8_t> stanza, uint64_t number);
+  void NotSent(Session& session, uint64_t number);
+  void StreamError(Session& session, std::string_view condition, const char* reason);
+  void CloseStream(Session& session);
+  void Doom(Session& session, const char* reason);
+  void Settle();
+  void End(Session& session);
+  void Detach(Session& session);
+  void Hibernate(Session& session);
+  void LinkToAccount(Session& session);
+  void UnlinkFromAccount(Session& session);
+
+  // negotiation.cc
+  void OnHeader(Session& session, const Node& header);
+  void WriteHeader(Session& session, const Node& header);
+  void WriteFeatures(Session& session);
+  void OnNegotiation(Session& session, Node& stanza);
+  void OnStartTls(Session& session);
+  void OnAuth(Session& session, const Node& stanza);
+  void OnResponse(Session& session, const Node& stanza);
+  void OnClientFirst(Session& session, std::string_view message, ScramHash hash, bool plus);
+  void RefuseAuth(Session& session, std::string_view condition, std::string_view reason);
+  void OnAuthenticated(Session& session, const char* mechanism);
+  void OnBinding(Session& session, Node& stanza);
+  void Bind(Session& session, const Node& query, std::string_view wanted);
+  Session* FindSession(Account& account, std::string_view resource);
+
+  // management.cc (XEP-0198, XEP-0352)
+  bool OnManagement(Session& session, const Node& stanza);
+  void OnEnable(Session& session, const Node& stanza);
+  void OnResumeRequest(Session& session, const Node& stanza);
+  bool OnAcknowledged(Session& session, uint32_t handled);
+  void Acknowledge(Session& session);
+  void SendOwed(Session& session);
+  void OnClientState(Session& session, bool active);
+  void FlushHeld(Session& session);
+  void FreeUnacknowledged(Session& session);
+
+  // routing.cc
+  void OnStanza(Session& session, Node& stanza);
+  void Route(Session& session, Node& stanza, const Address& to);
+  void RouteToAccount(Session& session, Node& stanza, const Address& to, Account& account);
+  void AnswerError(Session& session, const Node& stanza, std::string_view type,
+                   std::string_view condition, std::string_view more = {});
+  void SendResult(Session& session, const Node& query, std::string_view payload,
+                  std::string_view from = {});
+  bool IsLocal(std::string_view domain) const;
+  std::string_view FullOf(const Session& session, std::span<uint8_t> out) const;
+
+  // remote.cc
+  void DropForged(Node& stanza) const;
+  Remote::Taken ToRemote(std::string_view from, std::string_view to,
+                         std::span<const uint8_t> stanza);
+  void SendAway(Session& session, const Node& stanza, const Address& to);
+  void OnPresenceAway(Session& session, const Node& stanza, const Address& to);
+  void PresenceAway(Account& account, std::string_view watcher, std::span<const uint8_t> presence);
+  void ProbeAway(const Account& account, std::string_view watched);
+  bool RememberDirected(Session& session, const Address& to);
+  void OnRemotePresence(Account& account, const Address& to, Node& stanza);
+  void AnswerProbe(Account& account);
+
+  // For rooms (routing.cc).
+  void SendTo(Session* session, std::string_view full, std::span<const uint8_t> stanza) override;
+  void SendToUser(const Address& to, std::span<const uint8_t> stanza) override;
+  void OnKept(Session* session, uint64_t commit) override;
+  int64_t RoomTime() override { return host_.UnixSeconds(); }
+  void OnRoomEvent(std::string_view room, std::string_view by, const char* what) override {
+    observer_.OnRoom(room, by, what);
+  }
+
+  // archiving.cc (XEP-0313)
+  uint64_t ArchiveFor(Account& account, Session* sender, const Node& stanza, std::string_view from,
+                      std::string_view to, const Address& with);
+  bool WantsArchived(Account& account, const Address& with);
+  void OnArchiveQuery(Session& session, const Node& stanza, const Node& query, bool is_set);
+  void OnArchiveRules(Session& session, const Node& stanza, const Node& query, bool is_set);
+  bool KeepArchiveRules(Account& account);
+
+  // pubsub.cc
+  bool MayRead(Account& reader, Account& owner, const ItemNode& node);
+  void OnPubsub(Session& session, const Node& stanza, const Node& query, Account& owner,
+                bool is_set);
+  void OnNodeOwner(Session& session, const Node& stanza, const Node& what, ItemNode& node,
+                   bool is_set);
+  void OnPublish(Session& session, const Node& stanza, const Node& query, const Node& publish,
+                 ItemNode* node);
+  void NotifySession(Account& owner, Session& session, const ItemNode& node,
+                     std::string_view event);
+  void Notify(Account& owner, const ItemNode& node, std::string_view event);
+  void SendLastItems(Account& owner, Session& session);
+  void OnWishesKnown(Session& session);
+  void OnCaps(Session& session, const Node& presence);
+  void OnCapsAnswer(Session& session, const Node& stanza);
+  void SendItems(Session& session, const Node& stanza, const Node& wanted, const Node* set,
+                 Account& owner, ItemNode& node);
+  // A vCard or a part of private storage, set or asked for.
+  void OnStored(Session& session, const Node& stanza, std::string_view name, const Node& content,
+                std::string_view empty, Account& owner, bool is_set);
+  void OnPrivate(Session& session, const Node& stanza, const Node& query, bool is_set);
+  static std::string_view DomainOf(const Account& account) {
+    return account.name.view().substr(account.name.view().find('@') + 1);
+  }
+
+  // messages.cc
+  static bool IsCopied(const Node& stanza);
+  void OnMessage(Session& session, Node& stanza, const Address& to, Account& account);
+  Delivery DeliverMessage(Account& account, std::span<const uint8_t> bytes, bool keep,
+                          Session* sender, Session* only);
+  uint64_t PutBy(Account& account, std::span<const uint8_t> stanza, Session* sender);
+  void CarbonCopies(Session& sender, const Node& stanza, const Address& to, Account* recipient,
+                    const Session* only);
+  void SendCarbon(Account& account, const char* direction, const Session* except,
+                  std::span<const uint8_t> forwarded, bool to_those_without);
+  void SendWaiting(Session& session);
+
+  // presence.cc
+  void OnPresence(Session& session, Node& stanza, const Address* to);
+  void OnOwnPresence(Session& session, Node& stanza, bool available);
+  void OnFirstPresence(Session& session);
+  void Broadcast(Session& session, std::span<const uint8_t> presence);
+  void SendPresenceOf(Account& account, Session& to);
+  void SendPresenceTo(Account& account, std::string_view bare, bool available);
+  void OnDirected(Session& session, Node& stanza, const Address& to, bool available);
+  void SendUnavailable(Session& session);
+  void OnSubscription(Session& session, Node& stanza, const Address& to);
+  void Subscribe(Account& account, const Address& to, std::string_view type, const Node* stanza);
+  void OnSubscriptionFor(Account& account, std::string_view from, std::string_view type,
+                         std::span<const uint8_t> stanza);
+  void DeliverToAvailable(Account& account, std::span<const uint8_t> stanza);
+  bool Sees(Account& watcher, Account& watched);
+
+  // queries.cc
+  void OnQuery(Session& session, Node& stanza, const Address* to);
+  void OnOwnQuery(Session& session, const Node& stanza, const Node& query, bool is_set);
+  void OnServerQuery(Session& session, const Node& stanza, const Node& query, bool is_set);
+  void DescribeAccount(Session& session, const Node& stanza, const Node& query, Account& account);
+  bool OnAccountQuery(Session& session, const Node& stanza, const Node& query, Account& account,
+                      bool is_set);
+  void OnBlocking(Session& session, const Node& stanza, const Node& query, bool is_set);
+  void PushBlocking(Account& account, std::string_view payload);
+
+  // roster.cc
+  void OnRosterGet(Session& session, const Node& stanza, const Node& query);
+  void OnRosterSet(Session& session, const Node& stanza, const Node& query);
+  void RemoveContact(Session& session, const Node& stanza, Contact& contact);
+  void WriteItem(const Contact& contact, ByteWriter& out);
+  void PushItem(Account& account, std::string_view item);
+  // Keeps and pushes; the contact may be gone after it.
+  bool Changed(Account& account, Contact& contact, bool visible);
+
+  TimerWheel& timers_;
+  crypto::Random& random_;
+  Host& host_;
+  Keeper& keeper_;
+  Observer& observer_;
+  Config config_;
+  ChainPool chains_;
+  Directory* directory_;
+  Archive archive_;
+  Rooms* rooms_;
+  Items* items_;
+  CapsCache* caps_;
+  Pool<Session> sessions_;
+  HashTable<Session, &Session::stream_node, StreamTraits> by_stream_;
+  Pool<ScramLogin> logins_;
+  Heap parser_heap_;
+  ReaderPool readers_;
+  ReaderPool unproven_readers_;
+  List<Session, &Session::doomed_node> doomed_;
+  List<Session, &Session::owing_node> owing_;
+  std::array<uint8_t, 32> secret_ = {};  // of salts for nobody
+  std::span<uint8_t> scratch_;           // a stanza being written
+  std::span<uint8_t> scratch2_;          // one made from it
+  std::span<uint8_t> scratch3_;          // bytes on their way out of a chain
+  Remote* remote_ = nullptr;
+  Session remote_session_;  // lent to whoever's stanza from another server is dealt with
+  Account remote_account_;
+  Address remote_from_, remote_to_;
+  uint32_t bound_count_ = 0;
+  uint32_t next_id_ = 1;
+  bool settling_ = false;
+  Counters counters_;
+};
+
+}  // namespace gh::xmpp

@@ -1,0 +1,114 @@
+// The limits of the XMPP room. What a machine's size decides is in Capacity (engine.h).
+#pragma once
+
+#include <cstdint>
+
+namespace gh::xmpp {
+
+// One stanza of an authenticated client, and of anybody before (RFC 6120 section 13.12 asks for
+// 10,000 bytes at least).
+inline constexpr uint32_t kStanzaMin = 10'000;
+inline constexpr uint32_t kStanzaMax = 64 * 1024;
+inline constexpr uint32_t kStanzaElementMax = 512;
+inline constexpr uint32_t kStanzaAttributeMax = 1024;
+inline constexpr uint32_t kElementAttributeMax = 32;
+inline constexpr uint32_t kStanzaDepthMax = 32;
+// A namespace is copied once for each stanza that uses it; this many are looked for.
+inline constexpr uint32_t kNamespacesKept = 8;
+
+// What a peer may spend before it has proved who it is: everything it sends, together.
+inline constexpr uint32_t kUnprovenBytes = 8 * 1024;
+inline constexpr uint32_t kUnprovenElements = 32;
+inline constexpr uint32_t kUnprovenDepth = 8;
+inline constexpr uint32_t kUnprovenAttributes = 16;
+inline constexpr int64_t kUnprovenSeconds = 30;
+inline constexpr uint32_t kLoginFailureMax = 3;  // then the stream ends
+
+// A stanza that is begun is finished within this time: its parser is wanted by others.
+inline constexpr int64_t kStanzaSeconds = 20;
+
+// Bytes given to the parser at a time, its heap, and how many stanzas it reads before it forgets
+// the names it has seen.
+inline constexpr uint32_t kParserSlice = 4096;
+inline constexpr uint64_t kParserHeapMax = 160 * 1024;
+inline constexpr uint64_t kParserHeapUsual = 24 * 1024;
+inline constexpr uint32_t kParserStanzasMax = 64;
+
+// Addresses (RFC 7622 allows 1023 bytes to each part).
+inline constexpr uint32_t kLocalMax = 128;
+inline constexpr uint32_t kDomainMax = 191;
+inline constexpr uint32_t kResourceMax = 127;
+inline constexpr uint32_t kBareMax = kLocalMax + 1 + kDomainMax;
+inline constexpr uint32_t kAddressMax = kBareMax + 1 + kResourceMax;
+inline constexpr uint32_t kLocalDomainMax = 8;
+
+// What may wait for one session: not yet taken by the network, and not yet acknowledged by the
+// client (XEP-0198). One stanza more than the bound ends the session; its messages are kept.
+// Whoever enters a full room is sent the presence of all who are in it.
+inline constexpr uint32_t kUnsentMax = 640 * 1024;
+inline constexpr uint32_t kUnacknowledgedMax = 1536;
+inline constexpr uint32_t kUnacknowledgedBytesMax = 640 * 1024;
+inline constexpr uint32_t kInactiveHeldMax = 16 * 1024;  // presence held back (XEP-0352)
+inline constexpr uint32_t kPresenceMax = 4 * 1024;       // a presence stanza that is remembered
+inline constexpr uint32_t kDirectedMax = 32;             // addresses sent presence directly
+
+inline constexpr uint32_t kContactNameMax = 256;
+inline constexpr uint32_t kContactGroupsMax = 512;  // all together
+inline constexpr uint32_t kBlockedMax = 200;
+// A stanza as we write it; name spaces may make it longer than it came.
+inline constexpr uint32_t kOutputMax = 3 * kStanzaMax;
+
+// Stored rows: parts of a message, and one contact.
+inline constexpr uint32_t kRowMax = 3800;
+inline constexpr uint32_t kMessagePartsMax = kOutputMax / kRowMax + 1;
+
+// Rooms (XEP-0045).
+inline constexpr uint32_t kRoomNameMax = 191;  // room@host
+inline constexpr uint32_t kRoomOccupantMax = 1000;
+inline constexpr uint32_t kRoomHostMax = 16;  // one a domain, and the aliases
+inline constexpr uint32_t kRoomAdministratorMax = 16;
+inline constexpr uint32_t kRoomAffiliateMax = 2000;  // of one room
+inline constexpr uint32_t kRoomPresenceMax = 1536;   // what an occupant's presence says
+inline constexpr uint32_t kRoomTitleMax = 256;
+inline constexpr uint32_t kRoomDescriptionMax = 1024;
+inline constexpr uint32_t kRoomPasswordMax = 128;
+inline constexpr uint32_t kRoomSubjectMax = 1024;
+inline constexpr uint32_t kRoomHistoryMax = 100;
+inline constexpr uint32_t kRoomHistoryBytesMax = 48 * 1024;
+inline constexpr uint32_t kRoomReasonMax = 512;
+inline constexpr uint32_t kRoomsOfSessionMax = 64;
+inline constexpr uint32_t kRoomChangesMax = 128;  // items of one administrator's query
+inline constexpr uint32_t kRoomsListedMax = 200;  // on one page of the room list
+inline constexpr int64_t kRoomLockSeconds = 600;  // a room waits for its configuration
+
+// Archives (XEP-0313).
+inline constexpr uint32_t kArchivePageMax = 100;
+inline constexpr uint32_t kArchivePageBytesMax = 128 * 1024;
+inline constexpr uint32_t kArchiveScanMax = 4000;  // entries looked at for one page
+inline constexpr uint32_t kArchiveRulesMax = 64;   // addresses in a user's preferences
+inline constexpr uint32_t kArchiveRulesBytesMax = 3200;
+
+// What a user publishes or keeps (XEP-0163, 0049, 0054).
+inline constexpr uint32_t kNodesPerUserMax = 64;
+inline constexpr uint32_t kNodeNameMax = 256;
+inline constexpr uint32_t kItemsPerNodeMax = 256;
+inline constexpr uint32_t kItemNameMax = 256;
+// What is known of clients' wishes to be notified (XEP-0115).
+inline constexpr uint32_t kCapsMax = 1024;
+inline constexpr uint32_t kCapsNotifyBytesMax = 2048;
+inline constexpr uint32_t kCapsTextMax = 128;
+inline constexpr uint32_t kCapsFeaturesMax = 192;
+
+inline constexpr uint32_t kScramIterations = 10'000;
+inline constexpr uint32_t kScramIterationsMax = 100'000;
+inline constexpr uint32_t kPasswordMax = 128;
+
+static_assert(kUnprovenBytes < kStanzaMin && kStanzaMin <= kStanzaMax);
+static_assert(kUnacknowledgedBytesMax >= kOutputMax);
+static_assert(kUnsentMax >= kOutputMax);
+static_assert(kUnacknowledgedMax >= kRoomOccupantMax + kRoomHistoryMax + kArchivePageMax);
+static_assert(kRoomTitleMax + kRoomDescriptionMax + kRoomPasswordMax + kRoomSubjectMax +
+                  kRoomNameMax + kResourceMax + 128 <=
+              kRowMax);
+
+}  // namespace gh::xmpp

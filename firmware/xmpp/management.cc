@@ -1,0 +1,264 @@
+// Stream management (XEP-0198) and client state (XEP-0352).
+//
+// An acknowledgement promises that what was acknowledged survives a power cut: when a stanza
+// brought about something that is not on the disk yet, the <a/> waits until it is.
+#include <charconv>
+
+#include "firmware/xmpp/engine.h"
+
+namespace gh::xmpp {
+namespace {
+
+constexpr uint32_t kRecordHead = 12;
+
+bool ReadCount(std::string_view text, uint32_t& out) {
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, out);
+  return error == std::errc() && stop == end && !text.empty();
+}
+
+bool ReadToken(std::string_view text, uint32_t& index, uint64_t& high, uint64_t& low) {
+  const size_t dash = text.find('-');
+  if (dash == std::string_view::npos || text.size() - dash - 1 != 32) {
+    return false;
+  }
+  const auto hex = [](std::string_view digits, uint64_t& out) {
+    const auto [stop, error] =
+        std::from_chars(digits.data(), digits.data() + digits.size(), out, 16);
+    return error == std::errc() && stop == digits.data() + digits.size();
+  };
+  return ReadCount(text.substr(0, dash), index) && hex(text.substr(dash + 1, 16), high) &&
+         hex(text.substr(dash + 17), low);
+}
+
+}  // namespace
+
+// True: it was for here.
+bool Engine::OnManagement(Session& session, const Node& stanza) {
+  if (stanza.space == ns::kClientState) {
+    OnClientState(session, stanza.name == "active");
+    return true;
+  }
+  if (stanza.space != ns::kManagement) {
+    return false;
+  }
+  uint32_t handled = 0;
+  if (stanza.name == "r") {
+    if (session.managed) {
+      Acknowledge(session);
+    }
+  } else if (stanza.name == "a") {
+    session.asked = false;
+    if (session.managed &&
+        (!ReadCount(stanza.Get("h"), handled) || !OnAcknowledged(session, handled))) {
+      session.resumable = false;
+      StreamError(session, "undefined-condition", "it acknowledged what was not sent");
+    } else if (session.unconfirmed > 0 && session.managed) {
+      session.asked = true;
+      Write(session, "<r xmlns='urn:xmpp:sm:3'/>");
+    }
+  } else if (stanza.name == "enable" && !session.managed) {
+    OnEnable(session, stanza);
+  } else {
+    Write(session,
+          "<failed xmlns='urn:xmpp:sm:3'><unexpected-request "
+          "xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>");
+  }
+  return true;
+}
+
+void Engine::OnEnable(Session& session, const Node& stanza) {
+  const std::string_view resume = stanza.Get("resume");
+  session.managed = true;
+  session.handled = session.confirmed = 0;
+  session.resumable = (resume == "true" || resume == "1") && config_.resume > Duration();
+  uint8_t bytes[256];
+  ByteWriter out(bytes);
+  out.Text("<enabled xmlns='urn:xmpp:sm:3'");
+  if (session.resumable) {
+    session.token_high = random_.U64();
+    session.token_low = random_.U64();
+    out.Text(" resume='true' id='");
+    out.Decimal(sessions_.IndexOf(session));
+    out.Char('-');
+    out.Hex(session.token_high, 16);
+    out.Hex(session.token_low, 16);
+    out.Text("' max='");
+    out.Decimal(static_cast<uint64_t>(config_.resume.milliseconds() / 1000));
+    out.Char('\'');
+  }
+  out.Text("/>");
+  Write(session, out.written());
+}
+
+// The client has what we sent, up to the count `handled` (modulo 2^32).
+bool Engine::OnAcknowledged(Session& session, uint32_t handled) {
+  const uint32_t count = handled - session.confirmed;
+  if (count > session.unconfirmed) {
+    return false;
+  }
+  for (uint32_t i = 0; i < count; ++i) {
+    uint8_t head[kRecordHead];
+    (void)chains_.Copy(session.unacknowledged, 0, head);
+    ByteReader record(head);
+    const uint32_t size = record.U32Be();
+    const uint64_t number = record.U64Be();
+    chains_.Drop(session.unacknowledged, kRecordHead + size);
+    Waiting* waiting = number != 0 ? directory_->FindMessage(*session.account, number) : nullptr;
+    if (waiting != nullptr) {
+      directory_->RemoveMessage(*session.account, *waiting);
+    }
+  }
+  session.confirmed = handled;
+  session.unconfirmed -= count;
+  return true;
+}
+
+// What was not acknowledged waits in the store, for the next session.
+void Engine::FreeUnacknowledged(Session& session) {
+  while (session.unconfirmed > 0) {
+    uint8_t head[kRecordHead];
+    (void)chains_.Copy(session.unacknowledged, 0, head);
+    ByteReader record(head);
+    const uint32_t size = record.U32Be();
+    const uint64_t number = record.U64Be();
+    chains_.Drop(session.unacknowledged, kRecordHead + size);
+    --session.unconfirmed;
+    Waiting* waiting = number != 0 ? directory_->FindMessage(*session.account, number) : nullptr;
+    if (waiting != nullptr && waiting->in_flight > 0 && --waiting->in_flight == 0) {
+      for (Session* at = session.account->sessions; at != nullptr; at = at->next_of_account) {
+        if (at->available && at->priority >= 0 && at->connected && !at->doomed) {
+          SendWaiting(*at);
+          break;
+        }
+      }
+    }
+  }
+}
+
+// --- Ours to them --------------------------------------------------------------------------------
+
+void Engine::Acknowledge(Session& session) {
+  session.owed = session.handled;
+  session.owed_commit = session.last_commit;
+  if (session.owed_commit <= keeper_.durable()) {
+    SendOwed(session);
+  } else if (!session.owing_node.linked()) {
+    owing_.PushBack(session);
+  }
+}
+
+void Engine::SendOwed(Session& session) {
+  uint8_t bytes[64];
+  ByteWriter out(bytes);
+  out.Text("<a xmlns='urn:xmpp:sm:3' h='");
+  out.Decimal(session.owed);
+  out.Text("'/>");
+  Write(session, out.written());
+}
+
+void Engine::OnDurable() {
+  for (Session& session : owing_) {
+    if (session.owed_commit <= keeper_.durable()) {
+      owing_.Remove(session);
+      SendOwed(session);
+    }
+  }
+  Settle();
+}
+
+// --- Resumption ----------------------------------------------------------------------------------
+
+// `session` is a new connection; the old session takes it over, with the reader that holds the
+// request.
+void Engine::OnResumeRequest(Session& session, const Node& stanza) {
+  uint32_t index = 0;
+  uint64_t high = 0;
+  uint64_t low = 0;
+  uint32_t handled = 0;
+  const bool read =
+      ReadToken(stanza.Get("previd"), index, high, low) && ReadCount(stanza.Get("h"), handled);
+  Session* old = read && index < sessions_.capacity() ? sessions_.At(index) : nullptr;
+  // Numbers are compared whole, whatever the first differs in.
+  const bool matches = old != nullptr && old->resumable && !old->doomed &&
+                       old->account == session.account &&
+                       ((old->token_high ^ high) | (old->token_low ^ low)) == 0;
+  if (!matches || !OnAcknowledged(*old, handled)) {
+    Write(session,
+          "<failed xmlns='urn:xmpp:sm:3'><item-not-found "
+          "xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>");
+    return;
+  }
+  if (old->connected) {  // it did not know yet that its connection is gone
+    host_.Abort(old->stream);
+    Detach(*old);
+  }
+  if (old->last_commit > keeper_.durable()) {
+    keeper_.Flush();
+  }
+  by_stream_.Remove(session);
+  session.connected = false;
+  timers_.Cancel(old->timer);
+  old->stream = session.stream;
+  old->stream_key = session.stream_key;
+  old->remote = session.remote;
+  old->secure = session.secure;
+  old->unsent = std::exchange(session.unsent, Chain());
+  old->reader = std::exchange(session.reader, nullptr);
+  old->connected = true;
+  old->closing = false;
+  old->asked = false;
+  old->state = SessionState::kBound;
+  const HashInsert inserted = by_stream_.Insert(*old);
+  GH_ASSERT(inserted == HashInsert::kInserted);
+  session.account = nullptr;
+  Doom(session, "resumed");
+  ++counters_.resumed;
+  uint8_t bytes[192];
+  ByteWriter out(bytes);
+  out.Text("<resumed xmlns='urn:xmpp:sm:3' previd='");
+  WriteEscaped(stanza.Get("previd"), out);
+  out.Text("' h='");
+  out.Decimal(old->handled);
+  out.Text("'/>");
+  Write(*old, out.written());
+  uint32_t at = 0;
+  for (uint32_t i = 0; i < old->unconfirmed && !old->doomed; ++i) {
+    uint8_t head[kRecordHead];
+    (void)chains_.Copy(old->unacknowledged, at, head);
+    ByteReader record(head);
+    const uint32_t size = record.U32Be();
+    GH_ASSERT_LE(size, scratch3_.size());
+    (void)chains_.Copy(old->unacknowledged, at + kRecordHead, scratch3_.first(size));
+    Write(*old, scratch3_.first(size));
+    at += kRecordHead + size;
+  }
+  if (old->unconfirmed > 0) {
+    old->asked = true;
+    Write(*old, "<r xmlns='urn:xmpp:sm:3'/>");
+  }
+}
+
+// --- Clients that do not look --------------------------------------------------------------------
+
+void Engine::OnClientState(Session& session, bool active) {
+  session.inactive = !active;
+  if (active) {
+    FlushHeld(session);
+  }
+}
+
+void Engine::FlushHeld(Session& session) {
+  while (!session.held.empty() && !session.doomed) {
+    uint8_t head[4];
+    (void)chains_.Copy(session.held, 0, head);
+    ByteReader record(head);
+    const uint32_t size = record.U32Be();
+    GH_ASSERT_LE(size, kInactiveHeldMax);
+    (void)chains_.Copy(session.held, 4, scratch3_.first(size));
+    chains_.Drop(session.held, 4 + size);
+    SendNow(session, scratch3_.first(size), 0);
+  }
+}
+
+}  // namespace gh::xmpp

@@ -1,0 +1,482 @@
+// Personal eventing (XEP-0163, of XEP-0060 what clients use of it): accounts publish, those who may
+// and wish are notified. Bookmarks, avatars, keys of encryption, nicks and moods all go this way.
+#include <algorithm>
+#include <charconv>
+
+#include "firmware/xmpp/engine.h"
+
+namespace gh::xmpp {
+namespace {
+
+constexpr std::string_view kConfig = "http://jabber.org/protocol/pubsub#node_config";
+
+std::string_view ToText(ItemAccess access) {
+  constexpr std::string_view kTexts[] = {"presence", "open", "whitelist", "roster"};
+  return kTexts[static_cast<uint8_t>(access)];
+}
+
+// Nodes that are for their owner alone unless he says otherwise (XEP-0223).
+bool IsOwnersAlone(std::string_view name) {
+  return name == "urn:xmpp:bookmarks:1" || name == "storage:bookmarks" ||
+         name == "urn:xmpp:mds:displayed:0";
+}
+
+// Fields of publish-options or of a configuration; false: one that has no such value here.
+bool ReadConfig(const Node* form, ItemNode& out) {
+  for (const Node* field = form != nullptr ? form->FirstElement() : nullptr; field != nullptr;
+       field = field->NextElement()) {
+    const std::string_view var = field->Get("var");
+    const Node* child = field->Child("value", ns::kForm);
+    const std::string_view value = child != nullptr ? child->Text() : std::string_view();
+    if (var == "pubsub#access_model") {
+      bool found = false;
+      for (uint8_t i = 0; i <= static_cast<uint8_t>(ItemAccess::kRoster); ++i) {
+        if (ToText(static_cast<ItemAccess>(i)) == value) {
+          out.access = static_cast<ItemAccess>(i);
+          found = true;
+        }
+      }
+      if (!found) {
+        return false;
+      }
+    } else if (var == "pubsub#max_items") {
+      uint32_t most = kItemsPerNodeMax;
+      const auto error = std::from_chars(value.data(), value.data() + value.size(), most).ec;
+      if (value != "max" && (error != std::errc() || most == 0)) {
+        return false;
+      }
+      out.item_max = static_cast<uint16_t>(std::min(most, kItemsPerNodeMax));
+    }
+  }
+  return true;
+}
+
+void StartEvent(std::string_view from, std::string_view to, std::string_view node,
+                ByteWriter& out) {
+  out.Text("<message type='headline'");
+  WriteAttribute("from", from, out);
+  WriteAttribute("to", to, out);
+  out.Text("><event xmlns='http://jabber.org/protocol/pubsub#event'><items");
+  WriteAttribute("node", node, out);
+  out.Char('>');
+}
+
+constexpr std::string_view kEventEnd = "</items></event></message>";
+
+}  // namespace
+
+bool Engine::MayRead(Account& reader, Account& owner, const ItemNode& node) {
+  if (&reader == &owner) {
+    return true;
+  }
+  switch (node.access) {
+    case ItemAccess::kOpen:
+      return true;
+    case ItemAccess::kPresence:
+      return Sees(reader, owner);
+    case ItemAccess::kRoster: {
+      const Contact* contact = directory_->FindContact(owner, reader.name.view());
+      return contact != nullptr && (contact->state & kInRoster) != 0;
+    }
+    default:
+      return false;
+  }
+}
+
+void Engine::OnPubsub(Session& session, const Node& stanza, const Node& query, Account& owner,
+                      bool is_set) {
+  const Node* what = query.FirstElement();
+  const std::string_view name = what != nullptr ? what->Get("node") : std::string_view();
+  if (what == nullptr || (name.empty() && what->name != "default")) {
+    AnswerError(session, stanza, "modify", "bad-request",
+                "<nodeid-required xmlns='http://jabber.org/protocol/pubsub#errors'/>");
+    return;
+  }
+  ItemNode* node = items_->Find(owner, name);
+  const bool is_publish = is_set && what->name == "publish";
+  const bool is_create = is_set && what->name == "create";
+  if (!is_set && what->name == "items" && query.space == ns::kPubsub) {
+    if (&owner != session.account &&
+        (node == nullptr || !MayRead(*session.account, owner, *node))) {
+      AnswerError(session, stanza, "auth", "not-authorized");
+    } else if (node == nullptr) {
+      AnswerError(session, stanza, "cancel", "item-not-found");
+    } else {
+      SendItems(session, stanza, *what, query.Child("set", ns::kPages), owner, *node);
+    }
+  } else if (&owner != session.account) {
+    AnswerError(session, stanza, "auth", "forbidden");
+  } else if (is_publish && query.space == ns::kPubsub) {
+    OnPublish(session, stanza, query, *what, node);
+  } else if (is_create && query.space == ns::kPubsub) {
+    ItemNode wanted;
+    const Node* configure = query.Child("configure", ns::kPubsub);
+    const Node* form = configure != nullptr ? configure->Child("x", ns::kForm) : nullptr;
+    if (node != nullptr) {
+      AnswerError(session, stanza, "cancel", "conflict");
+    } else if (!ReadConfig(form, wanted)) {
+      AnswerError(session, stanza, "modify", "not-acceptable");
+    } else if (items_->Make(owner, name, wanted) == nullptr) {
+      AnswerError(session, stanza, "wait", "resource-constraint");
+    } else {
+      SendResult(session, stanza, "");
+    }
+  } else if (node == nullptr) {
+    AnswerError(session, stanza, "cancel", "item-not-found");
+  } else {
+    OnNodeOwner(session, stanza, *what, *node, is_set);
+  }
+  session.last_commit =
+      is_set ? std::max(session.last_commit, keeper_.durable() + 1) : session.last_commit;
+}
+
+// Retraction, and what an owner does with a node.
+void Engine::OnNodeOwner(Session& session, const Node& stanza, const Node& what, ItemNode& node,
+                         bool is_set) {
+  Account& owner = *session.account;
+  const Node* form = what.Child("x", ns::kForm);
+  if (is_set && what.name == "retract") {
+    const Node* named = what.FirstElement();
+    Item* item = named != nullptr ? items_->Find(node, named->Get("id")) : nullptr;
+    if (item == nullptr) {
+      AnswerError(session, stanza, "cancel", "item-not-found");
+      return;
+    }
+    items_->Remove(owner, node, *item);
+    uint8_t bytes[kItemNameMax * 6 + 32];
+    ByteWriter out(bytes);
+    out.Text("<retract");
+    WriteAttribute("id", named->Get("id"), out);
+    out.Text("/>");
+    SendResult(session, stanza, "");
+    Notify(owner, node, out.text());
+  } else if (is_set && what.Is("delete", ns::kPubsubOwner)) {
+    items_->RemoveNode(owner, node);
+    SendResult(session, stanza, "");
+  } else if (is_set && what.Is("purge", ns::kPubsubOwner)) {
+    while (Item* item = node.items.front()) {
+      items_->Remove(owner, node, *item);
+    }
+    SendResult(session, stanza, "");
+  } else if (is_set && what.Is("configure", ns::kPubsubOwner)) {
+    ItemNode wanted;
+    wanted.access = node.access;
+    wanted.item_max = node.item_max;
+    if (!ReadConfig(form, wanted)) {
+      AnswerError(session, stanza, "modify", "not-acceptable");
+      return;
+    }
+    node.access = wanted.access;
+    node.item_max = wanted.item_max;
+    if (!items_->Keep(owner, node)) {
+      AnswerError(session, stanza, "wait", "resource-constraint");
+      return;
+    }
+    SendResult(session, stanza, "");
+  } else if (!is_set && what.Is("configure", ns::kPubsubOwner)) {
+    uint8_t name_bytes[kNodeNameMax];
+    ByteWriter out(scratch2_);
+    out.Text("<pubsub xmlns='http://jabber.org/protocol/pubsub#owner'><configure");
+    WriteAttribute("node", items_->NameOf(node, name_bytes), out);
+    out.Text("><x xmlns='jabber:x:data' type='form'><field var='FORM_TYPE' type='hidden'><value>");
+    out.Text(kConfig);
+    out.Text("</value></field><field var='pubsub#access_model' type='list-single'><value>");
+    out.Text(ToText(node.access));
+    out.Text("</value>");
+    for (std::string_view each : {"presence", "open", "whitelist", "roster"}) {
+      out.Text("<option><value>");
+      out.Text(each);
+      out.Text("</value></option>");
+    }
+    out.Text("</field><field var='pubsub#max_items' type='text-single'><value>");
+    out.Decimal(node.item_max);
+    out.Text("</value></field></x></configure></pubsub>");
+    SendResult(session, stanza, out.text());
+  } else {
+    AnswerError(session, stanza, "cancel", "feature-not-implemented");
+  }
+}
+
+// --- Publishing ----------------------------------------------------------------------------------
+
+void Engine::OnPublish(Session& session, const Node& stanza, const Node& query, const Node& publish,
+                       ItemNode* node) {
+  Account& owner = *session.account;
+  const Node* item = publish.FirstElement();
+  const Node* payload = item != nullptr ? item->FirstElement() : nullptr;
+  if (item == nullptr || !item->Is("item", ns::kPubsub) || item->NextElement() != nullptr ||
+      (payload != nullptr && payload->NextElement() != nullptr)) {
+    AnswerError(session, stanza, "modify", "bad-request");
+    return;
+  }
+  const Node* options = query.Child("publish-options", ns::kPubsub);
+  ItemNode wanted;
+  wanted.access = node != nullptr                      ? node->access
+                  : IsOwnersAlone(publish.Get("node")) ? ItemAccess::kWhitelist
+                                                       : ItemAccess::kPresence;
+  wanted.item_max = node != nullptr ? node->item_max : 1;
+  const bool read =
+      ReadConfig(options != nullptr ? options->Child("x", ns::kForm) : nullptr, wanted);
+  if (!read ||
+      (node != nullptr && (wanted.access != node->access || wanted.item_max != node->item_max))) {
+    AnswerError(session, stanza, "cancel", "conflict",
+                "<precondition-not-met xmlns='http://jabber.org/protocol/pubsub#errors'/>");
+    return;
+  }
+  node = node != nullptr ? node : items_->Make(owner, publish.Get("node"), wanted);
+  uint8_t id_bytes[24];
+  ByteWriter made(id_bytes);
+  made.Hex(random_.U64(), 16);
+  const std::string_view id = item->Get("id").empty() ? made.text() : item->Get("id");
+  ByteWriter text(scratch3_);
+  if (payload != nullptr) {
+    WriteElement(*payload, {}, text);
+  }
+  const bool kept =
+      node != nullptr && text.ok() && items_->Put(owner, *node, id, text.text()) != nullptr;
+  if (!kept) {
+    AnswerError(session, stanza, "wait", "resource-constraint");
+    return;
+  }
+  ByteWriter event(scratch2_);
+  event.Text("<item");
+  WriteAttribute("id", id, event);
+  event.Char('>');
+  event.Bytes(text.written());
+  event.Text("</item>");
+  const size_t event_size = event.size();
+  uint8_t answer_bytes[(kItemNameMax + kNodeNameMax) * 6 + 160];
+  ByteWriter answer(answer_bytes);
+  answer.Text("<pubsub xmlns='http://jabber.org/protocol/pubsub'><publish");
+  WriteAttribute("node", publish.Get("node"), answer);
+  answer.Text("><item");
+  WriteAttribute("id", id, answer);
+  answer.Text("/></publish></pubsub>");
+  SendResult(session, stanza, answer.text());
+  Notify(owner, *node, AsText(scratch2_.first(event_size)));
+}
+
+void Engine::NotifySession(Account& owner, Session& session, const ItemNode& node,
+                           std::string_view event) {
+  uint8_t name_bytes[kNodeNameMax];
+  const std::string_view name = items_->NameOf(node, name_bytes);
+  if (session.doomed || !session.available || session.caps == nullptr ||
+      !caps_->Wants(*session.caps, name)) {
+    return;
+  }
+  uint8_t full_bytes[kAddressMax];
+  ByteWriter out(scratch_);
+  StartEvent(owner.name.view(), FullOf(session, full_bytes), name, out);
+  out.Text(event);
+  out.Text(kEventEnd);
+  if (out.ok()) {
+    SendStanza(session, out.written());
+  }
+}
+
+// To the owner's sessions and to those who see him, if they may and wish.
+void Engine::Notify(Account& owner, const ItemNode& node, std::string_view event) {
+  for (Session* at = owner.sessions; at != nullptr; at = at->next_of_account) {
+    NotifySession(owner, *at, node, event);
+  }
+  for (Contact& contact : owner.contacts) {
+    uint8_t bytes[kAddressMax];
+    Account* reader = (contact.state & kFrom) != 0
+                          ? directory_->Find(directory_->AddressOf(contact, bytes))
+                          : nullptr;
+    if (reader == nullptr || reader == &owner || !MayRead(*reader, owner, node)) {
+      continue;
+    }
+    for (Session* at = reader->sessions; at != nullptr; at = at->next_of_account) {
+      NotifySession(owner, *at, node, event);
+    }
+  }
+}
+
+// The last item of each node of `owner` that the session wishes for.
+void Engine::SendLastItems(Account& owner, Session& session) {
+  for (ItemNode& node : owner.nodes) {
+    const Item* last = node.items.back();
+    uint8_t name_bytes[kNodeNameMax];
+    if (node.is_private || last == nullptr ||
+        !caps_->Wants(*session.caps, items_->NameOf(node, name_bytes)) ||
+        !MayRead(*session.account, owner, node)) {
+      continue;
+    }
+    uint8_t id_bytes[kItemNameMax];
+    ByteWriter event(scratch2_);
+    event.Text("<item");
+    WriteAttribute("id", items_->NameOf(*last, id_bytes), event);
+    event.Char('>');
+    event.Text(items_->Read(owner, node, *last, scratch3_));
+    event.Text("</item>");
+    NotifySession(owner, session, node, event.text());
+  }
+}
+
+// What a client wishes for is known: it is sent what there is.
+void Engine::OnWishesKnown(Session& session) {
+  SendLastItems(*session.account, session);
+  for (Contact& contact : session.account->contacts) {
+    uint8_t bytes[kAddressMax];
+    Account* owner = (contact.state & kTo) != 0
+                         ? directory_->Find(directory_->AddressOf(contact, bytes))
+                         : nullptr;
+    if (owner != nullptr && owner != session.account) {
+      SendLastItems(*owner, session);
+    }
+  }
+}
+
+// A presence names a hash of capabilities; what it stands for is asked for once.
+void Engine::OnCaps(Session& session, const Node& presence) {
+  const Node* c = presence.Child("c", "http://jabber.org/protocol/caps");
+  const std::string_view hash =
+      c != nullptr && c->Get("hash") == "sha-1" ? c->Get("ver") : std::string_view();
+  if (session.caps != nullptr && session.caps->hash == hash) {
+    return;
+  }
+  caps_->Release(std::exchange(session.caps, nullptr));
+  session.caps = caps_->Take(hash);
+  if (session.caps == nullptr) {
+    return;
+  }
+  if (session.caps->known) {
+    OnWishesKnown(session);
+    return;
+  }
+  uint8_t full_bytes[kAddressMax];
+  ByteWriter out(scratch_);
+  out.Text("<iq type='get' id='caps-");
+  out.Decimal(caps_->IndexOf(*session.caps));
+  out.Char('\'');
+  WriteAttribute("from", DomainOf(*session.account), out);
+  WriteAttribute("to", FullOf(session, full_bytes), out);
+  out.Text("><query xmlns='http://jabber.org/protocol/disco#info' node='");
+  WriteEscaped(c->Get("node"), out);
+  out.Char('#');
+  WriteEscaped(hash, out);
+  out.Text("'/></iq>");
+  if (out.ok()) {
+    SendStanza(session, out.written());
+  }
+}
+
+// The answer, if it is one.
+void Engine::OnCapsAnswer(Session& session, const Node& stanza) {
+  const Node* query = stanza.Child("query", ns::kInfo);
+  uint8_t bytes[24];
+  ByteWriter id(bytes);
+  id.Text("caps-");
+  id.Decimal(session.caps != nullptr ? caps_->IndexOf(*session.caps) : 0);
+  if (session.caps == nullptr || query == nullptr || stanza.Get("type") != "result" ||
+      stanza.Get("id") != id.text()) {
+    return;
+  }
+  session.caps = caps_->Learn(session.caps, *query);
+  if (session.caps != nullptr && session.caps->known) {
+    OnWishesKnown(session);
+  }
+}
+
+// --- Reading -------------------------------------------------------------------------------------
+
+void Engine::SendItems(Session& session, const Node& stanza, const Node& wanted, const Node* set,
+                       Account& owner, ItemNode& node) {
+  uint32_t most = kItemsPerNodeMax;
+  const Node* limit = set != nullptr ? set->Child("max", ns::kPages) : nullptr;
+  for (std::string_view text :
+       {wanted.Get("max_items"), limit != nullptr ? limit->Text() : std::string_view()}) {
+    (void)std::from_chars(text.data(), text.data() + text.size(), most);
+  }
+  uint8_t name_bytes[kNodeNameMax];
+  ByteWriter out(scratch2_);
+  out.Text("<pubsub xmlns='http://jabber.org/protocol/pubsub'><items");
+  WriteAttribute("node", items_->NameOf(node, name_bytes), out);
+  out.Char('>');
+  const Node* named = wanted.FirstElement();
+  const uint32_t skip = node.items.size() > most ? node.items.size() - most : 0;
+  uint32_t index = 0;
+  for (Item& item : node.items) {
+    uint8_t id_bytes[kItemNameMax];
+    const std::string_view id = items_->NameOf(item, id_bytes);
+    bool is_wanted = named == nullptr && index++ >= skip;
+    for (const Node* at = named; at != nullptr; at = at->NextElement()) {
+      is_wanted = is_wanted || at->Get("id") == id;
+    }
+    if (!is_wanted) {
+      continue;
+    }
+    out.Text("<item");
+    WriteAttribute("id", id, out);
+    out.Char('>');
+    out.Text(items_->Read(owner, node, item, scratch3_));
+    out.Text("</item>");
+  }
+  out.Text("</items></pubsub>");
+  if (!out.ok()) {
+    AnswerError(session, stanza, "wait", "resource-constraint");
+    return;
+  }
+  SendResult(session, stanza, out.text(), stanza.Get("to"));
+}
+
+// --- vCards and private storage ------------------------------------------------------------------
+
+void Engine::OnStored(Session& session, const Node& stanza, std::string_view name,
+                      const Node& content, std::string_view empty, Account& owner, bool is_set) {
+  ItemNode* node = items_->Find(owner, name, true);
+  if (is_set) {
+    ItemNode wanted;
+    wanted.access = ItemAccess::kWhitelist;
+    wanted.is_private = true;
+    node = node != nullptr ? node : items_->Make(owner, name, wanted);
+    ByteWriter text(scratch3_);
+    WriteElement(content, {}, text);
+    if (node == nullptr || !text.ok() ||
+        items_->Put(owner, *node, "current", text.text()) == nullptr) {
+      AnswerError(session, stanza, "wait", "resource-constraint");
+      return;
+    }
+    session.last_commit = std::max(session.last_commit, keeper_.durable() + 1);
+    SendResult(session, stanza, "");
+    return;
+  }
+  const Item* item = node != nullptr ? node->items.front() : nullptr;
+  const std::string_view text =
+      item != nullptr ? items_->Read(owner, *node, *item, scratch3_) : empty;
+  if (text.empty()) {
+    AnswerError(session, stanza, "cancel", "item-not-found");
+    return;
+  }
+  const bool is_storage = content.space != ns::kVcard;
+  ByteWriter out(scratch2_);
+  out.Text(is_storage ? "<query xmlns='jabber:iq:private'>" : "");
+  out.Text(text);
+  out.Text(is_storage ? "</query>" : "");
+  SendResult(session, stanza, out.text(), stanza.Get("to"));
+}
+
+void Engine::OnPrivate(Session& session, const Node& stanza, const Node& query, bool is_set) {
+  const Node* content = query.FirstElement();
+  if (content == nullptr || content->NextElement() != nullptr || content->space.empty() ||
+      content->space == ns::kPrivate) {
+    AnswerError(session, stanza, "modify", "bad-request");
+    return;
+  }
+  FixedString<kNodeNameMax> name(content->name);
+  name.Append(' ');
+  if (!name.Append(content->space)) {
+    AnswerError(session, stanza, "modify", "not-acceptable");
+    return;
+  }
+  uint8_t bytes[kNodeNameMax * 8];
+  ByteWriter empty(bytes);
+  empty.Char('<');
+  empty.Text(content->name);
+  WriteAttribute("xmlns", content->space, empty);
+  empty.Text("/>");
+  OnStored(session, stanza, name.view(), *content, empty.text(), *session.account, is_set);
+}
+
+}  // namespace gh::xmpp

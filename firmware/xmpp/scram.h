@@ -1,0 +1,71 @@
+// SCRAM as a server (RFC 5802, RFC 7677), with channel binding (RFC 5929, RFC 9266). Only verifiers
+// of passwords are kept; one record serves SHA-256 and SHA-1.
+//
+// Fault model: whoever is unknown is answered like somebody known, with a salt that is always the
+// same for the name, and fails at the end; proofs are compared in constant time.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "crypto/random.h"
+#include "firmware/xmpp/limits.h"
+#include "hal/rt/bytes.h"
+#include "hal/rt/fixed_string.h"
+#include "hal/rt/result.h"
+
+namespace gh::xmpp {
+
+enum class ScramHash : uint8_t { kSha1, kSha256 };
+enum class Binding : uint8_t { kNone, kExporter, kEndPoint };
+
+struct Verifier {
+  std::array<uint8_t, 16> salt = {};
+  uint32_t iterations = 0;  // 0: there is none
+  std::array<uint8_t, 32> stored_sha256 = {};
+  std::array<uint8_t, 32> server_sha256 = {};
+  std::array<uint8_t, 20> stored_sha1 = {};
+  std::array<uint8_t, 20> server_sha1 = {};
+};
+
+// Takes tens of milliseconds. kInvalidArgument: empty, or longer than kPasswordMax.
+Result<Verifier> MakeVerifier(std::string_view password, uint32_t iterations,
+                              crypto::Random& random);
+// For a name that nobody has.
+Verifier NoVerifier(std::span<const uint8_t, 32> secret, std::string_view user);
+
+// One attempt.
+class ScramLogin {
+ public:
+  ScramLogin() = default;
+  ~ScramLogin();
+  ScramLogin(const ScramLogin&) = delete;
+  ScramLogin& operator=(const ScramLogin&) = delete;
+
+  // The client's first message. `plus`: the mechanism binds the channel; `plus_offered`: it could
+  // have. After it user() and binding() say who and what is meant.
+  Result<void> First(std::string_view message, ScramHash hash, bool plus, bool plus_offered);
+  std::string_view user() const { return user_.view(); }
+  std::string_view authorisation() const { return authorisation_.view(); }
+  Binding binding() const { return binding_; }
+  // The server's first message.
+  void Challenge(const Verifier& verifier, crypto::Random& random, ByteWriter& out);
+  // The client's final message; the server's goes to `out`. `channel`: the binding's data.
+  // kUnauthentic: the proof, the nonce or the binding is not right.
+  Result<void> Final(std::string_view message, std::span<const uint8_t> channel, ByteWriter& out);
+
+ private:
+  ScramHash hash_ = ScramHash::kSha256;
+  Binding binding_ = Binding::kNone;
+  FixedString<kLocalMax> user_;
+  FixedString<256> authorisation_;
+  FixedString<320> gs2_;
+  FixedString<512> first_;   // the client's, bare
+  FixedString<400> server_;  // the server's first
+  FixedString<320> nonce_;
+  Verifier verifier_;
+};
+
+}  // namespace gh::xmpp

@@ -1,0 +1,65 @@
+// What the XMPP engine wants kept, in the store: changes are gathered and committed together, some
+// milliseconds after the first of them. A message that was kept and delivered in between never
+// touches the disk.
+//
+// Fault model: when a commit fails the changes are kept and tried again; when there is no room for
+// more, the engine hears it and refuses what it cannot promise to keep.
+#pragma once
+
+#include <array>
+#include <span>
+
+#include "firmware/alarm/alarms.h"
+#include "firmware/log/log.h"
+#include "firmware/store/store.h"
+#include "firmware/xmpp/engine.h"
+#include "hal/rt/arena.h"
+#include "hal/rt/event_loop.h"
+
+namespace gh {
+
+class XmppKeeper final : public xmpp::Keeper {
+ public:
+  XmppKeeper(Arena& arena, EventLoop& loop, store::Store& store, log::Log& log,
+             alarm::Alarms& alarms);
+  static uint64_t ArenaBytes();
+  void SetEngine(xmpp::Engine& engine) { engine_ = &engine; }
+  // Gives the engine every row there is. Before anything is put.
+  void Load();
+
+  uint64_t Put(std::string_view key, std::span<const uint8_t> value) override;
+  uint64_t Remove(std::string_view key) override;
+  uint64_t durable() const override { return durable_; }
+  void Flush() override;
+  size_t Read(std::string_view key, std::span<uint8_t> out) override;
+
+  uint32_t pending_count() const { return count_; }
+  uint64_t commit_count() const { return commits_; }
+  uint64_t saved_count() const { return saved_; }  // changes that needed no commit after all
+
+ private:
+  struct Change {
+    FixedString<32> key;
+    bool removes = false;
+    uint32_t size = 0;
+    std::array<uint8_t, xmpp::kRowMax> value;
+  };
+  Change* Find(std::string_view key);
+  Change* Make(std::string_view key);
+  bool Commit();
+  void OnTimer();
+
+  EventLoop& loop_;
+  store::Store& store_;
+  log::Log& log_;
+  alarm::Alarms& alarms_;
+  xmpp::Engine* engine_ = nullptr;
+  std::span<Change> changes_;
+  uint32_t count_ = 0;
+  uint64_t durable_ = 0;
+  uint64_t commits_ = 0;
+  uint64_t saved_ = 0;
+  Timer timer_;
+};
+
+}  // namespace gh

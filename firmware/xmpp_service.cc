@@ -1,0 +1,426 @@
+#include "firmware/xmpp_service.h"
+
+#include <charconv>
+
+#include "firmware/config/line.h"
+#include "firmware/events.h"
+#include "firmware/rooms.h"
+#include "firmware/status_text.h"
+
+namespace gh {
+
+using namespace gh::log::event;
+using log::AlarmId;
+
+XmppService::XmppService(const XmppParts& parts, const xmpp::Capacity& capacity) : parts_(parts) {
+  keeper_ =
+      parts.arena.New<XmppKeeper>(parts.arena, parts.loop, parts.store, parts.log, parts.alarms);
+  engine_ = parts.arena.New<xmpp::Engine>(parts.arena, parts.loop.timers(), parts.random, *this,
+                                          *keeper_, *this, capacity);
+  keeper_->SetEngine(*engine_);
+  keeper_->Load();
+}
+
+// --- Settings ------------------------------------------------------------------------------------
+
+xmpp::Config XmppService::EngineConfig() const {
+  const config::Settings& settings = parts_.configuration.active();
+  const config::Xmpp& from = settings.xmpp();
+  xmpp::Config out;
+  for (const config::XmppDomain& domain : settings.xmpp_domain()) {
+    FixedString<xmpp::kDomainMax> prepared;
+    if (!domain.name.empty() && out.domain_count < out.domains.size() &&
+        xmpp::PrepareDomain(domain.name.view(), prepared).ok()) {
+      out.domains[out.domain_count++].Assign(prepared.view());
+    }
+  }
+  out.enabled =
+      from.mode == config::OnOff::kOn && !parts_.configuration.is_factory() && out.domain_count > 0;
+  out.channel_binding = from.channel_binding == config::OnOff::kOn;
+  out.sha1 = from.sha1 == config::OnOff::kOn;
+  out.stanza_max = static_cast<uint32_t>(from.stanza_max);
+  out.resume = Duration::Seconds(from.resume_s);
+  out.sessions_per_user = static_cast<uint32_t>(from.sessions_per_user);
+  out.contacts_per_user = static_cast<uint32_t>(from.contacts_per_user);
+  // Without a store nothing can be kept for anybody.
+  out.messages_per_user =
+      parts_.store.status().persistent ? static_cast<uint32_t>(from.offline_per_user) : 0;
+  ReadRoomRules(settings, out);
+  return out;
+}
+
+XmppService::Places XmppService::PlacesOf() const {
+  const config::Xmpp& from = parts_.configuration.active().xmpp();
+  Places out;
+  if (!engine_->config().enabled) {
+    return out;
+  }
+  for (uint8_t i = 0; i < net::kPortMax; ++i) {
+    const net::PortStatus port = parts_.stack.port_status(i);
+    for (const net::PortAddress& address : std::span(port.addresses).first(port.address_count)) {
+      if (address.address.is_link_local()) {
+        continue;
+      }
+      if (out.count < kListenerMax) {
+        out.at[out.count++] = {address.address, static_cast<uint16_t>(from.port), false};
+      }
+      if (from.tls_mode == config::OnOff::kOn && out.count < kListenerMax) {
+        out.at[out.count++] = {address.address, static_cast<uint16_t>(from.tls_port), true};
+      }
+    }
+  }
+  return out;
+}
+
+void XmppService::Listen() {
+  const Places places = PlacesOf();
+  if (places == places_) {
+    return;
+  }
+  for (net::ListenerId listener : std::span(listeners_).first(listener_count_)) {
+    parts_.tls.streams().CloseListener(listener);
+  }
+  listener_count_ = 0;
+  places_ = places;
+  for (const Place& place : std::span(places.at).first(places.count)) {
+    net::StreamOptions options;
+    options.kind = net::StreamKind::kTls;
+    options.service = net::TlsService::kXmpp;
+    options.starts_plain = !place.is_tls;
+    const net::Endpoint at{place.address, place.port};
+    if (auto opened = parts_.tls.streams().Listen(at, options, *this); opened.ok()) {
+      listeners_[listener_count_++] = *opened;
+    } else {
+      parts_.log.Emit(ServiceFailed{.service = "XMPP", .reason = net::ToText(at).view()});
+    }
+  }
+}
+
+void XmppService::Apply() {
+  engine_->Apply(EngineConfig());
+  Listen();
+  UpdateAlarms();
+}
+
+void XmppService::UpdateAlarms() {
+  const bool is_wanted = parts_.configuration.active().xmpp().mode == config::OnOff::kOn &&
+                         !parts_.configuration.is_factory();
+  parts_.alarms.Set(AlarmId::kXmppNotServing, is_wanted && listener_count_ == 0, "");
+  if (const int64_t now = UnixSeconds(); now / 60 != rooms_seen_) {
+    rooms_seen_ = now / 60;
+    (void)engine_->CloseIdleRooms();
+  }
+}
+
+void XmppService::OpenFirewall(uint8_t port_mask) {
+  const config::Xmpp& from = parts_.configuration.active().xmpp();
+  if (!engine_->config().enabled) {
+    return;
+  }
+  const auto open = [&](int32_t port) {
+    const auto number = static_cast<uint16_t>(port);
+    parts_.stack.firewall()
+        .Allow({net::Transport::kTcp, number, number, port_mask})
+        .ignore("port numbers from the schema's range, few rules");
+  };
+  open(from.port);
+  if (from.tls_mode == config::OnOff::kOn) {
+    open(from.tls_port);
+  }
+}
+
+// --- Streams -------------------------------------------------------------------------------------
+
+bool XmppService::OnStreamOpen(net::StreamId id, const net::StreamInfo& info) {
+  if (engine_->Knows(id)) {  // after StartTls
+    engine_->OnSecured(id);
+    return true;
+  }
+  return engine_->OnOpen(id, info.remote, info.kind == net::StreamKind::kTls);
+}
+
+size_t XmppService::OnStreamData(net::StreamId id, std::span<uint8_t> data) {
+  return engine_->OnData(id, data);
+}
+
+void XmppService::OnStreamWritable(net::StreamId id) { engine_->OnWritable(id); }
+
+void XmppService::OnStreamClosed(net::StreamId id, net::StreamClose) { engine_->OnClosed(id); }
+
+Result<void> XmppService::Send(net::StreamId stream, std::span<const uint8_t> bytes) {
+  return parts_.tls.streams().SendStream(stream, bytes);
+}
+
+Result<void> XmppService::StartTls(net::StreamId stream) {
+  return parts_.tls.streams().StartTls(stream);
+}
+
+void XmppService::Close(net::StreamId stream) { parts_.tls.streams().CloseStream(stream); }
+
+void XmppService::Abort(net::StreamId stream) { parts_.tls.streams().AbortStream(stream); }
+
+void XmppService::Resume(net::StreamId stream) { parts_.tls.streams().ResumeStream(stream); }
+
+// tls-exporter only with TLS 1.3: before it, it is unique only with extended master secrets
+// (RFC 9266 section 4.2).
+size_t XmppService::BindingOf(net::StreamId stream, xmpp::Binding kind,
+                              std::span<uint8_t, 64> out) {
+  crypto::TlsSession* session = parts_.tls.streams().SessionOf(stream);
+  if (session == nullptr) {
+    return 0;
+  }
+  if (kind == xmpp::Binding::kExporter) {
+    const bool is_13 = std::string_view(session->version()) == "TLSv1.3";
+    return is_13 && session->ExporterBinding(out.first<32>()).ok() ? 32 : 0;
+  }
+  const auto end_point = session->end_point_binding();
+  std::ranges::copy(end_point, out.begin());
+  return end_point.size();
+}
+
+// --- Events --------------------------------------------------------------------------------------
+
+void XmppService::OnLoggedIn(std::string_view user, const net::Endpoint& client,
+                             std::string_view mechanism) {
+  parts_.log.Emit(
+      XmppLoggedIn{.user = user, .client = net::ToText(client).view(), .mechanism = mechanism});
+}
+
+void XmppService::OnEnded(std::string_view user, const net::Endpoint& client,
+                          std::string_view reason) {
+  parts_.log.Emit(XmppEnded{.user = user, .client = net::ToText(client).view(), .reason = reason});
+}
+
+void XmppService::OnRefused(const net::Endpoint& client, std::string_view user,
+                            std::string_view reason) {
+  parts_.log.Emit(
+      XmppRefused{.client = net::ToText(client).view(), .user = user, .reason = reason});
+}
+
+// --- Commands ------------------------------------------------------------------------------------
+
+void XmppService::AddTo(admin::StatusTree& status, admin::CommandTable& commands) {
+  status.AddMember<&XmppService::NextStatus>("XMPP", "The XMPP server", this);
+  status.AddMember<&XmppService::NextSession>("XMPP Session", "Sessions of XMPP users", this);
+  status.AddMember<&XmppService::NextUser>("XMPP User", "Local XMPP users", this);
+  admin::Command add;
+  add.path = "XMPP User Add";
+  add.help = "Makes an XMPP user";
+  add.value_help = "user@domain and the password, a blank between";
+  add.secret_value = add.slow = true;
+  AddCommand<&XmppService::AddUser>(commands, add);
+  admin::Command password = add;
+  password.path = "XMPP User Password";
+  password.help = "Gives an XMPP user another password and ends his sessions";
+  AddCommand<&XmppService::SetPassword>(commands, password);
+  admin::Command remove;
+  remove.path = "XMPP User Remove";
+  remove.help = "Removes an XMPP user with his roster and waiting messages";
+  remove.value_help = "user@domain";
+  remove.question = "The user's roster and messages will be lost.";
+  AddCommand<&XmppService::RemoveUser>(commands, remove);
+  admin::Command close;
+  close.path = "XMPP Session Close";
+  close.help = "Ends one session of an XMPP user, or all of a user's";
+  close.value_help = "the number of a session (xStatus XMPP Session), or user@domain";
+  AddCommand<&XmppService::CloseSession>(commands, close);
+  AddRoomsTo(status, commands);
+}
+
+Result<xmpp::Address> XmppService::UserOf(std::string_view text) const {
+  auto address = xmpp::Address::Parse(text);
+  if (!address.ok() || address->local().empty() || address->has_resource()) {
+    return Error{ErrorCode::kInvalidArgument, "expected user@domain"};
+  }
+  return address;
+}
+
+Result<void> XmppService::AddUser(std::string_view by, std::string_view value, ByteWriter& out) {
+  const size_t blank = std::min(value.find(' '), value.size());
+  GH_TRY_ASSIGN(const xmpp::Address user, UserOf(value.substr(0, blank)));
+  bool is_ours = false;
+  for (const auto& domain : EngineConfig().domains) {
+    is_ours = is_ours || domain == user.domain();
+  }
+  if (!is_ours) {
+    return Error{ErrorCode::kInvalidArgument, "not a domain of ours (xConfiguration XMPP Domain)"};
+  }
+  GH_TRY_ASSIGN(const xmpp::Verifier verifier,
+                xmpp::MakeVerifier(value.substr(std::min(blank + 1, value.size())),
+                                   xmpp::kScramIterations, parts_.random));
+  GH_TRY(engine_->directory().Add(user.full(), verifier));
+  keeper_->Flush();
+  parts_.log.Emit(XmppUserChanged{.by = by, .user = user.full(), .change = "was added"});
+  out.Text(user.full());
+  out.Text(" added.");
+  return Ok();
+}
+
+Result<void> XmppService::SetPassword(std::string_view by, std::string_view value,
+                                      ByteWriter& out) {
+  const size_t blank = std::min(value.find(' '), value.size());
+  GH_TRY_ASSIGN(const xmpp::Address user, UserOf(value.substr(0, blank)));
+  xmpp::Account* account = engine_->directory().Find(user.full());
+  if (account == nullptr) {
+    return Error{ErrorCode::kNotFound, "there is no such XMPP user"};
+  }
+  GH_TRY_ASSIGN(const xmpp::Verifier verifier,
+                xmpp::MakeVerifier(value.substr(std::min(blank + 1, value.size())),
+                                   xmpp::kScramIterations, parts_.random));
+  GH_TRY(engine_->directory().SetVerifier(*account, verifier));
+  keeper_->Flush();
+  (void)engine_->EndSessions(user.full(), "the password was changed");
+  parts_.log.Emit(XmppUserChanged{.by = by, .user = user.full(), .change = "has a new password"});
+  out.Text("Password changed.");
+  return Ok();
+}
+
+Result<void> XmppService::RemoveUser(std::string_view by, std::string_view value, ByteWriter& out) {
+  GH_TRY_ASSIGN(const xmpp::Address user, UserOf(value));
+  GH_TRY(engine_->RemoveUser(user.full()));
+  keeper_->Flush();
+  parts_.log.Emit(XmppUserChanged{.by = by, .user = user.full(), .change = "was removed"});
+  out.Text(user.full());
+  out.Text(" removed.");
+  return Ok();
+}
+
+Result<void> XmppService::CloseSession(std::string_view by, std::string_view value,
+                                       ByteWriter& out) {
+  uint32_t count = 0;
+  if (const auto user = UserOf(value); user.ok()) {
+    count = engine_->EndSessions(user->full(), "closed by an administrator");
+  } else {
+    uint32_t id = 0;
+    const char* end = value.data() + value.size();
+    const auto [stop, error] = std::from_chars(value.data(), end, id);
+    if (error != std::errc() || stop != end || id == 0) {
+      return Error{ErrorCode::kInvalidArgument, "expected the number of a session or user@domain"};
+    }
+    count = engine_->EndSession(id - 1, "closed by an administrator") ? 1 : 0;
+  }
+  if (count == 0) {
+    return Error{ErrorCode::kNotFound, "there is no such session (xStatus XMPP Session)"};
+  }
+  parts_.log.Emit(XmppUserChanged{.by = by, .user = value, .change = "had a session closed"});
+  out.Decimal(count);
+  out.Text(count == 1 ? " session closed." : " sessions closed.");
+  return Ok();
+}
+
+// --- Status --------------------------------------------------------------------------------------
+
+bool XmppService::NextStatus(uint64_t& cursor, ByteWriter& out) {
+  const xmpp::Counters& counters = engine_->counters();
+  switch (cursor++) {
+    case 0:
+      out.Text("XMPP Server: ");
+      out.Text(listener_count_ > 0 ? "Serving" : "Off");
+      Tell(out, "listeners", listener_count_);
+      Tell(out, "domains", engine_->config().domain_count);
+      return true;
+    case 1:
+      out.Text("XMPP Sessions:");
+      Tell(out, "streams", engine_->session_count());
+      Tell(out, "bound", engine_->bound_count());
+      Tell(out, "capacity", engine_->session_capacity());
+      Tell(out, "bytes_each", xmpp::Engine::bytes_per_session());
+      return true;
+    case 2:
+      out.Text("XMPP Memory:");
+      Tell(out, "readers", engine_->reader_count());
+      Tell(out, "readers_max", engine_->reader_capacity());
+      Tell(out, "blocks_free", engine_->chains().free_count());
+      Tell(out, "blocks", engine_->chains().capacity());
+      Tell(out, "refused", engine_->chains().refused_count());
+      return true;
+    case 3:
+      out.Text("XMPP Directory:");
+      Tell(out, "users", engine_->directory().account_count());
+      Tell(out, "users_max", engine_->directory().capacity());
+      Tell(out, "contacts", engine_->directory().contact_count());
+      Tell(out, "messages_waiting", engine_->directory().waiting_count());
+      return true;
+    case 4:
+      out.Text("XMPP Logins:");
+      Tell(out, "streams", counters.streams);
+      Tell(out, "accepted", counters.logins);
+      Tell(out, "failed", counters.login_failures);
+      Tell(out, "resumed", counters.resumed);
+      Tell(out, "stream_errors", counters.stream_errors);
+      return true;
+    case 5:
+      out.Text("XMPP Stanzas:");
+      Tell(out, "in", counters.stanzas_in);
+      Tell(out, "out", counters.stanzas_out);
+      Tell(out, "messages", counters.messages);
+      Tell(out, "presences", counters.presences);
+      Tell(out, "queries", counters.queries);
+      Tell(out, "kept", counters.kept);
+      Tell(out, "delivered_later", counters.delivered);
+      Tell(out, "refused", counters.refused);
+      return true;
+    case 6:
+      out.Text("XMPP Store:");
+      Tell(out, "commits", keeper_->commit_count());
+      Tell(out, "pending", keeper_->pending_count());
+      Tell(out, "spared", keeper_->saved_count());
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool XmppService::NextSession(uint64_t& cursor, ByteWriter& out) {
+  auto at = static_cast<uint32_t>(cursor);
+  xmpp::SessionInfo info;
+  if (!engine_->NextSession(at, info)) {
+    return false;
+  }
+  cursor = at;
+  out.Text("XMPP Session ");
+  out.Decimal(info.id + 1);
+  out.Text(": ");
+  out.Text(info.user);
+  out.Char('/');
+  out.Text(info.resource);
+  Tell(out, "client", net::ToText(info.remote).view());
+  Tell(out, "state", info.connected ? "connected" : "waiting");
+  Tell(out, "presence", info.available ? "available" : "unavailable");
+  Tell(out, "managed", info.managed ? "yes" : "no");
+  Tell(out, "unacknowledged", info.unconfirmed);
+  return true;
+}
+
+bool XmppService::NextUser(uint64_t& cursor, ByteWriter& out) {
+  xmpp::Directory& directory = engine_->directory();
+  for (; cursor < directory.capacity(); ++cursor) {
+    const xmpp::Account* account = directory.At(static_cast<uint32_t>(cursor));
+    if (account == nullptr) {
+      continue;
+    }
+    ++cursor;
+    out.Text("XMPP User ");
+    out.Decimal(account->id);
+    out.Text(": ");
+    out.Text(account->name.view());
+    Tell(out, "sessions", account->session_count);
+    Tell(out, "contacts", account->contacts.size());
+    Tell(out, "blocked", account->blocked.size());
+    Tell(out, "messages_waiting", account->waiting.size());
+    return true;
+  }
+  return false;
+}
+
+// --- In the appliance ----------------------------------------------------------------------------
+
+void Appliance::Rooms::BuildXmpp() {
+  machine.arena.OpenAccount("firmware/xmpp", capacity.xmpp.sessions);
+  xmpp = machine.arena.New<XmppService>(
+      XmppParts{machine.arena, loop, machine.clock, *stack, *tls_services, random, *store, log,
+                alarms, *configuration},
+      capacity.xmpp);
+}
+
+}  // namespace gh

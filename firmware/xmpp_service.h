@@ -1,0 +1,119 @@
+// XMPP in the appliance: the engine, its listeners over TCP and TLS, and the store, put together;
+// settings in, events, alarms, status and commands out.
+#pragma once
+
+#include <array>
+
+#include "firmware/admin/commands.h"
+#include "firmware/admin/status.h"
+#include "firmware/alarm/alarms.h"
+#include "firmware/config/configuration.h"
+#include "firmware/log/log.h"
+#include "firmware/tls_services.h"
+#include "firmware/xmpp/engine.h"
+#include "firmware/xmpp_keeper.h"
+#include "hal/machine.h"
+#include "net/stack.h"
+
+namespace gh {
+
+struct XmppParts {
+  Arena& arena;
+  EventLoop& loop;
+  hal::Clock& clock;
+  net::Stack& stack;
+  TlsServices& tls;
+  crypto::Random& random;
+  store::Store& store;
+  log::Log& log;
+  alarm::Alarms& alarms;
+  const config::Configuration& configuration;
+};
+
+class XmppService final : public xmpp::Host, public xmpp::Observer, private net::StreamHandler {
+ public:
+  XmppService(const XmppParts& parts, const xmpp::Capacity& capacity);
+  static uint64_t ArenaBytes() { return XmppKeeper::ArenaBytes() + 4096; }
+
+  xmpp::Engine& engine() { return *engine_; }
+  // Settings or addresses have changed.
+  void Apply();
+  void OpenFirewall(uint8_t port_mask);
+  void UpdateAlarms();
+  void AddTo(admin::StatusTree& status, admin::CommandTable& commands);
+
+  Result<void> Send(net::StreamId stream, std::span<const uint8_t> bytes) override;
+  Result<void> StartTls(net::StreamId stream) override;
+  void Close(net::StreamId stream) override;
+  void Abort(net::StreamId stream) override;
+  void Resume(net::StreamId stream) override;
+  size_t BindingOf(net::StreamId stream, xmpp::Binding kind, std::span<uint8_t, 64> out) override;
+  int64_t UnixSeconds() override { return parts_.clock.Wall().unix_seconds(); }
+
+  void OnLoggedIn(std::string_view user, const net::Endpoint& client,
+                  std::string_view mechanism) override;
+  void OnEnded(std::string_view user, const net::Endpoint& client,
+               std::string_view reason) override;
+  void OnRoom(std::string_view room, std::string_view by, const char* what) override;
+  void OnRefused(const net::Endpoint& client, std::string_view user,
+                 std::string_view reason) override;
+
+ private:
+  static constexpr uint32_t kListenerMax = 16;
+  // What listeners are made of: they stay open while it stays the same.
+  struct Place {
+    net::IpAddress address;
+    uint16_t port = 0;
+    bool is_tls = false;
+    friend bool operator==(const Place&, const Place&) = default;
+  };
+  struct Places {
+    std::array<Place, kListenerMax> at = {};
+    uint32_t count = 0;
+    friend bool operator==(const Places&, const Places&) = default;
+  };
+
+  bool OnStreamOpen(net::StreamId id, const net::StreamInfo& info) override;
+  size_t OnStreamData(net::StreamId id, std::span<uint8_t> data) override;
+  void OnStreamWritable(net::StreamId id) override;
+  void OnStreamClosed(net::StreamId id, net::StreamClose why) override;
+
+  Places PlacesOf() const;
+  void Listen();
+  xmpp::Config EngineConfig() const;
+  bool NextStatus(uint64_t& cursor, ByteWriter& out);
+  bool NextSession(uint64_t& cursor, ByteWriter& out);
+  bool NextUser(uint64_t& cursor, ByteWriter& out);
+  template <Result<void> (XmppService::*Run)(std::string_view, std::string_view, ByteWriter&)>
+  void AddCommand(admin::CommandTable& commands, const admin::Command& command) {
+    admin::Command out = command;
+    out.context = this;
+    out.run_value = [](void* context, std::string_view by, std::string_view value,
+                       ByteWriter& text) {
+      return (static_cast<XmppService*>(context)->*Run)(by, value, text);
+    };
+    commands.Add(out);
+  }
+  Result<void> AddUser(std::string_view by, std::string_view value, ByteWriter& out);
+  Result<void> SetPassword(std::string_view by, std::string_view value, ByteWriter& out);
+  Result<void> RemoveUser(std::string_view by, std::string_view value, ByteWriter& out);
+  Result<void> CloseSession(std::string_view by, std::string_view value, ByteWriter& out);
+  // Rooms and archives (xmpp_rooms.cc).
+  void AddRoomsTo(admin::StatusTree& status, admin::CommandTable& commands);
+  void ReadRoomRules(const config::Settings& settings, xmpp::Config& out) const;
+  bool NextRoomStatus(uint64_t& cursor, ByteWriter& out);
+  bool NextRoom(uint64_t& cursor, ByteWriter& out);
+  Result<void> DestroyRoom(std::string_view by, std::string_view value, ByteWriter& out);
+  Result<void> PurgeRoom(std::string_view by, std::string_view value, ByteWriter& out);
+  Result<xmpp::Address> UserOf(std::string_view text) const;
+
+  XmppParts parts_;
+  XmppKeeper* keeper_ = nullptr;
+  xmpp::Engine* engine_ = nullptr;
+  Places places_;
+  std::array<net::ListenerId, kListenerMax> listeners_ = {};
+  uint32_t listener_count_ = 0;
+  int64_t rooms_seen_ = 0;  // when idle ones were looked for
+};
+
+}  // namespace gh

@@ -1,0 +1,69 @@
+"""ejabberd as Debian has it, without installing it: that would start a daemon. With it the parts
+of Erlang it needs."""
+
+import os
+import pathlib
+import subprocess
+
+PACKAGES = ["ejabberd", "libodbc2", *(f"erlang-{name}" for name in (
+    "base asn1 crypto mnesia runtime-tools public-key ssl inets odbc os-mon syntax-tools base64url "
+    "goldrush unicode-util-compat idna xmerl jiffy jose lager tools p1-utils p1-yaml p1-yconf "
+    "p1-acme p1-cache-tab p1-eimp p1-mqtree p1-pkix p1-stringprep p1-tls p1-stun p1-xml p1-zlib "
+    "p1-xmpp").split())]
+LIBRARIES = "usr/lib/x86_64-linux-gnu"
+CONFIGURATION = """\
+hosts: ["{domain}"]
+loglevel: debug
+certfiles: ["{certificate}"]
+ca_file: "{authority}"
+listen:
+  - {{port: 5222, ip: "{address}", module: ejabberd_c2s}}
+  - {{port: 5269, ip: "{address}", module: ejabberd_s2s_in}}
+s2s_use_starttls: {tls}
+auth_method: internal
+auth_password_format: plain
+modules:
+  mod_roster: {{}}
+  mod_disco: {{}}
+  mod_ping: {{}}
+  mod_version: {{}}
+  mod_s2s_dialback: {{}}
+  mod_muc: {{host: "rooms.@HOST@"}}
+"""
+
+
+def unpack(folder):
+    """The root that the packages lie in."""
+    done = subprocess.run(["apt-get", "download", *PACKAGES], cwd=folder, capture_output=True,
+                          text=True, check=False)
+    packages = sorted(folder.glob("*.deb"))
+    if done.returncode != 0 or len(packages) < len(PACKAGES):
+        raise AssertionError(f"ejabberd's packages cannot be had: {done.stderr}")
+    for package in packages:
+        subprocess.run(["dpkg", "-x", package, folder / "root"], check=True)
+    return folder / "root"
+
+
+def start(root, host, domain, dns, *, certificate, authority, tls="required"):
+    """ejabberd on a host, for one domain with a user bob; returns its folder (log)."""
+    folder = pathlib.Path(root).parent / domain
+    folder.mkdir()
+    (folder / "ejabberd.yml").write_text(CONFIGURATION.format(
+        domain=domain, address=host.address, certificate=certificate, authority=authority, tls=tls),
+        encoding="utf-8")
+    # A namespace's processes have mounts of their own.
+    (folder / "resolv.conf").write_text(f"nameserver {dns}\n")
+    erlang = root / "usr/lib/erlang"
+    binaries = next(erlang.glob("erts-*")) / "bin"
+    environment = {
+        **os.environ, "ROOTDIR": str(erlang), "BINDIR": str(binaries), "EMU": "beam",
+        "PROGNAME": "erl", "LD_LIBRARY_PATH": str(root / LIBRARIES),
+        "ERL_LIBS": str(root / LIBRARIES), "EJABBERD_CONFIG_PATH": str(folder / "ejabberd.yml"),
+        "EJABBERD_LOG_PATH": str(folder / "log"), "HOME": str(folder)}
+    host.start("sh", "-c", 'mount --bind "$1" /etc/resolv.conf && shift && exec "$@"', "sh",
+               folder / "resolv.conf", binaries / "erlexec", "-noinput", "-mnesia", "dir",
+               f'"{folder}/db"', "-eval",
+               "application:ensure_all_started(ejabberd), ejabberd_auth:try_register("
+               f'<<"bob">>, <<"{domain}">>, <<"secret">>).', env=environment,
+               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return folder

@@ -1,0 +1,135 @@
+"""Users of two servers, by slixmpp, in one script: what a scene asks is done, and what came of it
+is printed as one line of JSON.
+
+    federation_client.py SCENE OURS THEIRS THEIR_DOMAIN
+"""
+
+import asyncio
+import json
+import ssl
+import sys
+
+import slixmpp
+
+ssl.SSLObject.get_channel_binding = lambda self, cb_type="tls-unique": None
+TIMEOUT = 25
+ROOM = "meeting"
+
+
+class User(slixmpp.ClientXMPP):
+    """A user's session that keeps what it was sent."""
+
+    def __init__(self, user, domain):
+        super().__init__(f"{user}@{domain}/{user}", "secret")
+        self.messages, self.presences, self.groupchat = (asyncio.Queue() for _ in range(3))
+        self.ready = asyncio.Event()
+        for name in ("xep_0030", "xep_0045", "xep_0092", "xep_0199"):
+            self.register_plugin(name)
+        self.auto_authorize = self.auto_subscribe = True
+        self.add_event_handler("session_start", self._on_start)
+        self.add_event_handler("message", self._on_message)
+        self.add_event_handler("message_error", self.messages.put_nowait)
+        self.add_event_handler("changed_status", self.presences.put_nowait)
+
+    async def _on_start(self, _):
+        await self.get_roster()
+        self.send_presence()
+        self.ready.set()
+
+    def _on_message(self, message):
+        (self.groupchat if message["type"] == "groupchat" else self.messages).put_nowait(message)
+
+    async def log_in(self, server, tls=True):
+        self.ssl_context.check_hostname = False
+        self.ssl_context.verify_mode = ssl.CERT_NONE
+        self["feature_mechanisms"].unencrypted_plain = not tls
+        self.connect((server, 5222), force_starttls=tls, disable_starttls=not tls)
+        await asyncio.wait_for(self.ready.wait(), TIMEOUT)
+
+    async def hear(self, queue=None):
+        return await asyncio.wait_for((queue or self.messages).get(), TIMEOUT)
+
+
+async def log_in(ours, theirs, domain):
+    alice, bob = User("alice", "example.com"), User("bob", domain)
+    await alice.log_in(ours)
+    await bob.log_in(theirs, tls=False)
+    return alice, bob
+
+
+def said(message):
+    """What a message says, or why it came back."""
+    return (message["error"]["condition"] if message["type"] == "error" else message["body"])
+
+
+async def either(*users):
+    """What the first of them hears; empty: nothing."""
+    waiting = [asyncio.ensure_future(user.messages.get()) for user in users]
+    done, late = await asyncio.wait(waiting, timeout=TIMEOUT,
+                                    return_when=asyncio.FIRST_COMPLETED)
+    for each in late:
+        each.cancel()
+    return [said(each.result()) for each in done]
+
+
+async def chat(alice, bob, _):
+    """A message each way."""
+    alice.send_message(bob.boundjid.bare, "over there", mtype="chat")
+    there = await either(bob, alice)
+    bob.send_message(alice.boundjid.bare, "over here", mtype="chat")
+    return {"there": there, "here": await either(alice, bob)}
+
+
+async def friends(alice, bob, domain):
+    """Subscriptions both ways, presence, queries."""
+    alice.send_presence_subscription(bob.boundjid.bare)
+
+    async def both():
+        while (alice.client_roster[bob.boundjid.bare]["subscription"] != "both" or
+               bob.client_roster["alice@example.com"]["subscription"] != "both"):
+            await asyncio.sleep(0.05)
+    await asyncio.wait_for(both(), TIMEOUT)
+
+    async def shows(user, who, show):
+        while True:
+            seen = await user.hear(user.presences)
+            if seen["from"].full == who.boundjid.full and seen["show"] == show:
+                return seen["status"]
+    bob.send_presence(pshow="away", pstatus="lunch \u263a")
+    out = {"status": await shows(alice, bob, "away")}
+    alice.send_presence(pshow="dnd", pstatus="busy")
+    out["back"] = await shows(bob, alice, "dnd")
+    out["ping"] = await alice["xep_0199"].ping(domain) < TIMEOUT
+    info = await bob["xep_0030"].get_info("example.com")
+    out["identity"] = list(info["disco_info"]["identities"])[0][:2]
+    version = await alice["xep_0092"].get_version(domain)
+    out["version"] = version["software_version"]["name"]
+    return out
+
+
+async def rooms(alice, bob, domain):
+    """A room of theirs."""
+    room = f"{ROOM}@rooms.{domain}"
+    for user, nick in ((bob, "bob"), (alice, "alice")):
+        await user["xep_0045"].join_muc_wait(room, nick, timeout=TIMEOUT)
+    alice.send_message(room, "in the room", mtype="groupchat")
+
+    async def heard(user, body):
+        while True:
+            message = await user.hear(user.groupchat)
+            if message["body"] == body:
+                return message["from"].full
+    out = {"bob": await heard(bob, "in the room"), "alice": await heard(alice, "in the room")}
+    bob.send_message(room, "and back", mtype="groupchat")
+    out["back"] = await heard(alice, "and back")
+    return out
+
+
+async def main(scene, ours, theirs, domain):
+    alice, bob = await log_in(ours, theirs, domain)
+    print(json.dumps(await globals()[scene](alice, bob, domain)))
+
+
+if __name__ == "__main__":
+    asyncio.get_event_loop().run_until_complete(
+        asyncio.wait_for(main(*sys.argv[1:5]), 3 * TIMEOUT))

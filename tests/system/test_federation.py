@@ -1,0 +1,265 @@
+"""XMPP between servers: Debian's stock Prosody on the other side, three of them, and ejabberd. One
+Prosody shows a good certificate and demands one (SASL EXTERNAL), one shows its own and is proved by
+dialback, one has no TLS at all; each with users of its own, and names from dnsmasq. Then somebody
+who says to be one of them. On the Linux process and on the signed image, each booted once."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+import ejabberd_package
+import host as host_board
+import netns
+import operator_console
+import prosody_package
+import qemu
+
+SERVER, TOOLS, DNS = "10.77.0.2", "10.77.0.11", "10.77.0.9"
+GOOD, SELF = ("good.org", "10.77.0.21"), ("self.net", "10.77.0.22")
+PLAIN, EJABBERD = ("plain.net", "10.77.0.23"), ("erlang.im", "10.77.0.24")
+SCRIPT = qemu.ROOT / "tests/system/federation_client.py"
+PROVISION = operator_console.PROVISION + f"""\
+xConfiguration Network Port 1 IPv4 Mode: Static
+xConfiguration Network Port 1 IPv4 Address: {SERVER}
+xConfiguration Network Port 1 IPv4 PrefixLength: 24
+xConfiguration DNS Server 1 Address: {DNS}
+xConfiguration Administrator 1 PublicKey1: "{{key}}"
+xConfiguration SSH Mode: On
+xConfiguration XMPP Mode: On
+xConfiguration XMPP Authentication ChannelBinding: Off
+xConfiguration XMPP Domain 1 Name: example.com
+xConfiguration XMPP Federation Mode: On
+"""
+SSH = ["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
+       "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
+# A stranger who has no key but says one.
+SPOOF = """\
+import socket, sys
+stream = socket.create_connection((sys.argv[1], 5269), 10)
+stream.settimeout(20)
+stream.sendall(b"<?xml version='1.0'?><stream:stream xmlns='jabber:server' version='1.0' "
+               b"xmlns:stream='http://etherx.jabber.org/streams' from='plain.net' "
+               b"xmlns:db='jabber:server:dialback' to='example.com'><db:result from='plain.net' "
+               b"to='example.com'>" + b"0" * 64 + b"</db:result>")
+said = b""
+while b"</db:result>" not in said and b"type='" not in said.split(b"<db:result")[-1]:
+    more = stream.recv(4096)
+    if not more:
+        break
+    said += more
+print(said.decode())
+"""
+
+
+class Scene:
+    """A board, and servers around it."""
+
+    def __init__(self, machine, network, folder):
+        self.machine, self.network, self.folder = machine, network, folder
+        self.tools = network.host("tools", f"{TOOLS}/24")
+
+    def openssl(self, command):
+        subprocess.run(f"openssl {command}", shell=True, check=True, capture_output=True,
+                       cwd=self.folder)
+
+    def certificates(self):
+        key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
+        self.openssl(f"req -x509 {key} -subj '/CN=Root' -days 30 -keyout root.key -out root.pem")
+        for name in ("example.com", GOOD[0], EJABBERD[0]):
+            # What authorities give servers today; our own has to allow both.
+            usage = "serverAuth" + (",clientAuth" if name == "example.com" else "")
+            (self.folder / "ext").write_text(f"extendedKeyUsage={usage}\n"
+                                             f"subjectAltName=DNS:{name},DNS:rooms.{name}\n")
+            self.openssl(f"req {key} -subj '/CN={name}' -keyout {name}.key -out {name}.csr")
+            self.openssl(f"x509 -req -in {name}.csr -CA root.pem -CAkey root.key -days 9 "
+                         f"-extfile ext -out {name}.pem")
+        self.openssl(f"req -x509 {key} -subj '/CN={SELF[0]}' -addext subjectAltName=DNS:{SELF[0]} "
+                     f"-days 30 -keyout {SELF[0]}.key -out {SELF[0]}.pem")
+
+    def start_servers(self):
+        packages = self.folder / "packages"
+        packages.mkdir()
+        root = prosody_package.unpack(packages)
+        hosts = {"gate.example.com": SERVER}
+        services = [("_xmpp-server._tcp.example.com", "gate.example.com", 5269)]
+        for domain, address in (GOOD, SELF, PLAIN, EJABBERD):
+            hosts[f"chat.{domain}"] = address
+            for name in (domain, f"rooms.{domain}"):
+                services.append((f"_xmpp-server._tcp.{name}", f"chat.{domain}", 5269))
+        prosody_package.start_dns(root, self.network.host("dns", f"{DNS}/24"), addresses=hosts,
+                                  services=services)
+        tls = ('ssl = {{ key = "{0}/{1}.key", certificate = "{0}/{1}.pem", '
+               'cafile = "{0}/root.pem" }}\n')
+        self.folders = {}
+        for (domain, address), options, without in (
+                (GOOD, "s2s_require_encryption = true\ns2s_secure_auth = true\n" +
+                 tls.format(self.folder, GOOD[0]), ()),
+                (SELF, "s2s_require_encryption = true\n" + tls.format(self.folder, SELF[0]), ()),
+                (PLAIN, "s2s_require_encryption = false\n", ("tls", "s2s_bidi"))):
+            host = self.network.host(domain.split(".", maxsplit=1)[0], f"{address}/24")
+            self.folders[domain] = prosody_package.start_prosody(
+                root, host, domain, DNS, users=["bob"], options=options, without=without)
+            self.wait_listening(host)
+        packages = self.folder / "erlang"
+        packages.mkdir()
+        host = self.network.host("erlang", f"{EJABBERD[1]}/24")
+        name = EJABBERD[0]
+        (self.folder / "chain.pem").write_text((self.folder / f"{name}.key").read_text() +
+                                               (self.folder / f"{name}.pem").read_text())
+        self.folders[name] = ejabberd_package.start(
+            ejabberd_package.unpack(packages), host, name, DNS,
+            certificate=self.folder / "chain.pem", authority=self.folder / "root.pem")
+        self.wait_listening(host)
+
+    @staticmethod
+    def wait_listening(host):
+        netns.wait_for(lambda: host.run("ss", "-Hltn").stdout.count(":5222"), qemu.patience(40),
+                       f"{host.name} listens")
+
+    def bring(self, name, *files):
+        whole = self.folder / "whole"
+        whole.write_bytes(b"".join((self.folder / file).read_bytes() for file in files))
+        done = self.tools.run("scp", *SSH, "-i", self.folder / "key", whole,
+                              f"admin@{SERVER}:/certificates/{name}", check=False,
+                              timeout=qemu.patience(60))
+        assert done.returncode == 0, done.stderr
+
+    def start(self):
+        self.machine.start()
+        operator_console.log_in(self.machine)
+        self.bring("trust.pem", "root.pem")
+        self.bring("server.pem", "example.com.pem", "example.com.key")
+        said = self.ask("xCommand XMPP User Add: alice@example.com secret")
+        assert "alice@example.com added." in said, said
+
+    def ask(self, line):
+        return operator_console.ask(self.machine, line)
+
+    def set(self, **settings):
+        for name, value in settings.items():
+            self.ask(f"xConfiguration XMPP Federation {name.replace('_', ' ')}: {value}")
+
+    def reset(self):
+        """Streams begin anew, by the settings as they are now."""
+        self.ask("xCommand XMPP Federation Disconnect: All")
+
+    def act(self, name, server):
+        done = self.tools.run("/usr/bin/python3", SCRIPT, name, SERVER, server[1], server[0],
+                              check=False, timeout=qemu.patience(120))
+        assert done.returncode == 0, done.stderr + self.why(server)
+        return json.loads(done.stdout.splitlines()[-1])
+
+    def why(self, server):
+        """What both sides have to say when something went wrong."""
+        return "\n".join([self.ask("xStatus XMPP FederationStream"),
+                          self.ask("xStatus XMPP Federation"),
+                          self.ask("xCommand Log Show: last=20"),
+                          (self.folders[server[0]] / "log").read_text()[-6000:]])
+
+    def talk(self, server):
+        """A message each way arrives."""
+        said = self.act("chat", server)
+        assert said == {"there": ["over there"], "here": ["over here"]}, \
+            f"{said}\n{self.why(server)}"
+
+    def streams(self, server):
+        shown = self.ask("xStatus XMPP FederationStream")
+        return [line for line in shown.splitlines() if f" {server[0]} " in line]
+
+
+@pytest.fixture(scope="module", params=["host", "image"], name="scene")
+def started(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    subprocess.run(["ssh-keygen", "-q", "-N", "", "-t", "ed25519", "-f", folder / "key"],
+                   check=True)
+    provision = PROVISION.format(key=(folder / "key.pub").read_text().strip())
+    with netns.Network() as network:
+        if request.param == "host":
+            edge = network.host("edge")
+            machine = host_board.HostMachine(folder, netns.INTERFACE, edge.namespace, provision)
+        else:
+            machine = qemu.Machine(folder, netns=network.switch, provision=provision,
+                                   netdevs=[qemu.tap_net(network.tap())])
+        scene = Scene(machine, network, folder)
+        scene.certificates()
+        scene.start_servers()
+        try:
+            scene.start()
+            yield scene
+        finally:
+            machine.stop()
+
+
+def test_certificates_prove_both_sides(scene):
+    scene.talk(GOOD)
+    streams = scene.streams(GOOD)
+    assert any(": to " in line and "tls=yes" in line and "proof=certificate" in line
+               for line in streams), streams
+
+
+@pytest.mark.parametrize("server", [GOOD, EJABBERD], ids=["prosody", "ejabberd"])
+def test_friends_and_rooms_across_servers(scene, server):
+    scene.talk(server)
+    said = scene.act("friends", server)
+    assert said == {"status": "lunch \u263a", "back": "busy", "ping": True,
+                    "identity": ["server", "im"],
+                    "version": "Prosody" if server is GOOD else "ejabberd"}
+    room = f"meeting@rooms.{server[0]}/"
+    assert scene.act("rooms", server) == {"bob": room + "alice", "alice": room + "alice",
+                                          "back": room + "bob"}
+    assert all("proof=certificate" in line for line in scene.streams(server))
+
+
+def test_a_certificate_of_nobodys_is_refused(scene):
+    said = scene.act("chat", SELF)
+    assert said["there"][0].startswith("remote-server"), said
+    assert said["here"] != ["over here"], said
+    log = scene.ask("xCommand Log Show: last=40")
+    assert "its certificate is not good for the domain" in log, log
+
+
+def test_dialback_over_tls(scene):
+    # They would believe our certificate: it is not shown them as a proof.
+    scene.set(Certificate_Required="Off", SASL_Outgoing="Off", Bidirectional="Off")
+    scene.reset()
+    scene.talk(SELF)
+    streams = scene.streams(SELF)
+    for way in (": to ", ": from "):
+        assert any(way in line and "tls=yes" in line and "proof=dialback" in line
+                   for line in streams), streams
+    scene.set(SASL_Outgoing="On", Bidirectional="On")
+
+
+def test_without_tls_only_where_that_is_allowed(scene):
+    said = scene.act("chat", PLAIN)
+    assert said["there"][0].startswith("remote-server"), said
+    scene.set(Security_Mode="TLSOptional")
+    scene.reset()
+    scene.talk(PLAIN)
+    assert all("tls=no" in line for line in scene.streams(PLAIN))
+    scene.talk(GOOD)
+    assert any("tls=yes" in line for line in scene.streams(GOOD))
+    scene.set(Security_Mode="NoTLS")
+    scene.reset()
+    scene.talk(PLAIN)
+    assert scene.act("chat", GOOD)["there"][0].startswith("remote-server")
+    scene.set(Security_Mode="TLSOptional")
+
+
+def test_spoofed_dialback_is_refused(scene):
+    done = scene.tools.run(sys.executable, "-c", SPOOF, SERVER, check=False, timeout=60)
+    assert "type='invalid'" in done.stdout, done.stdout + done.stderr
+    assert "its dialback key is not its domain's" in scene.ask("xCommand Log Show: last=20")
+
+
+def test_the_policy_holds(scene):
+    scene.set(Policy_Default="Deny")
+    scene.reset()
+    assert scene.act("chat", PLAIN)["there"] == ["not-allowed"]
+    scene.ask(f"xConfiguration XMPP Federation Exception 1 Domain: *.{PLAIN[0]}")
+    scene.talk(PLAIN)
+    status = scene.ask("xStatus XMPP Federation")
+    assert re.search(r"forbidden=[1-9]", status), status

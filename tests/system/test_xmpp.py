@@ -1,0 +1,189 @@
+"""XMPP by clients nobody here wrote: slixmpp logs in by STARTTLS and direct TLS, chats, sees
+presence, is refused, finds what it missed, resumes across a cut; profanity, as a user types it, in
+tmux. On the Linux process and on the signed image, in namespaces around one switch; each board is
+booted once."""
+
+import json
+import re
+import subprocess
+
+import pytest
+
+import host as host_board
+import netns
+import operator_console
+import qemu
+
+SERVER = "10.77.0.2"
+CLIENT = "10.77.0.11"
+SCRIPT = qemu.ROOT / "tests/system/xmpp_client.py"
+PROVISION = operator_console.PROVISION + f"""\
+xConfiguration Network Port 1 IPv4 Mode: Static
+xConfiguration Network Port 1 IPv4 Address: {SERVER}
+xConfiguration Network Port 1 IPv4 PrefixLength: 24
+xConfiguration XMPP Mode: On
+xConfiguration XMPP Domain 1 Name: example.com
+"""
+USERS = ("alice", "bob", "carol")
+
+
+class Scene:
+    """A board that serves, and a host its clients stand on."""
+
+    def __init__(self, machine, client, folder):
+        self.machine, self.client, self.folder = machine, client, folder
+        self.authority = folder / "server.pem"
+
+    def start(self):
+        self.machine.start()
+        operator_console.log_in(self.machine)
+        for user in USERS:
+            said = operator_console.ask(self.machine,
+                                        f"xCommand XMPP User Add: {user}@example.com secret")
+            assert f"{user}@example.com added." in said, said
+        shown = self.openssl("-connect", f"{SERVER}:5223")
+        found = re.search(r"-----BEGIN CERT.*?END CERTIFICATE-----\n", shown, re.DOTALL)
+        assert found, shown
+        self.authority.write_text(found[0], encoding="ascii")
+
+    def openssl(self, *flags, text=""):
+        done = self.client.run("openssl", "s_client", *flags, check=False, input=text,
+                               timeout=qemu.patience(30))
+        return done.stdout + done.stderr
+
+    def act(self, name):
+        """What came of a scene of xmpp_client.py."""
+        done = self.client.run("/usr/bin/python3", SCRIPT, SERVER, self.authority, name,
+                               check=False, timeout=qemu.patience(90))
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module", params=["host", "image"], name="scene")
+def started(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    with netns.Network() as network:
+        client = network.host("client", f"{CLIENT}/24")
+        if request.param == "host":
+            edge = network.host("edge")
+            machine = host_board.HostMachine(folder, netns.INTERFACE, edge.namespace, PROVISION)
+        else:
+            machine = qemu.Machine(folder, netns=network.switch, provision=PROVISION,
+                                   netdevs=[qemu.tap_net(network.tap())])
+        scene = Scene(machine, client, folder)
+        scene.start()
+        yield scene
+        machine.stop()
+
+
+def test_users_chat(scene):
+    said = scene.act("chat")
+    assert said["logins"] == [True, True, True]
+    assert said["mechanism"].startswith("SCRAM-SHA-256"), said
+    assert said["subscription"] == "both"
+    assert said["status"] == "out \u263a"
+    assert said["body"] == "one <two> & \U0001f600"
+    assert said["carbons"] == [said["body"]]
+    assert said["identity"] == ["server", "im"]
+    assert said["blocked"] == "service-unavailable"
+
+
+def test_a_message_waits(scene):
+    assert scene.act("offline")["sent"]
+    assert scene.act("waiting") == {"body": "while you were away", "delayed": True}
+
+
+def test_a_session_resumes_across_a_cut(scene):
+    said = scene.act("resume")
+    assert said == {"managed": True, "body": "across the cut", "resource": "b"}
+    assert " resumed=0" not in operator_console.ask(scene.machine, "xStatus XMPP")
+
+
+def test_a_room_from_its_making_to_its_end(scene):
+    said = scene.act("rooms")
+    assert {"110", "201"} <= {str(code) for code in said["made"]}, said
+    assert said["listed"] == [["lab@conference.example.com", "The Lab"]]
+    assert said["occupants"] == ["Al", "Bo"]
+    assert said["heard"] == "hello & <all>"
+    assert said["self_ping"] == "result"
+    assert said["invited"] == "lab@conference.example.com"
+    assert said["kicked"] == "not-acceptable"
+    assert said["banned"] == "forbidden"
+    assert said["outcasts"] == ["bob@example.com"]
+    shown = operator_console.ask(scene.machine, "xStatus XMPP Room")
+    assert "lab@conference.example.com" in shown and "persistent=yes" in shown, shown
+    said = scene.act("rooms_again")
+    assert said["subject"] == "Work", said
+    assert said["history"] == ["hello & <all>"]
+    assert said["archived"] == ["hello & <all>", ""]
+    assert said["outcasts"] == ["bob@example.com"]
+    assert said["listed"] == 0
+
+
+def test_what_is_published_is_seen(scene):
+    assert scene.act("publishing") == {"notified_by": "alice@example.com", "picture": True,
+                                       "name": "Alice"}
+
+
+def test_archives_come_in_pages(scene):
+    said = scene.act("archive")
+    assert said["last"] == [f"archived {number}" for number in range(11, 6, -1)]
+    assert said["same_ids"]
+    assert said["all"] == [f"archived {number}" for number in range(12)]
+
+
+def test_nothing_acknowledged_is_lost_when_it_is_killed(scene):
+    before = scene.act("all_waiting")
+    assert scene.act("acknowledged") == {"acknowledged": 30}
+    scene.machine.kill()
+    scene.machine.start()
+    operator_console.log_in(scene.machine)
+    after = scene.act("all_waiting")
+    assert after == {"waited": 30, "archived": before["archived"] + 30}
+
+
+def test_strangers_are_refused(scene):
+    assert scene.act("refused") == {"alice": False, "nobody": False}
+    status = operator_console.ask(scene.machine, "xStatus XMPP")
+    assert re.search(r"failed=[1-9]", status), status
+
+
+def test_starttls_is_what_openssl_knows(scene):
+    shown = scene.openssl("-connect", f"{SERVER}:5222", "-starttls", "xmpp", "-xmpphost",
+                          "example.com", "-CAfile", str(scene.authority))
+    assert "Verify return code: 0" in shown and "TLSv1.3" in shown, shown
+
+
+def test_profanity_logs_in(scene):
+    home = scene.folder / "home"
+    home.mkdir()
+    tmux = ["tmux", "-S", str(scene.folder / "tmux")]
+
+    def type_line(text):
+        subprocess.run([*tmux, "send-keys", text, "Enter"], check=True)
+
+    def screen():
+        return subprocess.run([*tmux, "capture-pane", "-p"], check=True, capture_output=True,
+                              text=True).stdout
+
+    words = ["env", f"HOME={home}", f"XDG_CONFIG_HOME={home}/c", f"XDG_DATA_HOME={home}/d",
+             "LC_ALL=C.UTF-8", "profanity"]
+    line = " ".join(str(word) for word in scene.client.command(words))
+    subprocess.run([*tmux, "new-session", "-d", "-x", "120", "-y", "40", line], check=True)
+    try:
+        netns.wait_for(lambda: "Profanity" in screen(), qemu.patience(20), "profanity starts")
+        type_line(f"/connect alice@example.com server {SERVER} port 5222 tls trust")
+        netns.wait_for(lambda: "password" in screen().lower(), qemu.patience(10), "it asks")
+        type_line("secret")
+        netns.wait_for(lambda: "logged in successfully" in screen(), qemu.patience(20), screen())
+    finally:
+        subprocess.run([*tmux, "kill-server"], check=False)
+
+
+def test_the_operator_sees_and_ends_sessions(scene):
+    ask = operator_console.ask
+    assert "messages_waiting=0" in ask(scene.machine, "xStatus XMPP User")
+    assert "XMPP Server: Serving" in ask(scene.machine, "xStatus XMPP")
+    said = ask(scene.machine, "xCommand XMPP User Remove: carol@example.com Confirm: Yes")
+    assert "carol@example.com removed." in said, said
+    assert "carol" not in ask(scene.machine, "xStatus XMPP User").split("\n", 1)[1]

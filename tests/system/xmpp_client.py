@@ -1,0 +1,318 @@
+"""Clients of slixmpp, one script in the client's namespace: what each test asks is done there, and
+what came of it is printed as one line of JSON.
+
+    xmpp_client.py SERVER AUTHORITY.pem SCENE
+"""
+
+import asyncio
+import json
+import os
+import ssl
+import sys
+
+import slixmpp
+
+# slixmpp 1.8 knows one channel binding, tls-unique, and says so under TLS 1.3, where there is none:
+# a server that offers others has to take that for an attack. It is told that it has none.
+ssl.SSLObject.get_channel_binding = lambda self, cb_type="tls-unique": None
+DOMAIN = "example.com"
+TIMEOUT = 20
+
+
+class Client(slixmpp.ClientXMPP):
+    """A user's session that keeps what it was sent."""
+
+    def __init__(self, user, resource, password="secret", mechanism="SCRAM-SHA-256", plugins=(),
+                 config=None):
+        super().__init__(f"{user}@{DOMAIN}/{resource}", password, sasl_mech=mechanism)
+        self.messages, self.presences, self.carbons = asyncio.Queue(), asyncio.Queue(), []
+        self.failed, self.ready = asyncio.Event(), asyncio.Event()
+        for name in ("xep_0030", "xep_0199", "xep_0191", "xep_0198", "xep_0280", *plugins):
+            self.register_plugin(name, (config or {}).get(name))
+        self.add_event_handler("session_start", self._on_start)
+        self.add_event_handler("session_resumed", lambda _: self.ready.set())
+        self.add_event_handler("failed_all_auth", lambda _: self.failed.set())
+        self.add_event_handler("message", self.messages.put_nowait)
+        self.add_event_handler("message_error", self.messages.put_nowait)
+        self.add_event_handler("changed_status", self.presences.put_nowait)
+        self.add_event_handler("carbon_received", self.carbons.append)
+        self.add_event_handler("carbon_sent", self.carbons.append)
+
+    async def _on_start(self, _):
+        await self.get_roster()
+        self.send_presence()
+        self.ready.set()
+
+    async def log_in(self, server, authority, direct=False):
+        self.ca_certs = authority
+        self.ssl_context.check_hostname = False
+        self.connect((server, 5223 if direct else 5222), use_ssl=direct, force_starttls=not direct,
+                     disable_starttls=direct)
+        done, _ = await asyncio.wait([asyncio.ensure_future(self.ready.wait()),
+                                      asyncio.ensure_future(self.failed.wait())],
+                                     timeout=TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
+        if not done:
+            raise TimeoutError("no session")
+        return self.ready.is_set()
+
+    async def next_message(self):
+        return await asyncio.wait_for(self.messages.get(), TIMEOUT)
+
+    async def leave(self):
+        await self.disconnect(wait=2)
+
+
+async def chat(server, authority):
+    """Two users over STARTTLS and direct TLS: presence, messages, carbons, blocking, disco."""
+    alice, bob = Client("alice", "a"), Client("bob", "b", mechanism="SCRAM-SHA-1")
+    desk = Client("bob", "desk")
+    said = {"logins": [await alice.log_in(server, authority),
+                       await bob.log_in(server, authority, direct=True),
+                       await desk.log_in(server, authority)]}
+    said["mechanism"] = alice["feature_mechanisms"].mech.name
+    await desk["xep_0280"].enable()
+    bob.auto_authorize = bob.auto_subscribe = alice.auto_authorize = True
+    alice.send_presence_subscription(f"bob@{DOMAIN}")
+
+    async def both():
+        while (alice.client_roster[f"bob@{DOMAIN}"]["subscription"] != "both" or
+               bob.client_roster[f"alice@{DOMAIN}"]["subscription"] != "both"):
+            await asyncio.sleep(0.05)
+    await asyncio.wait_for(both(), TIMEOUT)
+    said["subscription"] = bob.client_roster[f"alice@{DOMAIN}"]["subscription"]
+    bob.send_presence(pshow="away", pstatus="out \u263a")
+    while True:
+        seen = await asyncio.wait_for(alice.presences.get(), TIMEOUT)
+        if seen["from"].full == f"bob@{DOMAIN}/b" and seen["show"] == "away":
+            said["status"] = seen["status"]
+            break
+    alice.send_message(f"bob@{DOMAIN}/b", "one <two> & \U0001f600", mtype="chat")
+    said["body"] = (await bob.next_message())["body"]
+    await asyncio.sleep(0.2)
+    said["carbons"] = [each["carbon_received"]["body"] for each in desk.carbons]
+    info = await alice["xep_0030"].get_info(DOMAIN)
+    said["identity"] = list(info["disco_info"]["identities"])[0][:2]
+    said["ping_s"] = await alice["xep_0199"].ping(DOMAIN)
+    await bob["xep_0191"].block(f"alice@{DOMAIN}")
+    alice.send_message(f"bob@{DOMAIN}", "blocked")
+    said["blocked"] = (await alice.next_message())["error"]["condition"]
+    await bob["xep_0191"].unblock(f"alice@{DOMAIN}")
+    for client in (alice, bob, desk):
+        await client.leave()
+    return said
+
+
+async def offline(server, authority):
+    """A message to somebody who is away."""
+    alice, bob = Client("alice", "a"), Client("carol", "c")
+    await alice.log_in(server, authority)
+    alice.send_message(f"carol@{DOMAIN}", "while you were away", mtype="chat")
+    await alice["xep_0199"].ping(DOMAIN)
+    await alice.leave()
+    return {"sent": True, "unused": bob.boundjid.full}
+
+
+async def waiting(server, authority):
+    """What carol finds when she comes back."""
+    carol = Client("carol", "c", plugins=("xep_0203",))
+    await carol.log_in(server, authority)
+    message = await carol.next_message()
+    await carol.leave()
+    return {"body": message["body"], "delayed": bool(message["delay"]["stamp"])}
+
+
+async def acknowledged(server, authority):
+    """Messages to carol, who is away, until the server has acknowledged each (XEP-0198); then this
+    process ends without a word, as the server is about to."""
+    alice = Client("alice", "a", config={"xep_0198": {"window": 1}})
+    await alice.log_in(server, authority)
+    acked = asyncio.Queue()
+    alice.add_event_handler("stanza_acked", acked.put_nowait)
+    wanted = {f"acknowledged {number}" for number in range(30)}
+    for body in sorted(wanted):
+        alice.send_message(f"carol@{DOMAIN}", body, mtype="chat")
+    await alice["xep_0199"].ping(DOMAIN)  # requests go before the stanza that makes them
+    while wanted:
+        stanza = await asyncio.wait_for(acked.get(), TIMEOUT)
+        wanted.discard(stanza["body"] if stanza.name == "message" else "")
+    return {"acknowledged": 30}
+
+
+async def all_waiting(server, authority):
+    """All that waits for carol, and what her archive has."""
+    carol = Client("carol", "c", plugins=("xep_0313",))
+    await carol.log_in(server, authority)
+    await carol["xep_0199"].ping(DOMAIN)
+    said = {"waited": carol.messages.qsize()}
+    said["archived"] = len([each async for each in carol["xep_0313"].iterate(
+        with_jid=f"alice@{DOMAIN}", rsm={"max": 50})])
+    await carol.leave()
+    return said
+
+
+async def resume(server, authority):
+    """The network is cut under a session; it comes back with what it missed."""
+    alice = Client("alice", "a")
+    bob = Client("bob", "b", config={"xep_0198": {"window": 1}})
+    await alice.log_in(server, authority)
+    await bob.log_in(server, authority)
+    await bob["xep_0199"].ping(DOMAIN)
+    said = {"managed": bob["xep_0198"].enabled_in and bob["xep_0198"].sm_id is not None}
+    bob.ready.clear()
+    bob.transport.abort()
+    alice.send_message(f"bob@{DOMAIN}/b", "across the cut", mtype="chat")
+    await alice["xep_0199"].ping(DOMAIN)
+    await bob.log_in(server, authority)
+    said["body"] = (await bob.next_message())["body"]
+    said["resource"] = bob.boundjid.resource
+    await alice.leave()
+    await bob.leave()
+    return said
+
+
+def room_of(client, room, nick, **more):
+    return client["xep_0045"].join_muc_wait(room, nick, timeout=TIMEOUT, **more)
+
+
+async def rooms(server, authority):
+    """A room from its making to its end: configured, joined, spoken in, a kick, a ban, its list."""
+    room = f"lab@conference.{DOMAIN}"
+    plugins = ("xep_0004", "xep_0045", "xep_0249")
+    alice, bob = Client("alice", "a", plugins=plugins), Client("bob", "b", plugins=plugins)
+    for client in (alice, bob):
+        await client.log_in(server, authority)
+    said, heard, invited = {}, asyncio.Queue(), asyncio.Queue()
+    bob.add_event_handler("groupchat_message", heard.put_nowait)
+    bob.add_event_handler("groupchat_invite", invited.put_nowait)
+    own, _, _, _ = await room_of(alice, room, "Al")
+    said["made"] = sorted(own["muc"]["status_codes"])
+    muc = alice["xep_0045"]
+    form = await muc.get_room_config(room)
+    form.set_values({"muc#roomconfig_persistentroom": True, "muc#roomconfig_roomname": "The Lab"})
+    await muc.set_room_config(room, form)
+    items = await bob["xep_0030"].get_items(f"conference.{DOMAIN}")
+    said["listed"] = [[str(item[0]), item[2]] for item in items["disco_items"]["items"]]
+    muc.invite(room, f"bob@{DOMAIN}", "come in")
+    said["invited"] = (await asyncio.wait_for(invited.get(), TIMEOUT))["from"].bare
+    _, _, occupants, _ = await room_of(bob, room, "Bo")
+    said["occupants"] = sorted({each["from"].resource for each in occupants} | {"Bo"})
+    alice.send_message(room, "hello & <all>", mtype="groupchat")
+    said["heard"] = (await asyncio.wait_for(heard.get(), TIMEOUT))["body"]
+    muc.set_subject(room, "Work")
+    await alice["xep_0199"].ping(DOMAIN)
+    said["self_ping"] = (await bob["xep_0199"].send_ping(f"{room}/Bo"))["type"]
+    await muc.set_role(room, "Bo", "none", reason="enough")
+    try:
+        await bob["xep_0199"].send_ping(f"{room}/Bo")
+    except slixmpp.exceptions.IqError as error:
+        said["kicked"] = error.condition
+    await muc.set_affiliation(room, "outcast", jid=f"bob@{DOMAIN}")
+    try:
+        await room_of(bob, room, "Bo")
+    except slixmpp.exceptions.PresenceError as error:
+        said["banned"] = error.presence["error"]["condition"]
+    said["outcasts"] = [str(jid) for jid in await muc.get_affiliation_list(room, "outcast")]
+    for client in (alice, bob):
+        await client.leave()
+    return said
+
+
+async def rooms_again(server, authority):
+    """What is left of that room: history, subject, archive, the ban."""
+    room = f"lab@conference.{DOMAIN}"
+    alice = Client("alice", "a", plugins=("xep_0004", "xep_0045", "xep_0313"))
+    await alice.log_in(server, authority)
+    _, subject, _, history = await room_of(alice, room, "Al")
+    said = {"subject": subject["subject"],
+            "history": [message["body"] for message in history if message["body"]],
+            "outcasts": [str(jid) for jid in
+                         await alice["xep_0045"].get_affiliation_list(room, "outcast")]}
+    page = await alice["xep_0313"].retrieve(jid=room)
+    said["archived"] = [each["mam_result"]["forwarded"]["stanza"]["body"]
+                        for each in page["mam"]["results"]]
+    await alice["xep_0045"].destroy(room, "done")
+    items = await alice["xep_0030"].get_items(f"conference.{DOMAIN}")
+    said["listed"] = len(items["disco_items"]["items"])
+    await alice.leave()
+    return said
+
+
+async def archive(server, authority):
+    """What two users said to each other, in pages out of either's archive."""
+    plugins = ("xep_0313", "xep_0359")
+    alice, bob = Client("alice", "a", plugins=plugins), Client("bob", "b", plugins=plugins)
+    for client in (alice, bob):
+        await client.log_in(server, authority)
+    for number in range(12):
+        alice.send_message(f"bob@{DOMAIN}/b", f"archived {number}", mtype="chat")
+    said = {"ids": []}
+    for _ in range(12):
+        message = await bob.next_message()
+        said["ids"].append(message["stanza_id"]["id"])
+    results = [each async for each in bob["xep_0313"].iterate(
+        with_jid=f"alice@{DOMAIN}", reverse=True, total=5, rsm={"max": 5})]
+    said["last"] = [each["mam_result"]["forwarded"]["stanza"]["body"] for each in results]
+    said["same_ids"] = [each["mam_result"]["id"] for each in results] == said.pop("ids")[:-6:-1]
+    bodies = [each["mam_result"]["forwarded"]["stanza"]["body"] async for each in
+              alice["xep_0313"].iterate(with_jid=f"bob@{DOMAIN}", rsm={"max": 5})]
+    said["all"] = [body for body in bodies if body.startswith("archived")]
+    for client in (alice, bob):
+        await client.leave()
+    return said
+
+
+async def publishing(server, authority):
+    """An avatar seen by a contact who wishes it, and a vCard."""
+    plugins = ("xep_0060", "xep_0163", "xep_0115", "xep_0084", "xep_0054", "xep_0049", "xep_0012")
+    alice, bob = Client("alice", "a", plugins=plugins), Client("bob", "b", plugins=plugins)
+    seen = asyncio.Queue()
+    bob.add_event_handler("avatar_metadata_publish", seen.put_nowait)
+    bob["xep_0163"].add_interest("urn:xmpp:avatar:metadata")
+    bob["xep_0115"].caps_node = "http://example.com/bob"
+    for client in (alice, bob):
+        client.auto_authorize = client.auto_subscribe = True
+        await client.log_in(server, authority)
+    alice.send_presence_subscription(f"bob@{DOMAIN}")
+
+    async def both():
+        while alice.client_roster[f"bob@{DOMAIN}"]["subscription"] != "both":
+            await asyncio.sleep(0.05)
+    await asyncio.wait_for(both(), TIMEOUT)
+    await bob["xep_0115"].update_caps()
+    picture = bytes(range(256)) * 40
+    await alice["xep_0084"].publish_avatar(picture)
+    name = alice["xep_0084"].generate_id(picture)
+    await alice["xep_0084"].publish_avatar_metadata(
+        {"id": name, "type": "image/png", "bytes": len(picture)})
+    event = await asyncio.wait_for(seen.get(), TIMEOUT)
+    said = {"notified_by": event["from"].bare}
+    got = await bob["xep_0084"].retrieve_avatar(f"alice@{DOMAIN}", name)
+    said["picture"] = got["pubsub"]["items"]["item"]["avatar_data"]["value"] == picture
+    card = alice["xep_0054"].make_vcard()
+    card["FN"] = "Alice"
+    await alice["xep_0054"].publish_vcard(card)
+    got = await bob["xep_0054"].get_vcard(f"alice@{DOMAIN}")
+    said["name"] = got["vcard_temp"]["FN"]
+    for client in (alice, bob):
+        await client.leave()
+    return said
+
+
+async def refused(server, authority):
+    """The wrong password, and nobody at all."""
+    said = {}
+    for user, password in (("alice", "wrong"), ("nobody", "secret")):
+        client = Client(user, "x", password)
+        said[user] = await client.log_in(server, authority)
+    return said
+
+
+async def main(server, authority, scene):
+    print(json.dumps(await globals()[scene](server, authority)), flush=True)
+    if scene == "acknowledged":
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    asyncio.get_event_loop().run_until_complete(
+        asyncio.wait_for(main(*sys.argv[1:4]), 3 * TIMEOUT))

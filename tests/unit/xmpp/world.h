@@ -1,0 +1,259 @@
+// The engine without a network: connections that record what is sent, a keeper with a disk that is
+// flushed by hand, a clock that is turned, and a client that logs in by SCRAM of its own.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "crypto/digest.h"
+#include "crypto/init.h"
+#include "crypto/mac.h"
+#include "firmware/xmpp/engine.h"
+#include "hal/rt/base64.h"
+#include "tests/unit/net/fake_wire.h"
+
+namespace gh::xmpp::test {
+
+inline constexpr const char* kDomain = "example.com";
+inline constexpr const char* kRooms = "rooms.example.com";
+
+class World final : public Host, public Keeper, public Observer {
+ public:
+  static Config MakeConfig() {
+    Config config;
+    config.enabled = true;
+    config.domains[0].Assign(kDomain);
+    config.domain_count = 1;
+    config.rooms.enabled = true;
+    config.rooms.hosts[0].Assign(kRooms);
+    config.rooms.host_count = 1;
+    return config;
+  }
+  explicit World(uint32_t accounts = 20, uint32_t sessions = 20, size_t bytes = 64 << 20,
+                 const char* domain = kDomain)
+      : World(Capacity::For(accounts, sessions), bytes, domain) {}
+  World(const Capacity& capacity, size_t bytes, const char* domain = kDomain) : domain_(domain) {
+    crypto::Initialise();
+    memory_.resize(bytes);
+    arena_ = std::make_unique<Arena>(std::span<uint8_t>(memory_));
+    random_ = std::make_unique<crypto::Random>(entropy_);
+    timers_ = std::make_unique<TimerWheel>(clock.now);
+    engine_ = std::make_unique<Engine>(*arena_, *timers_, *random_, *this, *this, *this, capacity);
+    Config config = MakeConfig();
+    config.domains[0].Assign(domain_);
+    engine_->Apply(config);
+  }
+  // Fuzz targets make one for each input: little memory, and what is small runs out sooner.
+  static Capacity FewCapacity() {
+    Capacity capacity = Capacity::For(4, 8);
+    capacity.rooms.rooms = 4;
+    capacity.rooms.occupants = 16;
+    capacity.rooms.affiliates = 16;
+    capacity.readers = 6;
+    capacity.unproven_readers = 4;
+    capacity.blocks = 1500;
+    return capacity;
+  }
+  static size_t FewBytes() { return FewCapacity().ArenaBytes() + (1 << 20); }
+  Engine& engine() { return *engine_; }
+  TimerWheel& timers() { return *timers_; }
+  crypto::Random& random() { return *random_; }
+  const std::string& domain() const { return domain_; }
+  Account* AddUser(const std::string& name, const std::string& password = "secret") {
+    const auto verifier = MakeVerifier(password, 16, *random_);
+    auto added = engine_->directory().Add(name + "@" + domain_, *verifier);
+    GH_ASSERT(added.ok());
+    return *added;
+  }
+  void Turn(Duration by) {
+    clock.now = clock.now + by;
+    timers_->Advance(clock.now);
+  }
+  // What the disk has is what a new start finds.
+  void Commit() {
+    for (auto& [key, value] : pending) {
+      if (value.empty()) {
+        disk.erase(key);
+      } else {
+        disk[key] = value;
+      }
+    }
+    pending.clear();
+    ++durable_;
+    engine_->OnDurable();
+  }
+
+  Result<void> Send(net::StreamId stream, std::span<const uint8_t> bytes) override {
+    if (blocked) {
+      return ErrorCode::kWouldBlock;
+    }
+    sent[stream.index] += std::string(AsText(bytes));
+    return Ok();
+  }
+  Result<void> StartTls(net::StreamId stream) override {
+    started_tls.push_back(stream.index);
+    return Ok();
+  }
+  void Close(net::StreamId stream) override { closed[stream.index] = true; }
+  void Abort(net::StreamId stream) override { closed[stream.index] = true; }
+  void Resume(net::StreamId stream) override { resumed.push_back(stream.index); }
+  size_t BindingOf(net::StreamId, Binding kind, std::span<uint8_t, 64> out) override {
+    if (kind != Binding::kExporter) {
+      return 0;
+    }
+    std::fill_n(out.begin(), 32, uint8_t{7});
+    return 32;
+  }
+  int64_t UnixSeconds() override { return unix_seconds; }
+  uint64_t Put(std::string_view key, std::span<const uint8_t> value) override {
+    if (keeper_full) {
+      return 0;
+    }
+    pending[std::string(key)] = std::string(AsText(value));
+    return durable_ + 1;
+  }
+  uint64_t Remove(std::string_view key) override {
+    pending[std::string(key)] = "";
+    return durable_ + 1;
+  }
+  uint64_t durable() const override { return durable_; }
+  void Flush() override { Commit(); }
+  size_t Read(std::string_view key, std::span<uint8_t> out) override {
+    const auto in_pending = pending.find(std::string(key));
+    const std::string value = in_pending != pending.end()       ? in_pending->second
+                              : disk.contains(std::string(key)) ? disk[std::string(key)]
+                                                                : "";
+    std::copy(value.begin(), value.end(), out.begin());
+    return value.size();
+  }
+  void OnLoggedIn(std::string_view user, const net::Endpoint&, std::string_view) override {
+    events.push_back("in " + std::string(user));
+  }
+  void OnEnded(std::string_view user, const net::Endpoint&, std::string_view reason) override {
+    events.push_back("out " + std::string(user) + ": " + std::string(reason));
+  }
+  void OnRefused(const net::Endpoint&, std::string_view, std::string_view reason) override {
+    events.push_back("refused: " + std::string(reason));
+  }
+
+  void OnRoom(std::string_view room, std::string_view by, const char* what) override {
+    events.push_back(std::string(room) + " " + what + " by " + std::string(by));
+  }
+
+  net::test::FakeClock clock;
+  std::map<uint32_t, std::string> sent;
+  std::map<uint32_t, bool> closed;
+  std::vector<uint32_t> started_tls;
+  std::vector<uint32_t> resumed;
+  std::map<std::string, std::string> pending;
+  std::map<std::string, std::string> disk;
+  std::vector<std::string> events;
+  bool keeper_full = false;
+  bool blocked = false;
+  int64_t unix_seconds = 1'790'000'000;
+
+ private:
+  std::string domain_;
+  net::test::SeededEntropy entropy_{7};
+  std::vector<uint8_t> memory_;
+  std::unique_ptr<Arena> arena_;
+  std::unique_ptr<crypto::Random> random_;
+  std::unique_ptr<TimerWheel> timers_;
+  std::unique_ptr<Engine> engine_;
+  uint64_t durable_ = 0;
+};
+
+inline std::string Base64Of(std::string_view text) {
+  std::vector<uint8_t> bytes(Base64Size(text.size()));
+  ByteWriter out(bytes);
+  WriteBase64(AsBytes(text), out);
+  return std::string(out.text());
+}
+
+inline std::string FromBase64(std::string_view text) {
+  std::vector<uint8_t> bytes(text.size());
+  ByteWriter out(bytes);
+  GH_ASSERT(ReadBase64(text, out));
+  return std::string(out.text());
+}
+
+inline std::string Between(const std::string& text, const std::string& a, const std::string& b) {
+  const size_t from = text.find(a);
+  if (from == std::string::npos) {
+    return "";
+  }
+  const size_t end = text.find(b, from + a.size());
+  return text.substr(from + a.size(), end - from - a.size());
+}
+
+class Client {
+ public:
+  Client(World& world, uint32_t number, bool secure = true) : world_(world) {
+    stream_ = {number, 1};
+    GH_ASSERT(world.engine().OnOpen(stream_, net::Endpoint(), secure));
+  }
+  // Returns what came back since the last call.
+  std::string Say(std::string_view text) {
+    world_.engine().OnData(stream_, AsBytes(text));
+    return Take();
+  }
+  std::string Take() { return std::exchange(world_.sent[stream_.index], ""); }
+  std::string Header() {
+    return Say(
+        "<?xml version='1.0'?><stream:stream to='" +
+        world_.domain() +
+        "' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>");
+  }
+  // SCRAM-SHA-256, with the channel bound when `gs2` says so. The answer to the proof.
+  std::string Authenticate(const std::string& user, const std::string& password,
+                           const std::string& gs2 = "n,,", const std::string& channel = "",
+                           const std::string& mechanism = "SCRAM-SHA-256") {
+    const std::string first = "n=" + user + ",r=abcdef";
+    std::string got = Say("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='" + mechanism +
+                          "'>" + Base64Of(gs2 + first) + "</auth>");
+    if (got.find("<challenge") == std::string::npos) {
+      return got;
+    }
+    const std::string server = FromBase64(Between(got, "xmpp-sasl'>", "<"));
+    const std::string nonce = Between(server, "r=", ",");
+    const std::string salt = FromBase64(Between(server, "s=", ","));
+    const int count = std::stoi(server.substr(server.find("i=") + 2));
+    auto u = crypto::HmacSha256::Of(AsBytes(password), AsBytes(salt + std::string("\0\0\0\1", 4)));
+    auto salted = u;
+    for (int i = 1; i < count; ++i) {
+      u = crypto::HmacSha256::Of(AsBytes(password), u);
+      for (size_t k = 0; k < u.size(); ++k) {
+        salted[k] ^= u[k];
+      }
+    }
+    const auto key = crypto::HmacSha256::Of(salted, AsBytes(std::string_view("Client Key")));
+    const auto stored = crypto::Sha256::Of(key);
+    const std::string last = "c=" + Base64Of(gs2 + channel) + ",r=" + nonce;
+    const std::string all = first + "," + server + "," + last;
+    auto proof = crypto::HmacSha256::Of(stored, AsBytes(all));
+    for (size_t k = 0; k < proof.size(); ++k) {
+      proof[k] ^= key[k];
+    }
+    return Say("<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>" +
+               Base64Of(last + ",p=" + Base64Of(AsText(proof))) + "</response>");
+  }
+  void LogIn(const std::string& user, const std::string& resource) {
+    Header();
+    GH_ASSERT(Authenticate(user, "secret").find("<success") != std::string::npos);
+    Header();
+    const std::string got =
+        Say("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>" +
+            resource + "</resource></bind></iq>");
+    GH_ASSERT(got.find("/" + resource + "</jid>") != std::string::npos);
+  }
+  void Break() { world_.engine().OnClosed(stream_); }
+  net::StreamId stream() const { return stream_; }
+
+ private:
+  World& world_;
+  net::StreamId stream_;
+};
+
+}  // namespace gh::xmpp::test
