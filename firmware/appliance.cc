@@ -3,16 +3,21 @@
 #include <algorithm>
 
 #include "crypto/init.h"
+#include "firmware/acme_service.h"
 #include "firmware/admin/ssh_service.h"
 #include "firmware/config/network_settings.h"
 #include "firmware/log/render.h"
+#include "firmware/ocsp_service.h"
 #include "firmware/rooms.h"
 #include "firmware/settings_map.h"
+#include "hal/rt/ascii.h"
 #include "version.h"
 
 namespace gh {
 namespace {
 
+using config::GroupId;
+using config::GroupSet;
 using log::AlarmId;
 using namespace gh::log::event;
 
@@ -25,37 +30,45 @@ constexpr Duration kConsoleRetry = Duration::Milliseconds(5);
 constexpr uint32_t kProvisionOkShownMax = 100;
 constexpr uint32_t kLogRecords = 4096;
 
-constexpr uint64_t Bit(config::GroupId group) { return uint64_t{1} << static_cast<uint8_t>(group); }
-constexpr uint64_t kNetworkGroups =
-    Bit(config::GroupId::kSystem) | Bit(config::GroupId::kNetworkPort) |
-    Bit(config::GroupId::kNetwork) | Bit(config::GroupId::kNetworkRoute) |
-    Bit(config::GroupId::kDnsServer);
-constexpr uint64_t kSshGroups = Bit(config::GroupId::kSsh) | Bit(config::GroupId::kCiphers) |
-                                Bit(config::GroupId::kAdministration) |
-                                Bit(config::GroupId::kAdministrator);
+constexpr GroupSet kNetworkGroups = GroupId::kSystem | GroupId::kNetworkPort | GroupId::kNetwork |
+                                    GroupId::kNetworkRoute | GroupId::kDnsServer;
+constexpr GroupSet kSshGroups =
+    GroupId::kSsh | GroupId::kCiphers | GroupId::kAdministration | GroupId::kAdministrator;
 // Not DNS: those come by way of the stack, which says so. Naming them here would configure the
 // stack again each time it has said so, for ever.
-constexpr uint64_t kServerGroups = Bit(config::GroupId::kNtpServer) | Bit(config::GroupId::kNtp) |
-                                   Bit(config::GroupId::kDnsPerDomainServer);
-constexpr uint64_t kSnmpGroups = Bit(config::GroupId::kSnmp) | Bit(config::GroupId::kSnmpUser);
-constexpr uint64_t kServiceGroups =
-    Bit(config::GroupId::kAdministrationDmi) | Bit(config::GroupId::kFirewallRule) |
-    Bit(config::GroupId::kFirewall) | Bit(config::GroupId::kSnmp) | Bit(config::GroupId::kMetrics);
-constexpr uint64_t kSipGroups =
-    Bit(config::GroupId::kSipUdp) | Bit(config::GroupId::kSipTcp) | Bit(config::GroupId::kSipTls) |
-    Bit(config::GroupId::kSipDomain) | Bit(config::GroupId::kSipRegistration) |
-    Bit(config::GroupId::kSipAuthentication) | Bit(config::GroupId::kAuthenticationUser);
-constexpr uint64_t kTlsGroups = Bit(config::GroupId::kTls) | Bit(config::GroupId::kSipTls) |
-                                Bit(config::GroupId::kTlsSip) | Bit(config::GroupId::kTlsTurn) |
-                                Bit(config::GroupId::kTlsHsm);
-constexpr uint64_t kTurnGroups = Bit(config::GroupId::kTraversalServerTurn) |
-                                 Bit(config::GroupId::kTraversalServerTurnSecret) |
-                                 Bit(config::GroupId::kTraversalServerTurnToken) |
-                                 Bit(config::GroupId::kTraversalServerTurnAllow) |
-                                 Bit(config::GroupId::kTraversalServerTurnDeny);
-constexpr uint64_t kHsmGroups = Bit(config::GroupId::kHsm) | Bit(config::GroupId::kHsmModule);
-constexpr uint64_t kSyslogGroups =
-    Bit(config::GroupId::kSystem) | Bit(config::GroupId::kSyslogServer);
+constexpr GroupSet kServerGroups =
+    GroupId::kNtpServer | GroupId::kNtp | GroupId::kDnsPerDomainServer;
+constexpr GroupSet kSnmpGroups = GroupId::kSnmp | GroupId::kSnmpUser;
+constexpr GroupSet kServiceGroups = GroupId::kAdministrationDmi | GroupId::kFirewallRule |
+                                    GroupId::kFirewall | GroupId::kSnmp | GroupId::kMetrics;
+constexpr GroupSet kSipGroups =
+    GroupId::kSipUdp | GroupId::kSipTcp | GroupId::kSipTls | GroupId::kSipWs | GroupId::kSipWss |
+    GroupId::kSipWebSocketOrigin | GroupId::kSipDomain | GroupId::kSipRegistration |
+    GroupId::kSipAuthentication | GroupId::kAuthenticationUser | GroupId::kSipMedia |
+    GroupId::kTraversalMedia | GroupId::kSipSessionRefresh | GroupId::kSipEmergency |
+                                GroupId::kMaintenance;
+constexpr GroupSet kDialPlanGroups =
+    GroupId::kZonesZone | GroupId::kZonesDefaultZone | GroupId::kZonesLocalZoneDefaultSubZone |
+    GroupId::kZonesLocalZoneSubZonesSubZone | GroupId::kZonesLocalZoneMembershipRule |
+    GroupId::kZonesPolicySearchRulesRule | GroupId::kTransform | GroupId::kCallPolicy |
+    GroupId::kCallPolicyRule | GroupId::kRegistrationRestrictionPolicy |
+    GroupId::kRegistrationRestrictionRule | GroupId::kBandwidth | GroupId::kBandwidthPipe |
+    GroupId::kBandwidthLink;
+constexpr GroupSet kTlsGroups = GroupId::kTls | GroupId::kSipTls | GroupId::kTlsSip |
+                                GroupId::kTlsTurn | GroupId::kTlsWeb | GroupId::kTlsHsm;
+constexpr GroupSet kTurnGroups =
+    GroupId::kTraversalServerTurn | GroupId::kTraversalServerTurnSecret |
+    GroupId::kTraversalServerTurnToken | GroupId::kTraversalServerTurnAllow |
+    GroupId::kTraversalServerTurnDeny;
+constexpr GroupSet kAcmeGroups =
+    GroupId::kCertificateAcme | GroupId::kCertificateRequest | GroupId::kSystem;
+constexpr GroupSet kXmppGroups = GroupId::kXmpp | GroupId::kXmppDomain | GroupId::kXmppRoom |
+                                 GroupId::kXmppRoomAlias | GroupId::kXmppRoomAdministrator |
+                                 GroupId::kXmppArchive |
+                                 GroupId::kXmppFederation | GroupId::kXmppFederationException |
+                                 GroupId::kXmppFederationRoute;
+constexpr GroupSet kHsmGroups = GroupId::kHsm | GroupId::kHsmModule;
+constexpr GroupSet kSyslogGroups = GroupId::kSystem | GroupId::kSyslogServer;
 
 // One line for the console, put together from pieces.
 template <typename... Pieces>
@@ -171,13 +184,20 @@ Result<void> Appliance::Start() {
   rooms.maintenance.PresetNetwork();
   rooms.Provision();
   rooms.services.ReadAtStart();
+  rooms.BuildVlans();
   rooms.BuildMediaCore();
   rooms.BuildNetwork();
   rooms.BuildHsm();
   rooms.BuildCertificates();
   rooms.BuildTls();
   rooms.BuildSip();
+  rooms.BuildDialPlan();
+  rooms.BuildCalls();
   rooms.BuildTurn();
+  rooms.BuildRtp();
+  rooms.BuildAcme();
+  rooms.BuildXmpp();
+  rooms.BuildFederation();
   rooms.BuildSyslog();
   rooms.maintenance.Build();
   rooms.maintenance.BuildHttps();
@@ -193,7 +213,7 @@ Result<void> Appliance::Start() {
     return media;
   }
   rooms.configuration->SetListener(&rooms);
-  rooms.ApplySettings(UINT64_MAX);
+  rooms.ApplySettings(GroupSet::All());
   (void)rooms.loop.RunOnce();  // links are looked at before they are reported
   rooms.ReportReadiness();
   rooms.maintenance.ReportBoot();
@@ -209,10 +229,10 @@ Instant Appliance::RunOnce() {
   Instant next = rooms.loop.RunOnce();
   const bool addresses_changed = rooms.net_events.TakeAddressesChanged();
   const bool servers_changed = rooms.net_events.TakeServersChanged();
-  if (rooms.pending_groups != 0 || addresses_changed || servers_changed) {
-    const uint64_t groups = rooms.pending_groups | (addresses_changed ? kSipGroups : 0) |
-                            (addresses_changed || servers_changed ? kServerGroups : 0);
-    rooms.pending_groups = 0;
+  if (!rooms.pending_groups.empty() || addresses_changed || servers_changed) {
+    const GroupSet groups = rooms.pending_groups | (addresses_changed ? kSipGroups : GroupSet()) |
+                            (addresses_changed || servers_changed ? kServerGroups : GroupSet());
+    rooms.pending_groups = {};
     rooms.ApplySettings(groups);
     next = rooms.loop.now();
   }
@@ -418,8 +438,15 @@ void Appliance::Rooms::BuildConsole() {
   maintenance.AddTo(status, commands);
   event_log.AddTo(commands);
   certificates->AddTo(status, commands);
+  acme->AddTo(status, commands);
+  ocsp->AddTo(status, commands);
   alarm_commands.AddTo(commands);
+  dial_plan->AddTo(status, commands);
+  calls->AddTo(status, commands);
   turn->AddTo(status, commands);
+  rtp->AddTo(status);
+  xmpp->AddTo(status, commands);
+  federation->AddTo(status, commands);
   tls_services->AddTo(status);
   hsm->AddTo(status, commands);
   AddCommands();
@@ -524,54 +551,65 @@ void Appliance::Rooms::OnSettingChanged(config::Selector selector, std::string_v
       SettingChanged{.setting = path.text(), .before = before, .after = after, .by = actor.view()});
 }
 
-void Appliance::Rooms::OnCommitted(uint64_t groups, bool) {
+void Appliance::Rooms::OnCommitted(const GroupSet& groups, bool) {
   pending_groups |= groups;
   store_refused = false;
 }
 
-void Appliance::Rooms::ApplySettings(uint64_t groups) {
-  crashes->Trace(ApplianceTrace::kSettings, groups);
-  if ((groups & kTlsGroups) != 0) {
+void Appliance::Rooms::ApplySettings(const GroupSet& groups) {
+  crashes->Trace(ApplianceTrace::kSettings, groups.first_word());
+  if (groups.Meets(kTlsGroups)) {
     tls_services->Apply();
   }
-  if ((groups & kNetworkGroups) != 0) {
+  if (groups.Meets(kNetworkGroups)) {
     ApplyNetwork();
   }
-  if ((groups & config::NetworkGroups()) != 0) {
+  if (groups.Meets(config::NetworkGroups())) {
     maintenance.KeepNetwork().ignore("told by an event");
   }
-  if ((groups & kServerGroups) != 0) {
+  if (groups.Meets(kServerGroups)) {
     ApplyServers();
   }
-  if ((groups & (kSipGroups | kNetworkGroups)) != 0) {
+  if (groups.Meets(kSipGroups | kDialPlanGroups | kNetworkGroups)) {
     ApplySip();
   }
-  if ((groups & (kTurnGroups | kSipGroups | kNetworkGroups | kTlsGroups)) != 0) {
+  if (groups.Meets(kTurnGroups | kSipGroups | kNetworkGroups | kTlsGroups)) {
     turn->Apply();
   }
-  if ((groups & kHsmGroups) != 0) {
+  if (groups.Meets(kXmppGroups | kSipGroups | kNetworkGroups | kTlsGroups)) {
+    xmpp->Apply();
+    federation->Apply();
+  }
+  if (groups.Meets(kHsmGroups)) {
     hsm->Apply();
   }
-  if ((groups & kSyslogGroups) != 0) {
+  if (groups.Meets(kAcmeGroups)) {
+    acme->Apply();
+  }
+  if (groups.Meets(GroupId::kCertificateOcsp)) {
+    ocsp->Apply();
+  }
+  if (groups.Meets(kSyslogGroups)) {
     ApplySyslog();
   }
-  if ((groups & kSshGroups) != 0) {
+  if (groups.Meets(kSshGroups)) {
     ssh->Apply();
     AllowSsh();
   }
-  if ((groups & (Bit(config::GroupId::kLog) | Bit(config::GroupId::kTime))) != 0) {
+  if (groups.Meets(GroupId::kLog | GroupId::kTime)) {
     event_log.ApplySettings(configuration->active());
   }
-  if ((groups & Bit(config::GroupId::kUpgrade)) != 0) {
+  if (groups.Meets(GroupId::kUpgrade)) {
     maintenance.ApplySettings();
   }
-  if ((groups & kSnmpGroups) != 0) {
+  if (groups.Meets(kSnmpGroups)) {
     snmp.ApplySettings();
   }
-  if ((groups & Bit(config::GroupId::kMetrics)) != 0) {
+  if (groups.Meets(GroupId::kMetrics)) {
     metrics.ApplySettings();
   }
-  if ((groups & (kServiceGroups | kSshGroups | kSipGroups | kTurnGroups | kNetworkGroups)) != 0) {
+  if (groups.Meets(kServiceGroups | kSshGroups | kSipGroups | kDialPlanGroups | kTurnGroups |
+                   kXmppGroups | kNetworkGroups)) {
     services.Apply();  // when all who listen have said where
   }
   UpdateAlarms();
@@ -614,22 +652,23 @@ uint32_t Appliance::Rooms::SipAddresses(std::span<net::IpAddress> out) const {
 
 void Appliance::Rooms::ApplySip() {
   const config::Settings& settings = configuration->active();
-  std::array<net::IpAddress, sip::kListenerMax / 3> addresses;
+  std::array<net::IpAddress, sip::kListenerMax / sip::kTransportCount> addresses;
   const uint32_t count = configuration->is_factory() ? 0 : SipAddresses(addresses);
-  const sip::Config sip_config = SipConfigOf(settings, std::span(addresses).first(count));
-  uint16_t udp_port = 0;
-  uint16_t tcp_port = 0;
-  uint16_t tls_port = 0;
+  sip::Config sip_config = SipConfigOf(settings, std::span(addresses).first(count));
+  dial_plan->AddListeners(std::span(addresses).first(count), sip_config);
+  rtp->Apply(std::span(addresses).first(count), sip_config);
+  std::array<uint16_t, sip::kTransportCount> ports = {};
   for (const sip::Listener& listener :
        std::span(sip_config.listeners).first(sip_config.listener_count)) {
-    (listener.transport == sip::TransportKind::kUdp   ? udp_port
-     : listener.transport == sip::TransportKind::kTcp ? tcp_port
-                                                      : tls_port) = listener.bind.port;
+    if (listener.zone == 0) {  // those of zones are opened by the dial plan
+      ports[static_cast<size_t>(listener.transport)] = listener.bind.port;
+    }
   }
-  services.Open(ServiceId::kSipUdp, udp_port);
-  services.Open(ServiceId::kSipTcp, tcp_port);
-  services.Open(ServiceId::kSipTls, tls_port);
+  for (uint8_t i = 0; i < sip::kTransportCount; ++i) {
+    services.Open(static_cast<ServiceId>(static_cast<uint8_t>(ServiceId::kSipUdp) + i), ports[i]);
+  }
   sip_listeners = sip->Apply(sip_config);
+  dial_plan->Apply();
   if (sip_listeners == 0 || sip_ready) {
     return;
   }
@@ -640,9 +679,10 @@ void Appliance::Rooms::ApplySip() {
   for (const sip::Listener& listener :
        std::span(sip_config.listeners).first(sip_config.listener_count)) {
     out.Char(' ');
-    out.Text(listener.transport == sip::TransportKind::kUdp   ? "udp/"
-             : listener.transport == sip::TransportKind::kTcp ? "tcp/"
-                                                              : "tls/");
+    for (const char c : sip::TransportName(listener.transport)) {
+      out.Char(AsciiLower(c));
+    }
+    out.Char('/');
     listener.bind.Format(out);
   }
   uint8_t line_bytes[400];
@@ -687,6 +727,7 @@ void Appliance::Rooms::ApplySyslog() {
 void Appliance::Rooms::UpdateAlarms() {
   const bool factory = configuration->is_factory();
   alarms.Set(AlarmId::kNoSipDomain, !factory && sip->config().domain_count == 0, "");
+  alarms.Set(AlarmId::kMaintenanceMode, sip->config().is_draining, "");
   alarms.Set(AlarmId::kRestartNeeded, configuration->restart_needed(), "");
   alarms.Set(AlarmId::kPasswordsUnusable, configuration->unusable_password_count() > 0, "");
   if (!factory && !store_damaged) {
@@ -704,8 +745,13 @@ void Appliance::Rooms::OnHousekeeping() {
              !machine.clock.Wall().is_set && loop.now() - started_at > Duration::Minutes(1), "");
   WatchMediaCore();
   WatchSyslog();
+  dial_plan->Watch();
   turn->UpdateAlarms();
+  xmpp->UpdateAlarms();
+  federation->UpdateAlarms();
   certificates->Watch();
+  acme->Watch(loop.now());
+  ocsp->Watch(loop.now());
   hsm->UpdateAlarms();
   maintenance.Watch(loop.now());
   services.Watch(loop.now());

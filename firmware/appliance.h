@@ -15,11 +15,17 @@
 #include "hal/rt/result.h"
 #include "hal/rt/time.h"
 
+namespace gh::crypto::pkcs11 {
+class Provider;
+}
+
 namespace gh {
 
 struct ApplianceOptions {
   // Capacity profile: "small", "medium", "large"; empty: the configured one, else by arena size.
   std::string_view profile;
+  // A PKCS #11 module that the board has loaded; null: none.
+  crypto::pkcs11::Provider* token_module = nullptr;
 };
 
 class Appliance {
@@ -39,7 +45,7 @@ class Appliance {
   // Says so in the log and gives syslog a last chance; for a board about to end (SIGTERM).
   void PrepareToStop(const char* why);
 
-  struct Rooms;  // firmware/rooms.h
+  struct Rooms;                       // firmware/rooms.h
   Rooms& rooms() { return *rooms_; }  // for tests that stand in for a client
 
  private:

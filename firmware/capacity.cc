@@ -8,7 +8,9 @@
 #include "firmware/config/line.h"
 #include "firmware/config/settings.h"
 #include "firmware/diagnostics.h"
+#include "firmware/media/plane.h"
 #include "firmware/upgrade/limits.h"
+#include "firmware/xmpp_service.h"
 #include "net/dtls_service.h"
 #include "net/tls_streams.h"
 
@@ -16,12 +18,13 @@ namespace gh {
 namespace {
 
 // What the rooms took on the host, per item and rounded up; tests/unit/appliance keeps them honest.
-constexpr uint64_t kFixedBytes = 17u << 20;     // log, DNS cache, nonces, tables of fixed size
+constexpr uint64_t kFixedBytes = 20u << 20;     // log, DNS cache, nonces, tables of fixed size,
+                                                // dial plan with 1,000 search rules
 constexpr uint64_t kMediaCoreBytes = 1u << 20;  // its rings, for 32,768 frames
 constexpr uint64_t kBytesPerRegistration = 640;
-constexpr uint64_t kBytesPerCall = 512;
+constexpr uint64_t kBytesPerCall = 2560;  // what ends it from here, ladder and history too
 // Transactions are remembered for 32 s with what they may have to repeat.
-constexpr uint64_t kBytesPerCallSetup = 432 * 1024;
+constexpr uint64_t kBytesPerCallSetup = 456 * 1024;
 constexpr uint64_t kBytesPerStream = 320;
 constexpr uint64_t kBytesPerNetConnection = 1024;
 constexpr uint64_t kBytesPerAllocation = 4096;   // with four permissions and channels, eight flows
@@ -46,6 +49,9 @@ Capacity Make(const char* profile, uint32_t registrations, uint32_t streams, uin
   capacity.sip = sip::Capacity::For(registrations, streams, calls, call_setups_per_s);
   // Two relays for each call, and as many for those whose calls are elsewhere.
   capacity.turn = turn::Capacity::For(std::clamp(calls * 4, 200u, 20'000u));
+  capacity.rtp = rtp::Capacity::For(calls);
+  capacity.xmpp = xmpp::Capacity::For(std::max(registrations / 2, 100u), streams);
+  capacity.s2s = s2s::Capacity::For(streams);
   return capacity;
 }
 
@@ -66,16 +72,20 @@ Capacity Capacity::ForRegistrations(uint32_t registrations) {
 uint64_t Capacity::ArenaBytes() const {
   const uint64_t user_bytes =
       2 * (sizeof(config::AuthenticationUser) + 8) * uint64_t{users};  // in force and staged
-  return kFixedBytes + kMediaCoreBytes + upgrade::kBufferBytes + 2 * crypto::kTlsClientHeap +
+  return kFixedBytes + kMediaCoreBytes + upgrade::kBufferBytes + 3 * crypto::kTlsClientHeap +
          kCaptureBytes + admin::SshService::ArenaBytes() + user_bytes + store_heap_bytes +
          uint64_t{password_cost.memory_kib} * 1026 + 8192 + net.buffer_bytes +
          uint64_t{registrations} * kBytesPerRegistration + uint64_t{calls} * kBytesPerCall +
          uint64_t{sessions + 1} * kBytesPerSession + kFileBytes + users * kFileBytesPerUser +
          uint64_t{call_setups_per_s} * kBytesPerCallSetup + uint64_t{streams} * kBytesPerStream +
-         uint64_t{turn.allocations} * kBytesPerAllocation +
+         uint64_t{turn.allocations} * kBytesPerAllocation + rtp.ArenaBytes() +
+         rtp::Dtls::ArenaBytes(rtp.handshakes()) +
+         rtp.flows() * media::Plane::bytes_per_flow() +
          uint64_t{turn.relay_ports} * kBytesPerRelayPort + uint64_t{users} * 16 +
          net::DtlsService::ArenaBytes(turn.streams, turn::Capacity::DtlsHandshakes(turn.streams)) +
-         uint64_t{net.connection_count} * kBytesPerNetConnection + net::TlsStreams::ArenaBytes(net);
+         uint64_t{net.connection_count} * kBytesPerNetConnection +
+         net::TlsStreams::ArenaBytes(net) + xmpp.ArenaBytes() + XmppService::ArenaBytes() +
+         s2s.ArenaBytes() + 4096;
 }
 
 Result<Capacity> Capacity::For(std::string_view name, uint64_t arena_bytes) {

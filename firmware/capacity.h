@@ -9,8 +9,11 @@
 #include <string_view>
 
 #include "crypto/password.h"
+#include "firmware/rtp/relay.h"
+#include "firmware/s2s/federation.h"
 #include "firmware/sip/config.h"
 #include "firmware/turn/config.h"
+#include "firmware/xmpp/engine.h"
 #include "hal/rt/result.h"
 #include "net/capacity.h"
 
@@ -31,6 +34,9 @@ struct Capacity {
   net::Capacity net;
   sip::Capacity sip;
   turn::Capacity turn;
+  rtp::Capacity rtp;
+  xmpp::Capacity xmpp;
+  s2s::Capacity s2s;
 
   // An upper bound of what the rooms take from the arena.
   uint64_t ArenaBytes() const;

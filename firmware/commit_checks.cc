@@ -1,5 +1,6 @@
 #include "firmware/commit_checks.h"
 
+#include "firmware/dial_plan_service.h"
 #include "firmware/log/syslog.h"
 #include "firmware/log/time_zone.h"
 
@@ -26,7 +27,7 @@ Result<void> CommitChecks::Check(const config::Settings& settings,
         .Add(categories.ok() ? " Fingerprint" : " Categories");
     return Error{ErrorCode::kInvalidArgument, "not a setting of syslog"};
   }
-  return Ok();
+  return patterns_ == nullptr ? Ok() : CheckDialPlan(settings, *patterns_, expected);
 }
 
 }  // namespace gh

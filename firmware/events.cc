@@ -156,12 +156,35 @@ void SipEvents::OnCallEnded(const sip::CallEvent& event) {
                          .callee = event.callee,
                          .call_id = event.call_id,
                          .duration_ms = static_cast<uint64_t>(event.duration.milliseconds()),
-                         .reason = sip::CallEndName(event.end)});
+                         .reason = sip::CallEndName(event.end),
+                         .caller_address = net::ToText(event.caller_address).view(),
+                         .callee_address = net::ToText(event.callee_address).view(),
+                         .setup_ms = static_cast<uint64_t>(event.setup.milliseconds()),
+                         .bandwidth_kbps = event.kbps});
 }
 
 void SipEvents::OnCallFailed(const sip::CallEvent& event, uint16_t status) {
   log_.Emit(SipCallFailed{
       .caller = event.caller, .callee = event.callee, .call_id = event.call_id, .status = status});
+}
+
+void SipEvents::OnBandwidth(const sip::BandwidthEvent& event) {
+  log_.Emit(SipCallBandwidth{.caller = event.caller,
+                             .callee = event.callee,
+                             .call_id = event.call_id,
+                             .wanted_kbps = event.wanted_kbps,
+                             .granted_kbps = event.granted_kbps,
+                             .reason = event.why});
+}
+
+void SipEvents::OnZonePeer(const sip::ZonePeerEvent& event) {
+  const auto address = net::ToText(event.remote);
+  if (event.is_up) {
+    log_.Emit(SipZoneUp{.zone = event.zone, .peer = event.peer, .address = address.view()});
+  } else {
+    log_.Emit(SipZoneDown{
+        .zone = event.zone, .peer = event.peer, .address = address.view(), .reason = event.why});
+  }
 }
 
 void SipEvents::OnListenFailed(const sip::Listener& listener, const char* why) {

@@ -58,6 +58,8 @@ class SipEvents final : public sip::Observer {
   void OnCallEnded(const sip::CallEvent& event) override;
   void OnCallFailed(const sip::CallEvent& event, uint16_t status) override;
   void OnListenFailed(const sip::Listener& listener, const char* why) override;
+  void OnZonePeer(const sip::ZonePeerEvent& event) override;
+  void OnBandwidth(const sip::BandwidthEvent& event) override;
 
  private:
   log::Log& log_;

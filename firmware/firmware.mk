@@ -32,7 +32,16 @@ firmware_upgrade_USES := image firmware_admin
 firmware_hsm_USES := crypto firmware_store
 firmware_media_USES := net
 firmware_turn_USES := firmware_media
+firmware_dialplan_USES := net
+firmware_sip_USES := firmware_dialplan firmware_sdp
+firmware_sdp_USES := net
+firmware_rtp_USES := firmware_media firmware_sip firmware_sdp firmware_turn
+firmware_xmpp_USES := net crypto
+firmware_xmpp_DEPS := expat
+firmware_s2s_USES := net crypto firmware_xmpp
+firmware_s2s_DEPS := expat
 firmware_keys_USES := net crypto firmware_log firmware_store firmware_alarm
+firmware_acme_USES := net crypto firmware_keys
 firmware_admin_USES := firmware_config firmware_log firmware_alarm firmware_store
 
 out/gen/firmware/%.gen.h out/gen/firmware/%.gen.cc &: firmware/%.proto \

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 
-#include "crypto/x509_writer.h"
+#include "crypto/path_check.h"
+#include "crypto/self_signed.h"
 #include "firmware/config/settings.h"
 #include "firmware/keys/x509_text.h"
 #include "firmware/rooms.h"
@@ -16,12 +17,28 @@ constexpr int64_t kDay = 86400;
 // From when a certificate counts that is made while nobody has set the clock.
 constexpr int64_t kEarliest = 1'767'225'600;  // 2026-01-01
 constexpr int64_t kTemporaryDays = 3650;
+constexpr uint32_t kTemporaryTries = 3;
 constexpr int64_t kExpiryPeriod = 3600;
 
-class NoListener final : public crypto::SignListener {
- public:
-  void OnSigned(crypto::SignRequest&) override {}
-};
+// Those that are set; what DHCP gives may be another tomorrow.
+uint32_t OwnAddresses(const config::Settings& settings, std::span<crypto::AlternativeName> out) {
+  uint32_t count = 0;
+  const auto add = [&](const net::IpAddress& address) {
+    if (!address.is_none() && count < out.size()) {
+      out[count].address = address.bytes;
+      out[count++].address_size = static_cast<uint8_t>(address.byte_count());
+    }
+  };
+  for (const auto& port : settings.network_port()) {
+    if (port.ipv4_mode == config::Ipv4Mode::kStatic) {
+      add(port.ipv4_address);
+    }
+    if (port.ipv6_mode == config::Ipv6Mode::kStatic) {
+      add(port.ipv6_address);
+    }
+  }
+  return count;
+}
 
 }  // namespace
 
@@ -114,8 +131,10 @@ void Certificates::WatchHsmLink() {
 
 void Certificates::Watch() {
   UpdateAlarms();
+  WatchTemporary();
   WatchHsmLink();
-  if (generation_seen_ != keys_.generation()) {
+  if (generation_told_ != keys_.generation()) {
+    generation_told_ = keys_.generation();
     TellHsm();
     keys_.FindTokenKeys();
   }
@@ -212,12 +231,41 @@ void Certificates::UpdateAlarms() {
   parts_.alarms.Set(AlarmId::kCertificateTemporary, found && installed.info->is_temporary, "");
 }
 
-// EC P-256, self-signed: for the device's name, or for a domain.
+// A temporary certificate names the device as it is called and reached now.
+void Certificates::WatchTemporary() {
+  keys::Installed installed;
+  if (!keys_.Find("", installed) || !installed.info->is_temporary) {
+    return;
+  }
+  const auto& settings = parts_.configuration.active();
+  const mbedtls_x509_crt& leaf = *installed.identity->chain;
+  std::array<crypto::AlternativeName, 2 * net::kPortMax> room;
+  const auto addresses = std::span(room).first(OwnAddresses(settings, room));
+  const bool is_named = crypto::NamesHost(leaf, settings.system().name.view()) &&
+                        std::ranges::all_of(addresses, [&](const crypto::AlternativeName& one) {
+                          net::IpAddress address;
+                          address.family =
+                              one.address_size == 4 ? net::IpFamily::kIpv4 : net::IpFamily::kIpv6;
+                          address.bytes = one.address;
+                          return crypto::NamesHost(leaf, net::ToText(address).view());
+                        });
+  if (is_named) {
+    temporary_tries_ = 0;
+  } else if (temporary_tries_ < kTemporaryTries) {
+    ++temporary_tries_;  // a name that no certificate can have is not tried for ever
+    MakeTemporary({}).ignore("the former one stays");
+  }
+}
+
+// EC P-256, self-signed: for the device's name and addresses, or for a domain.
 Result<void> Certificates::MakeTemporary(std::string_view domain) {
   const auto& settings = parts_.configuration.active();
   FixedString<64> name(settings.system().name.view());
-  crypto::AlternativeName names[1];
-  names[0].dns = domain.empty() ? name.view() : domain;
+  std::array<crypto::AlternativeName, 1 + 2 * net::kPortMax> name_room;
+  name_room[0].dns = domain.empty() ? name.view() : domain;
+  const uint32_t address_count =
+      domain.empty() ? OwnAddresses(settings, std::span(name_room).subspan(1)) : 0;
+  const auto names = std::span(name_room).first(1 + address_count);
   crypto::SoftwareKey key(environment_);
   GH_TRY(key.GenerateEc(crypto::KeyType::kEcP256));
   const WallTime now = parts_.clock.Wall();
@@ -225,21 +273,8 @@ Result<void> Certificates::MakeTemporary(std::string_view domain) {
   parts_.random.Fill(terms.serial);
   terms.valid_from_s = now.is_set ? now.unix_seconds() - kDay : kEarliest;
   terms.valid_until_s = terms.valid_from_s + kTemporaryDays * kDay;
-  const auto scheme = crypto::CertificateSchemeOf(key.type());
-  uint8_t info_bytes[1024];
-  GH_TRY_ASSIGN(const auto info, crypto::WriteCertificateInfo({.common_name = name.view()}, names,
-                                                              terms, key, scheme, info_bytes));
-  uint8_t digest[crypto::kSignDigestMax];
-  const size_t digest_size = crypto::DigestFor(scheme, info, digest);
-  crypto::SignRequest request;
-  NoListener nobody;
-  request.Prepare(scheme, std::span(digest).first(digest_size), nobody, Instant{});
-  key.Start(request);
-  if (request.state() != crypto::SignRequest::State::kDone) {
-    return request.error();
-  }
-  uint8_t der[1536];
-  GH_TRY_ASSIGN(const size_t size, crypto::WriteSigned(info, scheme, request.signature(), der));
+  uint8_t der[crypto::kSelfSignedBytesMax];
+  GH_TRY_ASSIGN(const size_t size, crypto::WriteSelfSigned(name.view(), names, terms, key, der));
   const std::span<const uint8_t> chain[] = {std::span<const uint8_t>(der).first(size)};
   keys::SlotInfo slot;
   slot.domain.Assign(domain);

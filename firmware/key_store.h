@@ -53,6 +53,10 @@ class Certificates {
   void AddTo(admin::StatusTree& status, admin::CommandTable& commands);
 
   keys::KeyStore& keys() { return keys_; }
+  crypto::TlsEnvironment& environment() { return environment_; }
+  // For decoding what is brought, within one call.
+  std::span<uint8_t> decode_room() { return decode_room_; }
+  keys::TokenKeys* tokens() { return tokens_; }
   crypto::Identities& identities() { return keys_; }
   // What network HSMs are shown (kHsmLinkName).
   crypto::Identities& hsm_identities() { return hsm_identities_; }
@@ -86,6 +90,7 @@ class Certificates {
 
   Result<void> MakeTemporary(std::string_view domain);
   void WatchHsmLink();
+  void WatchTemporary();
   void TellHsm();
   void CheckExpiry(const WallTime& now);
 
@@ -102,9 +107,11 @@ class Certificates {
   HsmTokens hsm_tokens_;
   keys::TokenKeys* tokens_ = nullptr;
   CertificateCommands commands_;
-  int64_t checked_at_s_ = 0;  // wall clock of the last one
-  uint32_t generation_seen_ = 0;
+  int64_t checked_at_s_ = 0;      // wall clock of the last one
+  uint32_t generation_seen_ = 0;  // by the look at what ends
+  uint32_t generation_told_ = 0;  // to the HSM; needs no clock
   bool hsm_link_failed_ = false;  // told; not tried again
+  uint32_t temporary_tries_ = 0;
 };
 
 }  // namespace gh

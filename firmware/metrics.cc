@@ -173,7 +173,7 @@ bool Metrics::OnStreamOpen(net::StreamId id, const net::StreamInfo&) {
   free->stream = id;
   free->used = true;
   free->answering = free->closing = false;
-  free->head_size = 0;
+  free->head.Clear();
   free->deadline = rooms_.loop.now() + kRequestTime;
   return true;
 }
@@ -183,13 +183,9 @@ size_t Metrics::OnStreamData(net::StreamId id, std::span<uint8_t> data) {
   if (connection == nullptr || connection->answering) {
     return data.size();  // one request a connection
   }
-  const size_t count = std::min(data.size(), connection->head.size() - connection->head_size);
-  std::memcpy(connection->head.data() + connection->head_size, data.data(), count);
-  connection->head_size += count;
-  const std::string_view bytes(connection->head.data(), connection->head_size);
-  if (const size_t size = net::HttpHeadSize(bytes); size > 0) {
-    Answer(*connection, bytes.substr(0, size));
-  } else if (connection->head_size == connection->head.size()) {
+  if (const std::string_view head = connection->head.Add(data); !head.empty()) {
+    Answer(*connection, head);
+  } else if (connection->head.is_full()) {
     ++refused_count_;
     connection->answering = connection->closing = true;
     Send(*connection, "HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n");

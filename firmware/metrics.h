@@ -38,8 +38,7 @@ class Metrics final : private net::StreamHandler {
     bool closing = false;
     Instant deadline;
     uint64_t cursor = 0;
-    std::array<char, net::kHttpRequestHeadMax> head = {};
-    size_t head_size = 0;
+    net::HttpHeadBuffer<net::kHttpRequestHeadMax> head;
   };
 
   bool OnStreamOpen(net::StreamId id, const net::StreamInfo& info) override;

@@ -16,8 +16,8 @@ using namespace gh::log::event;
 constexpr uint32_t kRuleSettings = 32;
 constexpr int64_t kBlockSecondsDefault = 900;
 constexpr int64_t kBlockSecondsMax = 86'400 * 7;
-// A rule of the settings is up to three rules of the filter: a service may have three ports.
-static_assert(3 * kRuleSettings <= net::kFilterRuleMax);
+// A rule of the settings is up to five rules of the filter: a service may have five ports.
+static_assert(5 * kRuleSettings <= net::kFilterRuleMax);
 
 struct ServiceInfo {
   const char* name;
@@ -25,7 +25,9 @@ struct ServiceInfo {
 };
 constexpr ServiceInfo kServices[] = {
     {"SIP", net::Transport::kUdp},     {"SIP", net::Transport::kTcp},
-    {"SIP", net::Transport::kTcp},     {"SSH", net::Transport::kTcp},
+    {"SIP", net::Transport::kTcp},     {"SIP", net::Transport::kTcp},
+    {"SIP", net::Transport::kTcp},     {"ACME", net::Transport::kTcp},
+    {"ACME", net::Transport::kTcp},    {"SSH", net::Transport::kTcp},
     {"Web", net::Transport::kTcp},     {"SNMP", net::Transport::kUdp},
     {"Metrics", net::Transport::kTcp},
 };
@@ -105,7 +107,10 @@ void NetworkServices::Apply() {
           .ignore("a port number, and fewer services than rules");
     }
   }
+  rooms_.dial_plan->OpenFirewall(MaskOf(ServiceId::kSipTls));
   rooms_.turn->OpenFirewall(MaskOf(ServiceId::kSipUdp));  // on the side calls come from
+  rooms_.xmpp->OpenFirewall(MaskOf(ServiceId::kSipTcp));
+  rooms_.federation->OpenFirewall(MaskOf(ServiceId::kSipTcp));
   firewall.AllowEcho(rooms_.configuration->active().firewall().ping == config::OnOff::kOn);
   ApplyRules();
   rooms_.stack->EnforceFirewall();

@@ -21,7 +21,21 @@
 
 namespace gh {
 
-enum class ServiceId : uint8_t { kSipUdp, kSipTcp, kSipTls, kSsh, kWeb, kSnmp, kMetrics, kCount };
+// Those before kSsh face the callers' side, the others are management.
+enum class ServiceId : uint8_t {
+  kSipUdp,
+  kSipTcp,
+  kSipTls,
+  kSipWs,
+  kSipWss,
+  kAcmeHttp,
+  kAcmeTls,
+  kSsh,
+  kWeb,
+  kSnmp,
+  kMetrics,
+  kCount
+};
 
 inline constexpr uint8_t kManagementPort = 2;  // LAN3
 

@@ -72,6 +72,14 @@ void PlaceGateway(net::StackConfig& out, const net::IpAddress& gateway,
   }
 }
 
+template <typename Group>
+void AddSipListener(const Group& group, sip::TransportKind transport, const net::IpAddress& address,
+                    sip::Config& out) {
+  if (group.mode == config::OnOff::kOn) {
+    out.AddListener(transport, {address, static_cast<uint16_t>(group.port)});
+  }
+}
+
 }  // namespace
 
 net::StackConfig NetConfigOf(const config::Settings& settings, const config::NetworkDmi* dmi) {
@@ -115,24 +123,26 @@ sip::Config SipConfigOf(const config::Settings& settings,
   const bool fits = out.realm.Set(settings.sip_authentication().realm.view());
   GH_ASSERT(fits);
   for (const net::IpAddress& address : addresses) {
-    if (settings.sip_udp().mode == config::OnOff::kOn) {
-      out.AddListener(sip::TransportKind::kUdp,
-                      {address, static_cast<uint16_t>(settings.sip_udp().port)});
-    }
-    if (settings.sip_tcp().mode == config::OnOff::kOn) {
-      out.AddListener(sip::TransportKind::kTcp,
-                      {address, static_cast<uint16_t>(settings.sip_tcp().port)});
-    }
-    if (settings.sip_tls().mode == config::OnOff::kOn) {
-      out.AddListener(sip::TransportKind::kTls,
-                      {address, static_cast<uint16_t>(settings.sip_tls().port)});
-    }
+    AddSipListener(settings.sip_udp(), sip::TransportKind::kUdp, address, out);
+    AddSipListener(settings.sip_tcp(), sip::TransportKind::kTcp, address, out);
+    AddSipListener(settings.sip_tls(), sip::TransportKind::kTls, address, out);
+    AddSipListener(settings.sip_ws(), sip::TransportKind::kWs, address, out);
+    AddSipListener(settings.sip_wss(), sip::TransportKind::kWss, address, out);
+  }
+  for (const config::SipWebSocketOrigin& origin : settings.sip_web_socket_origin()) {
+    out.AddOrigin(origin.address.view());
   }
   const config::SipRegistration& registration = settings.sip_registration();
   out.expires_min_s = static_cast<uint32_t>(registration.expire_min);
   out.expires_max_s = static_cast<uint32_t>(registration.expire_max);
   out.expires_default_s = static_cast<uint32_t>(registration.expire_default);
   out.contacts_per_user_max = static_cast<uint32_t>(registration.contact_max);
+  out.session_min_s = static_cast<uint32_t>(settings.sip_session_refresh().minimum);
+  out.session_expires_s = static_cast<uint32_t>(settings.sip_session_refresh().value);
+  for (const config::SipEmergency& emergency : settings.sip_emergency()) {
+    out.AddEmergency(emergency.number.view());
+  }
+  out.is_draining = settings.maintenance().mode == config::OnOff::kOn;
   const config::SipAuthentication& authentication = settings.sip_authentication();
   out.authenticate_register = authentication.mode == config::OnOff::kOn;
   out.authenticate_requests = authentication.mode == config::OnOff::kOn;

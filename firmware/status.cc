@@ -289,6 +289,7 @@ bool StatusPages::NextPort(uint64_t& cursor, ByteWriter& out) {
       }
       Tell(out, "driver", status.driver);
       Tell(out, "mtu", status.mtu);
+      Tell(out, "vlan", rooms.vlans[port]);
     } else if (line == 2) {
       out.Text("Received:");
       Tell(out, "frames", status.counters.rx_frames);
@@ -462,6 +463,15 @@ bool StatusPages::NextCall(uint64_t& cursor, ByteWriter& out) {
   out.Text(" -> ");
   out.Text(info.callee.substr(0, 200));
   Tell(out, "duration_s", static_cast<uint64_t>(info.duration.seconds()));
+  Tell(out, "caller", net::ToText(info.caller_address).view());
+  Tell(out, "callee", net::ToText(info.callee_address).view());
+  Tell(out, "setup_ms", static_cast<uint64_t>(info.setup.milliseconds()));
+  if (info.session_s != 0) {
+    Tell(out, "session_s", info.session_s);
+  }
+  if (info.kbps != 0) {
+    Tell(out, "kbps", info.kbps);
+  }
   Tell(out, "call_id", info.call_id);
   return true;
 }

@@ -54,8 +54,8 @@ Result<void> Appliance::Rooms::OpenStore() {
     sealing.key_offset = image::kStoreKeyOffset;
   }
   static_assert(store::kKeyAreaBytes <= image::kStoreKeySize);
-  auto* opener =
-      machine.arena.New<hsm::StoreKeyOpener>(machine.arena, machine.clock, machine.token);
+  auto* opener = machine.arena.New<hsm::StoreKeyOpener>(machine.arena, machine.clock, machine.token,
+                                                        options.token_module);
   auto* tpm_opener = machine.arena.New<hsm::TpmOpener>(machine.tpm);
   sealing.openers = {opener, tpm_opener};
   sqlite_store = machine.arena.New<store::SqliteStore>(machine.arena, *machine.store, machine.clock,

@@ -11,8 +11,30 @@ using namespace log::event;
 
 using net::TlsService;
 
-constexpr const char* kServiceNames[] = {"SIP", "TURN", "Web", "HSM", "Federation"};
+constexpr const char* kServiceNames[] = {"SIP",        "TURN", "Web",  "HSM",
+                                         "Federation", "ACME", "XMPP", "XMPP-Server"};
 static_assert(std::size(kServiceNames) == net::kTlsServiceCount);
+
+// RFC 3261's, RFC 7443, RFC 8737.
+constexpr const char* kSipProtocols[] = {"sip/2"};
+constexpr const char* kTurnProtocols[] = {"stun.turn", "stun.nat-discovery"};
+constexpr const char* kWebProtocols[] = {"http/1.1"};
+constexpr const char* kAcmeProtocols[] = {"acme-tls/1"};
+
+std::span<const char* const> ProtocolsOf(TlsService service) {
+  switch (service) {
+    case TlsService::kSip:
+      return kSipProtocols;
+    case TlsService::kTurn:
+      return kTurnProtocols;
+    case TlsService::kWeb:
+      return kWebProtocols;
+    case TlsService::kAcme:
+      return kAcmeProtocols;
+    default:
+      return {};
+  }
+}
 
 const char* NameOf(TlsService service) { return kServiceNames[static_cast<size_t>(service)]; }
 
@@ -43,7 +65,12 @@ TlsServices::TlsServices(const TlsServiceParts& parts, const net::Capacity& capa
   streams_.SetObserver(*this);
   Build(TlsService::kSip, true, true);
   Build(TlsService::kTurn, true, false);
+  Build(TlsService::kWeb, true, false);
+  Build(TlsService::kAcme, true, false);
+  Build(TlsService::kFederation, true, false);
   Build(TlsService::kHsm, false, true);
+  Build(TlsService::kXmpp, true, false);
+  Build(TlsService::kXmppServer, true, true);
 }
 
 void TlsServices::Build(TlsService service, bool server, bool client) {
@@ -52,8 +79,13 @@ void TlsServices::Build(TlsService service, bool server, bool client) {
       .environment = streams_.environment(),
       .identities = service == TlsService::kHsm ? &parts_.hsm_identities : &parts_.identities,
       .peers = &parts_.peers};
+  if (service == TlsService::kXmppServer) {
+    parts.peer_role = crypto::PeerRole::kServer;  // few certificates of servers allow more
+  }
   if (server) {
+    parts.protocols = ProtocolsOf(service);
     servers_[index].emplace(parts);
+    parts.protocols = {};
   }
   if (client) {
     parts.side = crypto::TlsSide::kClient;
@@ -64,10 +96,13 @@ void TlsServices::Build(TlsService service, bool server, bool client) {
                       client ? &*clients_[index] : nullptr);
 }
 
+std::span<const char* const> TlsServices::TurnProtocols() { return kTurnProtocols; }
+
 crypto::TlsPolicy TlsServices::PolicyOf(TlsService service) const {
   const config::Settings& settings = parts_.configuration.active();
   crypto::TlsPolicy policy;
   policy.Restrict(settings.tls().profile == config::TlsProfile::kRestricted);
+  policy.strict_protocols = settings.tls().strict_protocols == config::OnOff::kOn;
   Result<void> taken = Ok();
   switch (service) {
     case TlsService::kSip:
@@ -80,8 +115,21 @@ crypto::TlsPolicy TlsServices::PolicyOf(TlsService service) const {
     case TlsService::kHsm:
       taken = Take(settings.tls_hsm(), policy);
       break;
+    case TlsService::kFederation:  // traversal: both sides show certificates
+      taken = Take(settings.tls_sip(), policy);
+      policy.client_auth = crypto::ClientAuth::kRequired;
+      break;
     case TlsService::kWeb:
-    case TlsService::kFederation:
+      taken = Take(settings.tls_web(), policy);
+      break;
+    case TlsService::kAcme:
+      policy.strict_protocols = true;  // challenges of certificates, nothing else
+      break;
+    case TlsService::kXmpp:
+      break;
+    case TlsService::kXmppServer:  // a bad certificate is dialback's to mend, if settings allow
+      policy.client_auth = crypto::ClientAuth::kOptional;
+      policy.judges_later = true;
       break;
   }
   if (!taken.ok()) {

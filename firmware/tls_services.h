@@ -41,6 +41,7 @@ class TlsServices final : private net::TlsObserver {
   net::TlsStreams& streams() { return streams_; }
   // The policy a service has by the settings, for endpoints beside those here (DTLS).
   crypto::TlsPolicy PolicyOf(net::TlsService service) const;
+  static std::span<const char* const> TurnProtocols();
   crypto::TlsEnvironment& environment() { return streams_.environment(); }
   const TlsServiceParts& parts() const { return parts_; }
 

@@ -176,6 +176,8 @@ class FileEngine {
   // Over: send what Output() has left, then the exit status, then close the channel.
   virtual bool is_done() const = 0;
   virtual uint32_t exit_status() const = 0;
+  // A line for the user's terminal, once: why a file was refused. Empty: none.
+  virtual std::string_view TakeNotice() { return {}; }
   // The channel is gone, or the engine is done with: files are let go. It may be started again.
   virtual void Close() = 0;
 

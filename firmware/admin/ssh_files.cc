@@ -65,14 +65,28 @@ bool SshFiles::Program::SendOutput() {
   return true;
 }
 
+// One line on the user's terminal.
+void SshFiles::Program::SayNotice() {
+  const std::string_view text = engine_->TakeNotice();
+  uint8_t bytes[300];
+  ByteWriter line(bytes);
+  line.Text(text.substr(0, 256));
+  line.Text("\r\n");
+  if (!text.empty()) {
+    channel_.WriteError(line.written());
+  }
+}
+
 bool SshFiles::Program::Move() {
   engine_->Poll();
+  SayNotice();
   for (uint32_t step = 0; step < kStepsPerTurn; ++step) {
     if (!SendOutput()) {
       return false;  // the channel's room comes with a packet, and that with a turn
     }
     const auto input = channel_.Input();
     const size_t taken = input.empty() ? 0 : engine_->Feed(input);
+    SayNotice();
     channel_.ConsumeInput(taken);
     if (channel_.input_ended() && channel_.Input().empty() && !told_end_) {
       told_end_ = true;

@@ -53,6 +53,7 @@ class SshFiles final : public Pollable {
 
    private:
     bool SendOutput();
+    void SayNotice();
     SshFiles& owner_;
     ssh::ChannelPort& channel_;
     SftpServer sftp_;

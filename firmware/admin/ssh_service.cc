@@ -225,8 +225,11 @@ Result<ssh::ChannelSession*> SshService::OpenSession(const ssh::SessionRequest& 
   return static_cast<ssh::ChannelSession*>(bridge);
 }
 
+// Told behind the turn's round of the sessions: without another turn the rest of a long answer
+// would wait for the next event.
 void SshService::Bridge::OnRoom() {
   if (refusal_ == nullptr) {
+    service_.parts_.loop.Defer(service_.another_turn_);
     return;
   }
   channel_.WriteError(AsBytes(std::string_view(refusal_)));

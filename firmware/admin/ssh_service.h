@@ -130,6 +130,7 @@ class SshService final : private ssh::Authenticator,
   std::span<Visitor> visitors_;  // by connection
   Pool<Bridge> bridges_;
   SshFiles files_;
+  Task another_turn_{[](void*) {}, nullptr};  // does nothing: the loop turns once more
   bool keys_loaded_ = false;
   bool keys_unsaved_ = false;
 };

@@ -405,10 +405,10 @@ Result<void> Configuration::StageRevert(uint32_t number, Message& expected) {
 }
 
 void Configuration::Announce() {
-  uint64_t groups = 0;
+  GroupSet groups;
   bool restart = false;
   ForEachChange([&](Selector selector) {
-    groups |= uint64_t{1} << InfoOf(selector).group;
+    groups.Add(InfoOf(selector).group);
     restart = restart || InfoOf(selector).needs_restart();
     if (listener_ == nullptr) {
       return;
@@ -423,7 +423,7 @@ void Configuration::Announce() {
   });
   restart_needed_ = restart_needed_ || restart;
   active_.CopyFrom(staged_);
-  if (listener_ != nullptr && groups != 0) {
+  if (listener_ != nullptr && !groups.empty()) {
     listener_->OnCommitted(groups, restart);
   }
 }

@@ -16,6 +16,7 @@
 
 #include "crypto/password.h"
 #include "crypto/random.h"
+#include "firmware/config/group_set.h"
 #include "firmware/config/history.h"
 #include "firmware/config/line.h"
 #include "firmware/config/settings.h"
@@ -31,8 +32,8 @@ class ChangeListener {
   // One setting of a committed change, as it was and is; secrets as "********".
   virtual void OnSettingChanged(Selector selector, std::string_view before,
                                 std::string_view after) = 0;
-  // After the last of them. `groups`: bit g is set when a setting of kGroups[g] changed.
-  virtual void OnCommitted(uint64_t groups, bool restart_needed) = 0;
+  // After the last of them. `groups`: those with a setting that changed.
+  virtual void OnCommitted(const GroupSet& groups, bool restart_needed) = 0;
   // The store did not take a change; nothing of it is in force.
   virtual void OnCommitFailed(const Error& /*error*/) {}
   // Who changes settings now, for the history.
@@ -41,7 +42,6 @@ class ChangeListener {
  protected:
   ~ChangeListener() = default;
 };
-static_assert(kGroupCount <= 64);
 
 // Rules of rooms that the configuration does not know: asked before a change is put in force, not
 // when what is stored is loaded.

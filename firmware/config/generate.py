@@ -189,6 +189,20 @@ def in_branches(messages, schema):
     return [message for _, message in sorted(zip(paths, messages), key=lambda pair: place(pair[0]))]
 
 
+def reopened(paths):
+    """The first path that goes back into a branch which other paths have left, or None: in a
+    listing the branch would stand twice."""
+    left, before = set(), []
+    for path in paths:
+        words = path.split()[:-1]
+        branches = [tuple(words[:depth]) for depth in range(1, len(words) + 1)]
+        if any(branch in left for branch in branches):
+            return path
+        left.update(branch for branch in before if branch not in branches)
+        before = branches
+    return None
+
+
 def load(proto_path, root="."):
     """All groups and enums of a declaration file, in order."""
     file, schema = descriptors.load(proto_path, "firmware/config/schema.proto", root)
@@ -197,6 +211,8 @@ def load(proto_path, root="."):
     groups = [Group(m, i, enums, schema) for i, m in enumerate(messages)]
     seen = {}
     for group in groups:
+        if again := reopened(setting.options.path for setting in group.settings):
+            raise DeclarationError(f"{group.path} {again}: its branch stands further up")
         for setting in group.settings:
             path = f"{group.path}{' #' if group.count else ''} {setting.options.path}".lower()
             if path in seen:

@@ -7,7 +7,7 @@ namespace gh::config {
 
 inline constexpr uint32_t kLineMax = 512;            // one line of xConfiguration text
 inline constexpr uint32_t kProvisionMax = 4u << 20;  // a whole provisioning text, bytes
-inline constexpr uint32_t kPathWordMax = 8;          // words of a path, instance number included
+inline constexpr uint32_t kPathWordMax = 9;          // words of a path, instance number included
 inline constexpr uint32_t kPathTextMax = 96;         // "Authentication User 100000 Password"
 inline constexpr uint32_t kMessageMax = 240;         // what was expected, for the operator
 inline constexpr uint32_t kPasswordMax = 128;        // characters typed

@@ -4,6 +4,7 @@
 
 #include <string_view>
 
+#include "firmware/config/group_set.h"
 #include "firmware/config/settings.h"
 
 namespace gh::config {
@@ -16,12 +17,14 @@ inline bool IsNetworkSetting(Selector selector) {
   return is_network && !InfoOf(selector).is_secret();
 }
 
-// Bit g: group g has such settings.
-inline uint64_t NetworkGroups() {
-  uint64_t groups = 0;
+// The groups that have such settings.
+inline GroupSet NetworkGroups() {
+  GroupSet groups;
   for (uint32_t g = 0; g < kGroupCount; ++g) {
     for (uint32_t s = 0; s < kGroups[g].setting_count; ++s) {
-      groups |= uint64_t{IsNetworkSetting({kGroups[g].setting_first + s, 0})} << g;
+      if (IsNetworkSetting({kGroups[g].setting_first + s, 0})) {
+        groups.Add(g);
+      }
     }
   }
   return groups;

@@ -1,9 +1,11 @@
 #include "firmware/config/value.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "firmware/config/line.h"
 #include "firmware/config/ssh_key.h"
+#include "hal/rt/utf8.h"
 #include "net/address.h"
 
 namespace gh::config {
@@ -31,24 +33,8 @@ void SetTextOf(const SettingInfo& setting, void* value, std::string_view text) {
 }
 
 bool IsUtf8Printable(std::string_view text) {
-  for (size_t at = 0; at < text.size();) {
-    const auto lead = static_cast<unsigned char>(text[at]);
-    const size_t more = lead < 0x80                   ? 0
-                        : lead >= 0xc2 && lead < 0xe0 ? 1
-                        : lead >= 0xe0 && lead < 0xf0 ? 2
-                        : lead >= 0xf0 && lead < 0xf5 ? 3
-                                                      : 9;
-    if (lead < 0x20 || lead == 0x7f || more == 9 || at + more >= text.size()) {
-      return false;
-    }
-    for (size_t i = 1; i <= more; ++i) {
-      if ((static_cast<unsigned char>(text[at + i]) & 0xc0) != 0x80) {
-        return false;
-      }
-    }
-    at += 1 + more;
-  }
-  return true;
+  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+  return IsUtf8(text) && std::none_of(text.begin(), text.end(), is_control);
 }
 
 // Some of the setting's words, each once.

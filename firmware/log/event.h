@@ -25,9 +25,19 @@ enum class Severity : uint8_t {
   kDebug = 7,
 };
 
-enum class Category : uint8_t { kSystem, kAlarm, kAudit, kStore, kNetwork, kFirewall, kSip, kTurn };
+enum class Category : uint8_t {
+  kSystem,
+  kAlarm,
+  kAudit,
+  kStore,
+  kNetwork,
+  kFirewall,
+  kSip,
+  kTurn,
+  kXmpp
+};
 
-inline constexpr uint32_t kCategoryCount = static_cast<uint32_t>(Category::kTurn) + 1;
+inline constexpr uint32_t kCategoryCount = static_cast<uint32_t>(Category::kXmpp) + 1;
 inline constexpr uint32_t kAllCategories = (1u << kCategoryCount) - 1;
 
 const char* SeverityName(Severity severity);  // "warning"

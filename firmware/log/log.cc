@@ -9,7 +9,7 @@ constexpr int64_t kMicro = 1'000'000;
 constexpr const char* kSeverityNames[] = {"emergency", "alert",  "critical",      "error",
                                           "warning",   "notice", "informational", "debug"};
 constexpr const char* kCategoryNames[] = {"system",  "alarm",    "audit", "store",
-                                          "network", "firewall", "sip",   "turn"};
+                                          "network", "firewall", "sip",   "turn",  "xmpp"};
 static_assert(std::size(kCategoryNames) == kCategoryCount);
 
 }  // namespace

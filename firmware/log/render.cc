@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "firmware/log/events.gen.h"
+#include "hal/rt/utf8.h"
 
 namespace gh::log {
 namespace {
@@ -12,31 +13,6 @@ constexpr std::string_view kSdId = "gatehouse@32473";
 constexpr uint32_t kFacilityLocal0 = 16;
 constexpr uint32_t kFacilityAuthpriv = 10;
 constexpr uint64_t kSequenceIdMax = 2147483647;  // RFC 5424 7.3.1
-
-// The size of the well-formed UTF-8 character at the front, 0 when there is none.
-size_t Utf8Size(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char lead = byte(0);
-  const size_t size = lead < 0x80                   ? 1
-                      : lead >= 0xc2 && lead < 0xe0 ? 2
-                      : lead >= 0xe0 && lead < 0xf0 ? 3
-                      : lead >= 0xf0 && lead < 0xf5 ? 4
-                                                    : 0;
-  if (size == 0 || size > text.size()) {
-    return 0;
-  }
-  for (size_t i = 1; i < size; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) {
-      return 0;
-    }
-  }
-  // No overlong forms, no surrogates, nothing beyond U+10FFFF.
-  if ((lead == 0xe0 && byte(1) < 0xa0) || (lead == 0xed && byte(1) >= 0xa0) ||
-      (lead == 0xf0 && byte(1) < 0x90) || (lead == 0xf4 && byte(1) >= 0x90)) {
-    return 0;
-  }
-  return size;
-}
 
 // Copies text as printable UTF-8: what is not becomes '?'. `escape`: RFC 5424 6.3.3.
 void WriteClean(std::string_view text, bool escape, ByteWriter& out) {

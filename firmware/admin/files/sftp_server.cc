@@ -346,6 +346,8 @@ SftpServer::Outcome SftpServer::HandleClose(uint32_t id, ByteReader& reader) {
     }
   }
   *handle = {};
+  // Clients show their own word for a status and not ours.
+  notice_ = outcome.ok() ? std::string_view() : std::string_view(outcome.error().what);
   return Answer(id, outcome);
 }
 

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstdint>
+#include <utility>
 
 #include "firmware/admin/file_service.h"
 
@@ -30,6 +31,7 @@ class SftpServer final : public FileEngine {
   void Poll() override;
   bool is_done() const override { return failed_ || (at_end_ && !has_request()); }
   uint32_t exit_status() const override { return failed_ ? 1 : 0; }
+  std::string_view TakeNotice() override { return std::exchange(notice_, {}); }
   void Close() override;
 
  private:
@@ -80,6 +82,7 @@ class SftpServer final : public FileEngine {
   std::array<Handle, kSftpHandleMax> handles_ = {};
   bool has_version_ = false;
   bool at_end_ = false;
+  std::string_view notice_;  // static text
   bool failed_ = true;
 };
 
