@@ -8,7 +8,6 @@ MAKEFLAGS += -j$(shell nproc)
 endif
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.SECONDARY:
 .PHONY: all help run test image host bench fuzz docs deps check clean FORCE
 
 export LC_ALL := C.UTF-8

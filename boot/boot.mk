@@ -2,7 +2,7 @@
 ROOMS += boot
 boot_SRCS := $(wildcard boot/*.cc)
 boot_USES := image
-boot_BOARDS := host asan fuzz
+boot_BOARDS := host asan
 
 boot_test_ROOMS := boot image_tool
 manifest_fuzz_ROOMS := image

@@ -14,13 +14,30 @@ net_test_ROOMS := net
 http_test_ROOMS := net
 http_response_fuzz_ROOMS := net
 http_request_fuzz_ROOMS := net
+websocket_fuzz_ROOMS := net
 sip_test_ROOMS := firmware_sip
+dialplan_test_ROOMS := firmware_dialplan
+dialplan_pattern_fuzz_ROOMS := firmware_dialplan
+dialplan_rules_fuzz_ROOMS := firmware_dialplan
 sip_conformance_test_ROOMS := firmware_sip
 media_test_ROOMS := firmware_turn
 turn_test_ROOMS := firmware_turn
+sdp_test_ROOMS := firmware_sdp
+rtp_test_ROOMS := firmware_rtp
+sdp_fuzz_ROOMS := firmware_sdp
+sdp_bandwidth_fuzz_ROOMS := firmware_sdp
+rtp_anchor_fuzz_ROOMS := firmware_rtp
+xmpp_test_ROOMS := firmware_xmpp
+s2s_test_ROOMS := firmware_s2s
+xmpp_s2s_fuzz_ROOMS := firmware_s2s
+xmpp_stream_fuzz_ROOMS := firmware_xmpp
+xmpp_address_fuzz_ROOMS := firmware_xmpp
 turn_conformance_test_ROOMS := firmware_turn
 config_test_ROOMS := firmware_config
 keys_test_ROOMS := firmware_keys
+acme_test_ROOMS := firmware_acme
+acme_order_fuzz_ROOMS := firmware_acme
+ocsp_response_fuzz_ROOMS := firmware_keys
 log_test_ROOMS := firmware_log firmware_alarm
 store_test_ROOMS := firmware_store
 upgrade_test_ROOMS := firmware_upgrade image_tool sim
@@ -37,9 +54,11 @@ sip_message_fuzz_ROOMS := firmware_sip
 sip_uri_fuzz_ROOMS := firmware_sip
 sip_engine_fuzz_ROOMS := firmware_sip
 sip_bench_ROOMS := firmware_sip
+dialplan_bench_ROOMS := firmware_dialplan
 net_bench_ROOMS := net
 tls_bench_ROOMS := crypto
 turn_bench_ROOMS := firmware_turn
+xmpp_bench_ROOMS := firmware_xmpp
 stun_message_fuzz_ROOMS := firmware_turn
 turn_engine_fuzz_ROOMS := firmware_turn
 turn_stream_fuzz_ROOMS := firmware_turn
@@ -67,7 +86,11 @@ address_fuzz_ROOMS := net
 tls_stream_fuzz_ROOMS := crypto
 
 # Compiling a test takes longer than running it.
-out/asan/obj/tests/unit/%.o out/asan/obj/tests/conformance/%.o: private FILE_FLAGS += -O0
+out/asan/obj/tests/unit/%.o out/asan/obj/tests/conformance/%.o: private FILE_FLAGS += \
+  -O0 -fno-sanitize=fuzzer-no-link
+# But these copy whole disks, hundreds of thousands of times.
+HEAVY_TESTS := store image log rt
+$(foreach room,$(HEAVY_TESTS),out/asan/obj/tests/unit/$(room)/%.o): private FILE_FLAGS += -O1
 
 folders = $(patsubst %/,%,$(sort $(dir $(wildcard $(1)))))
 UNIT_TESTS := $(patsubst tests/unit/%,%_test,$(call folders,tests/unit/*/*.cc))
@@ -93,14 +116,17 @@ $(eval $(call program,out/tsan/tests/media_threads_test,tsan,\
   tests/unit/media/core_threads_test.cc,firmware_media,-lgtest -lgtest_main -lpthread))
 # Runs as the host variant: it counts hundred thousands of power cuts, not bytes.
 $(eval $(call test_program,powercut_test,tests/powercut))
-$(foreach fuzz,$(FUZZ_TARGETS),$(eval $(call program,out/fuzz/bin/$(fuzz),fuzz,\
-  tests/fuzz/$(fuzz).cc,$(or $($(fuzz)_ROOMS),firmware))))
+$(foreach fuzz,$(FUZZ_TARGETS),$(eval $(call program,out/fuzz/bin/$(fuzz),asan,\
+  tests/fuzz/$(fuzz).cc,$(or $($(fuzz)_ROOMS),firmware),-fsanitize=fuzzer)))
 $(foreach bench,$(BENCHES),$(eval $(call program,out/host/bench/$(bench),host,\
   tests/bench/$(bench).cc,$(or $($(notdir $(bench))_ROOMS),firmware),-lpthread)))
 
 # What a race needs beside the peer: its load, and the least a forwarder can do.
 turn_race_NEEDS := $(patsubst %,out/host/bench/turn/%,turn_bench turn_load raw_forwarder)
 turn_planes_race_NEEDS := out/host/bench/turn/turn_load
+media_race_NEEDS := out/host/bench/media/media_load
+$(eval $(call program,out/host/bench/media/media_load,host,tests/bench/media/media_load.cc,\
+  hal,-lpthread))
 $(eval $(call program,out/host/bench/turn/turn_load,host,tests/bench/turn/turn_load.cc,\
   firmware_turn,-lpthread))
 $(eval $(call program,out/host/bench/turn/raw_forwarder,host,tests/bench/turn/raw_forwarder.cc,\
@@ -110,20 +136,27 @@ $(eval $(call program,out/host/bench/turn/raw_forwarder,host,tests/bench/turn/ra
 unit_NEEDS := $(UNIT_TESTS:%=out/asan/tests/%)
 conformance_NEEDS := $(CONFORMANCE_TESTS:%=out/asan/tests/%)
 sim_NEEDS := $(SIM_TESTS:%=out/asan/tests/%)
-system_NEEDS := out/host/gatehouse out/pc/gatehouse.img out/pc/gatehouse.update $(SYSTEM_TEST_NEEDS)
+system_NEEDS := out/host/gatehouse out/host/gatehouse-hsm out/pc/gatehouse.img \
+  out/pc/gatehouse.update $(SYSTEM_TEST_NEEDS)
 powercut_NEEDS := out/host/tests/powercut_test
 boot-chain_NEEDS := $(system_NEEDS) $(powercut_NEEDS) \
   $(patsubst %,out/asan/tests/%_test,boot image)
 # By name in tests/run; here, everything they may be.
 management_NEEDS := $(unit_NEEDS) $(system_NEEDS) $(powercut_NEEDS) $(FUZZ_TARGETS:%=out/fuzz/bin/%)
-keys_NEEDS := $(filter $(foreach name,crypto keys pkcs11 hsm tls tls_streams,\
+keys_NEEDS := $(filter $(foreach name,crypto keys acme pkcs11 net board_host,\
   out/asan/tests/$(name)_test),$(unit_NEEDS)) $(system_NEEDS) \
-  $(foreach name,$(filter certificate_% name_constraints_% pkcs11_% \
+  $(foreach name,$(filter acme_% ocsp_% certificate_% name_constraints_% pkcs11_% \
   store_envelope_% tls_% tpm_%,$(FUZZ_TARGETS)),\
   out/fuzz/bin/$(name))
 turn_NEEDS := $(patsubst %,out/asan/tests/%_test,turn turn_conformance media) \
   out/tsan/tests/media_threads_test out/host/gatehouse \
   $(patsubst %,out/fuzz/bin/%_fuzz,stun_message turn_engine turn_stream media_steering)
+sip_NEEDS := $(system_NEEDS) \
+  $(patsubst %,out/asan/tests/%_test,sip sip_conformance dialplan sdp rtp http) \
+  $(patsubst %,out/fuzz/bin/%_fuzz,sip_message sip_uri sip_engine dialplan_pattern \
+  dialplan_rules sdp rtp_anchor websocket)
+xmpp_NEEDS := $(system_NEEDS) $(patsubst %,out/asan/tests/%_test,xmpp s2s net) \
+  $(patsubst %,out/fuzz/bin/%_fuzz,xmpp_stream xmpp_address xmpp_s2s)
 threads_NEEDS := out/tsan/tests/media_threads_test
 fuzz_NEEDS := $(FUZZ_TARGETS:%=out/fuzz/bin/%)
 tidy_NEEDS := out/sources

@@ -48,7 +48,7 @@ void OneLine(std::string_view text, Settings& settings) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static std::vector<uint8_t> memory(1u << 20);
+  static std::vector<uint8_t> memory(4u << 20);
   static Arena arena({memory.data(), memory.size()});
   static Settings settings(arena, 10);
   std::string_view text(reinterpret_cast<const char*>(data), size);

@@ -12,9 +12,11 @@ is not root). Everything is deleted at the end, and processes started here are e
 
 import contextlib
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 INTERFACE = "eth0"
@@ -123,6 +125,17 @@ class Network:
         _ip("-n", host.namespace, "link", "add", name, "type", "veth", "peer", "name", far,
             "netns", self.switch)
         _ip("-n", self.switch, "link", "set", far, "master", "br0", "up")
+        _ip("-n", host.namespace, "link", "set", name, "up")
+
+    def vlan(self, host, number, address):
+        """An interface of the host for what is tagged with this VLAN on its link to the switch. By
+        a program of ours: not every kernel has VLANs."""
+        name = f"vlan{number}"
+        shim = host.start(sys.executable, pathlib.Path(__file__).with_name("vlan_interface.py"),
+                          INTERFACE, name, number, stdout=subprocess.PIPE)
+        if shim.stdout.readline().strip() != b"ready":
+            raise Unavailable(f"no interface for VLAN {number}")
+        _ip("-n", host.namespace, "address", "add", address, "dev", name)
         _ip("-n", host.namespace, "link", "set", name, "up")
 
     def tap(self, name="tap0"):

@@ -20,7 +20,7 @@ import qemu
 import test_tpm
 from test_boot_tamper import KEYS, LOADER, STARTED, STOPPED, TEST_FIRMWARE, tool
 
-POWER_CUTS = int(os.environ.get("GATEHOUSE_POWER_CUTS", "12"))
+POWER_CUTS = int(os.environ.get("GATEHOUSE_POWER_CUTS", "5"))
 PROMPT = r"recovery> "
 SECTOR = 512
 

@@ -39,7 +39,7 @@ xConfiguration Syslog Server 1 Mode: Off
 xConfiguration Syslog Server 1 Address: planted-4711.example
 """
 # Kills of a machine during an upgrade in the ordinary run; more by the environment.
-KILLS = int(os.environ.get("GATEHOUSE_UPGRADE_KILLS", "10"))
+KILLS = int(os.environ.get("GATEHOUSE_UPGRADE_KILLS", "4"))
 PROMPT = r"^edge1> ?(\x1b\[K)?$"
 
 

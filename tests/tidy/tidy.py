@@ -223,7 +223,10 @@ ARROWS = {
 }
 # Engines do no I/O: bytes, a peer and the time come in, bytes, timers and events go out.
 ENGINES = tuple(f"firmware/{name}/" for name in ("sip", "turn", "xmpp", "presence", "mra"))
-ENGINE_NET = {"address.h", "datagram.h", "stream.h", "resolver.h", "limits.h"}
+ENGINE_NET = {
+    "address.h", "datagram.h", "stream.h", "resolver.h", "limits.h",
+    "websocket.h",  # a grammar, no service
+}
 ENGINE_C = re.compile(
     r"<(?:lwip|netif|mbedtls|psa|sys|netinet|arpa|linux)/|<(?:unistd|fcntl|poll|time)\.h>"
 )

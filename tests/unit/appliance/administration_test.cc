@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "firmware/admin/sessions.h"
+#include "firmware/keys/x509_text.h"
 #include "firmware/rooms.h"
 #include "tests/unit/appliance/fake_machine.h"
 
@@ -329,6 +330,43 @@ TEST_F(AdministrationTest, ABackupIsRestoredOnAnotherMachine) {
   ASSERT_THAT(other.Line("Correct-Horse-7", 1), HasSubstr("edge1> "));
   EXPECT_THAT(other.Line("xConfiguration SIP UDP Port"), HasSubstr("Port: 5075"));
   EXPECT_THAT(other.Line("xConfiguration NTP Server 1 Address"), Not(HasSubstr("192.0.2.9")));
+}
+
+TEST_F(AdministrationTest, ACertificatesEndIsToldFourTimesAheadAndWhenItHasCome) {
+  LogIn("admin", "Correct-Horse-7");
+  const std::vector<uint8_t> own = ServerCertificateOf(machine_);
+  keys::TrustStore& trust = rooms().certificates->trust();
+  ASSERT_TRUE(trust.Add(own, keys::kAllRoles, "test").ok());
+  const int64_t end = keys::UnixSecondsOf(trust.certificate(0).valid_to);
+  const auto told = [&](double days_before) {
+    machine_.clock.SetWall((end - static_cast<int64_t>(days_before * 86400)) * 1'000'000'000);
+    machine_.Run(2);
+    return Exec("xStatus Log").first;
+  };
+  const auto count = [](const std::string& log, const std::string& text) {
+    size_t found = 0;
+    for (size_t at = log.find(text); at != std::string::npos; at = log.find(text, at + 1)) {
+      ++found;
+    }
+    return found;
+  };
+  const std::string event = "the trusted certificate";
+  EXPECT_EQ(count(told(40), event), 0u);
+  EXPECT_THAT(machine_.Line("xStatus Alarm"), Not(HasSubstr("A certificate")));
+  const std::pair<double, size_t> looks[] = {{29.5, 1}, {29.4, 1}, {20, 1}, {13.5, 2},
+                                             {8, 2},    {6.5, 3},  {2, 3},  {0.5, 4}};
+  for (const auto& [days, events] : looks) {
+    EXPECT_EQ(count(told(days), event), events) << days;
+    EXPECT_THAT(machine_.Line("xStatus Alarm"), HasSubstr("A certificate ends soon")) << days;
+  }
+  EXPECT_THAT(told(0.4), HasSubstr("ends in 0 days"));
+  const std::string late = told(-1);
+  EXPECT_EQ(count(late, event), 5u);
+  EXPECT_THAT(late, HasSubstr("has expired"));
+  EXPECT_THAT(machine_.Line("xStatus Alarm"), HasSubstr("A certificate has expired"));
+  EXPECT_EQ(count(told(-2), event), 5u);
+  EXPECT_EQ(count(told(45), event), 5u);  // a clock that was wrong: the alarm goes
+  EXPECT_THAT(machine_.Line("xStatus Alarm"), Not(HasSubstr("A certificate")));
 }
 
 TEST_F(AdministrationTest, TheEventLogIsOneFileFromTheDiskAndReadsBeginAnywhere) {

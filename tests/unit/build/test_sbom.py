@@ -122,7 +122,7 @@ def test_program_writes_both_forms_once(tmp_path):
     assert not list(tmp_path.glob("*.part"))
 
 
-@pytest.mark.parametrize("libraries", ["lwip openssl", " "])
+@pytest.mark.parametrize("libraries", ["lwip boringssl", " "])
 def test_unknown_library_is_one_clear_line(tmp_path, libraries):
     done = run(tmp_path, libraries)
     assert done.returncode == 1

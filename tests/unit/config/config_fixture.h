@@ -100,7 +100,7 @@ class FixedClock final : public hal::Clock {
 class ConfigTest : public ::testing::Test, public ChangeListener, public LineReporter {
  protected:
   static constexpr uint32_t kUsers = 50;
-  ConfigTest() : memory_(1u << 20), arena_({memory_.data(), memory_.size()}) {
+  ConfigTest() : memory_(4u << 20), arena_({memory_.data(), memory_.size()}) {
     crypto::Initialise();
     hasher_ = arena_.New<crypto::PasswordHasher>(arena_, crypto::PasswordCost{64, 1});
     random_ = std::make_unique<crypto::Random>(entropy_);
@@ -108,7 +108,7 @@ class ConfigTest : public ::testing::Test, public ChangeListener, public LineRep
   }
   // What a restart of the machine does to the configuration.
   void Restart() {
-    config_memory_.emplace_back(std::make_unique<std::vector<uint8_t>>(1u << 20));
+    config_memory_.emplace_back(std::make_unique<std::vector<uint8_t>>(4u << 20));
     arenas_.emplace_back(std::make_unique<Arena>(
         std::span<uint8_t>(config_memory_.back()->data(), config_memory_.back()->size())));
     history_ = arenas_.back()->New<History>(store_, clock_);
@@ -146,7 +146,7 @@ class ConfigTest : public ::testing::Test, public ChangeListener, public LineRep
     changes_.push_back(std::string(path.text()) + ": " + std::string(before) + " -> " +
                        std::string(after));
   }
-  void OnCommitted(uint64_t groups, bool restart_needed) override {
+  void OnCommitted(const GroupSet& groups, bool restart_needed) override {
     groups_ = groups;
     restart_ = restart_needed;
   }
@@ -182,7 +182,7 @@ class ConfigTest : public ::testing::Test, public ChangeListener, public LineRep
   std::vector<std::string> changes_;
   std::vector<std::string> lines_;
   std::string failure_;
-  uint64_t groups_ = 0;
+  GroupSet groups_;
   bool restart_ = false;
 };
 

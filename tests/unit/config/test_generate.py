@@ -136,7 +136,18 @@ def test_the_product_declarations_are_sound():
     assert {s.where for s in secrets} == {
         "AuthenticationUser.password", "Administrator.password", "SnmpUser.authentication_password",
         "SnmpUser.privacy_password", "Snmp.community", "NtpServer.key",
-        "TraversalServerTurnSecret.value", "TraversalServerTurnToken.key", "HsmModule.pin"}
+        "TraversalServerTurnSecret.value", "TraversalServerTurnToken.key", "HsmModule.pin",
+        "XmppFederation.dialback_secret",
+        "TraversalServerTurnRealm.secret", "TraversalServerTurnRealm.second_secret",
+        "TraversalServerTurnUser.password", "CertificateAcme.binding_key",
+        "ZonesZone.password"}
+
+
+def test_a_branch_that_is_opened_again_is_found():
+    assert config.reopened(["A One", "A Two", "B", "C One", "C One Two"]) is None
+    assert config.reopened(["Occupants Maximum", "Hidden Maximum", "Occupants Default"]) == \
+        "Occupants Default"
+    assert config.reopened(["A B One", "A C One", "A B Two"]) == "A B Two"
 
 
 def test_groups_of_one_branch_stand_together(tmp_path):
