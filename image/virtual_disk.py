@@ -12,6 +12,7 @@ import os
 import pathlib
 import re
 import shutil
+import struct
 import subprocess
 import tarfile
 from xml.sax.saxutils import escape
@@ -20,6 +21,8 @@ CPUS = 2
 MEMORY_MIB = 1024
 FORMATS = {"qcow2": [], "vmdk": ["-o", "subformat=streamOptimized"]}
 VMDK_SECTOR = 512
+VMDK_DESCRIPTION = slice(28, 44)  # in the header: its first sector and how many
+VMDK_DESCRIPTION_MAX = 64 * 1024
 COPY_SIZE = 1 << 20
 
 
@@ -58,18 +61,20 @@ def make_disk(kind, raw, output):
 def settle_identity(raw, vmdk):
     """qemu-img draws the content id by lot; here it is the content's.
 
-    The lot's id is written without leading zeros, so the description can be shorter by a few
-    characters: what follows moves up, into the zeros the description is padded with.
+    The lot's id is written without leading zeros, and written twice: what follows it moves, and a
+    longer first one leaves its tail behind. So the description's sectors are written anew, whole.
     """
     content = int.from_bytes(bytes.fromhex(sha256(raw))[:4], "big") & 0x7FFFFFFE
     with open(vmdk, "r+b") as file:
-        head = file.read(64 * 1024)
-        found = re.search(rb"\nCID=[0-9a-f]{1,8}(\n[^\0]*)(\0+)", head)
-        if not found or len(found[2]) < 8:
+        first, count = struct.unpack("<QQ", file.read(VMDK_SECTOR)[VMDK_DESCRIPTION])
+        file.seek(first * VMDK_SECTOR)
+        area = file.read(min(count * VMDK_SECTOR, VMDK_DESCRIPTION_MAX))
+        text, found = re.subn(rb"\nCID=[0-9a-f]{1,8}\n", b"\nCID=%08x\n" % content,
+                              area.partition(b"\0")[0])
+        if found != 1 or len(text) > len(area):
             raise Failure("the VMDK has no content id where one was expected")
-        text = b"\nCID=%08x" % content + found[1]
-        file.seek(found.start())
-        file.write(text.ljust(found.end() - found.start(), b"\0"))
+        file.seek(first * VMDK_SECTOR)
+        file.write(text.ljust(len(area), b"\0"))
 
 
 def sha256(path):

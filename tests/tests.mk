@@ -197,7 +197,7 @@ out/sources: FORCE
 	@printf '%s\n' $(sort $(ALL_SOURCES)) >$@
 
 # clang-tidy 14 crashes on libstdc++'s `if consteval`; without the macro the headers do not use it.
-TIDY_FLAGS = $(filter-out -f% -g -O% -w,$(fuzz_CXXFLAGS)) -U__cpp_if_consteval \
+TIDY_FLAGS = $(filter-out -f% -g -O% -w,$(asan_CXXFLAGS)) -U__cpp_if_consteval \
   -Wno-builtin-macro-redefined
 check: out/sources $(call headers_of,$(ROOMS)) | out/deps/.packages-check
 	@TIDY_FLAGS="$(TIDY_FLAGS)" $(PYTHON) tests/tidy/check

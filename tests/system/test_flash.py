@@ -489,19 +489,21 @@ def test_vmdk_is_the_image_and_the_same_every_time(tmp_path, image):
     assert disk.read_bytes() == before
 
 
+@pytest.mark.parametrize("left", [b"", b"f\n", b"ffffff\n"])
 @pytest.mark.parametrize("lot", [b"1", b"abcdef1", b"fffffffe"])
-def test_vmdk_identity_does_not_hang_on_the_lot(tmp_path, lot):
-    """qemu-img writes its random id without leading zeros: one disk in sixteen is shorter."""
+def test_vmdk_identity_does_not_hang_on_the_lot(tmp_path, lot, left):
+    """qemu-img writes a random id without leading zeros, then another: the first can leave a tail."""
     raw, disk = tmp_path / "raw", tmp_path / "disk"
     raw.write_bytes(b"content")
+    header = (b"KDMV".ljust(28, b"\0") + struct.pack("<QQ", 1, 2)).ljust(512, b"\0")
     tail = b"\nparentCID=ffffffff\n"
-    description = b"# Disk DescriptorFile\nversion=1\nCID=" + lot + tail
-    disk.write_bytes(b"KDMV".ljust(512, b"\0") + description.ljust(1024, b"\0") + b"grains")
+    description = b"# Disk DescriptorFile\nversion=1\nCID="
+    disk.write_bytes(header + (description + lot + tail + b"\0" + left).ljust(1024, b"\0") +
+                     b"grains")
     virtual_disk.settle_identity(raw, disk)
     identity = int(hashlib.sha256(b"content").hexdigest()[:8], 16) & 0x7FFFFFFE
-    wanted = b"# Disk DescriptorFile\nversion=1\nCID=%08x" % identity + tail
-    assert disk.read_bytes() == (b"KDMV".ljust(512, b"\0") + wanted.ljust(1024, b"\0") +
-                                 b"grains")
+    wanted = (description + b"%08x" % identity + tail).ljust(1024, b"\0")
+    assert disk.read_bytes() == header + wanted + b"grains"
 
 
 OVF = "{http://schemas.dmtf.org/ovf/envelope/1}"
