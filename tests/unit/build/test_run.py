@@ -40,6 +40,11 @@ class Tree:
         source.touch()
         self.executable(f"out/fuzz/bin/{name}", ["#!/bin/sh", f"exit {status}"])
 
+    def system(self, name, *lines):
+        source = self.root / f"tests/system/test_{name}.py"
+        source.parent.mkdir(parents=True, exist_ok=True)
+        source.write_text("\n".join(lines) + "\n")
+
     def executable(self, path, lines):
         file = self.root / path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -163,3 +168,37 @@ def test_a_fuzzer_fails_by_finding_and_the_canary_by_not_finding(tree):
     status, lines = tree.run("fuzz")
     assert lines[-1] == "1 passed, 1 failed"
     assert any("canary_fuzz: found nothing" in line for line in lines)
+
+
+# Fails the first time, as what hangs on the clock does.
+UNSTEADY = ("import pathlib", "def test_late():", "    mark = pathlib.Path('mark')",
+            "    seen = mark.exists()", "    mark.touch()", "    assert seen")
+
+
+def test_a_system_test_gets_a_second_try_and_is_named(tree):
+    tree.system("clock", *UNSTEADY, "def test_good(): pass")
+    status, lines = tree.run()
+    assert (status, lines[-1]) == (0, "2 passed, 0 failed")
+    assert "AGAIN system/test_clock" in lines
+    assert any(line.startswith("UNSTEADY system/test_clock: tests.system.test_clock.test_late")
+               for line in lines)
+    assert (tree.root / "out/test/system_test_clock.first.log").exists()
+
+
+def test_a_system_test_that_fails_twice_has_failed(tree):
+    tree.system("broken", "def test_bad(): assert False", "def test_good(): pass")
+    status, lines = tree.run()
+    assert (status, lines[-1]) == (1, "1 passed, 1 failed")
+    assert lines.count("AGAIN system/test_broken") == 1
+
+
+def test_a_program_gets_no_second_try(tree):
+    tree.program("one", [GOOD, BAD], status=1)
+    assert not any(line.startswith("AGAIN") for line in tree.run()[1])
+
+
+def test_a_system_suite_that_does_not_load_gets_no_second_try(tree):
+    tree.system("torn", "import nothing_of_this_name")
+    status, lines = tree.run()
+    assert (status, lines[-1]) == (1, "0 passed, 1 failed")
+    assert not any(line.startswith("AGAIN") for line in lines)
