@@ -492,7 +492,7 @@ def test_vmdk_is_the_image_and_the_same_every_time(tmp_path, image):
 @pytest.mark.parametrize("left", [b"", b"f\n", b"ffffff\n"])
 @pytest.mark.parametrize("lot", [b"1", b"abcdef1", b"fffffffe"])
 def test_vmdk_identity_does_not_hang_on_the_lot(tmp_path, lot, left):
-    """qemu-img writes a random id without leading zeros, then another: the first can leave a tail."""
+    """qemu-img writes a random id without leading zeros, then another over it: a tail may stay."""
     raw, disk = tmp_path / "raw", tmp_path / "disk"
     raw.write_bytes(b"content")
     header = (b"KDMV".ljust(28, b"\0") + struct.pack("<QQ", 1, 2)).ljust(512, b"\0")
