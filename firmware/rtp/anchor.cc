@@ -209,13 +209,13 @@ MediaVerdict Anchor::OnDescription(const MediaExchange& exchange) {
 
 // The section whose transport this one shares (RFC 9143); null: it has its own.
 const sdp::Media* Anchor::BundleOf(const Turn& turn, const sdp::Media& media) const {
-  if (!media.is_bundled || turn.session.has_web) {
-    return nullptr;  // towards browsers the group is undone
+  if (!media.is_bundled || (turn.session.has_web && !KeepsBundle(turn))) {
+    return nullptr;  // between a browser and a phone the group is undone
   }
   const std::string_view first = description_.bundle.substr(0, description_.bundle.find(' '));
   for (const sdp::Media& other : description_.sections()) {
     if (other.mid == first) {
-      return other.port == media.port ? &other : nullptr;
+      return other.port == media.port || KeepsBundle(turn) ? &other : nullptr;
     }
   }
   return nullptr;
@@ -227,14 +227,16 @@ MediaVerdict Anchor::Offer(const Turn& turn) {
                          std::ranges::any_of(description_.sections(), [&](const sdp::Media& media) {
                            return EndsDtls(turn, media) || OffersDtls(turn, media);
                          });
-  session_edit_.drops_bundle = turn.session.has_web;
+  session_edit_.drops_bundle = turn.session.has_web && !KeepsBundle(turn);
   for (uint32_t i = 0; i < description_.media_count; ++i) {
+    const sdp::Media& media = description_.media[i];
     edits_[i] = {};
-    if (const char* fault = OfferSection(turn, description_.media[i], i)) {
+    if (const char* fault = IsShared(turn, media) ? nullptr : OfferSection(turn, media, i)) {
       const bool is_policy = fault[0] != 'N';
       return Refuse(is_policy ? 488 : 503, fault);
     }
   }
+  ShareTransports(turn, true);
   return Write(turn);
 }
 
@@ -350,11 +352,14 @@ void Anchor::EditForOffer(const Turn& turn, const sdp::Media& media, Stream& str
 // --- Answer -------------------------------------------------------------------------------------
 
 MediaVerdict Anchor::Answer(const Turn& turn) {
-  session_edit_ = {.drops_bundle = turn.session.has_web, .bundle = {}};
+  session_edit_ = {.drops_bundle = turn.session.has_web && !KeepsBundle(turn), .bundle = {}};
   for (uint32_t i = 0; i < description_.media_count; ++i) {
     edits_[i] = {};
-    AnswerSection(turn, description_.media[i], i);
+    if (!IsShared(turn, description_.media[i])) {
+      AnswerSection(turn, description_.media[i], i);
+    }
   }
+  ShareTransports(turn, false);
   // What lost its section, or came into another one's transport, holds nothing any more.
   for (uint32_t i = 0; i < sdp::kMediaMax; ++i) {
     Stream* stream = turn.session.streams[i];
@@ -372,6 +377,10 @@ void Anchor::AnswerSection(const Turn& turn, const sdp::Media& media, uint32_t i
   Stream* stream = turn.session.streams[index];
   if (stream == nullptr || media.port == 0 || media.profile == sdp::Profile::kOther ||
       media.address.is_none()) {
+    // Offered by its group's transport, and answered by one of its own: there is none.
+    const bool has_none = stream == nullptr && media.port != 0 && KeepsBundle(turn) &&
+                          media.profile == sdp::Profile::kDtlsSrtp;
+    edits_[index].kind = has_none ? sdp::MediaEdit::Kind::kRefuse : sdp::MediaEdit::Kind::kCopy;
     return;  // refused, or not ours
   }
   End& from = stream->ends[turn.sender];

@@ -57,6 +57,10 @@ class Anchor final : public sip::MediaAnchor {
   void EditForOffer(const Turn& turn, const sdp::Media& media, Stream& stream);
   void EditForAnswer(const Turn& turn, const sdp::Media& media, Stream& stream);
   const sdp::Media* BundleOf(const Turn& turn, const sdp::Media& media) const;
+  // Of two browsers, whose groups stay.
+  static bool KeepsBundle(const Turn& turn);
+  bool IsShared(const Turn& turn, const sdp::Media& media) const;
+  void ShareTransports(const Turn& turn, bool is_offer);
   // Of DTLS that ends here.
   bool EndsDtls(const Turn& turn, const sdp::Media& media) const;
   bool OffersDtls(const Turn& turn, const sdp::Media& media) const;

@@ -1,6 +1,7 @@
 // The anchor towards browsers: WebRTC's descriptions (RFC 8829) in, and ours for them out: ICE lite
-// with one candidate, DTLS-SRTP, rtcp-mux, and each section with a transport of its own. A group of
-// BUNDLE is answered by its first section alone (RFC 9143 7.3.1).
+// with one candidate, DTLS-SRTP, rtcp-mux. Between two browsers a BUNDLE group stays one transport.
+// Towards a phone each section has one of its own, and the group is answered by its first section
+// alone (RFC 9143 7.3.1).
 #include "firmware/rtp/anchor.h"
 
 namespace gh::rtp {
@@ -31,6 +32,42 @@ bool Anchor::EndsDtls(const Turn& turn, const sdp::Media& media) const {
 bool Anchor::OffersDtls(const Turn& turn, const sdp::Media& media) const {
   return turn.session.sides[turn.receiver()].is_web && relay_.ends_dtls() && media.port != 0 &&
          media.profile <= sdp::Profile::kDtlsSrtp;
+}
+
+// What shares a transport need not be told apart where it leaves by one transport, too.
+bool Anchor::KeepsBundle(const Turn& turn) {
+  const auto& sides = turn.session.sides;
+  return turn.session.has_web && sides[kCaller].is_web && sides[kCallee].is_web;
+}
+
+bool Anchor::IsShared(const Turn& turn, const sdp::Media& media) const {
+  return KeepsBundle(turn) && BundleOf(turn, media) != nullptr;
+}
+
+// The sections without a stream: they go where the first one of their group goes. As long as that
+// is not agreed they are offered by the group alone (RFC 9143 7.2.1).
+void Anchor::ShareTransports(const Turn& turn, bool is_offer) {
+  for (uint32_t i = 0; i < description_.media_count; ++i) {
+    const sdp::Media& media = description_.media[i];
+    const bool is_refused = media.port == 0 && !(is_offer && media.is_bundle_only);
+    if (is_refused || !IsShared(turn, media)) {
+      continue;
+    }
+    const auto carrier = static_cast<size_t>(BundleOf(turn, media) - description_.media.data());
+    sdp::MediaEdit& edit = edits_[i];
+    const Stream* stream = turn.session.streams[carrier];
+    if (edits_[carrier].kind != sdp::MediaEdit::Kind::kRelay || stream == nullptr ||
+        media.profile != sdp::Profile::kDtlsSrtp) {
+      edit.kind = sdp::MediaEdit::Kind::kRefuse;
+      continue;
+    }
+    edit = edits_[carrier];
+    edit.mid = edit.fingerprint = edit.setup = edit.ice_user = edit.ice_password = {};
+    edit.is_bundle_only = is_offer && !stream->ends[turn.receiver()].now.is_set;
+    if (edit.is_bundle_only) {
+      edit.at.port = 0;
+    }
+  }
 }
 
 // Null, or why it cannot be taken.
@@ -83,7 +120,7 @@ void Anchor::EditForWeb(const Turn& turn, const sdp::Media& media, Stream& strea
   }
   if (!is_offer) {
     edit.mid = web.mid.view();
-    if (session_edit_.bundle.empty()) {
+    if (session_edit_.bundle.empty() && !KeepsBundle(turn)) {
       session_edit_.bundle = web.mid.view();
     }
   }

@@ -285,6 +285,8 @@ const char* Reader::TakeAttribute(const Attribute& attribute) {
     }
   } else if (name == "rtcp-mux") {
     media_->rtcp_mux = true;
+  } else if (name == "bundle-only") {
+    media_->is_bundle_only = true;
   } else if (name == "rtcp") {
     return ParseRtcp(value, media_->rtcp) ? nullptr : "a bad rtcp attribute";
   } else if (name == "mid") {

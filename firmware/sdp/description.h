@@ -64,7 +64,8 @@ struct Media {
   bool rtcp_mux = false;
   bool has_ice = false;
   bool has_fingerprint = false;
-  bool is_bundled = false;  // its mid is in a BUNDLE group, and not the first of it
+  bool is_bundled = false;      // its mid is in a BUNDLE group, and not the first of it
+  bool is_bundle_only = false;  // and its port 0 in an offer refuses nothing (RFC 9143 6)
   Direction direction = Direction::kSendRecv;
   uint32_t clock_rate = 0;  // of its first format; 0: unknown
   uint8_t crypto_count = 0;

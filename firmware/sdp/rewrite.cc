@@ -47,7 +47,7 @@ void WriteOrigin(const Description& description, const Line& line, const net::Ip
 
 bool IsDropped(const Attribute& attribute, const MediaEdit& edit) {
   const std::string_view name = attribute.name;
-  return name == "rtcp" || name == kMuxAttribute || IsIce(name) ||
+  return name == "rtcp" || name == "bundle-only" || name == kMuxAttribute || IsIce(name) ||
          (edit.drops_dtls && IsDtls(name)) ||
          (edit.drops_mux && (name == "rtcp-mux" || name == "rtcp-mux-only")) ||
          (edit.feedback == MediaEdit::Feedback::kOff && IsOfWeb(name)) ||
@@ -103,6 +103,9 @@ void WriteOwn(const Media& media, const MediaEdit& edit, ByteWriter& out) {
   WriteAttribute("mid", media.mid.empty() ? edit.mid : std::string_view(), out);
   if (edit.adds_mux) {
     out.Text("a=rtcp-mux\r\n");
+  }
+  if (edit.is_bundle_only) {
+    out.Text("a=bundle-only\r\n");
   }
   WriteAttribute(kMuxAttribute, edit.mux, out);
   WriteAttribute("fingerprint", edit.fingerprint, out);

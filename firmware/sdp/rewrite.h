@@ -38,6 +38,7 @@ struct MediaEdit {
   std::string_view setup;        // beside it
   std::string_view mux;          // the value of ours; empty: none
   std::string_view mid;          // where it had none; empty: none
+  bool is_bundle_only = false;   // it has no transport but that of its group (RFC 9143 6)
 };
 
 // What becomes of the session's part.

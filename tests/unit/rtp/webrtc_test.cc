@@ -371,6 +371,112 @@ TEST(WebRtc, BrowsersBetweenThemselvesAreLeftAlone) {
             MediaVerdict::Kind::kAsIs);
 }
 
+// Two browsers with sound and pictures, relayed.
+struct Couple {
+  explicit Couple() : w(Config::When::kAlways, Capacity::For(20), 4), caller(w), callee(w) {
+    w.caller.is_web = w.callee.is_web = true;
+    w.callee.local = w.callee.shown = w.caller.local;
+    w.callee.remote = At("198.51.100.7:5060");
+    callee.own.user.Assign("calleeXX");
+  }
+  // As a browser says it: at first with a port of its own, later, or by max-bundle, without.
+  static std::string Video(const Browser& of, int port, const std::string& more = "") {
+    return "m=video " + std::to_string(port) +
+           " UDP/TLS/RTP/SAVPF 96 97\r\nc=IN IP4 0.0.0.0\r\n"
+           "a=ice-ufrag:" +
+           std::string(of.own.user.view()) +
+           "\r\na=ice-pwd:" + std::string(of.own.password.view()) +
+           "\r\na=fingerprint:" + of.fingerprint() +
+           "\r\na=setup:actpass\r\na=mid:1\r\na=rtcp-mux\r\n"
+           "a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid\r\na=rtpmap:96 VP8/90000\r\n"
+           "a=rtcp-fb:96 nack pli\r\na=ssrc-group:FID 7 8\r\n" +
+           more;
+  }
+  World w;
+  Browser caller, callee;
+};
+
+std::string VideoIn(const std::string& sdp) { return sdp.substr(sdp.find("m=video")); }
+
+TEST(WebRtc, BetweenBrowsersABundleStaysOneTransport) {
+  for (const bool is_bundle_only : {false, true}) {
+    Couple c;
+    const int port = is_bundle_only ? 0 : 4002;
+    const std::string offer = c.w.Offer(c.caller.Sdp(
+        "actpass", Couple::Video(c.caller, port, is_bundle_only ? "a=bundle-only\r\n" : "")));
+    EXPECT_NE(offer.find("a=group:BUNDLE 0 1\r\n"), std::string::npos);
+    const std::string video = VideoIn(offer);
+    EXPECT_TRUE(video.starts_with("m=video 0 UDP/TLS/RTP/SAVPF 96 97\r\n")) << video;
+    EXPECT_NE(video.find("a=bundle-only\r\n"), std::string::npos);
+    EXPECT_EQ(video.find("a=bundle-only\r\n"), video.rfind("a=bundle-only\r\n"));
+    for (const char* gone : {"a=ice", "a=candidate", "a=fingerprint", "a=setup", "a=crypto"}) {
+      EXPECT_EQ(video.find(gone), std::string::npos) << gone << " in " << video;
+    }
+    for (const char* kept : {"a=mid:1", "a=rtcp-mux", "a=extmap:4", "a=rtcp-fb:96", "ssrc-group"}) {
+      EXPECT_NE(video.find(kept), std::string::npos) << kept << " in " << video;
+    }
+    c.callee.Hear(offer);
+    const std::string answer = c.w.Answer(c.callee.Sdp("active", Couple::Video(c.callee, 4000)));
+    EXPECT_NE(answer.find("a=group:BUNDLE 0 1\r\n"), std::string::npos);
+    EXPECT_EQ(PortIn(answer), PortIn(answer, "video"));
+    EXPECT_EQ(VideoIn(answer).find("bundle-only"), std::string::npos);
+    c.caller.Hear(answer);
+    EXPECT_EQ(c.w.relay->stream_count(), 1u);
+    EXPECT_EQ(c.w.relay->web_count(), 2u);
+    const net::Endpoint far = At("198.51.100.7:7000");
+    EXPECT_EQ(c.caller.Checks(kBrowser, true), 2);
+    EXPECT_EQ(c.callee.Checks(far, true), 2);
+    c.caller.Shake(true, kBrowser);
+    c.callee.Shake(true, far);
+    ASSERT_TRUE(c.caller.is_keyed && c.callee.is_keyed);
+    // Sound, a picture, its repetition, and reports: each sender's numbers are its own.
+    for (uint8_t sender = 1; sender < kSsrcMax; ++sender) {
+      Bytes packet = Rtp(5);
+      packet[11] = sender;
+      const auto out = c.w.Give(c.caller.at, kBrowser, c.caller.Seal(packet));
+      ASSERT_EQ(out.size(), 1u);
+      EXPECT_EQ(out[0].to, far);
+      EXPECT_EQ(out[0].from, c.callee.at);
+      EXPECT_EQ(c.callee.Open(out[0].data), packet);
+    }
+    const auto out = c.w.Give(c.callee.at, far, c.callee.Seal(kReport));
+    ASSERT_EQ(out.size(), 1u);
+    EXPECT_EQ(out[0].to, kBrowser);
+    EXPECT_EQ(c.caller.Open(out[0].data), kReport);
+    EXPECT_EQ(c.w.flows.size(), 2u);  // one each way, whatever comes by it
+    // Said again, all of it has a port.
+    c.w.is_answered = true;
+    const std::string again = c.w.Offer(c.caller.Sdp("actpass", Couple::Video(c.caller, 4000)));
+    EXPECT_EQ(PortIn(again), PortIn(again, "video"));
+    EXPECT_EQ(PortIn(again), PortIn(offer));
+    c.w.anchor->OnEnded(c.w.call_id, "a", "b");
+    EXPECT_EQ(c.w.relay->web_count() + c.w.relay->port_count(), 0u);
+  }
+}
+
+TEST(WebRtc, ABrowserThatLeavesTheGroupHasItsFirstSectionAlone) {
+  Couple c;
+  (void)c.w.Offer(c.caller.Sdp("actpass", Couple::Video(c.caller, 4002)));
+  std::string sdp = c.callee.Sdp("active", Couple::Video(c.callee, 4444));
+  sdp.erase(sdp.find("a=group:BUNDLE 0 1\r\n"), 20);
+  const std::string answer = c.w.Answer(sdp);
+  EXPECT_NE(PortIn(answer), 0);
+  EXPECT_EQ(PortIn(answer, "video"), 0);
+  EXPECT_EQ(VideoIn(answer).find("a=candidate"), std::string::npos);
+  EXPECT_EQ(c.w.relay->stream_count(), 1u);
+}
+
+TEST(WebRtc, WithoutItsFirstSectionAGroupHasNoTransport) {
+  Couple c;
+  (void)c.w.Offer(c.caller.Sdp("actpass", Couple::Video(c.caller, 4002)));
+  std::string sdp = c.callee.Sdp("active", Couple::Video(c.callee, 4444));
+  sdp.replace(sdp.find("m=audio 4000"), 12, "m=audio 0");
+  const std::string answer = c.w.Answer(sdp);
+  EXPECT_EQ(PortIn(answer), 0);
+  EXPECT_EQ(PortIn(answer, "video"), 0);
+  EXPECT_EQ(c.w.relay->stream_count(), 0u);
+}
+
 TEST(WebRtc, WithTheModeOffDtlsIsCarried) {
   Scene s(Config::When::kAlways);
   Config config = s.w.relay->config();
