@@ -27,6 +27,7 @@ rtp_test_ROOMS := firmware_rtp
 sdp_fuzz_ROOMS := firmware_sdp
 sdp_bandwidth_fuzz_ROOMS := firmware_sdp
 rtp_anchor_fuzz_ROOMS := firmware_rtp
+rtp_mux_fuzz_ROOMS := firmware_rtp
 xmpp_test_ROOMS := firmware_xmpp
 s2s_test_ROOMS := firmware_s2s
 xmpp_s2s_fuzz_ROOMS := firmware_s2s
@@ -154,7 +155,7 @@ turn_NEEDS := $(patsubst %,out/asan/tests/%_test,turn turn_conformance media) \
 sip_NEEDS := $(system_NEEDS) \
   $(patsubst %,out/asan/tests/%_test,sip sip_conformance dialplan sdp rtp http) \
   $(patsubst %,out/fuzz/bin/%_fuzz,sip_message sip_uri sip_engine dialplan_pattern \
-  dialplan_rules sdp rtp_anchor websocket)
+  dialplan_rules sdp rtp_anchor rtp_mux websocket)
 xmpp_NEEDS := $(system_NEEDS) $(patsubst %,out/asan/tests/%_test,xmpp s2s net) \
   $(patsubst %,out/fuzz/bin/%_fuzz,xmpp_stream xmpp_address xmpp_s2s)
 threads_NEEDS := out/tsan/tests/media_threads_test

@@ -73,6 +73,77 @@ TEST(Limits, SilenceIsFoundInMoreSessionsThanOneTurnLooksAt) {
   EXPECT_EQ(w.silent, static_cast<int>(count));
 }
 
+TEST(Limits, EachAddressOfOursHasPortsAndAFifthHasNone) {
+  World w;
+  Config config = w.relay->config();
+  config.address_count = kLocalAddressMax;
+  for (uint32_t i = 0; i < kLocalAddressMax; ++i) {
+    config.addresses[i] = net::IpAddress::V4(10, 9, 9, static_cast<uint8_t>(i));
+  }
+  w.relay->Apply(config);
+  for (uint32_t i = 0; i <= kLocalAddressMax; ++i) {
+    w.call_id = std::to_string(i) + "@example.com";
+    w.callee.local = w.callee.shown = net::IpAddress::V4(10, 9, 9, static_cast<uint8_t>(i));
+    const auto verdict = w.Show(true, Method::kInvite, 0, Sdp("10.1.1.50", 4000));
+    EXPECT_EQ(verdict.kind == MediaVerdict::Kind::kReplaced, i < kLocalAddressMax) << i;
+  }
+  EXPECT_EQ(w.relay->session_count(), kLocalAddressMax);
+}
+
+// One more sender than there is room for takes the place of who was silent longest; packets of each
+// go on. Only numbers that were seen may be forgotten with it.
+TEST(Limits, ASenderBeyondTheLastPassesToo) {
+  Srtp out(kOwnKey);
+  Srtp in(kOwnKey);
+  const auto packet = [](uint8_t ssrc, uint16_t sequence) {
+    Bytes p = Rtp(sequence);
+    p[11] = ssrc;
+    return p;
+  };
+  for (uint16_t round = 1; round <= 3; ++round) {
+    for (uint8_t ssrc = 1; ssrc <= kSsrcMax; ++ssrc) {
+      EXPECT_EQ(in.Open(out.Seal(packet(ssrc, round))), packet(ssrc, round));
+    }
+  }
+  const Bytes latest = packet(kSsrcMax + 1, 9);
+  EXPECT_EQ(in.Open(out.Seal(latest)), latest);
+  EXPECT_EQ(in.Open(out.Seal(packet(kSsrcMax, 4))), packet(kSsrcMax, 4));
+}
+
+// What the meter takes for a stream that goes on, and for one that began anew.
+TEST(Limits, AJumpOfNumbersIsLossUpToItsLimitAndARestartBeyond) {
+  for (const uint32_t missed : {kNumbersMissedMax, kNumbersMissedMax + 1}) {
+    StreamMeter meter;
+    meter.Start(8000);
+    meter.OnRtp(Rtp(1), Instant{1'000'000'000});
+    meter.OnRtp(Rtp(static_cast<uint16_t>(1 + missed)), Instant{2'000'000'000});
+    EXPECT_EQ(meter.counters.lost(), missed == kNumbersMissedMax ? missed - 1 : 0u);
+  }
+}
+
+// The client asks twice a second for so long, then seldom, and tells of it at the limit.
+TEST(Limits, AMuxIsAskedForQuicklyForSoLongAndThenSeldom) {
+  World w(Config::When::kNeeded);
+  Config config = w.relay->config();
+  config.mux_port = 2776;
+  w.relay->Apply(config);
+  w.caller.traversal = sip::TraversalRole::kClient;
+  w.caller.remote = At("203.0.113.9:7001");
+  (void)w.Offer(Sdp("203.0.113.9", 2776, "RTP/AVP",
+                    "a=x-gatehouse-mux:1 2776 16384 " + std::string(kIceUserSize, 'u') + " " +
+                        std::string(kIcePasswordSize, 'p') + "\r\n"));
+  ASSERT_EQ(w.sent.size(), 1u);
+  w.Pass(Duration::Seconds(kMuxUnansweredMax - 2));  // by turns of a second
+  EXPECT_EQ(w.mux_lost, 0);
+  w.Pass(Duration::Seconds(2));
+  EXPECT_EQ(w.mux_lost, 1);
+  w.sent.clear();
+  w.Pass(kMuxPeriod + Duration::Seconds(1));
+  EXPECT_LE(w.sent.size(), 2u);
+  EXPECT_GE(w.sent.size(), 1u);
+  EXPECT_EQ(w.mux_lost, 1);
+}
+
 TEST(Limits, HandshakesGrowWithTheCallsBetweenTheirBounds) {
   EXPECT_EQ(Capacity::For(1).handshakes(), 8u);
   EXPECT_EQ(Capacity::For(400).handshakes(), 8u);

@@ -204,7 +204,18 @@ TEST(Sdp, EachLimitHoldsAtItsEdge) {
   EXPECT_FALSE(Parsed(audio + repeat(line, kCryptoMax + 1)).ok);
   EXPECT_TRUE(Parsed(head + "m=audio 4000 RTP/AVP 0" + repeat(" 0", kFormatsMax - 1) + "\r\n").ok);
   EXPECT_FALSE(Parsed(head + "m=audio 4000 RTP/AVP 0" + repeat(" 0", kFormatsMax) + "\r\n").ok);
-  EXPECT_FALSE(Parsed(head + repeat("a=" + std::string(1000, 'x') + "\r\n", 17)).ok);  // 16 KiB
+  const std::string tags = "m=audio 4000 RTP/AVP 0\r\na=crypto:";
+  const std::string key = " AES_CM_128_HMAC_SHA1_80 inline:QUFB\r\n";
+  EXPECT_EQ(Parsed(head + tags + std::to_string(kCryptoTagMax) + key).d->media[0].crypto_count, 1);
+  EXPECT_EQ(Parsed(head + tags + std::to_string(kCryptoTagMax + 1) + key).d->media[0].crypto_count,
+            0);
+  std::string whole = head;
+  while (whole.size() + 1500 < kBodyMax) {
+    whole += "a=" + std::string(1000, 'x') + "\r\n";
+  }
+  const std::string rest(kBodyMax - whole.size() - 4, 'x');
+  EXPECT_TRUE(Parsed(whole + "a=" + rest + "\r\n").ok);
+  EXPECT_FALSE(Parsed(whole + "a=x" + rest + "\r\n").ok);
 }
 
 }  // namespace
