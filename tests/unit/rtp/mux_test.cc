@@ -2,6 +2,8 @@
 // phone, and a NAT between them that lets nothing in that was not asked for. Strangers on the
 // shared port, sides that do not know it, a server that falls silent, channels at their edge, and
 // what the line in a description may say.
+#include "firmware/turn/stun.h"
+#include "net/packet.h"
 #include "tests/unit/rtp/world.h"
 
 namespace gh::rtp {
@@ -202,6 +204,52 @@ TEST(Mux, WithoutAChannelThereArePorts) {
   p.Call();
   EXPECT_EQ(p.to_core.find("gatehouse-mux:1 "), std::string::npos);
   EXPECT_NE(PortIn(p.to_core), 2776);
+}
+
+// All of the large profile's at one Edge, from a hundred Cores behind NATs of their own: each has a
+// channel of the one port, and hears its own call alone.
+TEST(Mux, TenThousandCallsShareThePort) {
+  constexpr uint32_t kCalls = 10'000;
+  World w(Config::When::kNeeded, Capacity::For(kCalls));
+  w.caller.local = w.caller.shown = Ip("203.0.113.1");
+  w.caller.remote = At("198.51.100.99:5060");
+  w.callee.traversal = sip::TraversalRole::kServer;
+  Config config = w.relay->config();
+  config.mux_port = 2776;
+  config.port_rest = {};  // of ports that were offered beside: it bounds how fast calls may come
+  w.relay->Apply(config);
+  std::set<uint16_t> channels;
+  for (uint32_t i = 0; i < kCalls; ++i) {
+    w.call_id = "call" + std::to_string(i);
+    w.is_answered = false;
+    const std::string offer = w.Offer(Sdp("198.51.100.99", 4000));
+    const size_t at = offer.find("a=x-gatehouse-mux:") + 18;
+    const std::string line = offer.substr(at, offer.find('\r', at) - at);
+    const auto said = ParseMux(line);
+    ASSERT_TRUE(said) << i;
+    channels.insert(said->channel);
+    const std::string answer =
+        w.Answer(Sdp("198.51.100.7", 2776, "RTP/AVP", "a=x-gatehouse-mux:1\r\n"));
+    if (i % 100 != 0) {
+      continue;
+    }
+    Bytes ask(kIceAnswerMax);
+    turn::Builder b(ask, turn::Class::kRequest, turn::Method::kBinding, {1, 2, 3});
+    b.Text(turn::kUserName, std::string(said->user) + ":core");
+    b.U32(turn::kChannelNumber, static_cast<uint32_t>(said->channel) << 16);
+    b.Sign(turn::Integrity::kSha1, AsBytes(said->password));
+    b.Fingerprint();
+    ask.resize(b.Finish().size());
+    const net::Endpoint core{Ip("198.51.100.7"), static_cast<uint16_t>(20'000 + i / 100)};
+    ASSERT_EQ(w.Give(kEdgeMux, core, ask).size(), 1u);
+    const auto out = w.Give({Ip("203.0.113.1"), PortIn(answer)}, kOutside, Rtp(1));
+    ASSERT_EQ(out.size(), 1u) << i;
+    EXPECT_EQ(out[0].to, core);
+    EXPECT_EQ(net::LoadBe16(out[0].data.data()), said->channel);
+  }
+  EXPECT_EQ(channels.size(), kCalls);
+  EXPECT_EQ(w.relay->mux_count(), kCalls);
+  EXPECT_EQ(w.relay->port_count(), kCalls * 2);
 }
 
 TEST(Mux, TheLineIsReadStrictly) {
