@@ -70,6 +70,14 @@ void ReadTerms(const sdp::Media& media, bool is_terminated, Terms& out) {
 // What says nothing of keys of ours is copied.
 bool IsOfSdes(sdp::Profile profile) { return profile <= sdp::Profile::kSrtp; }
 
+// Whether keys of ours are in what is offered to an end of this mode, when the other one offered
+// so.
+bool OffersKeys(MediaEncryption mode, const Terms& offered) {
+  return mode == MediaEncryption::kForceEncrypted || mode == MediaEncryption::kBestEffort ||
+         (mode == MediaEncryption::kAuto &&
+          (offered.is_required || offered.is_encrypted || offered.is_dtls));
+}
+
 // Where an end is now: what was latched holds as long as it says the same.
 void Settle(End& end, Terms& next) {
   const bool is_by_ice = next.is_dtls && end.web != nullptr && end.web->offered.has_ice;
@@ -336,12 +344,9 @@ void Anchor::EditForOffer(const Turn& turn, const sdp::Media& media, Stream& str
   const MediaEncryption mode = turn.session.sides[turn.receiver()].encryption;
   const bool is_required = mode == MediaEncryption::kForceEncrypted ||
                            (mode == MediaEncryption::kAuto && offered.is_required);
-  const bool is_offered =
-      is_required || mode == MediaEncryption::kBestEffort ||
-      (mode == MediaEncryption::kAuto && (offered.is_encrypted || offered.is_dtls));
   edit.profile = is_required ? sdp::Profile::kSrtp : sdp::Profile::kRtp;
   edit.replaces_crypto = true;
-  if (is_offered) {
+  if (OffersKeys(mode, offered)) {
     DrawKeys(to);
     for (uint32_t i = 0; i < kOffered.size(); ++i) {
       AddCrypto(edit, to, kOffered[i], i + 1, stream.index);
@@ -390,8 +395,8 @@ void Anchor::AnswerSection(const Turn& turn, const sdp::Media& media, uint32_t i
   ReadTerms(media, is_terminated, answered);
   answered.is_dtls = from.web != nullptr && media.profile == sdp::Profile::kDtlsSrtp;
   const MediaEncryption mode = turn.session.sides[turn.sender].encryption;
-  if (mode == MediaEncryption::kForceUnencrypted) {
-    answered.is_encrypted = false;
+  if (!OffersKeys(mode, to.offered.is_set ? to.offered : to.now)) {
+    answered.is_encrypted = false;  // some phones show keys that nobody asked for
   }
   const bool must = mode == MediaEncryption::kForceEncrypted || answered.is_required;
   TakeMux(turn, media, *stream, answered);

@@ -151,6 +151,25 @@ TEST(Anchor, AnAnswerThatIsNotEncryptedEnoughGetsNoMedia) {
   EXPECT_EQ(w.relay->stream_count(), 0u);
 }
 
+TEST(Anchor, KeysInAnAnswerToAnOfferWithoutAnyAreNotMeant) {
+  for (const uint16_t status : {183, 200}) {  // the second says it again
+    World w;
+    w.caller.encryption = MediaEncryption::kForceUnencrypted;
+    const std::string offer = w.Offer(Sdp("10.1.1.50", 4000));
+    EXPECT_EQ(offer.find("a=crypto"), std::string::npos);
+    (void)w.Answer(Sdp("198.51.100.7", 6000, "RTP/AVP", Crypto(kTheirKey)), status);
+    const std::string answer = w.Answer(Sdp("198.51.100.7", 6000, "RTP/AVP", Crypto(kTheirKey)));
+    EXPECT_EQ(answer.find("a=crypto"), std::string::npos);
+    EXPECT_EQ(w.relay->context_count(), 0u);
+    auto out = w.Give({Ip("203.0.113.1"), PortIn(offer)}, kCalleeMedia, Rtp(1));
+    ASSERT_EQ(out.size(), 1u);
+    EXPECT_EQ(out[0].data, Rtp(1));
+    out = w.Give({Ip("10.1.1.1"), PortIn(answer)}, kCallerMedia, Rtp(1));
+    ASSERT_EQ(out.size(), 1u);
+    EXPECT_EQ(out[0].data, Rtp(1));
+  }
+}
+
 TEST(Anchor, OnlyWhoSignalsMayLatchAndOnce) {
   World w;
   // The caller is behind a NAT: it says a private address, its signalling comes from another.
