@@ -58,12 +58,17 @@ while True:
 """
 
 
+def _in_uri(address):
+    return f"[{address}]" if ":" in address else address
+
+
 class Phone:
     def __init__(self, folder, host, user, domain, password, server, transport="udp",
                  answer="manual", expires=120, encryption=None):
         """`encryption`: as baresip calls it: "srtp" (best effort), "srtp-mand" (RTP/SAVP)."""
         self.folder = Path(folder) / f"baresip-{user}"
         self.host, self.user, self.domain = host, user, domain
+        server = _in_uri(server)
         self.replies = []
         self.account = (f"<sip:{user}@{domain};transport={transport}>;auth_user={user};"
                         f"auth_pass={password};outbound=\"sip:{server};transport={transport}\";"
@@ -74,7 +79,7 @@ class Phone:
     def __enter__(self):
         self.folder.mkdir(parents=True)
         (self.folder / "config").write_text(CONFIG.format(
-            address=self.host.address, modules=MODULES, control=CONTROL_PORT,
+            address=_in_uri(self.host.address), modules=MODULES, control=CONTROL_PORT,
             tone=self.folder / "tone.wav"), encoding="ascii")
         self._write_tone()
         (self.folder / "accounts").write_text(self.account, encoding="ascii")

@@ -1,0 +1,288 @@
+"""An Edge with a side inside and a side in a DMZ, whose router shows it by another address (static
+NAT), and media there as an operator would measure it.
+
+    alice --- LAN1 [edge] LAN2 --- router (nftables: 198.51.100.9 is the Edge) --- bob
+
+Stock phones (baresip) on either side, by IPv4 and IPv6, by the Linux process. The router counts
+marks (DSCP) and loses packets where a test wants it; phones of every kind meet every mode of
+encryption.
+"""
+
+import re
+
+import pytest
+
+import host as host_board
+import netns
+import phone
+import qemu
+
+DOMAIN = "example.org"
+INSIDE, DMZ, SHOWN = "10.77.0.2", "10.78.0.2", "198.51.100.9"
+INSIDE6, DMZ6 = "fd77::2", "fd78::2"
+# Who, where, its encryption in baresip's words.
+USERS = {"alice": ("10.77.0.11/24", INSIDE, None),
+         "carol": ("fd77::11/64", INSIDE6, None),
+         "bob": ("198.51.100.12/24", SHOWN, None),
+         "dave": ("2001:db8:9::12/64", DMZ6, None),
+         "eve": ("198.51.100.13/24", SHOWN, "srtp"),
+         "frank": ("198.51.100.14/24", SHOWN, "srtp-mand")}
+PROVISION = "\n".join([
+    "xConfiguration System Name: edge1",
+    *(f"xConfiguration Network Port {port} {name}: {value}"
+      for port, address, address6 in ((1, INSIDE, INSIDE6), (2, DMZ, DMZ6))
+      for name, value in (("IPv4 Mode", "Static"), ("IPv4 Address", address),
+                          ("IPv4 PrefixLength", 24), ("IPv6 Address", address6))),
+    "xConfiguration Network IPv4 Gateway: 10.78.0.1",
+    "xConfiguration Network IPv6 Gateway: fd78::1",
+    f"xConfiguration Network Port 2 StaticNat IPv4 Address: {SHOWN}",
+    f"xConfiguration SIP Domain 1 Name: {DOMAIN}",
+    *(f"xConfiguration Authentication User {n} {name}: {value}"
+      for n, user in enumerate(USERS, 1)
+      for name, value in (("Name", user), ("Password", f"{user}-Secret-1"))),
+    "xConfiguration Administrator 1 Name: admin",
+    "xConfiguration Administrator 1 Password: Gate-house-42",
+    ""])
+ROUTER = f"""\
+table ip nat {{
+  chain in {{
+    type nat hook prerouting priority -100;
+    iifname "wan" ip daddr {SHOWN} dnat to {DMZ}
+  }}
+  chain out {{ type nat hook postrouting priority 100; oifname "wan" snat to {SHOWN}; }}
+}}
+table inet watch {{
+  counter voice {{ }}
+  counter bulk {{ }}
+  counter every {{ }}
+  chain lossy {{ }}
+  chain forward {{
+    type filter hook forward priority 0;
+    iifname "eth0" udp sport 36002-59999 ip dscp ef counter name voice
+    iifname "eth0" udp sport 36002-59999 ip dscp af11 counter name bulk
+    iifname "eth0" udp sport 36002-59999 counter name every
+    iifname "wan" jump lossy
+  }}
+}}
+"""
+
+
+class World:
+    """The appliance, its router and the phones."""
+
+    def ask(self, line):
+        return self.edge.ask(line)
+
+    def streams(self):
+        said = self.ask("xStatus SIP Media Stream")
+        return [line for line in said.splitlines() if "caller=" in line]
+
+    def counted(self, name):
+        said = self.router.run("nft", "list", "counter", "inet", "watch", name).stdout
+        return int(re.search(r"packets (\d+)", said)[1])
+
+    def call(self, caller, callee, packets=100):
+        """Until the appliance has so many packets each way: what it says of the two ends, and each
+        phone's counts."""
+        marks = {one: one.mark() for one in (caller, callee)}
+        caller.command("dial", f"sip:{callee.user}@{DOMAIN}")
+        for one, mark in marks.items():
+            one.wait("Call established", since=mark)
+        shown = netns.wait_for(lambda: self.enough(packets), qemu.patience(20), "audio both ways",
+                               interval=0.3)
+        self.hang_up(callee, marks)
+        counts = [one.wait(r"packets:\s+(\d+)\s+(\d+)", since=mark)
+                  for one, mark in marks.items()]
+        return shown, [tuple(map(int, found.groups())) for found in counts]
+
+    def hang_up(self, one, marks):
+        one.command("hangup")
+        for phone_, mark in marks.items():
+            phone_.wait("session closed|Call with .* terminated|audio: destroyed", since=mark)
+        netns.wait_for(lambda: not self.streams(), qemu.patience(10), "the end of media",
+                       interval=0.2)
+
+    def enough(self, packets):
+        lines = self.streams()
+        if len(lines) != 1:
+            return None
+        shown = ends(lines[0])
+        return shown if all(int(end["packets"]) >= packets for end in shown) else None
+
+
+def ends(line):
+    """What a stream's line says of its two ends."""
+    caller, callee = line.split(" callee=")
+    return [dict(word.split("=", 1) for word in ("at=" + half).split() if "=" in word)
+            for half in (caller.split(" caller=")[1], callee)]
+
+
+def build_router(world, dmz, outside):
+    world.router = dmz.host("router", "10.78.0.1/24", "fd78::1/64")
+    outside.interface(world.router, "wan")
+    for words in (("address", "add", f"{SHOWN}/24", "dev", "wan"),
+                  ("address", "add", "2001:db8:9::1/64", "dev", "wan", "nodad")):
+        world.router.run("ip", *words)
+    for name in ("ipv4.ip_forward", "ipv6.conf.all.forwarding"):
+        world.router.run("sysctl", "-qw", f"net.{name}=1")
+    world.router.run("nft", "-f", "-", input=ROUTER)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("nat")
+    with netns.Network() as inside, netns.Network() as dmz, netns.Network() as outside:
+        w = World()
+        space = inside.host("edge")
+        dmz.interface(space, "lan2")
+        build_router(w, dmz, outside)
+        w.edge = host_board.HostMachine(folder / "edge", netns.INTERFACE, space.namespace,
+                                        provision=PROVISION, options=["--packet", "lan2"])
+        phones = {}
+        for user, (address, server, encryption) in USERS.items():
+            at = (inside if server in (INSIDE, INSIDE6) else outside).host(user, address)
+            if user == "dave":
+                at.run("ip", "route", "add", "default", "via", "2001:db8:9::1")
+            phones[user] = phone.Phone(folder, at, user, DOMAIN, f"{user}-Secret-1", server=server,
+                                       answer="auto", encryption=encryption)
+        with w.edge:
+            w.edge.expect(r"SIP ready", timeout=90)
+            try:
+                for user, one in phones.items():
+                    setattr(w, user, one.__enter__())
+                for one in phones.values():
+                    one.wait_registered()
+                log_in(w.edge)
+                yield w
+            finally:
+                for one in phones.values():
+                    if hasattr(one, "pipe"):
+                        one.__exit__()
+
+
+def log_in(edge):
+    edge.send("\r")
+    edge.expect(r"login: ?(\x1b\[K)?$")
+    edge.send("admin\r")
+    edge.expect(r"[Pp]assword: ?$")
+    edge.send("Gate-house-42\r")
+    edge.expect(r"^\S*[>#] ?$")
+
+
+def check_audio(shown, counts):
+    for end in shown:
+        assert end["latched"] == end["flow"] == "yes" and end["refused"] == "0", shown
+    for sent, received in counts:
+        assert sent > 50 and received > 50, counts
+
+
+@pytest.mark.parametrize("direction", ["inward", "outward"])
+def test_peers_are_told_the_address_of_the_static_nat(world, direction):
+    caller, callee = (world.bob, world.alice)[::1 if direction == "inward" else -1]
+    shown, counts = world.call(caller, callee)
+    check_audio(shown, counts)
+    said = world.bob.log_text()
+    assert f"c=IN IP4 {SHOWN}" in said
+    assert re.search(rf"Record-Route: <sip:[^>]*{re.escape(SHOWN)}[:;>]", said)
+    assert DMZ not in said  # in no header and no description
+    said = world.alice.log_text()
+    assert f"c=IN IP4 {INSIDE}" in said and f"c=IN IP4 {SHOWN}" not in said
+
+
+@pytest.mark.parametrize("pair", ["carol dave", "dave alice", "bob carol"])
+def test_calls_by_ipv6_and_between_the_families(world, pair):
+    caller, callee = (getattr(world, name) for name in pair.split())
+    shown, counts = world.call(caller, callee)
+    check_audio(shown, counts)
+    for end, one in zip(shown, (caller, callee)):
+        assert end["at"].rsplit(":", 1)[0].strip("[]") == one.host.address, shown
+
+
+def test_what_is_relayed_is_marked(world):
+    assert "DSCP: 46" in world.ask("xConfiguration SIP Media DSCP")
+    before = world.counted("voice"), world.counted("every")
+    world.call(world.alice, world.bob, 200)
+    marked, every = (world.counted(name) - was for name, was in zip(("voice", "every"), before))
+    # What the control plane sends itself, until there are flows and then and when, is not.
+    assert marked >= 150 and marked > every * 3 / 4, (marked, every)
+    world.ask("xConfiguration SIP Media DSCP: 10")
+    try:
+        world.call(world.alice, world.bob, 200)
+        assert world.counted("bulk") >= 150
+    finally:
+        world.ask("xConfiguration SIP Media DSCP: 46")
+
+
+def test_loss_is_counted_where_it_is_and_told_at_the_end(world):
+    world.router.run("nft", "add", "rule", "inet", "watch", "lossy", "udp", "dport", "36002-59999",
+                     "numgen", "inc", "mod", "10", "==", "0", "drop")
+    try:
+        (caller, callee), _ = world.call(world.alice, world.bob, 250)
+    finally:
+        world.router.run("nft", "flush", "chain", "inet", "watch", "lossy")
+    lost, every = int(callee["lost"]), int(callee["packets"])
+    assert 0.05 < lost / (lost + every) < 0.15, callee
+    assert int(caller["lost"]) <= 2, caller
+    assert int(callee["quality"]) < int(caller["quality"]) - 40, (caller, callee)
+    assert 0 <= int(caller["jitter_us"]) < 1_000_000
+    said = world.ask("xCommand Log Show: text=quality last=1")
+    found = re.findall(r"media of \S+ (\d+) packets out, (\d+) back, (\d+) of\s+1000 lost, "
+                       r"quality (\d+) of 500, the call ended", said)
+    assert found, said
+    out, back, permille, quality = map(int, found[-1])
+    assert out >= 250 and back >= 250 and 20 < permille < 90 and 100 < quality < 430, found
+
+
+# What becomes of a phone outside: by its own encryption, and by the mode of its side; alice is
+# inside, where nothing is encrypted. "plain", "srtp", or the refusal.
+KINDS = ("bob", "eve", "frank")  # never, when it may be, always
+OUTCOMES = {
+    "ForceEncrypted": {"calls": ("refused", "srtp", "srtp"),
+                       "is called": ("refused", "srtp", "srtp")},
+    "ForceUnencrypted": {"calls": ("plain", "plain", "refused"),
+                         "is called": ("plain", "plain", "refused")},
+    # Offered is RTP/AVP with keys, and one that wants RTP/SAVP alone says no.
+    "BestEffort": {"calls": ("plain", "srtp", "srtp"), "is called": ("plain", "srtp", "refused")},
+    "Auto": {"calls": ("plain", "srtp", "srtp"), "is called": ("plain", "plain", "refused")},
+}
+
+
+def outcome(world, caller, callee):
+    """How a call between them ends up."""
+    marks = {one: one.mark() for one in (caller, callee)}
+    caller.command("dial", f"sip:{callee.user}@{DOMAIN}")
+
+    def known():
+        if (shown := world.enough(10)) is not None:
+            return shown
+        over = r"SIP/2\.0 (?!401|407)[456]\d\d "
+        return "refused" if re.search(over, caller.log_text()[marks[caller]:]) else None
+    came = netns.wait_for(known, qemu.patience(20), "an outcome", interval=0.2)
+    if came == "refused":
+        netns.wait_for(lambda: not world.streams(), qemu.patience(10), "no media", interval=0.2)
+        return came
+    world.hang_up(caller, marks)
+    inside, outside = came if caller is world.alice else came[::-1]
+    assert inside["keys"] == "as-agreed", came
+    return {"as-agreed": "plain"}.get(outside["keys"], outside["keys"])
+
+
+@pytest.fixture(scope="module")
+def plain_inside(world):
+    world.ask("xConfiguration SIP Media LAN1 Encryption: ForceUnencrypted")
+    yield world
+    for port in (1, 2):
+        world.ask(f"xConfiguration SIP Media LAN{port} Encryption: Auto")
+
+
+@pytest.mark.parametrize("mode", OUTCOMES)
+@pytest.mark.parametrize("way", ["calls", "is called"])
+def test_each_kind_of_phone_meets_each_mode(plain_inside, mode, way):
+    world = plain_inside
+    world.ask(f"xConfiguration SIP Media LAN2 Encryption: {mode}")
+    found = []
+    for name in KINDS:
+        one = getattr(world, name)
+        found.append(outcome(world, *((one, world.alice) if way == "calls"
+                                      else (world.alice, one))))
+    assert tuple(found) == OUTCOMES[mode][way]
