@@ -126,6 +126,9 @@ $(foreach bench,$(BENCHES),$(eval $(call program,out/host/bench/$(bench),host,\
 turn_race_NEEDS := $(patsubst %,out/host/bench/turn/%,turn_bench turn_load raw_forwarder)
 turn_planes_race_NEEDS := out/host/bench/turn/turn_load
 media_race_NEEDS := out/host/bench/media/media_load
+xmpp_race_NEEDS := out/host/bench/xmpp/xmpp_load
+$(eval $(call program,out/host/bench/xmpp/xmpp_load,host,tests/bench/xmpp/xmpp_load.cc,\
+  crypto,-lpthread))
 $(eval $(call program,out/host/bench/media/media_load,host,tests/bench/media/media_load.cc,\
   hal,-lpthread))
 $(eval $(call program,out/host/bench/turn/turn_load,host,tests/bench/turn/turn_load.cc,\

@@ -44,6 +44,18 @@ def unpack(folder):
     return folder / "root"
 
 
+def command(root, folder, configuration):
+    """The words that run Erlang with ejabberd's parts, and their environment."""
+    erlang = root / "usr/lib/erlang"
+    binaries = next(erlang.glob("erts-*")) / "bin"
+    environment = {
+        **os.environ, "ROOTDIR": str(erlang), "BINDIR": str(binaries), "EMU": "beam",
+        "PROGNAME": "erl", "LD_LIBRARY_PATH": str(root / LIBRARIES),
+        "ERL_LIBS": str(root / LIBRARIES), "EJABBERD_CONFIG_PATH": str(configuration),
+        "EJABBERD_LOG_PATH": str(folder / "log"), "HOME": str(folder)}
+    return [binaries / "erlexec", "-noinput", "-mnesia", "dir", f'"{folder}/db"'], environment
+
+
 def start(root, host, domain, dns, *, certificate, authority, tls="required"):
     """ejabberd on a host, for one domain with a user bob; returns its folder (log)."""
     folder = pathlib.Path(root).parent / domain
@@ -53,16 +65,9 @@ def start(root, host, domain, dns, *, certificate, authority, tls="required"):
         encoding="utf-8")
     # A namespace's processes have mounts of their own.
     (folder / "resolv.conf").write_text(f"nameserver {dns}\n")
-    erlang = root / "usr/lib/erlang"
-    binaries = next(erlang.glob("erts-*")) / "bin"
-    environment = {
-        **os.environ, "ROOTDIR": str(erlang), "BINDIR": str(binaries), "EMU": "beam",
-        "PROGNAME": "erl", "LD_LIBRARY_PATH": str(root / LIBRARIES),
-        "ERL_LIBS": str(root / LIBRARIES), "EJABBERD_CONFIG_PATH": str(folder / "ejabberd.yml"),
-        "EJABBERD_LOG_PATH": str(folder / "log"), "HOME": str(folder)}
+    words, environment = command(root, folder, folder / "ejabberd.yml")
     host.start("sh", "-c", 'mount --bind "$1" /etc/resolv.conf && shift && exec "$@"', "sh",
-               folder / "resolv.conf", binaries / "erlexec", "-noinput", "-mnesia", "dir",
-               f'"{folder}/db"', "-eval",
+               folder / "resolv.conf", *words, "-eval",
                "application:ensure_all_started(ejabberd), ejabberd_auth:try_register("
                f'<<"bob">>, <<"{domain}">>, <<"secret">>).', env=environment,
                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -47,7 +47,7 @@ def unpack(folder):
     return folder / "root"
 
 
-def _environment(root):
+def environment(root):
     places = f"{root}/usr/share/lua/5.4/?.lua;{root}/usr/share/lua/5.4/?/init.lua"
     return {**os.environ, "LD_LIBRARY_PATH": f"{root}/{LIBRARIES}", "LUA_PATH_5_4": places,
             "LUA_CPATH_5_4": f"{root}/{LIBRARIES}/lua/5.4/?.so"}
@@ -69,7 +69,7 @@ def start_prosody(root, host, domain, dns, *, users, options="", without=()):
     host.start("sh", "-c", 'mount --bind "$1" /etc/resolv.conf && shift && exec "$@"', "sh",
                folder / "resolv.conf", root / "usr/bin/lua5.4",
                pathlib.Path(root).parent / "prosody.lua", "-F", "--config",
-               folder / "config.lua", env=_environment(root), stdout=subprocess.DEVNULL,
+               folder / "config.lua", env=environment(root), stdout=subprocess.DEVNULL,
                stderr=(folder / "errors").open("wb"))
     return folder
 
@@ -80,5 +80,5 @@ def start_dns(root, host, *, addresses, services):
              "--user=root", "--pid-file=", f"--listen-address={host.address}", "--bind-interfaces"]
     words += [f"--host-record={name},{address}" for name, address in addresses.items()]
     words += [f"--srv-host={name},{target},{port}" for name, target, port in services]
-    host.start(root / "usr/sbin/dnsmasq", *words, "--local=/#/", env=_environment(root),
+    host.start(root / "usr/sbin/dnsmasq", *words, "--local=/#/", env=environment(root),
                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
