@@ -43,6 +43,7 @@ import prosody_package  # noqa: E402
 
 SERVER, PORT = "10.77.0.2", 5223
 DOMAIN, PASSWORD = "bench.example", "secret"
+TCP_BYTES = 1024  # firmware/capacity.cc: kBytesPerNetConnection
 SALT, ITERATIONS = b"salt of a bench.", 10_000
 SSH = ["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
        "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
@@ -233,8 +234,9 @@ class Gatehouse(Server):
 
     def memory(self):
         """Bytes in use: sessions' places, blocks of what they hold, TLS, TCP."""
-        text = self.ask("xStatus XMPP")
-        number = {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", text)}
+        number = {}
+        for line in re.findall(r"XMPP (?:Sessions|Memory):.*", self.ask("xStatus XMPP")):
+            number |= {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", line)}
         tls = {name: int(value)
                for name, value in re.findall(r"TLS ([\w ]+): (\d+)", self.ask("xStatus TLS"))}
         return {"sessions": number["streams"], "session": number["bytes_each"],
@@ -245,10 +247,7 @@ class Gatehouse(Server):
         now = self.memory()
         if now["sessions"] < count:
             sys.exit(f"xmpp_race: {now['sessions']} of {count} idle sessions are there")
-        text = self.ask("xStatus Capacity", check=False)
-        found = re.search(r"connection_bytes=(\d+)", text)
-        tcp = int(found[1]) if found else 1024  # capacity.cc: kBytesPerNetConnection
-        return (now["session"] + now["link"] + tcp +
+        return (now["session"] + now["link"] + TCP_BYTES +
                 (now["tls"] - before["tls"] + now["blocks"] - before["blocks"]) / count)
 
 
@@ -313,7 +312,7 @@ def bare(server, load, options, add):
     load.ask("login", 0, storm, "s", 8, "presence")
     load.ask("befriend", options.group)
     load.ask("logout")
-    said = load.ask("login", 0, storm, "s", 64, "presence", f"group={options.group}")
+    said = load.ask("login", 0, storm, "s", 16, "presence", f"group={options.group}")
     add(f"mass log-in of {storm} with {options.group - 1} contacts each",
         {"presences": said["presences"], "storm_s": said["all_seconds"],
          "storm_cpu_s": said["cpu_s"]})
