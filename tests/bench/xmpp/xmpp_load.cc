@@ -568,7 +568,7 @@ void Session::NextStep() {
   }
   stage_ = Stage::kReady;
   if (options_.presence) {
-    Say("<presence/>");
+    Say("<iq type='get' id='roster'><query xmlns='jabber:iq:roster'/></iq><presence/>");
   }
 }
 
