@@ -84,7 +84,7 @@ uint64_t Capacity::ArenaBytes() const {
          uint64_t{turn.relay_ports} * kBytesPerRelayPort + uint64_t{users} * 16 +
          net::DtlsService::ArenaBytes(turn.streams, turn::Capacity::DtlsHandshakes(turn.streams)) +
          uint64_t{net.connection_count} * kBytesPerNetConnection +
-         net::TlsStreams::ArenaBytes(net) + xmpp.ArenaBytes() + XmppService::ArenaBytes() +
+         net::TlsStreams::ArenaBytes(net) + xmpp.ArenaBytes() + XmppService::ArenaBytes(xmpp) +
          s2s.ArenaBytes() + 4096;
 }
 

@@ -17,6 +17,9 @@ XmppService::XmppService(const XmppParts& parts, const xmpp::Capacity& capacity)
       parts.arena.New<XmppKeeper>(parts.arena, parts.loop, parts.store, parts.log, parts.alarms);
   engine_ = parts.arena.New<xmpp::Engine>(parts.arena, parts.loop.timers(), parts.random, *this,
                                           *keeper_, *this, capacity);
+  web_ = parts.arena.New<xmpp::Web>(
+      xmpp::Web::Parts{parts.arena, parts.loop, parts.tls.streams(), parts.random, *engine_, *this},
+      xmpp::Web::Capacity::For(capacity.sessions));
   keeper_->SetEngine(*engine_);
   keeper_->Load();
 }
@@ -67,6 +70,9 @@ XmppService::Places XmppService::PlacesOf() const {
       if (from.tls_mode == config::OnOff::kOn && out.count < kListenerMax) {
         out.at[out.count++] = {address.address, static_cast<uint16_t>(from.tls_port), true};
       }
+      if (from.web_mode == config::OnOff::kOn && out.count < kListenerMax) {
+        out.at[out.count++] = {address.address, static_cast<uint16_t>(from.web_port), true, true};
+      }
     }
   }
   return out;
@@ -85,10 +91,11 @@ void XmppService::Listen() {
   for (const Place& place : std::span(places.at).first(places.count)) {
     net::StreamOptions options;
     options.kind = net::StreamKind::kTls;
-    options.service = net::TlsService::kXmpp;
+    options.service = place.is_web ? net::TlsService::kWeb : net::TlsService::kXmpp;
     options.starts_plain = !place.is_tls;
     const net::Endpoint at{place.address, place.port};
-    if (auto opened = parts_.tls.streams().Listen(at, options, *this); opened.ok()) {
+    net::StreamHandler& handler = place.is_web ? static_cast<net::StreamHandler&>(*web_) : *this;
+    if (auto opened = parts_.tls.streams().Listen(at, options, handler); opened.ok()) {
       listeners_[listener_count_++] = *opened;
     } else {
       parts_.log.Emit(ServiceFailed{.service = "XMPP", .reason = net::ToText(at).view()});
@@ -127,6 +134,9 @@ void XmppService::OpenFirewall(uint8_t port_mask) {
   if (from.tls_mode == config::OnOff::kOn) {
     open(from.tls_port);
   }
+  if (from.web_mode == config::OnOff::kOn) {
+    open(from.web_port);
+  }
 }
 
 // --- Streams -------------------------------------------------------------------------------------
@@ -148,16 +158,29 @@ void XmppService::OnStreamWritable(net::StreamId id) { engine_->OnWritable(id); 
 void XmppService::OnStreamClosed(net::StreamId id, net::StreamClose) { engine_->OnClosed(id); }
 
 Result<void> XmppService::Send(net::StreamId stream, std::span<const uint8_t> bytes) {
-  return parts_.tls.streams().SendStream(stream, bytes);
+  return xmpp::Web::Owns(stream) ? web_->Send(stream, bytes)
+                                 : parts_.tls.streams().SendStream(stream, bytes);
 }
 
 Result<void> XmppService::StartTls(net::StreamId stream) {
   return parts_.tls.streams().StartTls(stream);
 }
 
-void XmppService::Close(net::StreamId stream) { parts_.tls.streams().CloseStream(stream); }
+void XmppService::Close(net::StreamId stream) {
+  if (xmpp::Web::Owns(stream)) {
+    web_->Close(stream);
+  } else {
+    parts_.tls.streams().CloseStream(stream);
+  }
+}
 
-void XmppService::Abort(net::StreamId stream) { parts_.tls.streams().AbortStream(stream); }
+void XmppService::Abort(net::StreamId stream) {
+  if (xmpp::Web::Owns(stream)) {
+    web_->Close(stream);
+  } else {
+    parts_.tls.streams().AbortStream(stream);
+  }
+}
 
 void XmppService::Resume(net::StreamId stream) { parts_.tls.streams().ResumeStream(stream); }
 
@@ -310,6 +333,15 @@ Result<void> XmppService::CloseSession(std::string_view by, std::string_view val
 
 // --- Status --------------------------------------------------------------------------------------
 
+void XmppService::TellWeb(ByteWriter& out) const {
+  out.Text("XMPP Web:");
+  Tell(out, "connections", web_->connection_count());
+  Tell(out, "requests", web_->counters().requests);
+  Tell(out, "refused", web_->counters().refused);
+  Tell(out, "websockets", web_->counters().websockets);
+  Tell(out, "bosh_sessions", web_->bosh_count());
+}
+
 bool XmppService::NextStatus(uint64_t& cursor, ByteWriter& out) {
   const xmpp::Counters& counters = engine_->counters();
   switch (cursor++) {
@@ -365,6 +397,9 @@ bool XmppService::NextStatus(uint64_t& cursor, ByteWriter& out) {
       Tell(out, "commits", keeper_->commit_count());
       Tell(out, "pending", keeper_->pending_count());
       Tell(out, "spared", keeper_->saved_count());
+      return true;
+    case 7:
+      TellWeb(out);
       return true;
     default:
       return false;

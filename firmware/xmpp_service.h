@@ -11,6 +11,7 @@
 #include "firmware/log/log.h"
 #include "firmware/tls_services.h"
 #include "firmware/xmpp/engine.h"
+#include "firmware/xmpp/web.h"
 #include "firmware/xmpp_keeper.h"
 #include "hal/machine.h"
 #include "net/stack.h"
@@ -33,7 +34,10 @@ struct XmppParts {
 class XmppService final : public xmpp::Host, public xmpp::Observer, private net::StreamHandler {
  public:
   XmppService(const XmppParts& parts, const xmpp::Capacity& capacity);
-  static uint64_t ArenaBytes() { return XmppKeeper::ArenaBytes() + 4096; }
+  static uint64_t ArenaBytes(const xmpp::Capacity& capacity) {
+    return XmppKeeper::ArenaBytes() +
+           xmpp::Web::ArenaBytes(xmpp::Web::Capacity::For(capacity.sessions)) + 4096;
+  }
 
   xmpp::Engine& engine() { return *engine_; }
   // Settings or addresses have changed.
@@ -65,6 +69,7 @@ class XmppService final : public xmpp::Host, public xmpp::Observer, private net:
     net::IpAddress address;
     uint16_t port = 0;
     bool is_tls = false;
+    bool is_web = false;
     friend bool operator==(const Place&, const Place&) = default;
   };
   struct Places {
@@ -81,6 +86,7 @@ class XmppService final : public xmpp::Host, public xmpp::Observer, private net:
   Places PlacesOf() const;
   void Listen();
   xmpp::Config EngineConfig() const;
+  void TellWeb(ByteWriter& out) const;
   bool NextStatus(uint64_t& cursor, ByteWriter& out);
   bool NextSession(uint64_t& cursor, ByteWriter& out);
   bool NextUser(uint64_t& cursor, ByteWriter& out);
@@ -110,6 +116,7 @@ class XmppService final : public xmpp::Host, public xmpp::Observer, private net:
   XmppParts parts_;
   XmppKeeper* keeper_ = nullptr;
   xmpp::Engine* engine_ = nullptr;
+  xmpp::Web* web_ = nullptr;
   Places places_;
   std::array<net::ListenerId, kListenerMax> listeners_ = {};
   uint32_t listener_count_ = 0;

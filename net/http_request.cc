@@ -1,6 +1,7 @@
 #include "net/http_request.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "hal/rt/ascii.h"
 
@@ -38,8 +39,23 @@ Result<void> ParseLine(std::string_view line, HttpRequest& out) {
     return Error(ErrorCode::kUnsupported, "not HTTP/1.1");
   }
   const size_t mark = target.find('?');
+  out.closes = version == "HTTP/1.0";
   out.path = target.substr(0, mark);
   out.query = mark == target.npos ? std::string_view() : target.substr(mark + 1);
+  return Ok();
+}
+
+// Of one field, and of all there are: two lengths are two ways to read a request.
+Result<void> ParseLength(std::string_view value, HttpRequest& out) {
+  const char* end = value.data() + value.size();
+  uint64_t length = 0;
+  const auto [stop, error] = std::from_chars(value.data(), end, length);
+  if (error != std::errc() || stop != end || out.has_length) {
+    return Error(ErrorCode::kMalformed, "no length, or two");
+  }
+  out.has_length = true;
+  out.length = length;
+  out.has_body = out.has_body || length != 0;
   return Ok();
 }
 
@@ -61,9 +77,12 @@ Result<void> ParseField(std::string_view line, HttpRequest& out) {
       return Error(ErrorCode::kMalformed, "two hosts");
     }
     out.host = value;
-  } else if (EqualsIgnoringCase(name, "transfer-encoding") ||
-             (EqualsIgnoringCase(name, "content-length") && value != "0")) {
-    out.has_body = true;
+  } else if (EqualsIgnoringCase(name, "transfer-encoding")) {
+    out.has_body = out.is_chunked = true;
+  } else if (EqualsIgnoringCase(name, "content-length")) {
+    return ParseLength(value, out);
+  } else if (EqualsIgnoringCase(name, "connection")) {
+    out.closes = out.closes || EqualsIgnoringCase(value, "close");
   }
   return Ok();
 }

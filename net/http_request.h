@@ -1,4 +1,5 @@
-// The head of an HTTP/1.1 request (RFC 9112), for servers that take no bodies. Pure.
+// The head of an HTTP/1.1 request (RFC 9112), for servers that take no bodies, or such as say how
+// long they are. Pure.
 #pragma once
 
 #include <algorithm>
@@ -21,6 +22,10 @@ struct HttpRequest {
   std::string_view query;  // behind the "?"
   std::string_view host;
   bool has_body = false;  // it announces one
+  bool has_length = false;
+  uint64_t length = 0;      // of the body; 0 when it does not say
+  bool is_chunked = false;  // or coded in some other way
+  bool closes = false;      // its sender wants no other request on this connection
 };
 
 // The size of the head, its empty line included; 0: it is not complete.

@@ -142,7 +142,8 @@ void Engine::Apply(const Config& config) {
 
 // --- Connections ---------------------------------------------------------------------------------
 
-bool Engine::OnOpen(net::StreamId stream, const net::Endpoint& remote, bool secure) {
+bool Engine::OnOpen(net::StreamId stream, const net::Endpoint& remote, bool secure,
+                    Framing framing) {
   Session* session = config_.enabled ? sessions_.Allocate() : nullptr;
   if (session == nullptr) {
     return false;
@@ -151,6 +152,7 @@ bool Engine::OnOpen(net::StreamId stream, const net::Endpoint& remote, bool secu
   session->stream_key = KeyOf(stream);
   session->remote = remote;
   session->secure = secure;
+  session->framing = framing;
   session->connected = true;
   if (by_stream_.Insert(*session) != HashInsert::kInserted) {
     sessions_.Release(session);
@@ -225,7 +227,9 @@ void Engine::OnEvent(Session& session, XmlEvent event) {
       OnHeader(session, session.reader->root());
       return;
     case XmlEvent::kStanza:
-      if (session.state == SessionState::kBound) {
+      if (session.framing != Framing::kStream) {
+        OnWhole(session, session.reader->root());
+      } else if (session.state == SessionState::kBound) {
         OnStanza(session, session.reader->root());
       } else {
         OnNegotiation(session, session.reader->root());
@@ -295,11 +299,11 @@ bool Engine::LendReader(Session& session) {
   }
   session.reader = &pool.all[pool.free[--pool.free_count]];
   ++pool.lent;
-  const bool between_stanzas = session.state == SessionState::kNegotiated ||
-                               session.state == SessionState::kBinding ||
-                               session.state == SessionState::kBound;
+  const bool between_stanzas =
+      session.framing != Framing::kStream || session.state == SessionState::kNegotiated ||
+      session.state == SessionState::kBinding || session.state == SessionState::kBound;
   session.reader->Begin(between_stanzas);
-  session.reader->SetStanzaMax(config_.stanza_max);
+  session.reader->SetStanzaMax(StanzaMax(session));
   ArmDeadline(session);
   return true;
 }
@@ -361,6 +365,14 @@ void Engine::OnTimer(Session& session) {
 // --- Sending -------------------------------------------------------------------------------------
 
 void Engine::Write(Session& session, std::span<const uint8_t> bytes) {
+  if (session.framing == Framing::kStream) {
+    WriteBytes(session, bytes);
+  } else if (!bytes.empty()) {
+    WriteFramed(session, bytes);
+  }
+}
+
+void Engine::WriteBytes(Session& session, std::span<const uint8_t> bytes) {
   if (!session.connected || session.closing || session.doomed) {
     return;
   }
@@ -374,7 +386,8 @@ void Engine::Write(Session& session, std::span<const uint8_t> bytes) {
   if (bytes.empty()) {
     return;
   }
-  if (session.unsent.size + bytes.size() > kUnsentMax || !chains_.Append(session.unsent, bytes)) {
+  if (session.framing == Framing::kBodies ||  // who frames it has queues of his own
+      session.unsent.size + bytes.size() > kUnsentMax || !chains_.Append(session.unsent, bytes)) {
     // It does not read. What it has not acknowledged waits for it, elsewhere.
     host_.Abort(session.stream);
     if (session.state == SessionState::kBound && session.resumable) {
@@ -459,7 +472,7 @@ void Engine::CloseStream(Session& session) {
   if (!session.connected || session.closing) {
     return;
   }
-  Write(session, "</stream:stream>");
+  WriteEnd(session);
   if (!session.connected) {
     return;
   }
@@ -476,9 +489,10 @@ void Engine::StreamError(Session& session, std::string_view condition, const cha
   ++counters_.stream_errors;
   if (session.connected && !session.closing) {
     if (session.state == SessionState::kConnected || session.state == SessionState::kProven) {
-      Write(session,
-            "<?xml version='1.0'?><stream:stream xmlns='jabber:client' "
-            "xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>");
+      uint8_t head[512];
+      ByteWriter open(head);
+      WriteOpen(session, "", open);
+      Write(session, open.written());
     }
     uint8_t bytes[256];
     ByteWriter out(bytes);

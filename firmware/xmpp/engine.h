@@ -120,6 +120,13 @@ struct Counters {
   uint64_t refused = 0;  // stanzas answered with an error for want of room
 };
 
+// How elements lie in a connection's bytes.
+enum class Framing : uint8_t {
+  kStream,     // inside one document
+  kWebSocket,  // each a document of its own, a message of a WebSocket (RFC 7395)
+  kBodies,     // each a document of its own; bodies of HTTP go around them (XEP-0124)
+};
+
 enum class SessionState : uint8_t {
   kConnected,   // no header yet
   kNegotiated,  // features were sent: StartTls or authentication is to come
@@ -144,6 +151,7 @@ struct Session {
   net::StreamId stream;
   net::Endpoint remote;
   SessionState state = SessionState::kConnected;
+  Framing framing = Framing::kStream;
   bool connected = false;
   bool secure = false;
   bool closing = false;  // our </stream> is sent: nothing is read any more
@@ -219,11 +227,22 @@ class Engine final : private RoomHost {
   const Config& config() const { return config_; }
 
   // --- Connections ---
-  bool OnOpen(net::StreamId stream, const net::Endpoint& remote, bool secure);
+  bool OnOpen(net::StreamId stream, const net::Endpoint& remote, bool secure,
+              Framing framing = Framing::kStream);
   bool Knows(net::StreamId stream) { return Find(stream) != nullptr; }
   void OnSecured(net::StreamId stream);  // TLS is up, after StartTls
   // Returns how many bytes were taken; the rest comes again after Resume.
   size_t OnData(net::StreamId stream, std::span<const uint8_t> data);
+  // Of other framings (framing.cc): one whole element. False: no parser is free, Resume follows.
+  bool OnMessage(net::StreamId stream, std::span<const uint8_t> message);
+  // The same, read by somebody else out of `bytes` bytes, in ns::kClient unless it says otherwise.
+  void OnElement(net::StreamId stream, Node& element, size_t bytes);
+  // A frame of its owner's, between two elements.
+  void WriteControl(net::StreamId stream, std::span<const uint8_t> frame);
+  // Whether OnMessage would find a parser; if not, Resume follows.
+  bool MayTakeMessage(net::StreamId stream);
+  // How large the next element may be; 0: the session is over.
+  uint32_t MessageMax(net::StreamId stream);
   void OnWritable(net::StreamId stream);
   void OnClosed(net::StreamId stream);
   // --- Other servers (remote.cc) ---
@@ -284,6 +303,7 @@ class Engine final : private RoomHost {
   bool TakeUnproven(Session& session, size_t bytes);
   void ArmDeadline(Session& session);
   void Write(Session& session, std::span<const uint8_t> bytes);
+  void WriteBytes(Session& session, std::span<const uint8_t> bytes);
   void Write(Session& session, std::string_view text) { Write(session, AsBytes(text)); }
   void SendStanza(Session& session, std::span<const uint8_t> stanza, uint64_t number = 0);
   void SendNow(Session& session, std::span<const uint8_t> stanza, uint64_t number);
@@ -297,6 +317,14 @@ class Engine final : private RoomHost {
   void Hibernate(Session& session);
   void LinkToAccount(Session& session);
   void UnlinkFromAccount(Session& session);
+
+  // framing.cc
+  void OnWhole(Session& session, Node& element);
+  void WriteFramed(Session& session, std::span<const uint8_t> element);
+  void WriteOpen(Session& session, std::string_view from, ByteWriter& out);
+  void WriteEnd(Session& session);
+  uint32_t StanzaMax(const Session& session) const;
+  size_t BindingOf(Session& session, Binding kind, std::span<uint8_t, 64> out);
 
   // negotiation.cc
   void OnHeader(Session& session, const Node& header);

@@ -9,12 +9,25 @@ namespace gh::xmpp {
 // 10,000 bytes at least).
 inline constexpr uint32_t kStanzaMin = 10'000;
 inline constexpr uint32_t kStanzaMax = 64 * 1024;
+// One of a client that comes by HTTP, with what goes around it: it waits in the stream until it is
+// whole.
+inline constexpr uint32_t kWebMessageMax = 44 * 1024;
 inline constexpr uint32_t kStanzaElementMax = 512;
 inline constexpr uint32_t kStanzaAttributeMax = 1024;
 inline constexpr uint32_t kElementAttributeMax = 32;
 inline constexpr uint32_t kStanzaDepthMax = 32;
 // A namespace is copied once for each stanza that uses it; this many are looked for.
 inline constexpr uint32_t kNamespacesKept = 8;
+
+// Clients by HTTP: a request's head, how long a connection may take for one and be idle between
+// two, how long a BOSH client may wait for an answer and be away (XEP-0124).
+inline constexpr uint32_t kWebHeadMax = 4096;
+inline constexpr int64_t kWebRequestSeconds = 20;
+inline constexpr int64_t kWebIdleSeconds = 75;
+inline constexpr uint32_t kBoshWaitMax = 60;
+inline constexpr int64_t kBoshInactivitySeconds = 60;
+inline constexpr uint32_t kBoshRequests = 2;
+inline constexpr uint32_t kBoshOutMax = 256 * 1024;
 
 // What a peer may spend before it has proved who it is: everything it sends, together.
 inline constexpr uint32_t kUnprovenBytes = 8 * 1024;

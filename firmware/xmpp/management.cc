@@ -203,6 +203,7 @@ void Engine::OnResumeRequest(Session& session, const Node& stanza) {
   old->stream_key = session.stream_key;
   old->remote = session.remote;
   old->secure = session.secure;
+  old->framing = session.framing;
   old->unsent = std::exchange(session.unsent, Chain());
   old->reader = std::exchange(session.reader, nullptr);
   old->connected = true;

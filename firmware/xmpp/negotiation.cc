@@ -20,11 +20,6 @@ constexpr Mechanism kMechanisms[] = {
     {"SCRAM-SHA-1", ScramHash::kSha1, false},
 };
 
-void WriteId(crypto::Random& random, ByteWriter& out) {
-  out.Hex(random.U64(), 16);
-  out.Hex(random.U64(), 16);
-}
-
 }  // namespace
 
 // --- Headers -------------------------------------------------------------------------------------
@@ -36,7 +31,7 @@ void Engine::OnHeader(Session& session, const Node& header) {
     StreamError(session, "not-well-formed", "a stream inside a stream");
     return;
   }
-  if (!header.Is("stream", ns::kStreams)) {
+  if (session.framing == Framing::kStream && !header.Is("stream", ns::kStreams)) {
     StreamError(session, "invalid-namespace", "a header that is not a stream's");
     return;
   }
@@ -64,16 +59,8 @@ void Engine::OnHeader(Session& session, const Node& header) {
 void Engine::WriteHeader(Session& session, const Node& header) {
   uint8_t bytes[kAddressMax * 6 + 512];
   ByteWriter out(bytes);
-  out.Text(
-      "<?xml version='1.0'?><stream:stream xmlns='jabber:client' "
-      "xmlns:stream='http://etherx.jabber.org/streams' version='1.0' xml:lang='en' id='");
-  WriteId(random_, out);
-  out.Char('\'');
-  WriteAttribute("from", config_.domains[session.domain].view(), out);
-  if (const auto from = Address::Parse(header.Get("from")); from.ok() && session.secure) {
-    WriteAttribute("to", from->full(), out);
-  }
-  out.Char('>');
+  const auto from = Address::Parse(header.Get("from"));
+  WriteOpen(session, from.ok() && session.secure ? from->full() : std::string_view(), out);
   Write(session, out.written());
 }
 
@@ -85,10 +72,8 @@ void Engine::WriteFeatures(Session& session) {
     out.Text("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls>");
   } else if (session.state == SessionState::kNegotiated) {
     std::array<uint8_t, 64> binding;
-    const bool exporter = config_.channel_binding &&
-                          host_.BindingOf(session.stream, Binding::kExporter, binding) != 0;
-    const bool end_point = config_.channel_binding &&
-                           host_.BindingOf(session.stream, Binding::kEndPoint, binding) != 0;
+    const bool exporter = BindingOf(session, Binding::kExporter, binding) != 0;
+    const bool end_point = BindingOf(session, Binding::kEndPoint, binding) != 0;
     out.Text("<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>");
     for (const Mechanism& mechanism : kMechanisms) {
       if ((mechanism.hash == ScramHash::kSha1 && !config_.sha1) ||
@@ -115,7 +100,7 @@ void Engine::WriteFeatures(Session& session) {
   }
   // XEP-0478.
   out.Text("<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>");
-  out.Decimal(session.unproven ? kUnprovenBytes : config_.stanza_max);
+  out.Decimal(StanzaMax(session));
   out.Text("</max-bytes></limits></stream:features>");
   GH_ASSERT(out.ok());
   Write(session, out.written());
@@ -186,9 +171,8 @@ void Engine::OnClientFirst(Session& session, std::string_view message, ScramHash
   }
   ScramLogin& login = *session.login;
   std::array<uint8_t, 64> binding;
-  const bool offered = config_.channel_binding &&
-                       (host_.BindingOf(session.stream, Binding::kExporter, binding) != 0 ||
-                        host_.BindingOf(session.stream, Binding::kEndPoint, binding) != 0);
+  const bool offered = BindingOf(session, Binding::kExporter, binding) != 0 ||
+                       BindingOf(session, Binding::kEndPoint, binding) != 0;
   if (auto taken = login.First(message, hash, plus, offered); !taken.ok()) {
     RefuseAuth(session,
                taken.code() == ErrorCode::kUnauthentic ? "not-authorized" : "malformed-request",
@@ -219,7 +203,7 @@ void Engine::OnResponse(Session& session, const Node& stanza) {
   std::array<uint8_t, 64> binding;
   size_t binding_size = 0;
   if (login.binding() != Binding::kNone) {
-    binding_size = host_.BindingOf(session.stream, login.binding(), binding);
+    binding_size = BindingOf(session, login.binding(), binding);
     if (binding_size == 0) {
       RefuseAuth(session, "not-authorized", "a channel binding that is not there");
       return;

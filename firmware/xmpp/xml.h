@@ -13,6 +13,7 @@ namespace gh::xmpp {
 namespace ns {
 inline constexpr std::string_view kClient = "jabber:client";
 inline constexpr std::string_view kStreams = "http://etherx.jabber.org/streams";
+inline constexpr std::string_view kFraming = "urn:ietf:params:xml:ns:xmpp-framing";
 inline constexpr std::string_view kTls = "urn:ietf:params:xml:ns:xmpp-tls";
 inline constexpr std::string_view kSasl = "urn:ietf:params:xml:ns:xmpp-sasl";
 inline constexpr std::string_view kBind = "urn:ietf:params:xml:ns:xmpp-bind";

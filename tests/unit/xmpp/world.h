@@ -11,6 +11,7 @@
 #include "crypto/init.h"
 #include "crypto/mac.h"
 #include "firmware/xmpp/engine.h"
+#include "firmware/xmpp/web.h"
 #include "hal/rt/base64.h"
 #include "tests/unit/net/fake_wire.h"
 
@@ -86,6 +87,9 @@ class World final : public Host, public Keeper, public Observer {
   }
 
   Result<void> Send(net::StreamId stream, std::span<const uint8_t> bytes) override {
+    if (web != nullptr && Web::Owns(stream)) {
+      return web->Send(stream, bytes);
+    }
     if (blocked) {
       return ErrorCode::kWouldBlock;
     }
@@ -96,8 +100,13 @@ class World final : public Host, public Keeper, public Observer {
     started_tls.push_back(stream.index);
     return Ok();
   }
-  void Close(net::StreamId stream) override { closed[stream.index] = true; }
-  void Abort(net::StreamId stream) override { closed[stream.index] = true; }
+  void Close(net::StreamId stream) override {
+    closed[stream.index] = true;
+    if (web != nullptr && Web::Owns(stream)) {
+      web->Close(stream);
+    }
+  }
+  void Abort(net::StreamId stream) override { Close(stream); }
   void Resume(net::StreamId stream) override { resumed.push_back(stream.index); }
   size_t BindingOf(net::StreamId, Binding kind, std::span<uint8_t, 64> out) override {
     if (kind != Binding::kExporter) {
@@ -153,6 +162,7 @@ class World final : public Host, public Keeper, public Observer {
   bool keeper_full = false;
   bool blocked = false;
   int64_t unix_seconds = 1'790'000'000;
+  Web* web = nullptr;  // of clients by HTTP
 
  private:
   std::string domain_;
@@ -188,6 +198,32 @@ inline std::string Between(const std::string& text, const std::string& a, const 
   return text.substr(from + a.size(), end - from - a.size());
 }
 
+// The client's final message of SCRAM-SHA-256 (RFC 7677).
+inline std::string ScramProof(const std::string& password, const std::string& gs2,
+                              const std::string& channel, const std::string& first,
+                              const std::string& server) {
+  const std::string nonce = Between(server, "r=", ",");
+  const std::string salt = FromBase64(Between(server, "s=", ","));
+  const int count = std::stoi(server.substr(server.find("i=") + 2));
+  auto u = crypto::HmacSha256::Of(AsBytes(password), AsBytes(salt + std::string("\0\0\0\1", 4)));
+  auto salted = u;
+  for (int i = 1; i < count; ++i) {
+    u = crypto::HmacSha256::Of(AsBytes(password), u);
+    for (size_t k = 0; k < u.size(); ++k) {
+      salted[k] ^= u[k];
+    }
+  }
+  const auto key = crypto::HmacSha256::Of(salted, AsBytes(std::string_view("Client Key")));
+  const auto stored = crypto::Sha256::Of(key);
+  const std::string last = "c=" + Base64Of(gs2 + channel) + ",r=" + nonce;
+  const std::string all = first + "," + server + "," + last;
+  auto proof = crypto::HmacSha256::Of(stored, AsBytes(all));
+  for (size_t k = 0; k < proof.size(); ++k) {
+    proof[k] ^= key[k];
+  }
+  return last + ",p=" + Base64Of(AsText(proof));
+}
+
 class Client {
  public:
   Client(World& world, uint32_t number, bool secure = true) : world_(world) {
@@ -202,8 +238,7 @@ class Client {
   std::string Take() { return std::exchange(world_.sent[stream_.index], ""); }
   std::string Header() {
     return Say(
-        "<?xml version='1.0'?><stream:stream to='" +
-        world_.domain() +
+        "<?xml version='1.0'?><stream:stream to='" + world_.domain() +
         "' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>");
   }
   // SCRAM-SHA-256, with the channel bound when `gs2` says so. The answer to the proof.
@@ -217,27 +252,9 @@ class Client {
       return got;
     }
     const std::string server = FromBase64(Between(got, "xmpp-sasl'>", "<"));
-    const std::string nonce = Between(server, "r=", ",");
-    const std::string salt = FromBase64(Between(server, "s=", ","));
-    const int count = std::stoi(server.substr(server.find("i=") + 2));
-    auto u = crypto::HmacSha256::Of(AsBytes(password), AsBytes(salt + std::string("\0\0\0\1", 4)));
-    auto salted = u;
-    for (int i = 1; i < count; ++i) {
-      u = crypto::HmacSha256::Of(AsBytes(password), u);
-      for (size_t k = 0; k < u.size(); ++k) {
-        salted[k] ^= u[k];
-      }
-    }
-    const auto key = crypto::HmacSha256::Of(salted, AsBytes(std::string_view("Client Key")));
-    const auto stored = crypto::Sha256::Of(key);
-    const std::string last = "c=" + Base64Of(gs2 + channel) + ",r=" + nonce;
-    const std::string all = first + "," + server + "," + last;
-    auto proof = crypto::HmacSha256::Of(stored, AsBytes(all));
-    for (size_t k = 0; k < proof.size(); ++k) {
-      proof[k] ^= key[k];
-    }
-    return Say("<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>" +
-               Base64Of(last + ",p=" + Base64Of(AsText(proof))) + "</response>");
+    const std::string last = ScramProof(password, gs2, channel, first, server);
+    return Say("<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>" + Base64Of(last) +
+               "</response>");
   }
   void LogIn(const std::string& user, const std::string& resource) {
     Header();

@@ -1,0 +1,40 @@
+// Whatever browsers send: the input is cut into pieces, each for one of three connections, one of
+// which is a WebSocket. Nothing may fall, and nothing may be left when all are gone.
+#include <cstdint>
+#include <cstdlib>
+
+#include "tests/unit/xmpp/web_world.h"
+
+using gh::xmpp::test::WebWorld;
+using gh::xmpp::test::World;
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  World world(World::FewCapacity(), World::FewBytes());
+  WebWorld web(world);
+  gh::net::StreamId ids[] = {web.Open(), web.Open(), web.Open()};
+  web.Say(ids[0],
+          "GET /xmpp-websocket HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+          "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+          "Sec-WebSocket-Protocol: xmpp\r\n\r\n");
+  while (size > 2) {
+    const gh::net::StreamId id = ids[data[0] % 3];
+    const size_t count = std::min<size_t>(size - 2, data[1] * 4u + 1);
+    const std::string_view piece(reinterpret_cast<const char*>(data + 2), count);
+    // Half of what goes to the WebSocket is framed for it.
+    web.Say(id, data[0] >= 128 && data[0] % 3 == 0
+                    ? gh::net::test::ClientFrame(0x81, std::string(piece))
+                    : std::string(piece));
+    data += 2 + count;
+    size -= 2 + count;
+  }
+  for (const gh::net::StreamId id : ids) {
+    web.Cut(id);
+  }
+  web.Turn(gh::Duration::Seconds(gh::xmpp::kUnprovenSeconds + 1));
+  web.Turn(gh::Duration::Seconds(gh::xmpp::kBoshInactivitySeconds + 1));
+  if (web.web().connection_count() != 0 || web.web().bosh_count() != 0 ||
+      world.engine().session_count() != 0 || world.engine().reader_count() != 0) {
+    std::abort();
+  }
+  return 0;
+}

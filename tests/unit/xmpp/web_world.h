@@ -1,0 +1,110 @@
+// Web over the engine's World: streams of HTTP without a network.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "firmware/xmpp/web.h"
+#include "hal/rt/event_loop.h"
+#include "tests/unit/http/websocket_client.h"
+#include "tests/unit/xmpp/world.h"
+
+namespace gh::xmpp::test {
+
+class WebWorld final : public net::StreamService {
+ public:
+  explicit WebWorld(World& world)
+      : world_(world), memory_(32 << 20), arena_(std::span<uint8_t>(memory_)), loop_(world.clock) {
+    web_ = std::make_unique<Web>(
+        Web::Parts{arena_, loop_, *this, world.random(), world.engine(), world},
+        Web::Capacity{8, 2, 8192});
+    world.web = web_.get();
+  }
+  ~WebWorld() { world_.web = nullptr; }
+  Web& web() { return *web_; }
+
+  net::StreamId Open() {
+    const net::StreamId id{next_++, 1};
+    net::StreamInfo info;
+    info.kind = net::StreamKind::kTls;
+    GH_ASSERT(web_->OnStreamOpen(id, info));
+    return id;
+  }
+  // What came back since the last call.
+  std::string Say(net::StreamId id, std::string_view text) {
+    held_[id.index] += text;
+    Offer(id);
+    return Take(id);
+  }
+  std::string Take(net::StreamId id) {
+    Run();
+    return std::exchange(world_.sent[id.index], "");
+  }
+  void Cut(net::StreamId id) {
+    if (!gone_[id.index]) {
+      gone_[id.index] = true;
+      web_->OnStreamClosed(id, net::StreamClose::kByPeer);
+    }
+  }
+  void Turn(Duration by) {
+    world_.Turn(by);
+    Run();
+  }
+  bool is_closed(net::StreamId id) { return world_.closed[id.index]; }
+  size_t held(net::StreamId id) { return held_[id.index].size(); }
+  // Until nothing happens any more.
+  void Run() {
+    for (int i = 0; i < 4; ++i) {
+      loop_.RunOnce();
+      for (const net::StreamId id : std::exchange(resumed_, {})) {
+        Offer(id);
+      }
+      for (const uint32_t index : std::exchange(world_.resumed, {})) {
+        Offer({index, 1});
+      }
+    }
+  }
+
+  Result<net::ListenerId> Listen(const net::Endpoint&, const net::StreamOptions&,
+                                 net::StreamHandler&) override {
+    return ErrorCode::kUnsupported;
+  }
+  void CloseListener(net::ListenerId) override {}
+  Result<net::StreamId> Connect(const net::Endpoint&, const net::StreamOptions&,
+                                net::StreamHandler&) override {
+    return ErrorCode::kUnsupported;
+  }
+  Result<void> SendStream(net::StreamId id, std::span<const uint8_t> data) override {
+    return world_.Send(id, data);
+  }
+  size_t SendRoom(net::StreamId) const override { return 65536; }
+  void ResumeStream(net::StreamId id) override { resumed_.push_back(id); }
+  void CloseStream(net::StreamId id) override { world_.closed[id.index] = true; }
+  void AbortStream(net::StreamId id) override { world_.closed[id.index] = true; }
+  const net::StreamInfo* InfoOf(net::StreamId) const override { return nullptr; }
+
+ private:
+  void Offer(net::StreamId id) {
+    std::string& held = held_[id.index];
+    if (held.empty() || gone_[id.index]) {
+      return;
+    }
+    std::vector<uint8_t> bytes(held.begin(), held.end());
+    const size_t taken = web_->OnStreamData(id, bytes);
+    GH_ASSERT_LE(taken, bytes.size());
+    held.assign(bytes.begin() + static_cast<ptrdiff_t>(taken), bytes.end());
+  }
+
+  World& world_;
+  std::vector<uint8_t> memory_;
+  Arena arena_;
+  EventLoop loop_;
+  std::unique_ptr<Web> web_;
+  uint32_t next_ = 1000;
+  std::map<uint32_t, std::string> held_;
+  std::map<uint32_t, bool> gone_;
+  std::vector<net::StreamId> resumed_;
+};
+
+}  // namespace gh::xmpp::test
