@@ -1,0 +1,108 @@
+"""XMPP in browsers: strophe.js in headless Chromium, by WebSocket (RFC 7395) and by BOSH
+(XEP-0206), logs in, chats with slixmpp's kind of client, is refused; host-meta by curl. On the
+Linux process, in namespaces around one switch."""
+
+import hashlib
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+
+import browser
+import host as host_board
+import netns
+import operator_console
+import qemu
+
+SERVER, CLIENT = "10.79.0.2", "10.79.0.11"
+PAGE = pathlib.Path(__file__).with_name("xmpp_web.html")
+STROPHE = "strophe.js@5.0.0"
+STROPHE_SHA256 = "cc9001e4cb80e144bdc3e3f5b114a17f22c25cc98a2ef38fabee9774e76c3315"
+PROVISION = operator_console.PROVISION + f"""\
+xConfiguration Network Port 1 IPv4 Mode: Static
+xConfiguration Network Port 1 IPv4 Address: {SERVER}
+xConfiguration Network Port 1 IPv4 PrefixLength: 24
+xConfiguration XMPP Mode: On
+xConfiguration XMPP Domain 1 Name: example.com
+xConfiguration XMPP Web Mode: On
+"""
+SOCKET, BOSH = f"wss://{SERVER}:5281/xmpp-websocket", f"https://{SERVER}:5281/http-bind"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """The page with the library beside it."""
+    folder = tmp_path_factory.mktemp("strophe")
+    done = subprocess.run(["npm", "pack", STROPHE], cwd=folder, capture_output=True, text=True,
+                          timeout=120, check=False)
+    packed = list(folder.glob("strophe.js-*.tgz"))
+    assert done.returncode == 0 and packed, f"strophe.js cannot be had: {done.stderr}"
+    assert hashlib.sha256(packed[0].read_bytes()).hexdigest() == STROPHE_SHA256
+    subprocess.run(["tar", "xzf", packed[0]], cwd=folder, check=True)
+    (folder / "package").rename(folder / "strophe.js")
+    shutil.copy(PAGE, folder)
+    return folder / PAGE.name
+
+
+@pytest.fixture(scope="module")
+def scene(page, tmp_path_factory):
+    with netns.Network() as network:
+        client = network.host("client", f"{CLIENT}/24")
+        edge = network.host("edge")
+        machine = host_board.HostMachine(tmp_path_factory.mktemp("host"), netns.INTERFACE,
+                                         edge.namespace, PROVISION)
+        machine.start()
+        operator_console.log_in(machine)
+        for user in ("alice", "bob"):
+            operator_console.ask(machine, f"xCommand XMPP User Add: {user}@example.com secret")
+        folder = tmp_path_factory.mktemp("chromium")
+        with browser.Chromium(folder, client, "--ignore-certificate-errors") as chromium:
+            chromium.open(page)
+            netns.wait_for(lambda: chromium.run("typeof logIn") == "function", qemu.patience(20),
+                           "the page's script")
+            yield machine, client, chromium
+        machine.stop()
+
+
+def curl(scene, path):
+    done = scene[1].run("curl", "-sSk", "-m", "20", f"https://{SERVER}:5281{path}", check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_host_meta_tells_both_ways(scene):
+    links = json.loads(curl(scene, "/.well-known/host-meta.json"))["links"]
+    assert {link["rel"].rpartition(":")[2]: link["href"] for link in links} == {
+        "websocket": SOCKET, "xbosh": BOSH}
+    assert f"href='{SOCKET}'" in curl(scene, "/.well-known/host-meta")
+
+
+def test_a_wrong_password_is_refused(scene):
+    for address in (SOCKET, BOSH):
+        said = scene[2].run(f"logIn('alice', '{address}', 'wrong')", qemu.patience(30))
+        assert said.startswith("refused"), said
+
+
+def test_websocket_and_bosh_talk(scene):
+    chromium = scene[2]
+    for user, address in (("alice", SOCKET), ("bob", BOSH)):
+        said = chromium.run(f"logIn('{user}', '{address}', 'secret')", qemu.patience(30))
+        assert said == f"{user}@example.com/web", said
+    chromium.run("say('alice', 'bob', 'by WebSocket <&> \U0001f600')")
+    assert chromium.run("textsOf('bob', 1)", qemu.patience(30)) == ["by WebSocket <&> \U0001f600"]
+    chromium.run("say('bob', 'alice', 'by BOSH')")
+    assert chromium.run("textsOf('alice', 1)", qemu.patience(30)) == ["by BOSH"]
+    for user in ("alice", "bob"):
+        assert chromium.run(f"pings('{user}', 20)", qemu.patience(60)) == 20
+    status = operator_console.ask(scene[0], "xStatus XMPP")
+    assert re.search(r"websockets=[1-9]\d* bosh_sessions=[1-9]", status), status
+
+
+def test_who_leaves_is_gone(scene):
+    for user in ("alice", "bob"):
+        scene[2].run(f"leave('{user}')")
+    netns.wait_for(lambda: "bound=0" in operator_console.ask(scene[0], "xStatus XMPP"),
+                   qemu.patience(30), "their sessions end")
