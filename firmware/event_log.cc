@@ -89,10 +89,9 @@ void EventLog::ApplySettings(const config::Settings& settings) {
     log_.Emit(log::event::ServiceFailed{.service = "time zone", .reason = zone.error().what});
   }
   const config::Log& levels = settings.log();
-  // XMPP is call control's like, and goes by its level.
   const int32_t by_category[] = {levels.system_level, levels.alarm_level,   levels.audit_level,
                                  levels.store_level,  levels.network_level, levels.firewall_level,
-                                 levels.sip_level,    levels.turn_level,    levels.sip_level};
+                                 levels.sip_level,    levels.turn_level,    levels.xmpp_level};
   static_assert(std::size(by_category) == log::kCategoryCount);
   for (uint32_t i = 0; i < log::kCategoryCount; ++i) {
     log_.SetLevel(static_cast<log::Category>(i), static_cast<uint8_t>(by_category[i]));
