@@ -7,7 +7,9 @@ namespace gh::turn {
 
 // One message or one ChannelData, without what carries it.
 inline constexpr uint32_t kMessageMax = 2048;
-inline constexpr uint32_t kAttributeMax = 24;       // attributes read before a message is given up
+// Attributes read before a message is given up, unanswered: more than clients put into one
+// (coturn's asks permission for 24 peers at a time, and is to hear that those are too many).
+inline constexpr uint32_t kAttributeMax = 64;
 inline constexpr uint32_t kUnknownMax = 8;          // told in UNKNOWN-ATTRIBUTES
 inline constexpr uint32_t kPeersPerRequestMax = 8;  // XOR-PEER-ADDRESS in one CreatePermission
 

@@ -76,6 +76,7 @@ TEST(TurnLimits, PeersOfOneRequest) {
   EXPECT_EQ(ask(0), 400);
   EXPECT_EQ(ask(kPeersPerRequestMax), 0);
   EXPECT_EQ(ask(kPeersPerRequestMax + 1), 400);
+  EXPECT_EQ(ask(24), 400);  // turnutils_uclient -G; silence is what it waits on for ever
 }
 
 TEST(TurnLimits, LengthOfAUserName) {
