@@ -13,6 +13,8 @@ namespace {
 using namespace gh::log::event;
 using log::AlarmId;
 
+constexpr uint64_t kDelayLine = 5;  // of xStatus TURN: here the rows of delays begin
+
 uint64_t BytesPerSecond(int32_t kilobits) { return static_cast<uint64_t>(kilobits) * 125; }
 
 net::IpAddress BroadcastOf(const net::PortAddress& address) {
@@ -369,7 +371,13 @@ Result<void> TurnService::CloseCommand(void* context, std::string_view by, std::
 
 bool TurnService::NextStatus(uint64_t& cursor, ByteWriter& out) {
   const turn::RelayPorts& ports = engine_->ports(turn::kIpv4Index);
-  const uint64_t line = cursor++;
+  uint64_t line = cursor++;
+  while (line >= kDelayLine && line < kDelayLine + media::kDelayRows) {
+    if (WriteDelayRow(static_cast<uint32_t>(line - kDelayLine), out)) {
+      return true;
+    }
+    line = cursor++;
+  }
   switch (line) {
     case 0:
       out.Text("TURN Server: ");
@@ -401,7 +409,7 @@ bool TurnService::NextStatus(uint64_t& cursor, ByteWriter& out) {
       WriteDelays(out);
       return true;
     default:
-      return NextCounters(line - 5, out);
+      return NextCounters(line - kDelayLine - media::kDelayRows, out);
   }
 }
 
@@ -409,17 +417,38 @@ void TurnService::WriteDelays(ByteWriter& out) const {
   const media::Delays& delays = plane_->delays();
   out.Text("TURN Delay:");
   Tell(out, "packets", delays.total());
-  Tell(out, "p50_us", delays.PercentileUs(50));
-  Tell(out, "p99_us", delays.PercentileUs(99));
-  for (uint32_t i = 0; i + 1 < media::kDelayBucketMax; ++i) {
-    FixedString<16> name("us_");
-    uint8_t digits[8];
-    ByteWriter bound(digits);
-    bound.Decimal(media::Delays::BoundUs(i));
-    name.Append(bound.text());
-    Tell(out, name.view(), delays.bucket(i));
+  Tell(out, "p50_ns", delays.PermilleNs(500));
+  Tell(out, "p99_ns", delays.PermilleNs(990));
+  Tell(out, "p999_ns", delays.PermilleNs(999));
+}
+
+// What was counted within one doubling, each step under its upper bound; false: nothing was.
+bool TurnService::WriteDelayRow(uint32_t row, ByteWriter& out) const {
+  const media::Delays& delays = plane_->delays();
+  const uint32_t first = row * media::kDelaySteps;
+  const uint32_t end = std::min(first + media::kDelaySteps, media::kDelayBucketMax);
+  bool has_any = false;
+  for (uint32_t i = first; i < end; ++i) {
+    const uint64_t count = delays.bucket(i);
+    if (count == 0) {
+      continue;
+    }
+    if (!has_any) {
+      has_any = true;
+      out.Text("TURN Delays ");
+      out.Decimal(row);
+      out.Text(":");
+    }
+    FixedString<20> name(i + 1 < media::kDelayBucketMax ? "ns_" : "more");
+    if (i + 1 < media::kDelayBucketMax) {
+      uint8_t digits[16];
+      ByteWriter bound(digits);
+      bound.Decimal(media::Delays::BoundNs(i));
+      name.Append(bound.text());
+    }
+    Tell(out, name.view(), count);
   }
-  Tell(out, "more", delays.bucket(media::kDelayBucketMax - 1));
+  return has_any;
 }
 
 void TurnService::WriteDtls(ByteWriter& out) const {

@@ -66,6 +66,7 @@ class TurnService final : public turn::Observer, private net::DtlsObserver {
   bool NextCounters(uint64_t line, ByteWriter& out) const;
   void WriteDtls(ByteWriter& out) const;
   void WriteDelays(ByteWriter& out) const;
+  bool WriteDelayRow(uint32_t row, ByteWriter& out) const;
   bool NextAllocation(uint64_t& cursor, ByteWriter& out);
   bool NextRealm(uint64_t& cursor, ByteWriter& out);
   static Result<void> CloseCommand(void* context, std::string_view by, std::string_view value,

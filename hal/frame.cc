@@ -60,6 +60,7 @@ Frame* FramePool::Allocate() {
   frame->checksum_start = 0;
   frame->checksum_offset = 0;
   frame->port_index = 0;
+  frame->received = {};
   frame->is_free = false;
   frame->next = nullptr;
   return frame;

@@ -11,6 +11,7 @@
 
 #include "hal/rt/arena.h"
 #include "hal/rt/assert.h"
+#include "hal/rt/time.h"
 
 namespace gh::hal {
 
@@ -34,6 +35,7 @@ struct Frame {
   uint8_t port_index = 0;        // rx: which port it came from
   bool is_free = true;           // pool bookkeeping: catches double release
   uint32_t index = 0;            // position in the pool, never changes
+  Instant received;              // rx: when it reached the machine; 0: nobody has noted it
   Frame* next = nullptr;         // for the current owner's queues
 
   uint8_t* data() { return buffer + start; }

@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 
 #include "board/host/offload.h"
 #include "board/host/udp_run.h"
@@ -18,6 +19,7 @@ namespace gh::board {
 namespace {
 
 constexpr int kReceiveBufferBytes = 8 << 20;
+constexpr Duration kStampAgeMax = Duration::Seconds(10);  // more: the wall clock was set
 constexpr size_t kHeaderBytes = sizeof(VirtioNetHeader);
 
 bool SetOption(int fd, int level, int option, int value) {
@@ -83,6 +85,7 @@ PacketPort::PacketPort(int fd, uint8_t port_index, hal::FramePool& pool, Arena& 
 }
 
 Result<void> PacketPort::Start(const PortOptions& options, hal::Clock& clock) {
+  clock_ = &clock;
   GH_TRY(link_.Open(options.interface, clock));
   mac_ = options.has_mac ? options.mac : link_.mac();
   joins_udp_ = link_.CutsUdp();
@@ -109,10 +112,18 @@ bool PacketPort::IsForUs(const uint8_t* packet) const {
   return (packet[0] & 1) != 0 || std::memcmp(packet, mac_.data(), 6) == 0;
 }
 
+// The kernel stamps by the wall clock, which anybody may set between the two.
+Instant PacketPort::ArrivalOf(const tpacket2_hdr& slot) const {
+  const int64_t stamp = int64_t{slot.tp_sec} * 1'000'000'000 + slot.tp_nsec;
+  const Duration age{wall_now_ - stamp};
+  return age.ns < 0 || age > kStampAgeMax ? now_ : now_ - age;
+}
+
 void PacketPort::Append(hal::Frame* frame, const tpacket2_hdr& slot) {
   if ((slot.tp_status & TP_STATUS_VLAN_VALID) != 0) {
     net::PushVlanTag(*frame, slot.tp_vlan_tci);
   }
+  frame->received = ArrivalOf(slot);
   frame->next = nullptr;
   *pending_tail_ = frame;
   pending_tail_ = &frame->next;
@@ -207,6 +218,12 @@ void PacketPort::AcceptOversized(const tpacket2_hdr& slot) {
 
 uint32_t PacketPort::Receive(std::span<hal::Frame*> out) {
   uint32_t count = TakePending(out);
+  if (count < out.size() && SlotIsFull()) {
+    timespec wall = {};
+    (void)clock_gettime(CLOCK_REALTIME, &wall);
+    wall_now_ = int64_t{wall.tv_sec} * 1'000'000'000 + wall.tv_nsec;
+    now_ = clock_->Now();
+  }
   // One slot may become many frames: what is not asked for now stays pending.
   while (count < out.size() && SlotIsFull()) {
     tpacket2_hdr& slot = *SlotAt(ring_at_);

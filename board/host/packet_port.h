@@ -2,7 +2,8 @@
 // come by a ring the kernel fills (TPACKET_V2), without a system call while
 // there are any, and leave by sendmmsg in batches, past the queueing
 // discipline. A packet larger than a ring slot (a local sender's TCP segments)
-// waits in the socket and is cut. The ring's contents are the kernel's: trusted
+// waits in the socket and is cut. A frame says when the kernel put it into the
+// ring. The ring's contents are the kernel's: trusted
 // as far as offsets within a slot, which are checked all the same.
 #pragma once
 
@@ -53,6 +54,7 @@ class PacketPort final : public hal::EthernetPort, public PollSource {
   void Cut(std::span<const uint8_t> packet, const VirtioNetHeader& header,
            const tpacket2_hdr& slot);
   bool IsForUs(const uint8_t* packet) const;
+  Instant ArrivalOf(const tpacket2_hdr& slot) const;
   // Of a packet of `slot`, which says the VLAN that the kernel has taken out of
   // it.
   void Append(hal::Frame* frame, const tpacket2_hdr& slot);
@@ -62,6 +64,9 @@ class PacketPort final : public hal::EthernetPort, public PollSource {
   int fd_;
   uint8_t port_index_;
   hal::FramePool* pool_;
+  hal::Clock* clock_ = nullptr;
+  Instant now_;           // one moment of Receive by our clock,
+  int64_t wall_now_ = 0;  // and by the kernel's, in ns
   hal::MacAddress mac_ = {};
   mutable LinkState link_;
   hal::EthernetCounters counters_;

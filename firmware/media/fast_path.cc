@@ -210,6 +210,9 @@ bool FastPath::Forward(Flow& flow, hal::Frame* frame, const net::PacketView& vie
   const int8_t dscp = flow.spec.dscp == kDscpOfPlane ? rules.dscp : flow.spec.dscp;
   Rewrite(flow, *frame, view, payload, dscp);
   ++counters_.relayed;
+  if (arrival_count_ < kTurnArrivalMax) {
+    arrivals_[arrival_count_++] = frame->received;
+  }
   exit_->Transmit(flow.next_hop.port_index, frame);
   return true;
 }
@@ -232,10 +235,17 @@ int32_t FastPath::Process(Flow& flow, hal::Frame& frame, const net::PacketView& 
 
 void FastPath::EndTurn(Instant began, Instant ended) {
   const uint64_t relayed = counters_.relayed;
-  if (relayed != relayed_before_) {
-    delays_.Count(ended - began, relayed - relayed_before_);
-    relayed_before_ = relayed;
+  for (const Instant arrival : std::span(arrivals_).first(arrival_count_)) {
+    delays_.Count(ended - (arrival.ns == 0 ? began : arrival), 1);
   }
+  // Beyond what is kept: as late as the last that is.
+  const uint64_t uncounted = relayed - relayed_before_ - arrival_count_;
+  if (uncounted != 0) {
+    const Instant last = arrivals_.back();
+    delays_.Count(ended - (last.ns == 0 ? began : last), uncounted);
+  }
+  arrival_count_ = 0;
+  relayed_before_ = relayed;
 }
 
 // A next hop that is no longer fresh serves on until the answer has come; but now and then a packet

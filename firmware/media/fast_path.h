@@ -77,7 +77,7 @@ class FastPath {
   // True: the frame is sent on or dropped. False: it is untouched, and the control plane's.
   bool OnFrame(hal::Frame* frame, const net::PacketView& view, Instant now);
 
-  // What was relayed since the last call was received and sent in this time.
+  // What was relayed since the last call is sent; what has no time of arrival came at `began`.
   void EndTurn(Instant began, Instant ended);
 
   static constexpr uint64_t bytes_per_flow() { return sizeof(HashNode*); }
@@ -110,6 +110,8 @@ class FastPath {
   uint16_t ip_id_;
   FastCounters counters_;
   Delays delays_;
+  std::array<Instant, kTurnArrivalMax> arrivals_ = {};  // of what was relayed this turn
+  uint32_t arrival_count_ = 0;
   uint64_t relayed_before_ = 0;  // this turn
   std::atomic<uint64_t> rules_ = 0;
   std::atomic<uint64_t> ranges_ = 0;

@@ -16,7 +16,10 @@ inline constexpr uint32_t kBareRangeMax = 2;         // engines that own ports: 
 inline constexpr uint32_t kRelayRangeMax = 3;        // and the port whose datagrams are ChannelData
 inline constexpr uint32_t kProcessorGrowthMax = 32;  // bytes a processor may add to a payload
 inline constexpr uint8_t kHopLimit = 64;
-inline constexpr uint32_t kDelayBucketMax = 20;  // below 2 us, 4 us ... 1 s, and more
+inline constexpr uint32_t kDelaySteps = 16;  // of a histogram of delays, to each doubling
+inline constexpr uint32_t kDelayBucketMax = 21 * kDelaySteps + 1;  // to 1.05 s, and more
+inline constexpr uint32_t kDelayRows = 22;                         // of kDelaySteps buckets
+inline constexpr uint32_t kTurnArrivalMax = 256;  // times of arrival kept until a turn ends
 
 // Between the two cores. A port's ring is a part of the media core's frames: what waits in it for a
 // control plane that is busy cannot be used to relay.

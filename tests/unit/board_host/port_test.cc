@@ -315,6 +315,22 @@ int PacketRuns() {
 
 TEST(PacketPort, RunsOfDatagramsArriveOneByOne) { InNamespace(PacketRuns); }
 
+bool SendBroadcast(int count) {
+  const int udp = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+  const int on = 1;
+  setsockopt(udp, SOL_SOCKET, SO_BROADCAST, &on, sizeof(on));
+  sockaddr_in to = {};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(7);
+  inet_pton(AF_INET, "192.0.2.255", &to.sin_addr);
+  bool is_sent = true;
+  for (int i = 0; i < count; ++i) {
+    is_sent = sendto(udp, "x", 1, 0, reinterpret_cast<sockaddr*>(&to), sizeof(to)) == 1 && is_sent;
+  }
+  close(udp);
+  return is_sent;
+}
+
 // With no frames left packets are dropped and counted, and the descriptor goes quiet.
 int EmptyPool() {
   if (!MakeVeth()) {
@@ -330,16 +346,7 @@ int EmptyPool() {
   CHECK_OR_RETURN(port.Start(options, bench.clock).ok());
   while (bench.pool.Allocate() != nullptr) {
   }
-  const int udp = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
-  const int on = 1;
-  setsockopt(udp, SOL_SOCKET, SO_BROADCAST, &on, sizeof(on));
-  sockaddr_in to = {};
-  to.sin_family = AF_INET;
-  to.sin_port = htons(7);
-  inet_pton(AF_INET, "192.0.2.255", &to.sin_addr);
-  for (int i = 0; i < 5; ++i) {
-    CHECK_OR_RETURN(sendto(udp, "x", 1, 0, reinterpret_cast<sockaddr*>(&to), sizeof(to)) == 1);
-  }
+  CHECK_OR_RETURN(SendBroadcast(5));
   hal::Frame* frames[4];
   for (int i = 0; i < 50; ++i) {
     CHECK_OR_RETURN(port.Receive(frames) == 0);
@@ -348,6 +355,42 @@ int EmptyPool() {
   CHECK_OR_RETURN(port.counters().rx_dropped >= 5);
   return 0;
 }
+
+// The kernel's time of arrival, not that of our reading.
+int Arrivals() {
+  if (!MakeVeth()) {
+    return kSkip;
+  }
+  Bench bench;
+  PortOptions options;
+  options.kind = PortKind::kPacket;
+  options.interface = "ghv1";
+  auto fd = OpenPacket(options);
+  CHECK_OR_RETURN(fd.ok());
+  PacketPort port(*fd, 0, bench.pool, bench.arena);
+  CHECK_OR_RETURN(port.Start(options, bench.clock).ok());
+  hal::Frame* frames[64];
+  while (port.Receive(frames) != 0) {
+  }
+  const Instant before = bench.clock.Now();
+  CHECK_OR_RETURN(SendBroadcast(1));
+  for (int tries = 0; tries < 5000 && !port.has_pending(); ++tries) {
+    (void)usleep(1000);
+  }
+  const Instant there = bench.clock.Now();
+  (void)usleep(300'000);
+  const uint32_t count = port.Receive(frames);
+  for (const hal::Frame* frame : std::span(frames).first(count)) {
+    if (frame->data()[12] == 8 && frame->data()[23] == 17) {  // not of the kernel's own
+      CHECK_OR_RETURN(frame->received >= before - Duration::Milliseconds(1));
+      CHECK_OR_RETURN(frame->received < there + Duration::Milliseconds(200));
+      return 0;
+    }
+  }
+  CHECK_OR_RETURN(false);
+}
+
+TEST(PacketPort, AFrameSaysWhenTheKernelGotIt) { InNamespace(Arrivals); }
 
 TEST(PacketPort, AnEmptyPoolDropsAndCounts) { InNamespace(EmptyPool); }
 

@@ -178,6 +178,22 @@ TEST(MediaCore, RelaysWhileTheControlPlaneIsAway) {
   two.edge.plane.RemoveFlow(flow);
 }
 
+TEST(MediaCore, DelayIsFromTheArrivalOfEachPacket) {
+  TwoCores two;
+  Flow* flow = two.Ready();
+  const uint64_t before = two.edge.plane.delays().total();
+  two.edge.port.received = two.clock.now - Duration::Microseconds(700);
+  two.Arrive(10);
+  two.MediaTurns(2);
+  two.edge.port.received = {};
+  two.Arrive(30);  // nobody has noted when these came
+  two.MediaTurns(2);
+  const Delays& delays = two.edge.plane.delays();
+  EXPECT_EQ(delays.total(), before + 40);
+  EXPECT_EQ(delays.bucket(Delays::IndexOf(Duration::Microseconds(700))), 10u);
+  two.edge.plane.RemoveFlow(flow);
+}
+
 TEST(MediaCore, AnUnansweredNextHopServesOn) {
   TwoCores two;
   Flow* flow = two.Ready();

@@ -113,6 +113,7 @@ class FakePort final : public hal::EthernetPort {
       frame->size = static_cast<uint16_t>(inbox_.front().size());
       std::memcpy(frame->data(), inbox_.front().data(), frame->size);
       inbox_.pop_front();
+      frame->received = received;
       out[count++] = frame;
     }
     return count;
@@ -142,6 +143,7 @@ class FakePort final : public hal::EthernetPort {
   }
 
   bool link = true;
+  Instant received;  // what the device says of each frame it hands out
   uint64_t flush_count = 0;
 
  private:
