@@ -16,6 +16,7 @@
 #include "board/host/clock.h"
 #include "board/host/crash.h"
 #include "board/host/file_block_device.h"
+#include "board/host/media_thread.h"
 #include "board/host/packet_port.h"
 #include "board/host/tap_port.h"
 
@@ -172,6 +173,7 @@ Result<void> OpenHardware(const Options& options, Hardware& hardware) {
                    {ErrorCode::kInvalidArgument, "there is --token already: one local HSM"});
   }
   if (options.token_module[0] != '\0') {
+    const OffMediaCpu off(options);
     auto module = StartModuleProcess("", options.token_module, hardware.token_module);
     if (!module.ok()) {
       return Explain("token-module", options.token_module, module.error());

@@ -1,9 +1,11 @@
 #include "board/host/media_thread.h"
 
+#include <dirent.h>
 #include <sched.h>
 #include <signal.h>
 
 #include <cstdio>
+#include <cstdlib>
 
 #include "board/host/crash.h"
 #include "board/host/inject.h"
@@ -11,12 +13,27 @@
 namespace gh::board {
 namespace {
 
-void KeepTo(uint16_t cpu) {
+// `thread` 0: the one that calls.
+void KeepTo(uint16_t cpu, pid_t thread = 0) {
   cpu_set_t set;
   CPU_ZERO(&set);
   CPU_SET(cpu, &set);
   // Refused by a cgroup that has changed since: it then runs where it may.
-  (void)sched_setaffinity(0, sizeof(set), &set);
+  (void)sched_setaffinity(thread, sizeof(set), &set);
+}
+
+// The disks' workers are threads as well, and would be put where there is least to do.
+void KeepAllTo(uint16_t cpu) {
+  KeepTo(cpu);
+  DIR* threads = opendir("/proc/self/task");
+  if (threads == nullptr) {
+    return;
+  }
+  while (const dirent* entry = readdir(threads)) {
+    const pid_t thread = std::atoi(entry->d_name);  // "." and "..": 0, which is kept already
+    KeepTo(cpu, thread);
+  }
+  closedir(threads);
 }
 
 }  // namespace
@@ -36,11 +53,30 @@ uint32_t UsableCpus(std::span<uint16_t> out) {
   return count;
 }
 
+OffMediaCpu::OffMediaCpu(const Options& options) {
+  std::array<uint16_t, 2> cpus;
+  CPU_ZERO(&before_);
+  if (options.cores == 1 || UsableCpus(cpus) < 2 ||
+      sched_getaffinity(0, sizeof(before_), &before_) != 0) {
+    return;
+  }
+  cpu_set_t narrow = before_;
+  CPU_CLR(cpus[1], &narrow);
+  is_narrow_ = sched_setaffinity(0, sizeof(narrow), &narrow) == 0;
+}
+
+OffMediaCpu::~OffMediaCpu() {
+  if (is_narrow_) {
+    (void)sched_setaffinity(0, sizeof(before_), &before_);
+  }
+}
+
 MediaThread::MediaThread(hal::Clock& clock, HostIdle& control, const Options& options)
     : clock_(clock),
       control_(control),
       idle_(clock, options.busy_poll_us, options.moderation_us),
-      fault_(options.fault) {
+      fault_(options.fault),
+      priority_(options.media_priority) {
   cpu_count_ = UsableCpus(cpus_);
 }
 
@@ -67,6 +103,9 @@ Result<void> MediaThread::Start(hal::ProcessorBody& body) {
     sigdelset(&mask, number);
   }
   GH_ASSERT_EQ(pthread_sigmask(SIG_SETMASK, &mask, &before), 0);
+  if (cpu_count_ == 2) {
+    KeepAllTo(cpus_[0]);
+  }
   pthread_attr_t attributes;
   GH_ASSERT_EQ(pthread_attr_init(&attributes), 0);
   GH_ASSERT_EQ(pthread_attr_setstacksize(&attributes, kMediaStackBytes), 0);
@@ -79,8 +118,11 @@ Result<void> MediaThread::Start(hal::ProcessorBody& body) {
   while (!is_ready_.load(std::memory_order_acquire)) {
     (void)sched_yield();
   }
+  if (is_refused_) {
+    return Error(ErrorCode::kPermissionDenied,
+                 "--media-priority is not permitted here (CAP_SYS_NICE)");
+  }
   if (cpu_count_ == 2) {
-    KeepTo(cpus_[0]);
     std::snprintf(name_, sizeof(name_), "thread on CPU %u", cpus_[1]);
   } else {
     std::snprintf(name_, sizeof(name_), "thread");
@@ -94,6 +136,10 @@ void* MediaThread::Run(void* self) {
   HostIdle::TightenTimers();
   if (thread.cpu_count_ == 2) {
     KeepTo(thread.cpus_[1]);
+  }
+  if (thread.priority_ != 0) {
+    const sched_param wanted = {.sched_priority = static_cast<int>(thread.priority_)};
+    thread.is_refused_ = sched_setscheduler(0, SCHED_FIFO, &wanted) != 0;
   }
   thread.is_ready_.store(true, std::memory_order_release);
   if (IsMediaFault(thread.fault_)) {

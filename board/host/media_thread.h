@@ -1,11 +1,13 @@
 // The second core of this board: a thread of its own for the media plane, kept to a CPU of its own
-// where the process may use two.
+// where the process may use two; all other threads are kept off that one, which leaves it to the
+// kernel and to other processes (--media-priority goes before those too).
 //
 // It takes no signals but those it causes; a fault of either thread ends the process by its crash
 // record. Bells are eventfds, rung only when the other side sleeps.
 #pragma once
 
 #include <pthread.h>
+#include <sched.h>
 
 #include <array>
 #include <atomic>
@@ -20,6 +22,19 @@ namespace gh::board {
 
 // CPUs this process may run on, at most `out.size()`.
 uint32_t UsableCpus(std::span<uint16_t> out);
+// While it lives, this thread and the processes it starts keep off the CPU that the media plane's
+// thread takes, where there is another.
+class OffMediaCpu {
+ public:
+  explicit OffMediaCpu(const Options& options);
+  OffMediaCpu(const OffMediaCpu&) = delete;
+  OffMediaCpu& operator=(const OffMediaCpu&) = delete;
+  ~OffMediaCpu();
+
+ private:
+  cpu_set_t before_;
+  bool is_narrow_ = false;
+};
 
 class MediaThread final : public hal::MediaProcessor {
  public:
@@ -45,6 +60,8 @@ class MediaThread final : public hal::MediaProcessor {
   std::array<PollSource*, hal::kEthernetPortMax> ports_ = {};
   uint32_t port_count_ = 0;
   Fault fault_;
+  uint32_t priority_;
+  bool is_refused_ = false;  // the priority
   std::array<uint16_t, 2> cpus_ = {};
   uint32_t cpu_count_ = 0;
   hal::ProcessorBody* body_ = nullptr;

@@ -47,6 +47,8 @@ Memory and processor
   --frames N             Ethernet frames of 2 KiB in the pool (part of --memory), default 8192
   --cores auto|1|2       two: the media plane has a thread and a CPU of its own, when the appliance
                          wants it (xConfiguration System MediaCore). Default auto: as there are CPUs
+  --media-priority N     1 to 99: the media plane's thread takes turns with nobody on its CPU
+                         (SCHED_FIFO; needs CAP_SYS_NICE). Default 0: a thread as any other
   --no-mlock             development: go on without locking memory
   --busy-poll USEC       spin this long before sleeping, default 0
   --moderation USEC      under load let frames gather this long before the next wake-up, as a
@@ -242,6 +244,8 @@ constexpr Flag kFlags[] = {
   {"--moderation", [](Options& o, const char* v) {
      return SetNumber(o.moderation_us, v, 0, 1000, "expected 0 to 1000 us"); }, nullptr},
   {"--cores", SetCores, nullptr},
+  {"--media-priority", [](Options& o, const char* v) {
+     return SetNumber(o.media_priority, v, 0, 99, "expected 0 to 99"); }, nullptr},
   {"--inject", SetFault, nullptr},
   {"--reset-button", nullptr, [](Options& o) { o.reset_button = true; }},
   {"--no-mlock", nullptr, [](Options& o) { o.lock_memory = false; }},

@@ -54,7 +54,8 @@ struct Options {
   uint32_t frame_count = kFramesDefault;
   uint32_t busy_poll_us = 0;
   uint32_t moderation_us = 250;
-  uint32_t cores = 0;  // 0: two where there are two CPUs
+  uint32_t cores = 0;           // 0: two where there are two CPUs
+  uint32_t media_priority = 0;  // SCHED_FIFO of the media plane's thread; 0: as any other
   bool reset_button = false;
   bool lock_memory = true;
   bool sandbox = true;

@@ -1,6 +1,9 @@
 """Both planes apart on the host board: which processor relays, that one core still does it all, and
 that a capture shows what the second core relays by itself. coturn's client is the traffic."""
 
+import os
+import pathlib
+import re
 import subprocess
 
 import pytest
@@ -44,7 +47,22 @@ def test_media_is_relayed_by_the_processor_that_status_names(
             server.send("xStatus Media\r")
             server.expect(says)
             server.send("xStatus TURN\r")
+            delay = server.expect(r"TURN Delay: packets=(\d+) p50_ns=(\d+) p99_ns=(\d+)")
+            assert int(delay.group(1)) > 100 and int(delay.group(3)) >= int(delay.group(2)) > 0
+            assert server.expect(r"TURN Delays \d+: ns_\d+=\d+")
             in_place = server.expect(r"in_place=(\d+)")
             assert int(in_place.group(1)) > 100
+            if cores == "2" and len(os.sched_getaffinity(0)) > 1:
+                has_a_cpu_of_its_own(server.process.pid)
         finally:
             server.stop()
+
+
+def has_a_cpu_of_its_own(supervisor):
+    """The media plane's thread shares its CPU with no other thread of ours."""
+    cpus = [str(cpu) for cpu in sorted(os.sched_getaffinity(0))]
+    children = pathlib.Path(f"/proc/{supervisor}/task/{supervisor}/children")
+    tasks = pathlib.Path(f"/proc/{children.read_text(encoding='ascii').split()[0]}/task")
+    kept = [re.search(r"Cpus_allowed_list:\s*(\S+)", (task / "status").read_text()).group(1)
+            for task in tasks.iterdir()]
+    assert len(kept) > 2 and kept.count(cpus[1]) == 1 and kept.count(cpus[0]) == len(kept) - 1, kept

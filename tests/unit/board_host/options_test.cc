@@ -76,6 +76,7 @@ TEST(Options, ValuesAndFlags) {
                                "4K",
                                "--busy-poll",
                                "50",
+                               "--media-priority=99",
                                "--reset-button",
                                "--no-mlock",
                                "--no-supervisor",
@@ -97,6 +98,7 @@ TEST(Options, ValuesAndFlags) {
   EXPECT_EQ(options.memory_bytes, uint64_t{1} << 30);
   EXPECT_EQ(options.frame_count, 4096u);
   EXPECT_EQ(options.busy_poll_us, 50u);
+  EXPECT_EQ(options.media_priority, 99u);
   EXPECT_TRUE(options.reset_button);
   EXPECT_FALSE(options.lock_memory || options.supervise || options.watchdog || options.sandbox);
   EXPECT_EQ(options.fault, Fault::kSegv);
@@ -127,6 +129,7 @@ TEST(Options, MistakesAreNamed) {
       {{"--store-size", "2000G"}, "64K"},
       {{"--log-size", "big"}, "64K"},
       {{"--block-size", "1024"}, "512 or 4096"},
+      {{"--media-priority", "100"}, "0 to 99"},
       {{"--console", "tty"}, "stdio, pty"},
       {{"--console", "unix:"}, "stdio, pty"},
       {{"--memory", "1M"}, "16M"},
