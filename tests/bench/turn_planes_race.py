@@ -6,12 +6,16 @@ do, then it commits to the store (the console changes a setting, again and again
 shake hands by TLS, each anew) and is flooded with log-ins (OpenSSH with a wrong password, so that
 each costs a password hash). The stress runs at the lowest priority and the load, which is the
 instrument, at real-time priority on the processor that the media plane does not have: what is
-measured is the server, not the fight of its clients with the load for a processor. The share by
-which p50 and p99 move is the figure; the machine's other work is in it, so it says how many
-processors there are.
+measured is the server, not the fight of its clients with the load for a processor.
+
+Two clocks are read. The relay's own (`xStatus TURN`, TURN Delays): from the kernel's time stamp
+on the packet in the receive ring to the moment when it was handed down; that is what the media
+plane answers for, and the share by which its p99 moves is the verdict. And the load's, from its
+sending to its receiving, in which its own processor is, with the control plane and its clients.
 """
 
 import argparse
+import collections
 import os
 import pathlib
 import re
@@ -28,12 +32,13 @@ import turn_race
 from turn_race import CLIENT, SERVER
 
 PASSWORD = "Gate-house-42"
+BEYOND_NS = 2**31  # where the histogram says only that it was more
 
 
 class Edge(turn_race.Gatehouse):
     """With a console that this script types at."""
 
-    def __init__(self, wire, folder, cores):
+    def __init__(self, wire, folder, cores, priority):
         self.wire, self.folder = wire, folder
         lines = [
             "System Name: bench", "Network Port 1 IPv4 Mode: Static",
@@ -52,6 +57,8 @@ class Edge(turn_race.Gatehouse):
                  "--memory", "1G", "--cores", cores, "--console", "stdio", "--no-supervisor",
                  "--provision", folder / "provision.txt", "--store", folder / "store",
                  "--log", folder / "log", "--crash-record", folder / "crash"]
+        if cores == "2" and priority:
+            words += ["--media-priority", priority]
         with open(folder / "gatehouse.log", "w", encoding="utf-8") as log:
             cpus = wire.all_cpus if cores == "2" else wire.server_cpu
             self.process = wire.start(wire.edge, ["taskset", "-c", cpus, *map(str, words)],
@@ -72,6 +79,27 @@ class Edge(turn_race.Gatehouse):
     def type(self, line):
         self.process.stdin.write(line + "\r")
         self.process.stdin.flush()
+
+    def delays(self):
+        """The relay's own histogram: upper bound in ns -> packets."""
+        seen = len(self.said())
+        self.type("xStatus TURN")
+        deadline = time.monotonic() + 60
+        while "TURN Dropped:" not in self.said()[seen:]:
+            if time.monotonic() > deadline:
+                sys.exit("turn_planes_race: xStatus TURN is not answered")
+            time.sleep(0.05)
+        rows = re.findall(r"\b(?:ns_(\d+)|more)=(\d+)", self.said()[seen:])
+        return collections.Counter({int(bound or BEYOND_NS): int(count) for bound, count in rows})
+
+
+def percentile_us(delays, share):
+    wanted, total = share * sum(delays.values()), 0
+    for bound in sorted(delays):
+        total += delays[bound]
+        if total >= wanted:
+            return bound / 1000
+    return 0.0
 
 
 class Stress:
@@ -148,22 +176,27 @@ def prefer(wire, load):
 def one_round(wire, cores, options, results):
     with tempfile.TemporaryDirectory(prefix="gatehouse-bench-") as name:
         folder = pathlib.Path(name)
-        edge = Edge(wire, folder, cores)
+        edge = Edge(wire, folder, cores, options.media_priority)
         load = turn_race.Load(wire)
         prefer(wire, load)
         try:
             load.ask("allocate", options.allocations)
+            before = edge.delays()
             quiet = load.ask("run", options.rate, options.seconds, 172, "channel")
+            between = edge.delays()
             stress = Stress(edge, folder)
             time.sleep(1)
             try:
                 busy = load.ask("run", options.rate, options.seconds, 172, "channel")
             finally:
                 done = stress.stop()
+            after = edge.delays()
         finally:
             load.stop()
             edge.stop()
-    for when, figures in (("quiet", quiet), ("busy", busy)):
+    for when, figures, own in (("quiet", quiet, between - before), ("busy", busy, after - between)):
+        for key, share in (("own_p50_us", 0.5), ("own_p99_us", 0.99), ("own_p999_us", 0.999)):
+            figures[key] = percentile_us(own, share)
         figures["lost"] = 1 - figures["received"] / max(figures["sent"], 1)
         results.setdefault((cores, when), []).append(figures)
     print(f"  {cores} core(s): {done}", flush=True)
@@ -179,6 +212,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--rate", type=int, default=5000, help="packets/s")
     parser.add_argument("--allocations", type=int, default=50)
+    parser.add_argument("--media-priority", default="50", help="SCHED_FIFO; 0: a common thread")
     options = parser.parse_args()
     results = {}
     with sip_race.Wire() as wire:
@@ -188,16 +222,17 @@ def main():
                 one_round(wire, cores, options, results)
     print(f"\nrelay delay at {options.rate}/s, 172 B, {options.allocations} allocations, "
           f"{os.cpu_count()} processors for everything")
-    for key in ("p50_us", "p99_us", "p999_us", "lost"):
+    print("  own_: from the kernel's stamp to the sending; the others: as the load sees it")
+    for key in ("own_p50_us", "own_p99_us", "own_p999_us", "p50_us", "p99_us", "p999_us", "lost"):
         for cores in ("1", "2"):
             quiet, busy = (statistics.median([r[key] for r in results[cores, when]])
                            for when in ("quiet", "busy"))
             moved = f"  moved by {(busy / quiet - 1) * 100:+.0f} %" if quiet else ""
-            print(f"  {key:8} {cores} core(s): quiet {quiet:10.2f}  busy {busy:10.2f}{moved}")
-            if (key, cores) == ("p99_us", "2"):
+            print(f"  {key:11} {cores} core(s): quiet {quiet:10.2f}  busy {busy:10.2f}{moved}")
+            if (key, cores) == ("own_p99_us", "2"):
                 p99_moved = busy / max(quiet, 1e-9) - 1
-    print(f"verdict: {'met' if p99_moved < P99_GOAL else 'NOT MET'}: with two cores p99 moved by "
-          f"{p99_moved * 100:+.0f} %, goal less than {P99_GOAL * 100:.0f} %")
+    print(f"verdict: {'met' if p99_moved < P99_GOAL else 'NOT MET'}: with two cores the relay's "
+          f"own p99 moved by {p99_moved * 100:+.0f} %, goal less than {P99_GOAL * 100:.0f} %")
 
 
 if __name__ == "__main__":
