@@ -258,6 +258,7 @@ PathReport CheckPath(TlsEnvironment& environment, const mbedtls_x509_crt& chain,
     report.verdict = PeerVerdict::kWrongName;
   }
   report.culprit = path.certificates[report.depth];
+  report.issuer = path.certificates[path.length > 1 ? 1 : 0];
   return report;
 }
 

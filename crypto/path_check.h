@@ -31,6 +31,9 @@ struct PathReport {
   uint32_t length = 0;                        // of the path as far as it was built
   const mbedtls_x509_crt* culprit = nullptr;  // that certificate; null: no path was built
   const mbedtls_x509_crt* last = nullptr;     // where the path ends: a root, or what has no issuer
+  const mbedtls_x509_crt* issuer = nullptr;   // of the leaf, on a path that is good
+  bool has_status = false;                    // an OCSP response came with it and was looked at
+  const char* status_objection = nullptr;     // why that one will not do
 };
 
 struct TrustView {

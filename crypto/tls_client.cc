@@ -27,6 +27,8 @@ const char* ObjectionTo(PeerVerdict verdict) {
       return "the server's name is outside of its authority's constraints";
     case PeerVerdict::kWeak:
       return "the server's certificate has a weak key or hash";
+    case PeerVerdict::kBadStatus:
+      return "the server's OCSP response does not speak for its certificate";
     default:
       return "the server's certificate is not acceptable";
   }
@@ -66,10 +68,11 @@ Result<void> TlsClient::Begin(std::string_view server_name) {
   return session_.Start(*endpoint_, *this, {.server_name = server_name});
 }
 
-PeerVerdict TlsClient::Check(const mbedtls_x509_crt& chain, const PeerExpectation&) {
+PeerVerdict TlsClient::Check(const mbedtls_x509_crt& chain, const PeerExpectation& expected) {
   peer_ = Sha256::Of(std::span(chain.raw.p, chain.raw.len));
   if (trust_ != nullptr) {
-    const PeerVerdict verdict = trust_->Check(chain, {PeerRole::kServer, name_.view()});
+    const PeerVerdict verdict =
+        trust_->Check(chain, {PeerRole::kServer, name_.view(), expected.staple});
     objection_ = verdict == PeerVerdict::kGood ? nullptr : ObjectionTo(verdict);
     return verdict;
   }

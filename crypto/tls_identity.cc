@@ -27,6 +27,8 @@ const char* PeerVerdictText(PeerVerdict verdict) {
       return "outside of its authority's name constraints";
     case PeerVerdict::kWeak:
       return "weak key or hash";
+    case PeerVerdict::kBadStatus:
+      return "its OCSP response does not speak for it";
   }
   return "?";
 }

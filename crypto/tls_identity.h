@@ -56,6 +56,8 @@ struct PeerExpectation {
   PeerRole role = PeerRole::kServer;
   // Must be among the subject alternative names (never the common name); empty: any.
   std::string_view name;
+  // The OCSP response that a server showed with its certificate (RFC 6066 section 8); empty: none.
+  std::span<const uint8_t> staple = {};
 };
 
 // Why a chain will not do, in the words of TLS alerts (RFC 8446 section 6.2).
@@ -70,7 +72,8 @@ enum class PeerVerdict : uint8_t {
   kWrongName,
   kWrongUsage,  // EKU or key usage
   kNameConstraint,
-  kWeak,  // key or hash below the policy
+  kWeak,       // key or hash below the policy
+  kBadStatus,  // it comes with an OCSP response that says nothing good, or nothing at all
 };
 const char* PeerVerdictText(PeerVerdict verdict);  // "expired", "not for this name", ...
 

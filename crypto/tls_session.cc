@@ -70,6 +70,8 @@ uint32_t FlagsOf(PeerVerdict verdict) {
       return MBEDTLS_X509_BADCERT_EXT_KEY_USAGE;  // unsupported_certificate
     case PeerVerdict::kWeak:
       return MBEDTLS_X509_BADCERT_BAD_PK;  // unsupported_certificate
+    case PeerVerdict::kBadStatus:
+      return MBEDTLS_X509_BADCERT_OTHER;  // bad_certificate_status_response
     case PeerVerdict::kNoCertificate:
     case PeerVerdict::kMalformed:
     case PeerVerdict::kWrongName:
@@ -231,6 +233,9 @@ Result<void> TlsSession::Prepare(const TlsSessionOptions& options) {
   if (endpoint_->parts().side == TlsSide::kServer) {
     return Ok();
   }
+  if (!endpoint_->parts().is_for_srtp) {  // which goes by fingerprints
+    mbedtls_ssl_gh_ask_status(&ssl_);
+  }
   const bool is_named = !IsAddress(options.server_name);  // nor is "" a name
   if (mbedtls_ssl_set_hostname(&ssl_, !is_named ? nullptr : handshake_->name.c_str()) != 0) {
     return no_memory;
@@ -337,7 +342,10 @@ int TlsSession::OnVerify(void* self, mbedtls_x509_crt* chain, int, uint32_t* fla
   const TlsEndpoint::Parts& parts = session.endpoint_->parts();
   GH_ASSERT(parts.peers != nullptr && session.handshake_ != nullptr);
   session.handshake_->has_checked = true;
-  session.verdict_ = parts.peers->Check(*chain, {parts.peer_role, session.handshake_->name.view()});
+  size_t staple_size = 0;
+  const unsigned char* staple = mbedtls_ssl_gh_peer_status(&session.ssl_, &staple_size);
+  session.verdict_ = parts.peers->Check(
+      *chain, {parts.peer_role, session.handshake_->name.view(), {staple, staple_size}});
   if (session.endpoint_->policy().judges_later) {
     *flags = 0;
     return 0;

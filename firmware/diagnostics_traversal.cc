@@ -57,7 +57,8 @@ crypto::PeerVerdict Diagnostics::Check(const mbedtls_x509_crt& chain,
   ByteWriter names(bytes);
   keys::WriteAlternativeNames(chain, names);
   Line("Its names: ", names.size() == 0 ? std::string_view("none") : names.text());
-  const crypto::PeerExpectation asked{crypto::PeerRole::kFederation, expected.name};
+  const crypto::PeerExpectation asked{crypto::PeerRole::kFederation, expected.name,
+                                      expected.staple};
   const auto report = rooms_.certificates->trust().Examine(chain, asked);
   ByteWriter words(bytes);
   keys::ExplainPath(report, chain, asked, words);

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "crypto/der_writer.h"
+#include "crypto/digest.h"
 #include "crypto/legacy.h"
 #include "crypto/path_check.h"
 #include "firmware/keys/x509_text.h"
@@ -21,6 +22,7 @@ constexpr std::string_view kOidOcsp = "\x2b\x06\x01\x05\x05\x07\x30\x01";
 constexpr std::string_view kOidBasic = "\x2b\x06\x01\x05\x05\x07\x30\x01\x01";
 constexpr std::string_view kOidFeatures = "\x2b\x06\x01\x05\x05\x07\x01\x18";
 constexpr std::string_view kOidSha1 = "\x2b\x0e\x03\x02\x1a";
+constexpr std::string_view kOidSha256 = "\x60\x86\x48\x01\x65\x03\x04\x02\x01";
 constexpr int kStatusRequest = 5;  // the feature, as TLS numbers extensions
 constexpr int kSequence = MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE;
 constexpr int Context(int number) {
@@ -76,9 +78,14 @@ std::span<const uint8_t> Of(const mbedtls_x509_buf& buffer) { return {buffer.p, 
 
 // What a responder knows a certificate by.
 struct Id {
-  crypto::Sha1::Digest name;  // of the issuer
-  crypto::Sha1::Digest key;   // of the issuer, its bits alone
+  std::span<const uint8_t> name;  // of the issuer
+  std::span<const uint8_t> key;   // of the issuer, its bits alone
   std::span<const uint8_t> serial;
+
+  template <typename Hash>
+  bool Is(std::span<const uint8_t> name_hash, std::span<const uint8_t> key_hash) const {
+    return Same(name_hash, Hash::Of(name)) && Same(key_hash, Hash::Of(key));
+  }
 };
 
 Result<Id> IdOf(const mbedtls_x509_crt& certificate, const mbedtls_x509_crt& issuer) {
@@ -89,8 +96,7 @@ Result<Id> IdOf(const mbedtls_x509_crt& certificate, const mbedtls_x509_crt& iss
   if (!info.ok() || !inside.ok() || bits.empty() || bits[0] != 0) {
     return Error(ErrorCode::kMalformed, "the issuer's key cannot be read");
   }
-  return Id{crypto::Sha1::Of(Of(issuer.subject_raw)), crypto::Sha1::Of(bits.subspan(1)),
-            Of(certificate.serial)};
+  return Id{Of(issuer.subject_raw), bits.subspan(1), Of(certificate.serial)};
 }
 
 // "20261121193000Z", fractions are not allowed (RFC 5280 section 4.1.2.5.2). 0: it is none.
@@ -239,8 +245,10 @@ Result<bool> TakeAnswer(Der& single, const Id& id, OcspAnswer& out) {
       out.next_update_s == 0) {
     return kNonsense;
   }
-  return Same(hash, kOidSha1) && Same(name, id.name) && Same(key, id.key) &&
-         Same(serial, id.serial);
+  const bool is_issuer = Same(hash, kOidSha1)     ? id.Is<crypto::Sha1>(name, key)
+                         : Same(hash, kOidSha256) ? id.Is<crypto::Sha256>(name, key)
+                                                  : false;
+  return is_issuer && Same(serial, id.serial);
 }
 
 }  // namespace
@@ -280,8 +288,8 @@ Result<std::span<const uint8_t>> WriteOcspRequest(const mbedtls_x509_crt& certif
   GH_TRY_ASSIGN(const Id id, IdOf(certificate, issuer));
   crypto::DerWriter writer(out);
   writer.Tagged(MBEDTLS_ASN1_INTEGER, id.serial);
-  writer.Tagged(MBEDTLS_ASN1_OCTET_STRING, id.key);
-  writer.Tagged(MBEDTLS_ASN1_OCTET_STRING, id.name);
+  writer.Tagged(MBEDTLS_ASN1_OCTET_STRING, crypto::Sha1::Of(id.key));
+  writer.Tagged(MBEDTLS_ASN1_OCTET_STRING, crypto::Sha1::Of(id.name));
   const size_t mark = writer.size();
   writer.Null();
   writer.Oid(kOidSha1);

@@ -1,11 +1,13 @@
 // The Online Certificate Status Protocol (RFC 6960), as far as a server needs it that shows the
-// word of its certificate's authority with the certificate (stapling): where to ask, the question,
-// whether the answer is one. Pure; ASN.1 by mbedTLS's reader, everything bounded.
+// word of its certificate's authority with the certificate (stapling), and a client that is shown
+// it: where to ask, the question, whether the answer is one. Pure; ASN.1 by mbedTLS's reader,
+// everything bounded.
 //
 // An answer is taken if it is about this very certificate, signed by its issuer or by somebody whom
 // that issuer has certified for it (id-kp-OCSPSigning), and valid now.
 //
-// Fault model: responders are reached in the clear: the bytes are anybody's.
+// Fault model: responders are reached in the clear, and a peer shows what it likes: the bytes are
+// anybody's.
 #pragma once
 
 #include <mbedtls/x509_crt.h>

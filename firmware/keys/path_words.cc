@@ -75,6 +75,7 @@ void ExplainPath(const crypto::PathReport& report, const mbedtls_x509_crt& leaf,
     case PeerVerdict::kGood:
       out.Text("vouched for by ");
       Quote(last.subject, out);
+      out.Text(report.has_status ? ", and its OCSP response says that it is not revoked" : "");
       return;
     case PeerVerdict::kUnknownAuthority:
       ExplainGap(last, out);
@@ -93,6 +94,11 @@ void ExplainPath(const crypto::PathReport& report, const mbedtls_x509_crt& leaf,
       Quote(culprit.subject, out);
       out.Text(" is revoked by ");
       Quote(culprit.issuer, out);
+      out.Text(report.has_status ? " (the OCSP response that comes with it)" : "");
+      return;
+    case PeerVerdict::kBadStatus:
+      out.Text("the OCSP response that comes with it will not do: ");
+      out.Text(report.status_objection == nullptr ? "" : report.status_objection);
       return;
     case PeerVerdict::kWeak:
       Quote(culprit.subject, out);
@@ -137,6 +143,7 @@ void WriteAlert(uint8_t alert, ByteWriter& out) {
                  {71, "insufficient_security"},
                  {80, "internal_error"},
                  {112, "unrecognized_name"},
+                 {113, "bad_certificate_status_response"},
                  {116, "certificate_required"},
                  {120, "no_application_protocol"}};
   const auto found = std::find_if(std::begin(kAlerts), std::end(kAlerts),

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "crypto/digest.h"
+#include "firmware/keys/ocsp.h"
 #include "firmware/keys/x509_text.h"
 #include "firmware/store/transaction.h"
 #include "hal/rt/ascii.h"
@@ -466,8 +467,30 @@ bool TrustStore::TrustsAnyone(crypto::PeerRole role) const {
 
 crypto::PathReport TrustStore::Examine(const mbedtls_x509_crt& chain,
                                        const crypto::PeerExpectation& expected) {
-  return crypto::CheckPath(environment_, chain, {Anchors(RoleBit(expected.role)), Crls()},
-                           expected);
+  auto report =
+      crypto::CheckPath(environment_, chain, {Anchors(RoleBit(expected.role)), Crls()}, expected);
+  if (report.verdict == crypto::PeerVerdict::kGood && !expected.staple.empty()) {
+    JudgeStatus(chain, expected.staple, report);
+  }
+  return report;
+}
+
+// Shown an OCSP response, a client has to be content with it (RFC 6066 section 8); one that says
+// nothing about the certificate would else be as good as none to whoever holds a revoked one.
+void TrustStore::JudgeStatus(const mbedtls_x509_crt& chain, std::span<const uint8_t> staple,
+                             crypto::PathReport& report) {
+  report.has_status = true;
+  const int64_t now_s = environment_.clock.Wall().unix_seconds();
+  const auto answer = ReadOcspResponse(environment_, staple, chain, *report.issuer, now_s);
+  if (!answer.ok()) {
+    report.verdict = crypto::PeerVerdict::kBadStatus;
+    report.status_objection = answer.error().what;
+  } else if (answer->status == OcspStatus::kRevoked) {
+    report.verdict = crypto::PeerVerdict::kRevoked;
+  } else if (answer->status != OcspStatus::kGood) {
+    report.verdict = crypto::PeerVerdict::kBadStatus;
+    report.status_objection = "the responder does not know the certificate";
+  }
 }
 
 crypto::PathReport TrustStore::ExamineOwn(const mbedtls_x509_crt& chain, mbedtls_x509_crt* extra,

@@ -89,6 +89,8 @@ class TrustStore final : public crypto::PeerCheck {
   void LoadCrls(uint32_t& refused);
   Result<void> StoreCrl(const mbedtls_x509_crl& crl);
   Result<void> DropCrlRows(const mbedtls_x509_crl& crl);
+  void JudgeStatus(const mbedtls_x509_crt& chain, std::span<const uint8_t> staple,
+                   crypto::PathReport& report);
   mbedtls_x509_crt* Anchors(uint8_t roles);
   mbedtls_x509_crl* Crls();
   void Report(const char* action, const mbedtls_x509_crt& certificate, std::string_view by);

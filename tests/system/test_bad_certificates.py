@@ -15,6 +15,7 @@ import sys
 
 import pytest
 from cryptography import x509
+from cryptography.x509 import ocsp
 from cryptography.hazmat.primitives import hashes, serialization
 
 import host as host_board
@@ -103,6 +104,26 @@ def write(folder, name, case):
     (folder / f"{name}.pem").write_bytes(b"".join(party.pem() for party in case.chain))
 
 
+def write_staples(folder, leaf, other, issuer):
+    """OCSP responses about `leaf`, as a server shows them."""
+    stranger = bad.root()
+    status = ocsp.OCSPCertStatus
+    for name, about, signer, digest, what, end in (
+            ("good", leaf, issuer, hashes.SHA1(), status.GOOD, DAY),
+            ("sha256", leaf, issuer, hashes.SHA256(), status.GOOD, DAY),
+            ("revoked", leaf, issuer, hashes.SHA1(), status.REVOKED, DAY),
+            ("unknown", leaf, issuer, hashes.SHA1(), status.UNKNOWN, DAY),
+            ("stale", leaf, issuer, hashes.SHA1(), status.GOOD, -DAY),
+            ("forged", leaf, stranger, hashes.SHA1(), status.GOOD, DAY),
+            ("of-another", other, issuer, hashes.SHA1(), status.GOOD, DAY)):
+        made = ocsp.OCSPResponseBuilder().add_response(
+            about.certificate, issuer.certificate, digest, what, bad.NOW - 2 * DAY, bad.NOW + end,
+            bad.NOW - DAY if what == status.REVOKED else None, None).responder_id(
+                ocsp.OCSPResponderEncoding.HASH, signer.certificate).sign(signer.key,
+                                                                          hashes.SHA256())
+        (folder / f"{name}.ocsp").write_bytes(made.public_bytes(serialization.Encoding.DER))
+
+
 class World:
     def ask(self, line):
         done = self.client.run("ssh", *SSH, "-i", self.folder / "key", f"admin@{EDGE}", line,
@@ -152,6 +173,7 @@ def made_world(folder, board):
     cases = make_cases(top, inner)
     for name, case in cases.items():
         write(folder, name, case)
+    write_staples(folder, cases["good"].chain[0], cases["revoked"].chain[0], inner)
     (folder / "root.pem").write_bytes(top.pem())
     revocations = bad.revocations(inner, [cases["revoked"].chain[0]])
     (folder / "list.crl").write_bytes(revocations.public_bytes(serialization.Encoding.PEM))
@@ -221,6 +243,31 @@ def test_an_operator_reads_what_fails(world, name):
     if name != "good":
         expected = CASES[name][0] or "bad certificate"
         assert f"alert {expected}" in saw, saw
+
+
+STAPLES = {
+    "good": (None, "its OCSP response says that it is not revoked"),
+    "sha256": (None, "its OCSP response says that it is not revoked"),
+    "revoked": (44, r"is revoked by \".*Test Intermediate\" \(the OCSP response"),
+    "unknown": (113, "the responder does not know the certificate"),
+    "stale": (113, "the responder's answer is not valid now"),
+    "forged": (113, "signed by nobody who may speak for the issuer"),
+    "of-another": (113, "the responder's answer is about another certificate"),
+}
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+@pytest.mark.parametrize("staple", STAPLES)
+def test_the_ocsp_response_of_a_server_is_judged(world, staple, version):
+    alert, words = STAPLES[staple]
+    said, saw = world.examine("good", "-status_file", world.folder / f"{staple}.ocsp", version)
+    assert re.search(words, said), said
+    assert ("PASSED" in said) == (alert is None), said
+    assert ("FAILED: the peer's certificate" in said) == (alert is not None), said
+    if alert is None:
+        assert "alert number" not in saw, saw
+    else:
+        assert f"alert number {alert}" in saw, saw
 
 
 def test_the_peer_may_refuse_our_certificate(world):

@@ -44,6 +44,8 @@ const char* WordOf(PeerVerdict verdict) {
       return "name-constraint";
     case PeerVerdict::kWeak:
       return "weak";
+    case PeerVerdict::kBadStatus:
+      return "bad-status";
     default:
       return "malformed";
   }

@@ -13,6 +13,7 @@
 #include "crypto/certificate_file.h"
 #include "firmware/keys/backup_rows.h"
 #include "firmware/keys/key_store.h"
+#include "firmware/keys/path_words.h"
 #include "firmware/keys/request.h"
 #include "firmware/keys/trust_store.h"
 #include "firmware/keys/upload.h"
@@ -487,6 +488,54 @@ TEST_F(KeysTest, RevocationListsAreKept) {
   EXPECT_EQ(Upload(Read("leaf.pem") + Read("middle.pem")), "the certificate is revoked");
   EXPECT_TRUE(device_->trust.RemoveCrl(0, "test").ok());
   EXPECT_EQ(Upload(Read("leaf.pem") + Read("middle.pem")), "");
+}
+
+// The issuer's word that a server shows with its certificate, made by OpenSSL.
+TEST_F(KeysTest, AnOcspResponseJudgesThePeersCertificate) {
+  ASSERT_TRUE(Trust("root.pem").ok());
+  Run("printf 'extendedKeyUsage=serverAuth\nsubjectAltName=DNS:peer.example\n' >peer.ext && "
+      "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj '/CN=peer' -keyout "
+      "peer.key -out peer.csr && openssl x509 -req -in peer.csr -CA root.pem -CAkey root.key "
+      "-set_serial 0x77 -days 9 -extfile peer.ext -out peer.pem && printf "
+      "'V\\t480101000000Z\\t\\t77\\tunknown\\t/CN=peer\\n' >good.idx && printf "
+      "'R\\t480101000000Z\\t260101000000Z\\t77\\tunknown\\t/CN=peer\\n' >revoked.idx && "
+      ": >unknown.idx && for i in good revoked unknown; do for d in sha1 sha256; do openssl ocsp "
+      "-$d -issuer root.pem -cert peer.pem -no_nonce -reqout q && openssl ocsp -index $i.idx -CA "
+      "root.pem -rsigner root.pem -rkey root.key -ndays 1 -reqin q -respout $i.$d || exit; done; "
+      "done; openssl ocsp -index good.idx -CA root.pem -rsigner other.pem -rkey other.key -ndays 1 "
+      "-reqin q -respout forged.sha1; : >none.sha1");
+  const crypto::TlsScope scope(device_->environment);
+  mbedtls_x509_crt peer;
+  mbedtls_x509_crt_init(&peer);
+  const auto der = Der("peer.pem");
+  ASSERT_EQ(mbedtls_x509_crt_parse_der(&peer, der.data(), der.size()), 0);
+  const auto judge = [&](const std::string& name) {
+    const std::string staple = Read(name);
+    const crypto::PeerExpectation expected{crypto::PeerRole::kServer, "peer.example",
+                                           AsBytes(staple)};
+    uint8_t bytes[300];
+    ByteWriter words(bytes);
+    const auto report = device_->trust.Examine(peer, expected);
+    ExplainPath(report, peer, expected, words);
+    said_ = std::string(words.text());
+    EXPECT_EQ(device_->trust.Check(peer, expected), report.verdict);
+    return report.verdict;
+  };
+  using crypto::PeerVerdict;
+  EXPECT_EQ(judge("none.sha1"), PeerVerdict::kGood);
+  EXPECT_EQ(said_.find("OCSP"), said_.npos) << said_;
+  for (const char* hash : {".sha1", ".sha256"}) {
+    EXPECT_EQ(judge(std::string("good") + hash), PeerVerdict::kGood);
+    EXPECT_NE(said_.find("its OCSP response says that it is not revoked"), said_.npos) << said_;
+    EXPECT_EQ(judge(std::string("revoked") + hash), PeerVerdict::kRevoked);
+    EXPECT_NE(said_.find("is revoked by"), said_.npos) << said_;
+    EXPECT_EQ(judge(std::string("unknown") + hash), PeerVerdict::kBadStatus);
+    EXPECT_NE(said_.find("does not know the certificate"), said_.npos) << said_;
+  }
+  EXPECT_EQ(judge("forged.sha1"), PeerVerdict::kBadStatus);
+  EXPECT_EQ(judge("peer.pem"), PeerVerdict::kBadStatus);  // nonsense
+  EXPECT_NE(said_.find("makes no sense"), said_.npos) << said_;
+  mbedtls_x509_crt_free(&peer);
 }
 
 // --- Limits at their edges ----------------------------------------------------------------------

@@ -152,6 +152,17 @@ TEST_F(DtlsServiceTest, CarriesDatagramsAfterACookie) {
       ErrorCode::kTooLarge);
 }
 
+TEST_F(DtlsServiceTest, AStapleCrossesLosses) {
+  const std::vector<uint8_t> response(2500, 0x30);  // more than a datagram holds
+  identity_.identity.staple = response;
+  Client client;
+  Begin(client, 1000);
+  Carry(client, 60, 5);
+  ASSERT_TRUE(client.session.is_open());
+  EXPECT_EQ(peers_.staple, response);
+  EXPECT_EQ(peers_.checked, 1);
+}
+
 // GHSA-5x2p-4vqj-f6m4: state was kept before the cookie.
 TEST_F(DtlsServiceTest, AHelloWithoutACookieLeavesNothingBehind) {
   const uint64_t before = service_.environment().heap.used_bytes();

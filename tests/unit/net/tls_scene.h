@@ -154,6 +154,7 @@ struct TestPeers final : crypto::PeerCheck {
                             const crypto::PeerExpectation& expected) override {
     ++checked;
     name = std::string(expected.name);
+    staple = {expected.staple.begin(), expected.staple.end()};
     const auto seen = crypto::Sha256::Of(std::span<const uint8_t>(chain.raw.p, chain.raw.len));
     last = seen;
     return trusted == nullptr || trusted->fingerprint() == seen ? crypto::PeerVerdict::kGood
@@ -163,6 +164,7 @@ struct TestPeers final : crypto::PeerCheck {
   crypto::PeerVerdict verdict = crypto::PeerVerdict::kUnknownAuthority;
   std::array<uint8_t, 32> last = {};
   std::string name;
+  std::vector<uint8_t> staple;  // the last one shown
   int checked = 0;
 };
 

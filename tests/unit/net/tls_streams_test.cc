@@ -268,6 +268,48 @@ TEST_P(TlsClientAuth, AsksForCertificatesAsConfigured) {
   EXPECT_EQ(ServerFailures(TlsFailure::kCertificate), 2u);
 }
 
+// RFC 6066 section 8: judged with the certificate, once, whether it comes with it (TLS 1.3) or
+// behind it (TLS 1.2), or not at all. Keys may be slow, and more may be asked of the client.
+TEST_P(TlsClientAuth, JudgesTheOcspResponseThatAServerShows) {
+  Build();
+  crypto::TlsPolicy policy, version;
+  version.maximum = GetParam();
+  policy.client_auth = ClientAuth::kRequired;
+  Configure(policy, version);
+  client_identities_.fallback = &other_->identity;
+  (void)Connect();
+  Turn(20);
+  EXPECT_EQ(server_side_.ids.size(), 1u);
+  EXPECT_EQ(servers_.checked, 1);
+  EXPECT_TRUE(servers_.staple.empty());
+  const std::vector<uint8_t> response(3000, 0x30);
+  identity_->identity.staple = response;
+  (void)Connect();
+  Turn(20);
+  EXPECT_EQ(server_side_.ids.size(), 2u);
+  EXPECT_EQ(servers_.checked, 2);
+  EXPECT_EQ(servers_.staple, response);
+  EXPECT_TRUE(clients_.staple.empty()) << "clients are not asked";
+}
+
+TEST_P(TlsClientAuth, ABadOcspResponseIsToldByItsAlert) {
+  Build();
+  crypto::TlsPolicy version;
+  version.maximum = GetParam();
+  Configure({}, version);
+  const std::vector<uint8_t> response(300, 0x30);
+  identity_->identity.staple = response;
+  servers_.trusted = other_.get();
+  servers_.verdict = crypto::PeerVerdict::kBadStatus;
+  (void)Connect();
+  Turn(20);
+  EXPECT_EQ(servers_.checked, 1);
+  EXPECT_EQ(ClientFailures(TlsFailure::kCertificate), 1u);
+  EXPECT_EQ(ServerFailures(TlsFailure::kAlert) + ServerFailures(TlsFailure::kAuthentic), 1u);
+  EXPECT_TRUE(server_side_.ids.empty());
+  EXPECT_TRUE(client_side_.ids.empty());
+}
+
 TEST_P(TlsClientAuth, AwaitsSlowKeysOfBothSides) {
   Build();
   crypto::TlsPolicy policy, version;
