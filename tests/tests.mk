@@ -86,6 +86,7 @@ dns_response_fuzz_ROOMS := net
 sntp_reply_fuzz_ROOMS := net
 address_fuzz_ROOMS := net
 tls_stream_fuzz_ROOMS := crypto
+tls_client_fuzz_ROOMS := crypto
 
 # Compiling a test takes longer than running it.
 out/asan/obj/tests/unit/%.o out/asan/obj/tests/conformance/%.o: private FILE_FLAGS += \
