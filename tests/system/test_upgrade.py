@@ -104,6 +104,12 @@ def wait_until_installed(machine, path):
     assert "State: installed" in status and f"build={path.name}" in status, status
 
 
+def install(machine, server, path):
+    """Over HTTPS, which takes a second where YMODEM over an emulated serial line takes a minute."""
+    fetch(machine, server, path)
+    wait_until_installed(machine, path)
+
+
 def restart(machine):
     machine.position = len(machine.console)
     machine.send("xCommand Restart Confirm: Yes\r")
@@ -115,7 +121,7 @@ def wait_for(machine, line, pattern, seconds):
     deadline = time.monotonic() + qemu.patience(seconds)
     while not re.search(pattern, answer := ask(machine, line)):
         assert time.monotonic() < deadline, answer + machine.tail()
-        time.sleep(1)
+        time.sleep(0.3)
     return answer
 
 
@@ -129,14 +135,32 @@ def second(folder):
     return make_update(folder, "second-build")
 
 
+@pytest.fixture(scope="module")
+def server(folder):
+    pin = https_server.make_certificate(folder)
+    with https_server.start_server(folder, https_server.Quiet) as started:
+        started.provision = PROVISION + f"xConfiguration Upgrade Server Fingerprint: {pin}\n"
+        yield started
+
+
 @pytest.fixture
-def machine(tmp_path):
-    with qemu.Machine(tmp_path / "vm", provision=PROVISION) as booted:
+def machine(tmp_path, server):
+    with qemu.Machine(tmp_path / "vm", provision=server.provision) as booted:
         log_in(booted)
         yield booted
 
 
-def test_refusals_each_in_its_own_words(machine, folder):
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory, server):
+    """What refuses is the same machine as before, and good for the next test."""
+    vm = tmp_path_factory.mktemp("untouched") / "vm"
+    with qemu.Machine(vm, provision=server.provision) as booted:
+        log_in(booted)
+        yield booted
+
+
+def test_refusals_each_in_its_own_words(untouched, folder):
+    machine = untouched
     tool("keygen", "--folder", folder / "strange")
     cases = [
         (make_update(folder, "product", "--product", "other"), "image is of another product"),
@@ -167,6 +191,65 @@ def test_refusals_each_in_its_own_words(machine, folder):
     log = ask(machine, "xStatus Log")
     assert "rollback-refused" in log and "upgrade-failed" in log
     assert "Upgrade failed" in ask(machine, "xStatus Alarm")
+
+
+def key_list(folder, sequence, release, revoked=(), root=KEYS / "root.key"):
+    path = folder / f"keys-{sequence}-{Path(root).parent.name}.list"
+    options = [option for name in release for option in ("--release", name)]
+    options += [option for name in revoked for option in ("--revoked", name)]
+    tool("keylist", *options, "--key", root, "--sequence", sequence, "--out", path)
+    return path
+
+
+def test_key_rotation_revocation_and_golden_by_the_operators_word(untouched, server, folder):
+    machine = untouched
+    tool("keygen", "--folder", folder / "next", "--name", "release-2")
+    tool("keygen", "--folder", folder / "strange", "--name", "root", "--role", "root")
+    old, new = KEYS / "release.pub", folder / "next/release-2.pub"
+    both = key_list(folder, 1, [old, new])
+    assert "Boot KeyList Sequence: 0" in ask(machine, "xStatus Boot")
+    # Signed by a root key that this machine does not know, and one that would lock it out.
+    said = upload(machine, key_list(folder, 1, [new], root=folder / "strange/root.key"))
+    assert "not signed by enough trusted root keys. The keys are what they were" in said, said
+    said = upload(machine, key_list(folder, 9, [new], [old]))
+    assert "the running image is not signed by the keys of this list" in said, said
+    assert "Boot KeyList Sequence: 0" in ask(machine, "xStatus Boot")
+    assert upload(machine, both).startswith("Installed key list 1: it is in force")
+    boot = ask(machine, "xStatus Boot")
+    assert "Boot KeyList Sequence: 1" in boot and "Boot KeyList Key 2: " in boot, boot
+    assert "this key list is in force already" in upload(machine, both)
+    # Golden, once, by the operator's word.
+    assert "OK" in ask(machine, "xCommand Boot Slot: Golden")
+    assert "Boot Golden Next: Yes" in ask(machine, "xStatus Boot")
+    restart(machine)
+    assert "the operator has chosen the golden image for this start" in machine.console
+    boot = ask(machine, "xStatus Boot")
+    assert "Boot Running: Golden" in boot and "Boot Reason: Operator" in boot, boot
+    assert "Boot Golden Next: No" in boot and "Boot Slot A State: Confirmed" in boot, boot
+    assert "chosen by the operator for this start" in ask(machine, "xStatus Alarm")
+    restart(machine)
+    boot = ask(machine, "xStatus Boot")
+    assert "Boot Running: A" in boot and "Boot KeyList Sequence: 1" in boot, boot
+    # An update by the new key; then the old key is revoked.
+    second = make_update(folder, "rotated", "--key", folder / "next/release-2.key")
+    install(machine, server, second)
+    restart(machine)
+    assert "OK" in ask(machine, "xCommand Boot Confirm")
+    said = upload(machine, key_list(folder, 2, [new], [old]))
+    assert said.startswith("Installed key list 2: it is in force"), said
+    log = ask(machine, "xStatus Log")
+    assert "key-list-installed" in log, log
+    assert len(re.findall(r"key-list-refuses-image", log)) == 2, log  # slot A and golden
+    refusal = "manifest is not signed by a key this machine trusts"
+    assert refusal in upload(machine, make_update(folder, "by-the-old-key"))
+    assert "older than the one in force" in upload(machine, key_list(folder, 1, [old, new]))
+    assert refusal in ask(machine, "xCommand Boot Slot: Golden")
+    install(machine, server, make_update(folder, "by-the-new-key", "--key",
+                                         folder / "next/release-2.key"))
+    boot = ask(machine, "xStatus Boot")
+    assert "Boot Slot A State: Trial" in boot and "build=by-the-new-key" in boot, boot
+    assert "Boot KeyList Sequence: 2" in boot, boot
+    machine.stop()
 
 
 def test_upgrade_trial_confirm_and_factory_reset(machine, second, tmp_path):
@@ -265,12 +348,12 @@ def set_up_with_kept_network(machine):
     machine.expect(r"edge1 login: ?(\x1b\[K)?$|edge1> ?(\x1b\[K)?$")
 
 
-def test_unconfirmed_trial_goes_back_with_an_alarm_and_rollback_is_refused(machine, second,
+def test_unconfirmed_trial_goes_back_with_an_alarm_and_rollback_is_refused(machine, server, second,
                                                                            folder):
     for line in ("Upgrade Confirm Mode: Manual", "Upgrade Confirm TimeOut: 30"):
         assert "OK" in ask(machine, f"xConfiguration {line}")
     newer = make_update(folder, "newer", "--security-version", "2")
-    assert upload(machine, newer).startswith("Installed in slot B")
+    install(machine, server, newer)
     restart(machine)
     assert "Boot Trial: Yes" in ask(machine, "xStatus Boot")
     assert "OK" in ask(machine, "xConfiguration Administration Session TimeOut: 99")
@@ -296,63 +379,6 @@ def test_unconfirmed_trial_goes_back_with_an_alarm_and_rollback_is_refused(machi
     said = upload(machine, second)
     assert "security version is older than this machine's (1 < 2)" in said, said
     assert "Boot Slot A State: Confirmed" in ask(machine, "xStatus Boot")
-
-
-def key_list(folder, sequence, release, revoked=(), root=KEYS / "root.key"):
-    path = folder / f"keys-{sequence}-{Path(root).parent.name}.list"
-    options = [option for name in release for option in ("--release", name)]
-    options += [option for name in revoked for option in ("--revoked", name)]
-    tool("keylist", *options, "--key", root, "--sequence", sequence, "--out", path)
-    return path
-
-
-def test_key_rotation_revocation_and_golden_by_the_operators_word(machine, folder):
-    tool("keygen", "--folder", folder / "next", "--name", "release-2")
-    tool("keygen", "--folder", folder / "strange", "--name", "root", "--role", "root")
-    old, new = KEYS / "release.pub", folder / "next/release-2.pub"
-    both = key_list(folder, 1, [old, new])
-    assert "Boot KeyList Sequence: 0" in ask(machine, "xStatus Boot")
-    # Signed by a root key that this machine does not know, and one that would lock it out.
-    said = upload(machine, key_list(folder, 1, [new], root=folder / "strange/root.key"))
-    assert "not signed by enough trusted root keys. The keys are what they were" in said, said
-    said = upload(machine, key_list(folder, 9, [new], [old]))
-    assert "the running image is not signed by the keys of this list" in said, said
-    assert "Boot KeyList Sequence: 0" in ask(machine, "xStatus Boot")
-    assert upload(machine, both).startswith("Installed key list 1: it is in force")
-    boot = ask(machine, "xStatus Boot")
-    assert "Boot KeyList Sequence: 1" in boot and "Boot KeyList Key 2: " in boot, boot
-    assert "this key list is in force already" in upload(machine, both)
-    # Golden, once, by the operator's word.
-    assert "OK" in ask(machine, "xCommand Boot Slot: Golden")
-    assert "Boot Golden Next: Yes" in ask(machine, "xStatus Boot")
-    restart(machine)
-    assert "the operator has chosen the golden image for this start" in machine.console
-    boot = ask(machine, "xStatus Boot")
-    assert "Boot Running: Golden" in boot and "Boot Reason: Operator" in boot, boot
-    assert "Boot Golden Next: No" in boot and "Boot Slot A State: Confirmed" in boot, boot
-    assert "chosen by the operator for this start" in ask(machine, "xStatus Alarm")
-    restart(machine)
-    boot = ask(machine, "xStatus Boot")
-    assert "Boot Running: A" in boot and "Boot KeyList Sequence: 1" in boot, boot
-    # An update by the new key; then the old key is revoked.
-    second = make_update(folder, "rotated", "--key", folder / "next/release-2.key")
-    assert upload(machine, second).startswith("Installed in slot B")
-    restart(machine)
-    assert "OK" in ask(machine, "xCommand Boot Confirm")
-    said = upload(machine, key_list(folder, 2, [new], [old]))
-    assert said.startswith("Installed key list 2: it is in force"), said
-    log = ask(machine, "xStatus Log")
-    assert "key-list-installed" in log, log
-    assert len(re.findall(r"key-list-refuses-image", log)) == 2, log  # slot A and golden
-    refusal = "manifest is not signed by a key this machine trusts"
-    assert refusal in upload(machine, make_update(folder, "by-the-old-key"))
-    assert "older than the one in force" in upload(machine, key_list(folder, 1, [old, new]))
-    assert refusal in ask(machine, "xCommand Boot Slot: Golden")
-    assert upload(machine, make_update(folder, "by-the-new-key", "--key",
-                                       folder / "next/release-2.key")).startswith("Installed")
-    boot = ask(machine, "xStatus Boot")
-    assert "Boot Slot A State: Trial" in boot and "build=by-the-new-key" in boot, boot
-    assert "Boot KeyList Sequence: 2" in boot, boot
 
 
 def test_killed_during_upgrade_it_always_comes_back(tmp_path, second):
@@ -385,5 +411,5 @@ def test_killed_during_upgrade_it_always_comes_back(tmp_path, second):
         with qemu.Machine(tmp_path / "vm", provision=provision) as machine:
             log_in(machine)
             assert "OK" in ask(machine, "xCommand Boot Confirm")
-            assert upload(machine, second).startswith("Installed")
+            install(machine, server, second)
     print(f"{KILLS} kills within {whole:.1f} s of an upgrade; started: {booted}")
