@@ -55,6 +55,8 @@ EDGE_ONLY = """\
 xConfiguration Zones Zone 1 SIP TLS Verify Subject Name: core.in.example
 xConfiguration Authentication User 2 Name: pair
 xConfiguration Authentication User 2 Password: t-Secret-1
+xConfiguration Authentication User 3 Name: carol
+xConfiguration Authentication User 3 Password: p-Secret-1
 """
 CORE_ONLY = f"""\
 xConfiguration Zones Zone 1 Peer1 Address: {EDGE}
@@ -198,6 +200,18 @@ def phones(world):
         yield alice, bob
 
 
+@pytest.fixture(scope="module")
+def carols(world):
+    """Two phones of one account outside, which are answered by hand."""
+    phones = [phone.Phone(world.folder / f"carol{n}", world.edge.network.host(f"carol{n}",
+                                                                              f"10.80.0.{n}/24"),
+                          "carol", OUT, "p-Secret-1", server=EDGE) for n in (21, 22)]
+    with phones[0], phones[1]:
+        for one in phones:
+            one.wait_registered()
+        yield phones
+
+
 def up(side):
     return re.search(r"Zones Zone 1: Pair .*state=up", side.ask("xStatus Zones"))
 
@@ -272,6 +286,98 @@ def test_audio_crosses_the_firewall_on_one_port(world, phones, direction):
         assert min(int(counted[1]), int(counted[2])) > 80, counted
 
 
+def wait_nothing_left(world):
+    idle = r"Relay: mode=On calls=0 .* ports=0 .*multiplexed=0"
+    for side in (world.edge, world.core):
+        netns.wait_for(lambda s=side: re.search(idle, s.ask("xStatus SIP Media")),
+                       qemu.patience(15), f"no media left at the {side.name}", interval=0.3)
+        netns.wait_for(lambda s=side: "SIP Call" not in s.ask("xStatus SIP Call"),
+                       qemu.patience(15), f"no call left at the {side.name}", interval=0.3)
+
+
+def packets_of(side):
+    """Of the one stream, each way."""
+    return [int(n) for n in re.findall(r" packets=(\d+)", side.ask("xStatus SIP Media Stream"))]
+
+
+def wait_audio(world, more):
+    """So many packets more each way, at both appliances."""
+    for side in (world.edge, world.core):
+        before = packets_of(side)
+        assert len(before) == 2, before
+        netns.wait_for(lambda s=side, b=before: [n for n, was in zip(packets_of(s), b)
+                                                 if n >= was + more][1:],
+                       qemu.patience(20), f"audio at the {side.name}", interval=0.4)
+
+
+def establish(caller, callee, uri):
+    marks = {one: one.mark() for one in (caller, callee)}
+    caller.command("dial", uri)
+    for one, mark in marks.items():
+        one.wait("Call established", since=mark)
+    return marks
+
+
+@pytest.mark.parametrize("holder", ["outside", "inside"])
+def test_hold_and_resume_cross_the_pair(world, phones, holder):
+    holding, held = phones if holder == "outside" else phones[::-1]
+    establish(phones[0], phones[1], f"sip:bob@{IN}")
+    wait_audio(world, 50)
+    for command, direction in (("hold", "sendonly|inactive"), ("resume", "sendrecv")):
+        mark = held.mark()
+        holding.command(command)
+        said = held.wait(rf"INVITE sip:[\s\S]*?a=({direction})[\s\S]*?200 OK", since=mark)
+        assert "x-gatehouse" not in said[0]  # the line of the shared port is the pair's own
+    wait_audio(world, 50)
+    holding.command("hangup")
+    wait_nothing_left(world)
+
+
+def test_a_fork_is_answered_by_one_and_the_other_is_cancelled(world, phones, carols):
+    _, bob = phones
+    marks = {one: one.mark() for one in (bob, *carols)}
+    bob.command("dial", f"sip:carol@{OUT}")
+    for one in carols:
+        one.wait("Incoming call", since=marks[one])
+    carols[1].command("accept")
+    for one in (bob, carols[1]):
+        one.wait("Call established", since=marks[one])
+    carols[0].wait("CANCEL sip:", since=marks[carols[0]])
+    wait_audio(world, 50)  # whose answer it was gets the media
+    bob.command("hangup")
+    wait_nothing_left(world)
+
+
+def test_a_call_that_is_cancelled_leaves_nothing(world, phones, carols):
+    _, bob = phones
+    marks = {one: one.mark() for one in (bob, *carols)}
+    bob.command("dial", f"sip:carol@{OUT}")
+    for one in carols:
+        one.wait("Incoming call", since=marks[one])
+    bob.command("hangup")
+    for one in carols:
+        one.wait("CANCEL sip:", since=marks[one])
+    wait_nothing_left(world)
+
+
+def test_a_transfer_crosses_the_pair(world, phones, carols):
+    alice, bob = phones
+    establish(bob, alice, f"sip:alice@{OUT}")
+    wait_audio(world, 50)
+    marks = {one: one.mark() for one in (alice, bob, carols[0])}
+    alice.command("transfer", f"sip:carol@{OUT}")
+    bob.wait("REFER sip:", since=marks[bob])
+    carols[0].wait("Incoming call", since=marks[carols[0]])
+    carols[0].command("accept")
+    carols[0].wait("Call established", since=marks[carols[0]])
+    alice.wait("BYE sip:", since=marks[alice])
+    netns.wait_for(lambda: len(packets_of(world.edge)) == 2, qemu.patience(15),
+                   "the first call's media gone", interval=0.3)
+    wait_audio(world, 50)
+    carols[0].command("hangup")
+    wait_nothing_left(world)
+
+
 def test_locate_and_the_history_explain(world, phones):
     assert phones
     said = world.edge.ask(f"xCommand Locate: bob@{IN}")
@@ -305,10 +411,17 @@ def test_policy_and_registration_lists_hold(world, phones):
 
 
 def test_the_zone_comes_back_when_the_core_restarts(world, phones):
-    alice, _ = phones
+    alice = phones[0]
     world.core.ask("xConfiguration Zones Zone 1 HopCount: 20")  # in force without a new stream
     assert up(world.core)
+    # In the middle of a call: who is left can hang up, and nothing of it stays.
+    establish(alice, phones[1], f"sip:bob@{IN}")
+    wait_audio(world, 20)
     world.core.machine.stop()
+    alice.command("hangup")
+    netns.wait_for(lambda: re.search(r"Relay: mode=On calls=0 .* multiplexed=0",
+                                     world.edge.ask("xStatus SIP Media")),
+                   qemu.patience(60), "no media left at the Edge", interval=0.5)
     world.core.start()
     world.core.wait_started()
     netns.wait_for(lambda: up(world.core), qemu.patience(30), "the zone again", interval=0.5)
