@@ -1,10 +1,11 @@
 """SIP over WebSocket (RFC 7118) through the booted image: phones of SIP.js in headless Chromium
 register by WSS, call each other with sound both ways, and exchange messages with SIPp on UDP.
 They call a plain phone (baresip, RTP by UDP) and are called by it: ICE and DTLS-SRTP end at the
-appliance, and both ends count what they hear."""
+appliance, and both ends count what they hear. Relayed, they see each other by one transport."""
 
 import hashlib
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -141,14 +142,38 @@ def test_another_origin_is_refused(scene):
         assert done.stdout == wanted, done
 
 
-def test_the_operator_sees_them(scene):
+@pytest.fixture(scope="module")
+def operator(scene):
     machine = scene[0]
     machine.send("admin\r")
     machine.expect(r"password: ")
     machine.send(PASSWORD + "\r")
     machine.expect(r"edge1> ")
-    machine.send("xStatus SIP Registration\r")
-    machine.expect(r"SIP Registration alice@example\.com: .*transport=WSS")
+    return machine
+
+
+def test_the_operator_sees_them(operator):
+    operator.send("xStatus SIP Registration\r")
+    operator.expect(r"SIP Registration alice@example\.com: .*transport=WSS")
+    operator.expect(r"edge1> ")
+
+
+@pytest.mark.parametrize("policy", ["balanced", "max-bundle"])
+def test_browsers_see_each_other_through_the_relay_by_one_transport(scene, operator, policy):
+    operator.ask("xConfiguration SIP Media Mode: On")
+    try:
+        seen = scene[2].run(f"callWithVideo('alice', 'bob', 20, '{policy}')", 150)
+        said = operator.ask("xStatus SIP Media Stream")
+        scene[2].run("hangUp('bob')", 30)
+    finally:
+        operator.ask("xConfiguration SIP Media Mode: Auto")
+    for one in seen:
+        assert one["pictures"] >= 20 and one["sound"] >= 50 and one["srtp"], (seen, said)
+        assert one["transports"] == 1, seen  # BUNDLE, RTCP with it
+    # Sound and pictures are one stream to the relay, each end under keys of its own with us.
+    assert len(re.findall(r"SIP Media Stream \d+\.\d+:", said)) == 1, said
+    assert said.count("keys=dtls-srtp") == 2, said
+    assert said.count("flow=yes") == 2 and said.count("refused=0") == 2, said
 
 
 def test_after_unregistering_a_phone_is_not_reached(scene):
