@@ -44,6 +44,46 @@ TEST(Anchor, APlainCallGoesBothWaysAndIntoFlows) {
   EXPECT_EQ(w.relay->session_count() + w.relay->stream_count() + w.relay->port_count(), 0u);
 }
 
+TEST(Anchor, BehindAStaticNatPeersAreToldItsAddressAndPacketsBearOurs) {
+  World w;
+  w.callee.shown = Ip("192.0.2.9");
+  const std::string offer = w.Offer(Sdp("10.1.1.50", 4000));
+  EXPECT_NE(offer.find("c=IN IP4 192.0.2.9\r\n"), std::string::npos);
+  EXPECT_NE(offer.find("o=- 1 1 IN IP4 192.0.2.9\r\n"), std::string::npos);
+  EXPECT_EQ(offer.find("203.0.113.1"), std::string::npos);
+  const std::string answer = w.Answer(Sdp("198.51.100.7", 6000));
+  EXPECT_EQ(answer.find("192.0.2.9"), std::string::npos);
+  const auto out = w.Give({Ip("10.1.1.1"), PortIn(answer)}, kCallerMedia, Rtp(1));
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_EQ(out[0].from, (net::Endpoint{Ip("203.0.113.1"), PortIn(offer)}));
+}
+
+TEST(Anchor, FromOneFamilyToTheOther) {
+  World w;
+  Config config = w.relay->config();
+  config.addresses = {Ip("10.1.1.1"), Ip("2001:db8::1")};
+  w.relay->Apply(config);
+  w.callee.local = w.callee.shown = Ip("2001:db8::1");
+  w.callee.remote = At("[2001:db8::7]:5060");
+  const std::string offer = w.Offer(Sdp("10.1.1.50", 4000));
+  EXPECT_NE(offer.find("c=IN IP6 2001:db8::1\r\n"), std::string::npos);
+  EXPECT_EQ(offer.find("IP4"), std::string::npos);
+  std::string sdp = Sdp("2001:db8::7", 6000);
+  for (size_t at = sdp.find("IP4"); at != std::string::npos; at = sdp.find("IP4")) {
+    sdp.replace(at, 3, "IP6");
+  }
+  const std::string answer = w.Answer(sdp);
+  EXPECT_NE(answer.find("c=IN IP4 10.1.1.1\r\n"), std::string::npos);
+  EXPECT_EQ(answer.find("IP6"), std::string::npos);
+  auto out = w.Give({Ip("10.1.1.1"), PortIn(answer)}, kCallerMedia, Rtp(1));
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_EQ(out[0].to, At("[2001:db8::7]:6000"));
+  out = w.Give({Ip("2001:db8::1"), PortIn(offer)}, At("[2001:db8::7]:6000"), Rtp(1));
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_EQ(out[0].to, kCallerMedia);
+  EXPECT_EQ(w.flows.size(), 2u);
+}
+
 TEST(Anchor, RepeatsChangeNothing) {
   World w;
   w.callee.encryption = MediaEncryption::kForceEncrypted;

@@ -144,6 +144,25 @@ TEST(Mux, ACallOutwardsCrossesToo) {
   EXPECT_EQ(out[0].data, Rtp(1));
 }
 
+// The Core asks at the address that the Edge is shown by; its requests come to the Edge's own.
+TEST(Mux, AnEdgeBehindAStaticNatIsAskedWhereItIsShown) {
+  Pair p;
+  p.edge.callee.shown = p.edge.caller.shown = Ip("192.0.2.9");
+  p.core.caller.remote = At("192.0.2.9:7001");
+  p.Call();
+  ASSERT_EQ(p.core_asks.size(), 1u);
+  EXPECT_EQ(p.core_asks[0].to, At("192.0.2.9:2776"));
+  for (const Sent& answer : p.edge.Give(kEdgeMux, kNat, p.core_asks[0].data)) {
+    p.core.Give(kCoreMux, At("192.0.2.9:2776"), answer.data);
+  }
+  auto out = p.edge.Give(p.outside(), kOutside, Rtp(1));
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_EQ(out[0].from, kEdgeMux);
+  out = p.core.Give(kCoreMux, At("192.0.2.9:2776"), out[0].data);
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_EQ(out[0].to, kInside);
+}
+
 TEST(Mux, StrangersGetNothing) {
   Pair p;
   p.Call();

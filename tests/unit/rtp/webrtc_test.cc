@@ -236,6 +236,16 @@ TEST(WebRtc, ABrowserCallsAPlainPhone) {
   EXPECT_EQ(s.w.relay->web_count() + s.w.dtls->handshake_count(), 0u);
 }
 
+TEST(WebRtc, TheCandidateIsTheAddressOfAStaticNat) {
+  Scene s;
+  s.w.caller.shown = Ip("192.0.2.9");
+  s.Call();
+  EXPECT_NE(s.answer.find(" 192.0.2.9 " + std::to_string(PortIn(s.answer)) + " typ host"),
+            std::string::npos);
+  s.browser.at.address = s.w.caller.local;  // what the NAT makes of it
+  EXPECT_EQ(s.browser.Checks(kBrowser, true), 2);
+}
+
 TEST(WebRtc, RtcpOfOnePortFindsThePhonesOther) {
   Scene s;
   s.Call();
