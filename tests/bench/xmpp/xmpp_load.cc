@@ -581,7 +581,7 @@ void Session::OnPresence(const std::string& stanza) {
     ++subscribed_count;
   } else if (type == "error") {
     Die(name() + ": " + stanza);
-  } else if (type.empty() && !load_.room().empty() && from.starts_with(load_.room())) {
+  } else if (type.empty() && !load_.room().empty() && from.starts_with(load_.room() + "/")) {
     if (from.substr(load_.room().size() + 1) != name()) {
       return;
     }
