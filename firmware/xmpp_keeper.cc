@@ -10,7 +10,9 @@
 namespace gh {
 namespace {
 
-constexpr uint32_t kChangeMax = 256;
+constexpr uint32_t kChangeMax = 2048;
+constexpr uint32_t kValueBytesMax = 1u << 20;
+static_assert(kValueBytesMax >= xmpp::kMessagePartsMax * xmpp::kRowMax);
 constexpr Duration kGather = Duration::Milliseconds(20);
 constexpr Duration kRetry = Duration::Seconds(1);
 
@@ -22,11 +24,16 @@ XmppKeeper::XmppKeeper(Arena& arena, EventLoop& loop, store::Store& store, log::
       store_(store),
       log_(log),
       alarms_(alarms),
-      changes_(arena.NewArray<Change>(kChangeMax)) {
+      changes_(arena, kChangeMax),
+      by_key_(arena, kChangeMax, SipKey{}),  // keys are ours, not the wire's
+      values_(arena.NewArray<uint8_t>(kValueBytesMax)) {
   timer_.Bind<&XmppKeeper::OnTimer>(this);
 }
 
-uint64_t XmppKeeper::ArenaBytes() { return kChangeMax * sizeof(Change) + sizeof(XmppKeeper); }
+uint64_t XmppKeeper::ArenaBytes() {
+  return kChangeMax * Pool<Change>::bytes_per_item() + decltype(by_key_)::bytes_for(kChangeMax) +
+         kValueBytesMax + sizeof(XmppKeeper) + 256;
+}
 
 void XmppKeeper::Load() {
   class Loader final : public store::EntryVisitor {
@@ -51,47 +58,89 @@ void XmppKeeper::Load() {
   }
 }
 
-XmppKeeper::Change* XmppKeeper::Find(std::string_view key) {
-  const auto used = changes_.first(count_);
-  const auto found = std::ranges::find_if(used, [&](const Change& c) { return c.key == key; });
-  return found != used.end() ? &*found : nullptr;
+// Null: there is no room, and what is there cannot be committed.
+XmppKeeper::Change* XmppKeeper::Make(std::string_view key) {
+  if (Change* change = by_key_.Find(key)) {
+    return change;
+  }
+  Change* change = changes_.Allocate();
+  if (change == nullptr) {
+    change = Commit() ? changes_.Allocate() : nullptr;
+  }
+  if (change == nullptr) {
+    return nullptr;
+  }
+  change->key.Assign(key);
+  if (by_key_.Insert(*change) != HashInsert::kInserted) {
+    changes_.Release(change);
+    return nullptr;
+  }
+  if (order_.empty()) {
+    loop_.timers().Arm(timer_, kGather);
+  }
+  order_.PushBack(*change);
+  return change;
 }
 
-XmppKeeper::Change* XmppKeeper::Make(std::string_view key) {
-  Change* change = Find(key);
-  if (change == nullptr) {
-    if (count_ == changes_.size() && !Commit()) {
-      return nullptr;
-    }
-    if (count_ == 0) {
-      loop_.timers().Arm(timer_, kGather);
-    }
-    change = &changes_[count_++];
-    change->key.Assign(key);
+// Bytes of the buffer for a value; false: nothing has changed.
+bool XmppKeeper::Reserve(Change& change, uint32_t size) {
+  if (size <= change.room) {
+    return true;
   }
-  return change;
+  const bool is_last = change.at + change.room == used_;
+  const uint32_t from = is_last ? change.at : used_;
+  if (size > values_.size() - from) {
+    return false;
+  }
+  change.at = from;
+  change.room = size;
+  used_ = from + size;
+  return true;
+}
+
+void XmppKeeper::Forget(Change& change) {
+  std::memset(values_.data() + change.at, 0, change.room);  // what people wrote
+  if (change.at + change.room == used_) {
+    used_ -= change.room;
+  }
+  by_key_.Remove(change);
+  order_.Remove(change);
+  changes_.Release(&change);
+  if (order_.empty()) {
+    used_ = 0;
+  }
 }
 
 uint64_t XmppKeeper::Put(std::string_view key, std::span<const uint8_t> value) {
   GH_ASSERT_LE(value.size(), xmpp::kRowMax);
+  const auto size = static_cast<uint32_t>(value.size());
   Change* change = Make(key);
+  if (change != nullptr && !Reserve(*change, size)) {
+    // The change as it was goes with the others.
+    const bool is_new = change->room == 0 && !change->removes;
+    if (is_new) {
+      Forget(*change);
+    }
+    change = Commit() ? Make(key) : nullptr;
+    if (change != nullptr && !Reserve(*change, size)) {
+      Forget(*change);
+      return 0;
+    }
+  }
   if (change == nullptr) {
     return 0;
   }
   change->removes = false;
-  change->size = static_cast<uint32_t>(value.size());
-  std::ranges::copy(value, change->value.begin());
+  change->size = size;
+  std::ranges::copy(value, values_.begin() + change->at);
   return durable_ + 1;
 }
 
 uint64_t XmppKeeper::Remove(std::string_view key) {
   // A message has a number of its own: one that is still here was never in the store.
-  if (Change* change = Find(key);
+  if (Change* change = by_key_.Find(key);
       change != nullptr && !change->removes && !key.empty() && key[0] == 'm') {
-    Change& last = changes_[--count_];
-    if (change != &last) {
-      *change = last;
-    }
+    Forget(*change);
     saved_ += 2;
     return durable_ + 1;
   }
@@ -109,12 +158,12 @@ void XmppKeeper::Flush() { (void)Commit(); }
 
 bool XmppKeeper::Commit() {
   const auto committed = store::InTransaction(store_, [&]() -> Result<void> {
-    for (const Change& change : changes_.first(count_)) {
+    for (const Change& change : order_) {
       if (change.removes) {
         GH_TRY(store_.RemoveIn(store::Table::kXmpp, change.key.view()));
       } else {
         GH_TRY(store_.PutIn(store::Table::kXmpp, change.key.view(),
-                            std::span(change.value).first(change.size)));
+                            values_.subspan(change.at, change.size)));
       }
     }
     return Ok();
@@ -127,16 +176,15 @@ bool XmppKeeper::Commit() {
   }
   ++commits_;
   ++durable_;
-  for (Change& change : changes_.first(count_)) {  // what people wrote
-    std::memset(change.value.data(), 0, change.size);
+  while (Change* change = order_.front()) {
+    Forget(*change);
   }
-  count_ = 0;
   loop_.timers().Arm(timer_, Duration());
   return true;
 }
 
 void XmppKeeper::OnTimer() {
-  if (count_ > 0) {
+  if (!order_.empty()) {
     if (!Commit()) {
       return;
     }
@@ -148,9 +196,9 @@ void XmppKeeper::OnTimer() {
 }
 
 size_t XmppKeeper::Read(std::string_view key, std::span<uint8_t> out) {
-  if (const Change* change = Find(key)) {
+  if (const Change* change = by_key_.Find(key)) {
     const size_t size = std::min<size_t>(change->size, out.size());
-    std::copy_n(change->value.begin(), size, out.begin());
+    std::copy_n(values_.begin() + change->at, size, out.begin());
     return change->removes ? 0 : size;
   }
   // Behind the greatest key before it: the same with a smaller last character.

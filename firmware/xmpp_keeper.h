@@ -2,6 +2,9 @@
 // milliseconds after the first of them. A message that was kept and delivered in between never
 // touches the disk.
 //
+// Changes lie in a table by their keys; what they say, one behind the other in a buffer that is
+// emptied by the commit. A full table or buffer is committed at once.
+//
 // Fault model: when a commit fails the changes are kept and tried again; when there is no room for
 // more, the engine hears it and refuses what it cannot promise to keep.
 #pragma once
@@ -15,6 +18,8 @@
 #include "firmware/xmpp/engine.h"
 #include "hal/rt/arena.h"
 #include "hal/rt/event_loop.h"
+#include "hal/rt/hash_table.h"
+#include "hal/rt/pool.h"
 
 namespace gh {
 
@@ -33,19 +38,27 @@ class XmppKeeper final : public xmpp::Keeper {
   void Flush() override;
   size_t Read(std::string_view key, std::span<uint8_t> out) override;
 
-  uint32_t pending_count() const { return count_; }
+  uint32_t pending_count() const { return by_key_.size(); }
   uint64_t commit_count() const { return commits_; }
   uint64_t saved_count() const { return saved_; }  // changes that needed no commit after all
 
  private:
   struct Change {
     FixedString<32> key;
+    HashNode by_key;
+    ListNode order;
     bool removes = false;
+    uint32_t at = 0;  // in the buffer
     uint32_t size = 0;
-    std::array<uint8_t, xmpp::kRowMax> value;
+    uint32_t room = 0;  // bytes of the buffer that are its own
   };
-  Change* Find(std::string_view key);
+  struct ChangeByKey {
+    using Key = std::string_view;
+    static Key KeyOf(const Change& change) { return change.key.view(); }
+  };
   Change* Make(std::string_view key);
+  bool Reserve(Change& change, uint32_t size);
+  void Forget(Change& change);
   bool Commit();
   void OnTimer();
 
@@ -54,8 +67,11 @@ class XmppKeeper final : public xmpp::Keeper {
   log::Log& log_;
   alarm::Alarms& alarms_;
   xmpp::Engine* engine_ = nullptr;
-  std::span<Change> changes_;
-  uint32_t count_ = 0;
+  Pool<Change> changes_;
+  HashTable<Change, &Change::by_key, ChangeByKey> by_key_;
+  List<Change, &Change::order> order_;
+  std::span<uint8_t> values_;
+  uint32_t used_ = 0;  // of values_
   uint64_t durable_ = 0;
   uint64_t commits_ = 0;
   uint64_t saved_ = 0;

@@ -35,13 +35,17 @@ class World final : public Host, public Keeper, public Observer {
   explicit World(uint32_t accounts = 20, uint32_t sessions = 20, size_t bytes = 64 << 20,
                  const char* domain = kDomain)
       : World(Capacity::For(accounts, sessions), bytes, domain) {}
-  World(const Capacity& capacity, size_t bytes, const char* domain = kDomain) : domain_(domain) {
+  // `keeper`: another's, in place of the tree in memory; rows are then loaded by hand.
+  World(const Capacity& capacity, size_t bytes, const char* domain = kDomain,
+        Keeper* keeper = nullptr)
+      : domain_(domain) {
     crypto::Initialise();
     memory_.resize(bytes);
     arena_ = std::make_unique<Arena>(std::span<uint8_t>(memory_));
     random_ = std::make_unique<crypto::Random>(entropy_);
     timers_ = std::make_unique<TimerWheel>(clock.now);
-    engine_ = std::make_unique<Engine>(*arena_, *timers_, *random_, *this, *this, *this, capacity);
+    engine_ = std::make_unique<Engine>(*arena_, *timers_, *random_, *this,
+                                       keeper != nullptr ? *keeper : *this, *this, capacity);
     Config config = MakeConfig();
     config.domains[0].Assign(domain_);
     engine_->Apply(config);

@@ -1,0 +1,216 @@
+// Power cuts at every I/O of a server for chat: the engine, its keeper and the store's SQLite on
+// its partition.
+//
+// After a cut, what was acknowledged to its sender (XEP-0198) waits for the user it is for, once,
+// in the order it was sent, and is in the archives of both; so is what an archive has shown.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "board/sim/disk.h"
+#include "firmware/store/sqlite_store.h"
+#include "firmware/xmpp_keeper.h"
+#include "tests/unit/xmpp/world.h"
+
+namespace gh::powercut {
+namespace {
+
+using xmpp::test::Between;
+using xmpp::test::Client;
+
+constexpr uint64_t kStoreBytes = 1024 * 1024;
+constexpr uint32_t kMessageCount = 5;
+// A third of the ways that a disk may be left in, another third for each I/O.
+constexpr uint32_t kKindCount = 36;
+constexpr uint32_t kKindStep = 3;
+
+// A machine between two power cuts.
+class Site {
+ public:
+  explicit Site(sim::SimDisk& disk)
+      : memory_(8u << 20),
+        arena_({memory_.data(), memory_.size()}),
+        log_(arena_, clock_, 64),
+        alarms_(log_, clock_) {
+    store_ = arena_.New<store::SqliteStore>(arena_, disk, clock_, 1u << 20,
+                                            store::Sealing{random_, wrapper_});
+    opened = store_->Open();
+    keeper_ = arena_.New<XmppKeeper>(arena_, loop_, *store_, log_, alarms_);
+    world = std::make_unique<xmpp::test::World>(xmpp::test::World::FewCapacity(),
+                                                xmpp::test::World::FewBytes(), xmpp::test::kDomain,
+                                                keeper_);
+    keeper_->SetEngine(world->engine());
+    if (opened.ok()) {
+      keeper_->Load();
+    }
+  }
+  ~Site() {
+    world.reset();  // its sessions write nothing more than a power cut would let them
+  }
+  // Until what is gathered was committed, or could not be.
+  void Settle() {
+    for (int turn = 0; turn < 3; ++turn) {
+      clock_.now = clock_.now + Duration::Milliseconds(25);
+      (void)loop_.RunOnce();
+    }
+  }
+  bool is_damaged() const { return log_.next_sequence() != log_.first_sequence(); }
+
+  Result<void> opened;
+  std::unique_ptr<xmpp::test::World> world;
+
+ private:
+  std::vector<uint8_t> memory_;
+  Arena arena_;
+  net::test::FakeClock clock_;
+  net::test::SeededEntropy entropy_{3};
+  crypto::Random random_{entropy_};
+  store::NoWrapper wrapper_;
+  EventLoop loop_{clock_};
+  log::Log log_;
+  alarm::Alarms alarms_;
+  store::SqliteStore* store_ = nullptr;  // dropped without a word, as by a power cut
+  XmppKeeper* keeper_ = nullptr;
+};
+
+std::string Body(uint32_t number) { return "<body>message " + std::to_string(number) + "<"; }
+
+// Bodies of the messages in what a client got, in their order.
+std::vector<std::string> BodiesOf(std::string_view text) {
+  std::vector<std::string> out;
+  for (size_t at = text.find("<body>"); at != std::string_view::npos;
+       at = text.find("<body>", at + 1)) {
+    out.emplace_back(text.substr(at, text.find('<', at + 1) + 1 - at));
+  }
+  return out;
+}
+
+std::vector<std::string> Archived(Client& client) {
+  return BodiesOf(client.Say("<iq type='set' id='q'><query xmlns='urn:xmpp:mam:2'/></iq>"));
+}
+
+// What alice was promised before the power went.
+struct Promise {
+  uint32_t acknowledged = 0;          // messages to bob, who is away
+  std::vector<std::string> archived;  // as her archive has shown it
+};
+
+Promise Chat(sim::SimDisk& disk) {
+  Promise promise;
+  Site site(disk);
+  if (!site.opened.ok() || site.world->engine().directory().account_count() != 2) {
+    return promise;
+  }
+  Client alice(*site.world, 1);
+  alice.LogIn("alice", "a");
+  alice.Say("<enable xmlns='urn:xmpp:sm:3'/>");
+  for (uint32_t i = 0; i < kMessageCount; ++i) {
+    alice.Say("<message to='bob@example.com' type='chat'>" + Body(i) +
+              "/body></message><r xmlns='urn:xmpp:sm:3'/>");
+    site.Settle();
+    const std::string answer = Between(alice.Take(), " h='", "'");
+    promise.acknowledged =
+        answer.empty() ? promise.acknowledged : static_cast<uint32_t>(std::stoul(answer));
+  }
+  promise.archived = Archived(alice);
+  if (disk.cut_happened()) {
+    promise.archived.clear();  // what it said without power was heard by nobody
+  }
+  return promise;
+}
+
+std::vector<uint8_t> PreparedDisk() {
+  sim::SimDisk disk("store", sim::Random(1), kStoreBytes);
+  Site site(disk);
+  EXPECT_TRUE(site.opened.ok());
+  site.world->AddUser("alice");
+  site.world->AddUser("bob");
+  site.Settle();
+  return {disk.durable().begin(), disk.durable().end()};
+}
+
+sim::CutDamage DamageOf(uint64_t kind) {
+  return {static_cast<sim::Keep>(kind % 3), static_cast<sim::Tear>(kind / 3 % 4),
+          static_cast<sim::Flip>(kind / 12 % 3)};
+}
+
+// What went wrong, or nothing.
+std::string RunCase(std::span<const uint8_t> content, uint64_t io, uint64_t kind) {
+  sim::Random random(7, std::to_string(io * kKindCount + kind));
+  sim::SimDisk disk("store", sim::Random(random.Next()), kStoreBytes);
+  disk.Restore(content);
+  disk.PlanCut(io, DamageOf(kind));
+  const Promise promise = Chat(disk);
+  disk.CutPower(DamageOf(kind));
+  disk.PowerOn();
+  Site site(disk);
+  const bool is_flipped = DamageOf(kind).flip != sim::Flip::kNone;
+  if (!site.opened.ok() || site.is_damaged()) {
+    return is_flipped ? "" : "the store cannot be read";
+  }
+  Client alice(*site.world, 1), bob(*site.world, 2);
+  alice.LogIn("alice", "a");
+  bob.LogIn("bob", "b");
+  const auto waited = BodiesOf(bob.Say("<presence/>"));
+  if (waited.size() < promise.acknowledged) {
+    return "an acknowledged message is lost";
+  }
+  for (uint32_t i = 0; i < waited.size(); ++i) {
+    if (waited[i] != Body(i)) {
+      return "not the messages that were sent, once and in their order";
+    }
+  }
+  const auto of_alice = Archived(alice), of_bob = Archived(bob);
+  if (of_alice.size() < promise.acknowledged || of_bob.size() < promise.acknowledged) {
+    return "an acknowledged message is not in the archives";
+  }
+  const bool is_kept =
+      promise.archived.size() <= of_alice.size() &&
+      std::equal(promise.archived.begin(), promise.archived.end(), of_alice.begin());
+  return is_kept ? "" : "what an archive has shown is not there";
+}
+
+TEST(PowerCutXmpp, EveryIoOfMessagesThatWait) {
+  const auto content = PreparedDisk();
+  sim::SimDisk probe("store", sim::Random(1), kStoreBytes);
+  probe.Restore(content);
+  const Promise whole = Chat(probe);
+  ASSERT_EQ(whole.acknowledged, kMessageCount);
+  ASSERT_EQ(whole.archived.size(), kMessageCount);
+  uint64_t cuts = 0, failures = 0;
+  for (uint64_t io = 1; io <= probe.io_count(); ++io) {
+    for (uint64_t kind = io % kKindStep; kind < kKindCount; kind += kKindStep, ++cuts) {
+      const std::string wrong = RunCase(content, io, kind);
+      if (!wrong.empty() && ++failures <= 5) {
+        ADD_FAILURE() << wrong << ": I/O " << io << ", kind " << kind;
+      }
+    }
+  }
+  std::printf("messages that wait             %4llu I/Os  %7llu cuts  failures %llu\n",
+              static_cast<unsigned long long>(probe.io_count()),
+              static_cast<unsigned long long>(cuts), static_cast<unsigned long long>(failures));
+  EXPECT_EQ(failures, 0u);
+}
+
+// The judge sees a promise that is broken: commits that never reach the medium.
+TEST(PowerCutXmpp, ALostMessageIsSeen) {
+  const auto content = PreparedDisk();
+  sim::SimDisk disk("store", sim::Random(1), kStoreBytes);
+  disk.Restore(content);
+  const Promise promise = Chat(disk);
+  ASSERT_GT(promise.acknowledged, 0u);
+  disk.CutPower({});
+  disk.Restore(content);  // as if nothing had been written
+  disk.PowerOn();
+  Site site(disk);
+  Client bob(*site.world, 2);
+  bob.LogIn("bob", "b");
+  EXPECT_LT(BodiesOf(bob.Say("<presence/>")).size(), promise.acknowledged);
+}
+
+}  // namespace
+}  // namespace gh::powercut
