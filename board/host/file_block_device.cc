@@ -11,11 +11,23 @@
 
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 
 #include "board/host/sandbox.h"
 
 namespace gh::board {
 namespace {
+
+// Calls of Poll() this close together, so many of them, are somebody who waits.
+constexpr int64_t kSpinTurnNs = 1'000;
+constexpr uint32_t kSpinTurnMax = 100;
+constexpr long kWaitNs = 5'000'000;
+
+int64_t MonotonicNs() {
+  timespec now = {};
+  (void)clock_gettime(CLOCK_MONOTONIC, &now);
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
 
 // A new file's name must survive a power cut as its content does.
 void SyncFolderOf(const char* path) {
@@ -169,7 +181,26 @@ uint32_t FileBlockDevice::Poll() {
       read(event_fd_, &signals, sizeof(signals)) == sizeof(signals)) {
     signalled_count_ += signals;
   }
+  WaitIfAwaited(count);
   return count;
+}
+
+// The synchronous forms call Poll() and do nothing else: a commit that waits for the medium sleeps
+// here and burns no processor. An event loop's turns are farther apart, or it sleeps by itself.
+void FileBlockDevice::WaitIfAwaited(uint32_t completed) {
+  if (completed > 0 || in_flight_ == 0) {
+    vain_polls_ = 0;
+    return;
+  }
+  const int64_t now_ns = MonotonicNs();
+  vain_polls_ = now_ns - polled_ns_ < kSpinTurnNs ? vain_polls_ + 1 : 0;
+  polled_ns_ = now_ns;
+  if (vain_polls_ >= kSpinTurnMax) {
+    pollfd wanted = {.fd = event_fd_, .events = POLLIN, .revents = 0};
+    const timespec at_most = {.tv_sec = 0, .tv_nsec = kWaitNs};
+    (void)ppoll(&wanted, 1, &at_most, nullptr);  // of the two, the sandbox allows this one
+    polled_ns_ = MonotonicNs();
+  }
 }
 
 int16_t FileBlockDevice::poll_events() const { return POLLIN; }

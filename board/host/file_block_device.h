@@ -66,6 +66,7 @@ class FileBlockDevice final : public hal::BlockDevice, public PollSource {
   void Work();
   ErrorCode Carry(const hal::BlockRequest& request);
   ErrorCode Transfer(const hal::BlockRequest& request);
+  void WaitIfAwaited(uint32_t completed);
 
   const char* name_;
   int fd_;
@@ -82,6 +83,8 @@ class FileBlockDevice final : public hal::BlockDevice, public PollSource {
   uint64_t completed_count_ = 0;  // completions run
   uint64_t signalled_count_ = 0;  // completions whose wake-up was taken from event_fd_
   uint64_t flush_count_ = 0;
+  int64_t polled_ns_ = 0;    // the last Poll() that found nothing
+  uint32_t vain_polls_ = 0;  // of them, close together
 };
 
 }  // namespace gh::board
