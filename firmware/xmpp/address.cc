@@ -125,8 +125,32 @@ constexpr std::string_view kNotInLocal = "\"&'/:<>@";
 
 enum class Kind : uint8_t { kLocal, kDomain, kResource };
 
+// Nearly all addresses are ASCII, where nothing composes or reorders and every visible character
+// is allowed; false: whoever looks closer decides.
+template <uint32_t N>
+bool PrepareAscii(std::string_view text, Kind kind, FixedString<N>& out) {
+  if (text.empty() || text.size() > N) {
+    return false;
+  }
+  char bytes[N];
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    const bool is_visible = c > ' ' && c < 0x7F;
+    const bool is_refused = kind == Kind::kLocal && kNotInLocal.find(c) != std::string_view::npos;
+    if (!is_visible || is_refused) {
+      return false;
+    }
+    bytes[i] = kind == Kind::kResource ? c : AsciiLower(c);
+  }
+  out.Clear();
+  return out.Append(std::string_view(bytes, text.size()));
+}
+
 template <uint32_t N>
 Result<void> Prepare(std::string_view text, Kind kind, FixedString<N>& out) {
+  if (PrepareAscii(text, kind, out)) {
+    return Ok();
+  }
   constexpr Error kBad{ErrorCode::kMalformed, "not an XMPP address"};
   constexpr Error kLong{ErrorCode::kTooLarge, "the XMPP address is too long"};
   out.Clear();
