@@ -41,6 +41,8 @@ xmpp::Config XmppService::EngineConfig() const {
       from.mode == config::OnOff::kOn && !parts_.configuration.is_factory() && out.domain_count > 0;
   out.channel_binding = from.channel_binding == config::OnOff::kOn;
   out.sha1 = from.sha1 == config::OnOff::kOn;
+  out.plain = from.plain == config::OnOff::kOn;
+  out.auto_authorization = from.auto_authorization == config::OnOff::kOn;
   out.stanza_max = static_cast<uint32_t>(from.stanza_max);
   out.resume = Duration::Seconds(from.resume_s);
   out.sessions_per_user = static_cast<uint32_t>(from.sessions_per_user);

@@ -45,6 +45,8 @@ struct Config {
   uint32_t domain_count = 0;
   bool sha1 = true;
   bool channel_binding = true;
+  bool plain = false;               // SASL PLAIN, in TLS
+  bool auto_authorization = false;  // of subscriptions between our users
   uint32_t stanza_max = kStanzaMax;
   Duration resume = Duration::Seconds(300);
   uint32_t sessions_per_user = 10;
@@ -334,6 +336,8 @@ class Engine final : private RoomHost {
   void OnStartTls(Session& session);
   void OnAuth(Session& session, const Node& stanza);
   void OnResponse(Session& session, const Node& stanza);
+  void OnPlain(Session& session, std::string_view message);
+  bool IsAuthorizedAtOnce(const Contact& contact, const Address& from) const;
   void OnClientFirst(Session& session, std::string_view message, ScramHash hash, bool plus);
   void RefuseAuth(Session& session, std::string_view condition, std::string_view reason);
   void OnAuthenticated(Session& session, const char* mechanism);

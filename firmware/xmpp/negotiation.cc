@@ -3,6 +3,7 @@
 
 #include "firmware/xmpp/engine.h"
 #include "hal/rt/base64.h"
+#include "hal/rt/secret.h"
 
 namespace gh::xmpp {
 namespace {
@@ -84,6 +85,7 @@ void Engine::WriteFeatures(Session& session) {
       out.Text(mechanism.name);
       out.Text("</mechanism>");
     }
+    out.Text(config_.plain ? "<mechanism>PLAIN</mechanism>" : "");
     out.Text("</mechanisms>");
     if (exporter || end_point) {
       out.Text("<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'>");
@@ -144,10 +146,11 @@ void Engine::OnStartTls(Session& session) {
 
 void Engine::OnAuth(Session& session, const Node& stanza) {
   const std::string_view name = stanza.Get("mechanism");
+  const bool is_plain = name == "PLAIN" && config_.plain;
   const auto mechanism = std::ranges::find(kMechanisms, name, &Mechanism::name);
-  if (mechanism == std::end(kMechanisms) ||
-      (mechanism->hash == ScramHash::kSha1 && !config_.sha1) ||
-      (mechanism->plus && !config_.channel_binding)) {
+  if (!is_plain && (mechanism == std::end(kMechanisms) ||
+                    (mechanism->hash == ScramHash::kSha1 && !config_.sha1) ||
+                    (mechanism->plus && !config_.channel_binding))) {
     RefuseAuth(session, "invalid-mechanism", "a mechanism that is not offered");
     return;
   }
@@ -157,7 +160,43 @@ void Engine::OnAuth(Session& session, const Node& stanza) {
     RefuseAuth(session, "incorrect-encoding", "not base64");
     return;
   }
-  OnClientFirst(session, message.text(), mechanism->hash, mechanism->plus);
+  if (is_plain) {
+    OnPlain(session, message.text());
+  } else {
+    OnClientFirst(session, message.text(), mechanism->hash, mechanism->plus);
+  }
+  SecureZero(bytes);
+}
+
+// RFC 4616: authzid NUL authcid NUL password. Whoever is unknown takes as long as somebody known.
+void Engine::OnPlain(Session& session, std::string_view message) {
+  const size_t first = message.find('\0');
+  const size_t second = first == message.npos ? first : message.find('\0', first + 1);
+  if (second == message.npos || message.find('\0', second + 1) != message.npos) {
+    RefuseAuth(session, "malformed-request", "not a message of PLAIN");
+    return;
+  }
+  const std::string_view authorisation = message.substr(0, first);
+  const std::string_view password = message.substr(second + 1);
+  FixedString<kLocalMax> local;
+  const bool named = PrepareLocal(message.substr(first + 1, second - first - 1), local).ok();
+  const Address user =
+      Address::Of(named ? local.view() : "nobody", config_.domains[session.domain].view());
+  Account* account = named ? directory_->Find(user.full()) : nullptr;
+  const Verifier verifier =
+      account != nullptr ? account->verifier : NoVerifier(secret_, user.full());
+  if (!IsPasswordOf(verifier, password) || account == nullptr) {
+    RefuseAuth(session, "not-authorized", "not the password, or nobody");
+    return;
+  }
+  if (const auto wanted = Address::Parse(authorisation);
+      !authorisation.empty() && (!wanted.ok() || wanted->full() != user.full())) {
+    RefuseAuth(session, "invalid-authzid", "as somebody else");
+    return;
+  }
+  session.account = account;
+  Write(session, "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>");
+  OnAuthenticated(session, "PLAIN");
 }
 
 void Engine::OnClientFirst(Session& session, std::string_view message, ScramHash hash, bool plus) {
@@ -266,8 +305,10 @@ void Engine::RefuseAuth(Session& session, std::string_view condition, std::strin
 
 void Engine::OnAuthenticated(Session& session, const char* mechanism) {
   ++counters_.logins;
-  logins_.Release(session.login);
-  session.login = nullptr;
+  if (session.login != nullptr) {
+    logins_.Release(session.login);
+    session.login = nullptr;
+  }
   observer_.OnLoggedIn(session.account->name.view(), session.remote, mechanism);
   ReturnReader(session);  // the stream begins anew
   session.unproven = false;

@@ -363,6 +363,12 @@ void Engine::Subscribe(Account& account, const Address& to, std::string_view typ
   }
 }
 
+// Nobody is asked about our own users, nor about whom he wants to see himself (AUTH-01, AUTH-05).
+bool Engine::IsAuthorizedAtOnce(const Contact& contact, const Address& from) const {
+  return config_.auto_authorization &&
+         (IsLocal(from.domain()) || (contact.state & (kTo | kAsked)) != 0);
+}
+
 // What `from` says to `account`.
 void Engine::OnSubscriptionFor(Account& account, std::string_view from, std::string_view type,
                                std::span<const uint8_t> stanza) {
@@ -383,7 +389,12 @@ void Engine::OnSubscriptionFor(Account& account, std::string_view from, std::str
       Subscribe(account, *address, "subscribed", nullptr);
       return;
     }
+    const bool is_free = IsAuthorizedAtOnce(*contact, *address);
     contact->state = static_cast<uint8_t>(contact->state | kWasAsked);
+    if (is_free) {
+      Subscribe(account, *address, "subscribed", nullptr);
+      return;
+    }
     (void)Changed(account, *contact, false);
     DeliverToAvailable(account, stanza);
     return;

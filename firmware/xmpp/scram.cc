@@ -107,6 +107,19 @@ bool Proves(std::span<const uint8_t> proof, std::span<const uint8_t> stored,
 
 }  // namespace
 
+bool IsPasswordOf(const Verifier& verifier, std::string_view password) {
+  std::array<uint8_t, 32> stored = {};
+  std::array<uint8_t, 32> server = {};
+  if (password.empty() || password.size() > kPasswordMax) {
+    return false;
+  }
+  Derive<Sha256Of>(password, verifier, stored, server);
+  const bool same = ConstantTimeEqual(stored, verifier.stored_sha256);
+  SecureZero(stored);
+  SecureZero(server);
+  return same;
+}
+
 Result<Verifier> MakeVerifier(std::string_view password, uint32_t iterations,
                               crypto::Random& random) {
   if (password.empty() || password.size() > kPasswordMax) {

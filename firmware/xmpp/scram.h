@@ -33,6 +33,8 @@ struct Verifier {
 // Takes tens of milliseconds. kInvalidArgument: empty, or longer than kPasswordMax.
 Result<Verifier> MakeVerifier(std::string_view password, uint32_t iterations,
                               crypto::Random& random);
+// Whether the password is the verifier's; takes half of that time.
+bool IsPasswordOf(const Verifier& verifier, std::string_view password);
 // For a name that nobody has.
 Verifier NoVerifier(std::span<const uint8_t, 32> secret, std::string_view user);
 

@@ -14,11 +14,14 @@ namespace gh::xmpp::test {
 
 class WebWorld final : public net::StreamService {
  public:
+  static constexpr Web::Capacity kCapacity{8, 2, 8192};
   explicit WebWorld(World& world)
-      : world_(world), memory_(32 << 20), arena_(std::span<uint8_t>(memory_)), loop_(world.clock) {
+      : world_(world),
+        memory_(Web::ArenaBytes(kCapacity) + (1 << 20)),
+        arena_(std::span<uint8_t>(memory_)),
+        loop_(world.clock) {
     web_ = std::make_unique<Web>(
-        Web::Parts{arena_, loop_, *this, world.random(), world.engine(), world},
-        Web::Capacity{8, 2, 8192});
+        Web::Parts{arena_, loop_, *this, world.random(), world.engine(), world}, kCapacity);
     world.web = web_.get();
   }
   ~WebWorld() { world_.web = nullptr; }
