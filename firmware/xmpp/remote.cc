@@ -19,13 +19,15 @@ std::string_view DomainPart(std::string_view address) {
 
 }  // namespace
 
-// What only servers may say: an id that names one of our domains as its giver (XEP-0359), and
-// where somebody was delayed by us.
+// What only servers may say: an id that names one of our domains as its giver (XEP-0359), where
+// somebody was delayed by us, and what a session of the reader's is said to have sent or got.
 void Engine::DropForged(Node& stanza) const {
   for (Node* child = stanza.first; child != nullptr; child = child->next) {
     const bool is_id = child->Is("stanza-id", ns::kStanzaId);
     const bool is_delay = child->Is("delay", ns::kDelay);
-    if (is_id || is_delay) {
+    if (child->Is("received", ns::kCarbons) || child->Is("sent", ns::kCarbons)) {
+      child->dropped = true;
+    } else if (is_id || is_delay) {
       child->dropped = child->dropped || IsLocal(DomainPart(child->Get(is_id ? "by" : "from")));
     }
   }

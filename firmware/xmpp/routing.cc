@@ -15,6 +15,13 @@ std::string_view FromOf(std::span<const uint8_t> stanza) {
   return at == std::string_view::npos ? std::string_view() : rest.substr(0, rest.find('\''));
 }
 
+// A push of a roster or of blocked addresses, which clients believe when it comes.
+bool IsServersToSay(const Node& stanza) {
+  const Node* query = stanza.FirstElement();
+  return stanza.name == "iq" && stanza.Get("type") == "set" && query != nullptr &&
+         (query->space == ns::kRoster || query->space == ns::kBlocking);
+}
+
 }  // namespace
 
 std::string_view Engine::FullOf(const Session& session, std::span<uint8_t> out) const {
@@ -129,7 +136,7 @@ void Engine::RouteToAccount(Session& session, Node& stanza, const Address& to, A
     return;
   }
   Session* target = FindSession(account, to.resource());
-  if (target == nullptr) {
+  if (target == nullptr || IsServersToSay(stanza)) {
     AnswerError(session, stanza, "cancel", "service-unavailable");
     return;
   }
