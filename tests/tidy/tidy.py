@@ -225,7 +225,7 @@ ARROWS = {
 ENGINES = tuple(f"firmware/{name}/" for name in ("sip", "turn", "xmpp", "presence", "mra"))
 ENGINE_NET = {
     "address.h", "datagram.h", "stream.h", "resolver.h", "limits.h",
-    "websocket.h",  # a grammar, no service
+    "websocket.h", "http_request.h",  # grammars, no services
 }
 ENGINE_C = re.compile(
     r"<(?:lwip|netif|mbedtls|psa|sys|netinet|arpa|linux)/|<(?:unistd|fcntl|poll|time)\.h>"
