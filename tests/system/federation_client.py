@@ -125,6 +125,50 @@ async def rooms(alice, bob, domain):
     return out
 
 
+async def our_rooms(alice, bob, domain):
+    """A room of ours, with somebody of theirs in it from his coming to his going."""
+    room = f"lab-{domain}@rooms.example.com"
+    ours, theirs = alice["xep_0045"], bob["xep_0045"]
+    in_room, subjects = {alice: asyncio.Queue(), bob: asyncio.Queue()}, asyncio.Queue()
+    for user, queue in in_room.items():
+        user.add_event_handler("groupchat_presence", queue.put_nowait)
+    bob.add_event_handler("groupchat_subject", subjects.put_nowait)
+    await ours.join_muc_wait(room, "alice", timeout=TIMEOUT)
+    await ours.set_room_config(room, await ours.get_room_config(room))
+    _, _, occupants, _ = await theirs.join_muc_wait(room, "bob", timeout=TIMEOUT)
+    out = {"occupants": sorted({each["from"].resource for each in occupants} | {"bob"})}
+
+    async def heard(user, body):
+        while True:
+            message = await user.hear(user.groupchat)
+            if message["body"] == body:
+                return message["from"].resource
+
+    async def sees_bob_go(user, code=None):
+        while True:
+            seen = await user.hear(in_room[user])
+            codes = {int(each) for each in seen["muc"]["status_codes"]}
+            if (seen["type"] == "unavailable" and seen["from"].full == f"{room}/bob" and
+                    code in codes | {None}):
+                return True
+    bob.send_message(room, "from afar", mtype="groupchat")
+    out["ours"], out["theirs"] = await heard(alice, "from afar"), await heard(bob, "from afar")
+    alice.send_message(room, "from here", mtype="groupchat")
+    out["back"] = await heard(bob, "from here")
+    ours.set_subject(room, "Both")
+    while (await bob.hear(subjects))["subject"] != "Both":
+        pass
+    alice.send_message(f"{room}/bob", "aside", mtype="chat")
+    out["aside"] = said(await bob.hear())
+    await ours.set_role(room, "bob", "none", reason="enough")
+    out["kicked"] = await sees_bob_go(bob, 307) and await sees_bob_go(alice, 307)
+    await theirs.join_muc_wait(room, "bob", timeout=TIMEOUT)
+    theirs.leave_muc(room, "bob")
+    out["left"] = await sees_bob_go(alice)
+    await ours.destroy(room, "done")
+    return out
+
+
 async def main(scene, ours, theirs, domain):
     alice, bob = await log_in(ours, theirs, domain)
     print(json.dumps(await globals()[scene](alice, bob, domain)))

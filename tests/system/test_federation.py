@@ -31,6 +31,7 @@ xConfiguration SSH Mode: On
 xConfiguration XMPP Mode: On
 xConfiguration XMPP Authentication ChannelBinding: Off
 xConfiguration XMPP Domain 1 Name: example.com
+xConfiguration XMPP Room Alias 1 Name: rooms.example.com
 xConfiguration XMPP Federation Mode: On
 """
 SSH = ["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
@@ -84,7 +85,8 @@ class Scene:
         packages.mkdir()
         root = prosody_package.unpack(packages)
         hosts = {"gate.example.com": SERVER}
-        services = [("_xmpp-server._tcp.example.com", "gate.example.com", 5269)]
+        services = [(f"_xmpp-server._tcp.{name}", "gate.example.com", 5269)
+                    for name in ("example.com", "rooms.example.com")]
         for domain, address in (GOOD, SELF, PLAIN, EJABBERD):
             hosts[f"chat.{domain}"] = address
             for name in (domain, f"rooms.{domain}"):
@@ -210,6 +212,9 @@ def test_friends_and_rooms_across_servers(scene, server):
     room = f"meeting@rooms.{server[0]}/"
     assert scene.act("rooms", server) == {"bob": room + "alice", "alice": room + "alice",
                                           "back": room + "bob"}
+    assert scene.act("our_rooms", server) == {
+        "occupants": ["alice", "bob"], "ours": "bob", "theirs": "bob", "back": "alice",
+        "aside": "aside", "kicked": True, "left": True}
     assert all("proof=certificate" in line for line in scene.streams(server))
 
 

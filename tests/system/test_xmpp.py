@@ -23,6 +23,7 @@ xConfiguration Network Port 1 IPv4 Address: {SERVER}
 xConfiguration Network Port 1 IPv4 PrefixLength: 24
 xConfiguration XMPP Mode: On
 xConfiguration XMPP Domain 1 Name: example.com
+xConfiguration XMPP Web Mode: On
 """
 USERS = ("alice", "bob", "carol")
 
@@ -152,6 +153,24 @@ def test_starttls_is_what_openssl_knows(scene):
     shown = scene.openssl("-connect", f"{SERVER}:5222", "-starttls", "xmpp", "-xmpphost",
                           "example.com", "-CAfile", str(scene.authority))
     assert "Verify return code: 0" in shown and "TLSv1.3" in shown, shown
+
+
+def test_browsers_find_their_way(scene):
+    def curl(path, *flags):
+        done = scene.client.run("curl", "-sSk", "--http1.1", "-m", "20", *flags,
+                                f"https://{SERVER}:5281{path}", check=False)
+        return done.stdout
+    links = json.loads(curl("/.well-known/host-meta.json"))["links"]
+    assert [link["href"] for link in links] == [f"wss://{SERVER}:5281/xmpp-websocket",
+                                                f"https://{SERVER}:5281/http-bind"]
+    body = ("<body xmlns='http://jabber.org/protocol/httpbind' rid='1' to='example.com' wait='5' "
+            "hold='1' ver='1.6'/>")
+    assert "<mechanism>SCRAM-SHA-256</mechanism>" in curl("/http-bind", "-d", body)
+    shown = curl("/xmpp-websocket", "-i", "-m", "3", "-H", "Connection: Upgrade", "-H",
+                 "Upgrade: websocket", "-H", "Sec-WebSocket-Version: 13", "-H",
+                 "Sec-WebSocket-Protocol: xmpp", "-H",
+                 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+    assert shown.startswith("HTTP/1.1 101 "), shown
 
 
 def test_profanity_logs_in(scene):
