@@ -8,6 +8,7 @@
 #include "firmware/config/network_settings.h"
 #include "firmware/log/render.h"
 #include "firmware/ocsp_service.h"
+#include "firmware/policy_service.h"
 #include "firmware/rooms.h"
 #include "firmware/settings_map.h"
 #include "hal/rt/ascii.h"
@@ -46,7 +47,7 @@ constexpr GroupSet kSipGroups =
     GroupId::kSipWebSocketOrigin | GroupId::kSipDomain | GroupId::kSipRegistration |
     GroupId::kSipAuthentication | GroupId::kAuthenticationUser | GroupId::kSipMedia |
     GroupId::kTraversalMedia | GroupId::kSipSessionRefresh | GroupId::kSipEmergency |
-                                GroupId::kMaintenance;
+    GroupId::kSipOverload | GroupId::kMaintenance;
 constexpr GroupSet kDialPlanGroups =
     GroupId::kZonesZone | GroupId::kZonesDefaultZone | GroupId::kZonesLocalZoneDefaultSubZone |
     GroupId::kZonesLocalZoneSubZonesSubZone | GroupId::kZonesLocalZoneMembershipRule |
@@ -64,9 +65,8 @@ constexpr GroupSet kAcmeGroups =
     GroupId::kCertificateAcme | GroupId::kCertificateRequest | GroupId::kSystem;
 constexpr GroupSet kXmppGroups = GroupId::kXmpp | GroupId::kXmppDomain | GroupId::kXmppRoom |
                                  GroupId::kXmppRoomAlias | GroupId::kXmppRoomAdministrator |
-                                 GroupId::kXmppArchive |
-                                 GroupId::kXmppFederation | GroupId::kXmppFederationException |
-                                 GroupId::kXmppFederationRoute;
+                                 GroupId::kXmppArchive | GroupId::kXmppFederation |
+                                 GroupId::kXmppFederationException | GroupId::kXmppFederationRoute;
 constexpr GroupSet kHsmGroups = GroupId::kHsm | GroupId::kHsmModule;
 constexpr GroupSet kSyslogGroups = GroupId::kSystem | GroupId::kSyslogServer;
 
@@ -196,6 +196,7 @@ Result<void> Appliance::Start() {
   rooms.BuildTurn();
   rooms.BuildRtp();
   rooms.BuildAcme();
+  rooms.BuildPolicy();
   rooms.BuildXmpp();
   rooms.BuildFederation();
   rooms.BuildSyslog();
@@ -226,7 +227,9 @@ Result<void> Appliance::Start() {
 Instant Appliance::RunOnce() {
   Rooms& rooms = *rooms_;
   rooms.crashes->TraceTurn(rooms.loop.now());
+  const Instant turn_start = rooms.machine.clock.Now();
   Instant next = rooms.loop.RunOnce();
+  rooms.NoteTurn(turn_start);
   const bool addresses_changed = rooms.net_events.TakeAddressesChanged();
   const bool servers_changed = rooms.net_events.TakeServersChanged();
   if (!rooms.pending_groups.empty() || addresses_changed || servers_changed) {
@@ -248,6 +251,18 @@ Instant Appliance::RunOnce() {
   }
   rooms.EndIfDue();
   return rooms.console.Pump() ? std::min(next, rooms.loop.now() + kConsoleRetry) : next;
+}
+
+// How busy this processor is, for SIP's overload control.
+void Appliance::Rooms::NoteTurn(Instant start) {
+  const Instant end = machine.clock.Now();
+  busy = busy + (end - start);
+  const Duration period = end - busy_since;
+  if (period >= sip::kOverloadPeriod) {
+    sip->OnOccupancy(static_cast<uint32_t>(busy.ns * 1000 / period.ns));
+    busy = {};
+    busy_since = end;
+  }
 }
 
 void Appliance::PrepareToStop(const char* why) {
@@ -439,6 +454,7 @@ void Appliance::Rooms::BuildConsole() {
   event_log.AddTo(commands);
   certificates->AddTo(status, commands);
   acme->AddTo(status, commands);
+  policy->AddTo(status);
   ocsp->AddTo(status, commands);
   alarm_commands.AddTo(commands);
   dial_plan->AddTo(status, commands);
@@ -585,6 +601,9 @@ void Appliance::Rooms::ApplySettings(const GroupSet& groups) {
   }
   if (groups.Meets(kAcmeGroups)) {
     acme->Apply();
+  }
+  if (groups.Meets(GroupId::kCallPolicyService)) {
+    policy->Apply();
   }
   if (groups.Meets(GroupId::kCertificateOcsp)) {
     ocsp->Apply();
@@ -751,6 +770,7 @@ void Appliance::Rooms::OnHousekeeping() {
   federation->UpdateAlarms();
   certificates->Watch();
   acme->Watch(loop.now());
+  policy->Watch(loop.now());
   ocsp->Watch(loop.now());
   hsm->UpdateAlarms();
   maintenance.Watch(loop.now());

@@ -157,6 +157,9 @@ void CallService::AddTo(admin::StatusTree& status, admin::CommandTable& commands
 
 void Appliance::Rooms::BuildCalls() {
   calls = machine.arena.New<CallService>(*sip, log, machine.clock);
+  sip_guard = machine.arena.New<SipGuard>(
+      SipGuard::Parts{*configuration, log, machine.clock, services.sip_blocker()});
+  sip_events.SetGuard(*sip_guard);
 }
 
 }  // namespace gh

@@ -1,5 +1,6 @@
 #include "firmware/events.h"
 
+#include "firmware/sip_guard.h"
 #include "hal/rt/fixed_string.h"
 
 namespace gh {
@@ -125,6 +126,9 @@ void SipEvents::OnExpired(const sip::RegistrationEvent& event) {
 }
 
 void SipEvents::OnRefused(const sip::RefusalEvent& event) {
+  if (event.is_guess && guard_ != nullptr) {
+    guard_->OnGuess(event.source.address);
+  }
   // A first request without credentials is how digest begins, and no refusal.
   if (event.reason == sip::RefusalReason::kUnauthenticated ||
       event.reason == sip::RefusalReason::kStaleNonce) {
@@ -175,6 +179,15 @@ void SipEvents::OnBandwidth(const sip::BandwidthEvent& event) {
                              .wanted_kbps = event.wanted_kbps,
                              .granted_kbps = event.granted_kbps,
                              .reason = event.why});
+}
+
+void SipEvents::OnOverload(const sip::OverloadEvent& event) {
+  if (event.began) {
+    log_.Emit(SipOverloadBegan{.occupancy = event.occupancy_percent});
+  } else {
+    log_.Emit(SipOverloadEnded{.refused = event.refused,
+                               .seconds = static_cast<uint64_t>(event.duration.seconds())});
+  }
 }
 
 void SipEvents::OnZonePeer(const sip::ZonePeerEvent& event) {

@@ -14,6 +14,8 @@
 
 namespace gh {
 
+class SipGuard;
+
 // "LAN1" for port 0.
 const char* PortName(uint8_t port_index);
 
@@ -49,6 +51,7 @@ class NetEvents final : public net::Observer {
 class SipEvents final : public sip::Observer {
  public:
   explicit SipEvents(log::Log& log) : log_(log) {}
+  void SetGuard(SipGuard& guard) { guard_ = &guard; }
   void OnRegistered(const sip::RegistrationEvent& event) override;
   void OnRefreshed(const sip::RegistrationEvent&) override {}  // nothing new
   void OnUnregistered(const sip::RegistrationEvent& event) override;
@@ -60,9 +63,11 @@ class SipEvents final : public sip::Observer {
   void OnListenFailed(const sip::Listener& listener, const char* why) override;
   void OnZonePeer(const sip::ZonePeerEvent& event) override;
   void OnBandwidth(const sip::BandwidthEvent& event) override;
+  void OnOverload(const sip::OverloadEvent& event) override;
 
  private:
   log::Log& log_;
+  SipGuard* guard_ = nullptr;
 };
 
 class UserCredentials final : public sip::Credentials {

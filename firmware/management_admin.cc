@@ -46,9 +46,10 @@ Result<void> UnblockAddress(void* context, std::string_view by, std::string_view
                             ByteWriter& out) {
   Appliance::Rooms& rooms = RoomsOf(context);
   admin::Intrusion& intrusion = rooms.accounts->intrusion();
+  admin::Intrusion& sip = rooms.sip_guard->intrusion();
   const Instant now = rooms.machine.clock.Now();
   if (config::EqualsIgnoreCase(value, "all")) {
-    const uint32_t count = intrusion.UnblockAll(now);
+    const uint32_t count = intrusion.UnblockAll(now) + sip.UnblockAll(now);
     rooms.log.Emit(AddressUnblocked{.source = "all addresses", .by = by});
     out.Decimal(count);
     out.Text(count == 1 ? " address is free again." : " addresses are free again.");
@@ -58,7 +59,8 @@ Result<void> UnblockAddress(void* context, std::string_view by, std::string_view
   if (!address.ok()) {
     return Error{ErrorCode::kInvalidArgument, "expected an IP address, or all"};
   }
-  if (!intrusion.Unblock(*address, now)) {
+  const bool was_blocked = intrusion.Unblock(*address, now);
+  if (!sip.Unblock(*address, now) && !was_blocked) {
     return Error{ErrorCode::kNotFound, "that address is not blocked (xStatus IntrusionProtection)"};
   }
   rooms.log.Emit(AddressUnblocked{.source = net::ToText(*address).view(), .by = by});
@@ -232,7 +234,10 @@ bool Appliance::Rooms::NextIntrusionLine(uint64_t& cursor, ByteWriter& out) {
     ++cursor;
     return true;
   }
-  return false;
+  uint64_t sip_cursor = cursor - entries.size() - 1;
+  const bool more = sip_guard->NextLine(sip_cursor, out);
+  cursor = sip_cursor + entries.size() + 1;
+  return more;
 }
 
 }  // namespace gh

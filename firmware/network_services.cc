@@ -210,13 +210,25 @@ bool NetworkServices::Unblock(const net::IpAddress& source, std::string_view by)
   return true;
 }
 
-void NetworkServices::Block(const net::IpPrefix& source, Instant until) {
-  for (const auto service : {ServiceId::kSsh, ServiceId::kWeb}) {
+void NetworkServices::BlockAll(std::span<const ServiceId> ids, const net::IpPrefix& source,
+                               Instant until) {
+  for (const ServiceId service : ids) {
     if (port_of(service) != 0) {
       rooms_.stack->firewall().Block(source.address, until, port_of(service));
     }
   }
   rooms_.stack->EnforceFirewall();
+}
+
+void NetworkServices::Block(const net::IpPrefix& source, Instant until) {
+  constexpr ServiceId kWaysIn[] = {ServiceId::kSsh, ServiceId::kWeb};
+  BlockAll(kWaysIn, source, until);
+}
+
+void NetworkServices::SipBlocker::Block(const net::IpPrefix& source, Instant until) {
+  constexpr ServiceId kSip[] = {ServiceId::kSipUdp, ServiceId::kSipTcp, ServiceId::kSipTls,
+                                ServiceId::kSipWs, ServiceId::kSipWss};
+  services.BlockAll(kSip, source, until);
 }
 
 void NetworkServices::Unblock(const net::IpPrefix& source) {

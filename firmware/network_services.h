@@ -70,9 +70,19 @@ class NetworkServices final : public admin::AddressBlocker {
   void Block(const net::IpPrefix& source, Instant until) override;
   void Unblock(const net::IpPrefix& source) override;
 
+  // The same for those who guess SIP passwords: SIP's ports alone.
+  admin::AddressBlocker& sip_blocker() { return sip_blocker_; }
+
   void AddTo(admin::StatusTree& status, admin::CommandTable& commands);
 
  private:
+  struct SipBlocker final : admin::AddressBlocker {
+    explicit SipBlocker(NetworkServices& owner) : services(owner) {}
+    void Block(const net::IpPrefix& source, Instant until) override;
+    void Unblock(const net::IpPrefix& source) override { services.Unblock(source); }
+    NetworkServices& services;
+  };
+  void BlockAll(std::span<const ServiceId> ids, const net::IpPrefix& source, Instant until);
   bool Only(ServiceId service) const;
   void ApplyRules();
   uint32_t AddRule(std::span<net::FilterRule> out, uint32_t count, uint32_t number) const;
@@ -84,6 +94,7 @@ class NetworkServices final : public admin::AddressBlocker {
   bool NextDmiLine(uint64_t& cursor, ByteWriter& out);
 
   Appliance::Rooms& rooms_;
+  SipBlocker sip_blocker_{*this};
   config::NetworkDmi dmi_;  // at the start
   bool web_only_ = false;   // Administration DMI Only at the start
   bool has_port_ = false;

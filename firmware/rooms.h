@@ -35,6 +35,7 @@
 #include "firmware/network_services.h"
 #include "firmware/rtp_service.h"
 #include "firmware/sip/engine.h"
+#include "firmware/sip_guard.h"
 #include "firmware/snmp_service.h"
 #include "firmware/status.h"
 #include "firmware/store/key_record.h"
@@ -54,6 +55,7 @@ namespace gh {
 
 class AcmeService;
 class OcspService;
+class PolicyService;
 
 namespace admin {
 class FileService;
@@ -86,6 +88,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   void BuildFederation();    // federation_service.cc
   void BuildHsm();           // hsm_service.cc
   void BuildCertificates();  // key_store.cc
+  void BuildPolicy();        // policy_service.cc
   void BuildAcme();          // acme_service.cc
   void BuildSyslog();
   void BuildConsole();
@@ -115,6 +118,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   void SayKeyAway(const char* wrapper, const char* fault);
   void ShowNotices();
   bool RunDeferred(Instant next);
+  void NoteTurn(Instant start);
   void End(Ending ending, const char* why, std::string_view by);
   void EndIfDue();
   bool Healthy(Instant now) const;
@@ -185,6 +189,8 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   sip::Engine* sip = nullptr;
   DialPlanService* dial_plan = nullptr;
   CallService* calls = nullptr;
+  SipGuard* sip_guard = nullptr;
+  PolicyService* policy = nullptr;
 
   crypto::TlsEnvironment* tls = nullptr;  // of sessions to servers
   Certificates* certificates = nullptr;
@@ -219,6 +225,8 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   uint32_t sip_listeners = 0;
   bool sip_ready = false;
   Duration boot_time;
+  Duration busy;  // in turns since `busy_since`
+  Instant busy_since;
   uint64_t next_notice = 1;
   uint32_t provision_ok_shown = 0;
   FixedString<16> run_id;  // PROCID in syslog

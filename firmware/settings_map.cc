@@ -140,8 +140,9 @@ sip::Config SipConfigOf(const config::Settings& settings,
   out.session_min_s = static_cast<uint32_t>(settings.sip_session_refresh().minimum);
   out.session_expires_s = static_cast<uint32_t>(settings.sip_session_refresh().value);
   for (const config::SipEmergency& emergency : settings.sip_emergency()) {
-    out.AddEmergency(emergency.number.view());
+    out.AddEmergency(emergency.number.view(), emergency.service.view());
   }
+  out.occupancy_max = static_cast<uint32_t>(settings.sip_overload().occupancy) * 10;
   out.is_draining = settings.maintenance().mode == config::OnOff::kOn;
   const config::SipAuthentication& authentication = settings.sip_authentication();
   out.authenticate_register = authentication.mode == config::OnOff::kOn;

@@ -425,6 +425,12 @@ bool StatusPages::NextSip(uint64_t& cursor, ByteWriter& out) {
       Tell(out, "started", counters.calls_started);
       Tell(out, "failed", counters.calls_failed);
       return true;
+    case 5:
+      out.Text("SIP Statistics Load:");
+      Tell(out, "occupancy_permille", rooms.sip->overload().occupancy());
+      Tell(out, "taken_permille", rooms.sip->overload().share());
+      Tell(out, "refused", counters.load_refused);
+      return true;
     default:
       return false;
   }

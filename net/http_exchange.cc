@@ -79,6 +79,10 @@ Result<void> HttpExchange::WriteHead() {
   }
   out.Text("\r\nUser-Agent: Gatehouse\r\nAccept: ");
   out.Text(ask_.accept);
+  if (!ask_.authorization.empty()) {
+    out.Text("\r\nAuthorization: ");
+    out.Text(ask_.authorization);
+  }
   if (!ask_.content_type.empty()) {
     out.Text("\r\nContent-Type: ");
     out.Text(ask_.content_type);

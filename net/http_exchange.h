@@ -25,13 +25,14 @@
 namespace gh::net {
 
 inline constexpr Duration kExchangeTime = Duration::Seconds(30);
-inline constexpr size_t kExchangeHeadMax = kHttpUrlMax + 512;
+inline constexpr size_t kExchangeHeadMax = kHttpUrlMax + 768;
 
 struct HttpAsk {
   std::string_view method = "GET";
   HttpsUrl url;
   std::string_view content_type;  // of the body; static
   std::string_view accept = "*/*";
+  std::string_view authorization = {};  // of the field; empty: none is sent
   std::span<const uint8_t> body;  // stays until the end
 };
 

@@ -19,6 +19,7 @@ sip_test_ROOMS := firmware_sip
 dialplan_test_ROOMS := firmware_dialplan
 dialplan_pattern_fuzz_ROOMS := firmware_dialplan
 dialplan_rules_fuzz_ROOMS := firmware_dialplan
+policy_answer_fuzz_ROOMS := firmware_dialplan
 sip_conformance_test_ROOMS := firmware_sip
 media_test_ROOMS := firmware_turn
 turn_test_ROOMS := firmware_turn
@@ -160,7 +161,7 @@ turn_NEEDS := $(patsubst %,out/asan/tests/%_test,turn turn_conformance media) \
 sip_NEEDS := $(system_NEEDS) \
   $(patsubst %,out/asan/tests/%_test,sip sip_conformance dialplan sdp rtp http) \
   $(patsubst %,out/fuzz/bin/%_fuzz,sip_message sip_uri sip_engine dialplan_pattern \
-  dialplan_rules sdp rtp_anchor rtp_mux websocket)
+  dialplan_rules policy_answer sdp rtp_anchor rtp_mux websocket)
 xmpp_NEEDS := $(system_NEEDS) $(patsubst %,out/asan/tests/%_test,xmpp s2s net) \
   $(patsubst %,out/fuzz/bin/%_fuzz,xmpp_stream xmpp_address xmpp_s2s xmpp_web)
 threads_NEEDS := out/tsan/tests/media_threads_test

@@ -35,4 +35,7 @@ inline constexpr uint32_t kHistoryBytes = 2000;
 
 static_assert(kInstructionMax < INT16_MAX, "jumps are 16 bits");
 
+// What a policy service may say.
+inline constexpr size_t kPolicyPhraseBytesMax = 64;
+
 }  // namespace gh::dialplan

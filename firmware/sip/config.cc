@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "firmware/sip/text.h"
+
 namespace gh::sip {
 
 std::string_view TransportName(TransportKind kind) {
@@ -18,6 +20,20 @@ std::string_view TransportName(TransportKind kind) {
       return "WSS";
   }
   return "UDP";
+}
+
+// One's own number, or that of the service above it (RFC 5031 4.2): sos.fire, then sos.
+std::string_view Config::EmergencyOf(std::string_view service) const {
+  while (!service.empty()) {
+    for (uint32_t i = 0; i < emergency_count; ++i) {
+      if (EqualsNoCase(emergency_service[i].view(), service)) {
+        return emergency[i].view();
+      }
+    }
+    const size_t dot = service.rfind('.');
+    service = service.substr(0, dot == std::string_view::npos ? 0 : dot);
+  }
+  return {};
 }
 
 Capacity Capacity::For(uint32_t registrations, uint32_t streams, uint32_t calls,

@@ -101,7 +101,13 @@ struct Config {
 
   // Users (the part before @) whose calls go first, whatever else is full.
   std::array<FixedText<kEmergencyBytesMax>, kEmergencyMax> emergency;
+  // The service of RFC 5031 each is reached as (sos.fire); empty: none.
+  std::array<FixedText<kServiceUrnBytesMax>, kEmergencyMax> emergency_service;
   uint32_t emergency_count = 0;
+
+  // Share of 1000 of the time up to which the processor may be busy before new requests are refused
+  // (overload.h); 1000: nothing is.
+  uint32_t occupancy_max = 1000;
 
   bool is_draining = false;  // maintenance: nothing new is taken, what is there goes on
 
@@ -134,10 +140,13 @@ struct Config {
     return origin_count < kOriginMax && !origin.empty() && origins[origin_count].Set(origin) &&
            ++origin_count != 0;
   }
-  bool AddEmergency(std::string_view user) {
+  bool AddEmergency(std::string_view user, std::string_view service = {}) {
     return emergency_count < kEmergencyMax && !user.empty() &&
-           emergency[emergency_count].Set(user) && ++emergency_count != 0;
+           emergency[emergency_count].Set(user) &&
+           emergency_service[emergency_count].Set(service) && ++emergency_count != 0;
   }
+  // The number that takes calls to urn:service:`service`; empty: none does.
+  std::string_view EmergencyOf(std::string_view service) const;
   bool IsEmergency(std::string_view user) const {
     for (uint32_t i = 0; i < emergency_count; ++i) {
       if (emergency[i].view() == user) {

@@ -8,6 +8,7 @@
 #include "firmware/sip/credentials.h"
 #include "firmware/sip/keyed_hash.h"
 #include "firmware/sip/observer.h"
+#include "firmware/sip/overload.h"
 #include "hal/rt/arena.h"
 #include "hal/rt/timer_wheel.h"
 
@@ -27,7 +28,8 @@ struct Statistics {
   uint64_t dropped_stray = 0;  // responses and ACKs that belong to nothing
   uint64_t rate_limited = 0;
   uint64_t refused = 0;
-  uint64_t overload = 0;  // 503 sent or dropped because a pool was empty
+  uint64_t overload = 0;      // 503 sent or dropped because a pool was empty
+  uint64_t load_refused = 0;  // 503 sent because the processor was busy
   uint64_t send_failed = 0;
   uint64_t registers = 0;
   uint64_t challenges = 0;
@@ -88,6 +90,7 @@ struct Core {
   HashKey key;
   Instant started;
   Statistics statistics;
+  OverloadControl overload;
   CallLadder ladder;
 };
 

@@ -253,12 +253,26 @@ AuthOutcome Authenticator::VerifyOne(const Message& request, const DigestCredent
   const bool equal = ConstantTimeEqual(AsBytes({expected, 64}), AsBytes({given, 64}));
   SecureZero(ha1.bytes);
   if (!known || !equal || c.response.size() != size) {
+    outcome.is_guess = fresh;
     return outcome;
   }
   // The password is right: a nonce that is old, foreign or spent only costs another round.
   outcome.result = fresh && TakeCount(*nonce, static_cast<uint32_t>(count)) ? AuthResult::kGood
                                                                             : AuthResult::kStale;
   return outcome;
+}
+
+bool Authenticator::HasOurNonce(const Message& request, HeaderId header,
+                                const net::IpAddress& source) const {
+  const HeaderField* field = request.First(header);
+  if (field == nullptr) {
+    return false;
+  }
+  const auto credentials = ParseDigestCredentials(request.Value(*field));
+  const auto nonce = credentials.ok() ? ReadNonce(credentials->nonce, source) : std::nullopt;
+  const uint32_t now_s = NowSeconds();
+  return nonce && nonce->issued_s <= now_s &&
+         now_s - nonce->issued_s <= core_.config.nonce_lifetime_s;
 }
 
 AuthOutcome Authenticator::Verify(const Message& request, HeaderId header,

@@ -43,6 +43,7 @@ enum class AuthResult : uint8_t {
 struct AuthOutcome {
   AuthResult result = AuthResult::kAbsent;
   std::string_view user;  // as in the credentials
+  bool is_guess = false;  // kBad, for a challenge that this very address got
 };
 
 class Authenticator {
@@ -51,6 +52,8 @@ class Authenticator {
 
   // Looks for credentials of our realm in `header` (Authorization or Proxy-Authorization).
   AuthOutcome Verify(const Message& request, HeaderId header, const net::IpAddress& source);
+  // Whether the first credentials answer a challenge this address got from us, not too long ago.
+  bool HasOurNonce(const Message& request, HeaderId header, const net::IpAddress& source) const;
   // Writes WWW-Authenticate or Proxy-Authenticate lines.
   void WriteChallenge(ByteWriter& out, HeaderId header, const net::IpAddress& source, bool stale);
 

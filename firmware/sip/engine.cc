@@ -15,9 +15,6 @@ constexpr std::string_view kAllowLine =
 constexpr std::string_view kAcceptLine = "Accept: application/sdp\r\n";
 constexpr std::string_view kSupportedLine = "Supported: path, outbound, gruu\r\n";
 
-// An engine at work keeps this part of its transactions for dialogs that exist already.
-constexpr uint32_t kReserveDivisor = 10;
-
 }  // namespace
 
 Engine::Engine(Arena& arena, const EnginePorts& ports, const Capacity& capacity)
@@ -159,18 +156,40 @@ void Engine::OnCancel(const Message& cancel, const Flow& flow) {
   proxy_.Cancel(*server);
 }
 
+// RFC 5031: a call to urn:service:sos goes to the number that is kept for it, in our first domain.
+bool Engine::TakeService(Incoming& in, std::span<uint8_t> text) const {
+  constexpr std::string_view kUrn = "urn:service:";
+  const std::string_view uri = in.message.uri().text;
+  if (uri.size() <= kUrn.size() || !EqualsNoCase(uri.substr(0, kUrn.size()), kUrn) ||
+      in.plan.is_in_dialog() || core_.config.domain_count == 0) {
+    return false;
+  }
+  const std::string_view number = core_.config.EmergencyOf(uri.substr(kUrn.size()));
+  ByteWriter out(text);
+  out.Text("sip:");
+  out.Text(number);
+  out.Char('@');
+  out.Text(core_.config.domains[0].view());
+  const auto sip = ParseUri(out.text());
+  if (number.empty() || !out.ok() || !sip.ok()) {
+    return false;
+  }
+  in.plan.uri = *sip;
+  return true;
+}
+
 void Engine::OnNewRequest(const Message& request, const Flow& flow) {
   Incoming in{request, flow};
-  const Uri& uri = request.uri();
-  if (uri.scheme == UriScheme::kOther) {
-    Refuse(request, flow, {416, RefusalReason::kScheme});
-    return;
-  }
   if (!PlanRoutes(core_, request, in.plan)) {
     Refuse(request, flow, {400, RefusalReason::kMalformed, "Too Many Routes"});
     return;
   }
-  in.is_emergency = core_.config.IsEmergency(uri.user);
+  uint8_t service_uri[kEmergencyBytesMax + kDomainBytesMax + 8];
+  if (request.uri().scheme == UriScheme::kOther && !TakeService(in, service_uri)) {
+    Refuse(request, flow, {416, RefusalReason::kScheme});
+    return;
+  }
+  in.is_emergency = core_.config.IsEmergency(in.plan.uri.user);
   if (!CheckTraversal(in) || !CheckOverload(in) || !CheckDraining(in) || !CheckHops(in) ||
       !CheckExtensions(in, HeaderId::kProxyRequire) || !CheckSession(in)) {
     return;
@@ -186,30 +205,12 @@ void Engine::OnNewRequest(const Message& request, const Flow& flow) {
     OnForUs(in);
     return;
   }
-  if (Authorise(in)) {
+  if (Authorise(in) && MayGoOn(in)) {
     Route(in);
   }
 }
 
 // --- Checks --------------------------------------------------------------------------------------
-
-bool Engine::CheckOverload(Incoming& in) {
-  const TransactionLayer& t = proxy_.transactions();
-  const bool register_or_for_us = in.message.method() == Method::kRegister;
-  const uint32_t share = in.plan.is_in_dialog() || in.is_emergency ? 0 : 1;
-  const auto low = [share](uint32_t free, uint32_t capacity) {
-    return free <= capacity / kReserveDivisor * share;
-  };
-  const bool full = low(t.server_free(), t.server_capacity()) ||
-                    low(t.client_free(), t.client_capacity()) ||
-                    low(proxy_.context_free(), proxy_.context_capacity());
-  if (!full || register_or_for_us) {
-    return true;
-  }
-  ++core_.statistics.overload;
-  Refuse(in.message, in.flow, {503, RefusalReason::kOverload});
-  return false;
-}
 
 // In maintenance nothing new is begun: others are told to look elsewhere, OPTIONS too, so that
 // neighbours take us for down; what there is goes on, and who wants to go may.
@@ -335,7 +336,9 @@ bool Engine::Challenge(Incoming& in, HeaderId header, const AuthOutcome& outcome
       : outcome.result == AuthResult::kStale ? RefusalReason::kStaleNonce
                                              : RefusalReason::kBadCredentials;
   const uint16_t status = header == HeaderId::kAuthorization ? 401 : 407;
-  Refuse(in.message, in.flow, {status, reason, {}, extra.text()}, outcome.user);
+  Refuse(in.message, in.flow,
+         {.status = status, .reason = reason, .extra = extra.text(), .is_guess = outcome.is_guess},
+         outcome.user);
   return false;
 }
 
@@ -552,7 +555,7 @@ void Engine::OnForUs(Incoming& in) {
   extra.Text(kAllowLine);
   extra.Text(kAcceptLine);
   extra.Text(kSupportedLine);
-  if (limit_.Take(in.flow.remote.address)) {
+  if (MayReply(in.flow)) {
     Answer(request, in.flow, 200, {}, extra.text());
   }
 }
@@ -592,11 +595,21 @@ void Engine::OnRegister(Incoming& in) {
       return;
     }
   }
-  const auto domain = DomainOf(core_.config, to);
-  if (!domain) {
+  if (MayGoOn(in)) {
+    CompleteRegister(in);
+  }
+}
+
+void Engine::CompleteRegister(Incoming& in) {
+  const Message& request = in.message;
+  const auto domain = DomainOf(core_.config, request.to().uri);
+  char text[kUserBytesMax];
+  std::string_view user;
+  if (!domain || !UserOf(request.to().uri, text, user)) {
     Refuse(request, in.flow, {404, RefusalReason::kUnknownDomain}, in.user);
     return;
   }
+  const bool through_zone = zones_.IsTraversal(in.source);
   transport_.Prove(in.flow);
   ByteWriter extra(core_.extra_scratch);
   const RegisterOutcome outcome = registrar_.Process(
@@ -626,8 +639,13 @@ uint64_t Engine::ToTagOf(const Message& request) const {
 void Engine::Answer(const Message& request, const Flow& flow, uint16_t status,
                     std::string_view phrase, std::string_view extra) {
   ByteWriter out(core_.scratch);
+  const OverloadReport report = ReportOf(core_);
   WriteResponse(out, request, flow,
-                {.status = status, .reason = phrase, .to_tag = ToTagOf(request), .extra = extra});
+                {.status = status,
+                 .reason = phrase,
+                 .to_tag = ToTagOf(request),
+                 .extra = extra,
+                 .overload = &report});
   if (out.ok()) {
     proxy_.transactions().SendStateless(request, flow, out.written());
   }
@@ -646,7 +664,8 @@ void Engine::Refuse(const Message& request, const Flow& flow, const Refusal& ref
   event.detail = refusal.detail.empty() ? refusal.phrase : refusal.detail;
   event.source = flow.remote;
   event.transport = flow.transport;
-  if (!limit_.Take(flow.remote.address)) {
+  event.is_guess = refusal.is_guess;
+  if (!MayReply(flow)) {
     event.status = 0;
     event.reason = RefusalReason::kRateLimited;
     core_.observer.OnRefused(event);
@@ -657,7 +676,9 @@ void Engine::Refuse(const Message& request, const Flow& flow, const Refusal& ref
     uint8_t text[64];
     ByteWriter retry(text);
     retry.Text("Retry-After: ");
-    retry.Decimal(core_.config.retry_after_s);
+    // Those that are sent away at once do not come back at once.
+    const uint32_t spread = core_.overload.is_active() ? core_.config.retry_after_s : 0;
+    retry.Decimal(core_.config.retry_after_s + ToTagOf(request) % (spread + 1));
     retry.Text("\r\n");
     Answer(request, flow, 503, refusal.phrase, retry.text());
     return;

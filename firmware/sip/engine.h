@@ -19,6 +19,7 @@
 #include "firmware/sip/calls.h"
 #include "firmware/sip/core.h"
 #include "firmware/sip/digest.h"
+#include "firmware/sip/policy.h"
 #include "firmware/sip/proxy.h"
 #include "firmware/sip/rate_limit.h"
 #include "firmware/sip/registrar.h"
@@ -54,6 +55,9 @@ class Engine final : private TransportUser {
   uint32_t Apply(const Config& config);
   // Whoever carries media; before the first request.
   void SetMediaAnchor(MediaAnchor& anchor) { core_.anchor = &anchor; }
+  // Whoever decides about calls and registrations; null: nobody but the dial plan.
+  void SetPolicy(PolicyPort& policy) { policy_ = &policy; }
+  void OnPolicy(uint64_t ticket, const PolicyVerdict& verdict);
   void SetRoutes(Routes& routes) { core_.routes = &routes; }
   void Stop();
 
@@ -69,6 +73,9 @@ class Engine final : private TransportUser {
   static constexpr uint16_t NodeOfZone(ZoneId zone) {
     return static_cast<uint16_t>(dialplan::kSubzoneMax + zone);
   }
+  // How busy the processor was for the last kOverloadPeriod or more, of 1000.
+  void OnOccupancy(uint32_t occupancy);
+  const OverloadControl& overload() const { return core_.overload; }
   void SetMinuteOfWeek(uint32_t minute) { minute_of_week_ = minute; }
   // What would become of a call to `alias`, step by step; nothing is sent.
   void Locate(std::string_view alias, ZoneId source, bool is_authenticated, ByteWriter& out);
@@ -106,8 +113,23 @@ class Engine final : private TransportUser {
     ZoneId source = dialplan::kNoZone;
     uint32_t subzone = 0;  // when the source is the local zone
     bool is_emergency = false;
+    bool is_permitted = false;  // by the policy service
     uint64_t loop = 0;
     uint32_t breadth = kMaxBreadthDefault;
+  };
+
+  // What is known of a request that waits for the policy service.
+  struct PolicyWait {
+    bool is_used = false;
+    uint64_t number = 0;
+    Handle server;
+    Flow flow;
+    FixedText<kUserBytesMax> user;
+    bool is_authenticated = false;
+    ZoneId source = dialplan::kNoZone;
+    uint32_t subzone = 0;
+    uint64_t loop = 0;
+    uint32_t breadth = 0;
   };
 
   void OnPacket(const Flow& flow, std::span<const uint8_t> data) override;
@@ -118,6 +140,10 @@ class Engine final : private TransportUser {
   void OnCancel(const Message& cancel, const Flow& flow);
   void OnNewRequest(const Message& request, const Flow& flow);
   // Each says whether to go on; when not, the request was answered.
+  bool TakeService(Incoming& in, std::span<uint8_t> text) const;
+  bool IsAnswerToChallenge(const Incoming& in) const;
+  bool CheckLoad(Incoming& in);
+  bool MayReply(const Flow& flow);
   bool CheckOverload(Incoming& in);
   bool CheckHops(Incoming& in);
   bool CheckExtensions(Incoming& in, HeaderId header);
@@ -141,6 +167,10 @@ class Engine final : private TransportUser {
   void RouteOutside(Incoming& in);
   void RouteByPath(Incoming& in);
   void OnRegister(Incoming& in);
+  void CompleteRegister(Incoming& in);
+  // Whether a request is done with the policy service; when not, it waits or was answered.
+  bool MayGoOn(Incoming& in);
+  void GoOn(Incoming& in, const PolicyVerdict& verdict);
   bool CheckRegistration(Incoming& in, std::string_view user, std::string_view host);
   void OnForUs(Incoming& in);
   Proxy::Context* OpenProxy(Incoming& in);
@@ -164,6 +194,7 @@ class Engine final : private TransportUser {
     std::string_view phrase = {};
     std::string_view extra = {};
     std::string_view detail = {};
+    bool is_guess = false;
   };
   void Refuse(const Message& request, const Flow& flow, const Refusal& refusal,
               std::string_view user = {});
@@ -185,7 +216,15 @@ class Engine final : private TransportUser {
   dialplan::Bandwidth bandwidth_;
   dialplan::SearchHistory history_;
   Zones zones_;
+  PolicyPort* policy_ = nullptr;
+  std::array<PolicyWait, kPolicyWaitMax> policy_waits_ = {};
+  uint64_t policy_number_ = 0;
   uint32_t minute_of_week_ = 0;
+  bool is_overloaded_ = false;  // as it was told
+  uint64_t overload_seen_ = 0;
+  uint64_t overload_before_ = 0;
+  Instant overload_began_;
+  Instant overload_last_;
 };
 
 }  // namespace gh::sip

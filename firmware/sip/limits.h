@@ -58,6 +58,7 @@ inline constexpr size_t kWebSocketMessageMax = 60 * 1024;
 inline constexpr size_t kOriginMax = 8;
 inline constexpr size_t kEmergencyMax = 8;
 inline constexpr size_t kEmergencyBytesMax = 32;
+inline constexpr size_t kServiceUrnBytesMax = 48;  // behind "urn:service:"
 
 // Digest.
 inline constexpr size_t kNonceBytes = 48;  // hexadecimal text
@@ -68,6 +69,9 @@ inline constexpr size_t kCredentialCountMax = 8;  // (Proxy-)Authorization field
 
 // Unauthenticated senders: fixed direct-mapped table of token buckets.
 inline constexpr size_t kRateTableSize = 4096;
+
+// Requests that wait for a policy service.
+inline constexpr size_t kPolicyWaitMax = 64;
 
 // Calls.
 inline constexpr size_t kCallPartyBytesMax = 96;

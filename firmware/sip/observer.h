@@ -59,6 +59,8 @@ struct RefusalEvent {
   std::string_view detail;
   net::Endpoint source;
   TransportKind transport = TransportKind::kUdp;
+  // Wrong credentials for a challenge of ours: whoever sends is where he says, and guesses.
+  bool is_guess = false;
 };
 
 enum class CallEnd : uint8_t { kByCaller, kByCallee, kTimeout, kDisconnected, kSessionExpired };
@@ -97,6 +99,14 @@ struct ZonePeerEvent {
   std::string_view why;
 };
 
+// New requests are refused because the processor is busy, or are not any more.
+struct OverloadEvent {
+  bool began = false;
+  uint32_t occupancy_percent = 0;
+  uint64_t refused = 0;
+  Duration duration;
+};
+
 class Observer {
  public:
   virtual void OnRegistered(const RegistrationEvent& event) = 0;    // a new binding
@@ -110,6 +120,7 @@ class Observer {
   virtual void OnCallFailed(const CallEvent& event, uint16_t status) = 0;
   virtual void OnBandwidth(const BandwidthEvent& /*event*/) {}
   virtual void OnZonePeer(const ZonePeerEvent& /*event*/) {}
+  virtual void OnOverload(const OverloadEvent& /*event*/) {}
   virtual void OnListenFailed(const Listener& listener, const char* why) = 0;
 
  protected:

@@ -111,6 +111,20 @@ void Proxy::Discard(Context& context) {
   Release(context);
 }
 
+Handle Proxy::HandleOf(const Context& context) { return context.server_handle; }
+
+Buffer* Proxy::TakeBack(Handle handle) {
+  ServerTransaction* server = transactions_.ResolveServer(handle);
+  if (server == nullptr || server->context == nullptr) {
+    return nullptr;
+  }
+  auto& context = *static_cast<Context*>(server->context);
+  GH_ASSERT_EQ(context.target_count, 0u);
+  Buffer* request = std::exchange(server->request, nullptr);
+  Discard(context);
+  return request;
+}
+
 uint32_t Proxy::TargetCountOf(const Context& context) { return context.target_count; }
 
 Flow Proxy::SourceOf(const ServerTransaction& server) const {
@@ -131,8 +145,9 @@ bool Proxy::Parse(ServerTransaction& server, Request& out) const {
 void Proxy::Start(Context& context, const Message& request, const RoutePlan& plan) {
   if (request.method() == Method::kInvite) {
     ByteWriter out(core_.scratch);
+    const OverloadReport report = ReportOf(core_);
     WriteResponse(out, request, SourceOf(*context.server),
-                  {.status = 100, .reason = {}, .to_tag = 0, .extra = {}});
+                  {.status = 100, .reason = {}, .to_tag = 0, .extra = {}, .overload = &report});
     if (out.ok()) {
       transactions_.Respond(*context.server, 100, out.written());
     }

@@ -80,6 +80,10 @@ class Proxy final : private TransactionUser {
   // Takes nothing after all: there is no target. The request is as it was before Open.
   void Discard(Context& context);
   static uint32_t TargetCountOf(const Context& context);
+  // A request may wait as an open context without targets. TakeBack ends that: its text, to be
+  // released; null when it was given up meanwhile.
+  static Handle HandleOf(const Context& context);
+  Buffer* TakeBack(Handle server);
 
   // ACK to a 2xx: forwarded without a transaction (16.11 and 17.1.1.3).
   void ForwardAck(const Message& ack, const Flow& flow, const RoutePlan& plan, std::string_view uri,

@@ -87,7 +87,26 @@ void WriteHostPort(ByteWriter& out, const net::Endpoint& endpoint) {
   }
 }
 
-void WriteReceivedVias(ByteWriter& out, const Message& message, const Flow& source) {
+namespace {
+
+void WriteOverload(ByteWriter& out, const OverloadReport& report) {
+  out.Text(";oc=");
+  out.Decimal(report.loss_percent);
+  out.Text(";oc-algo=\"loss\";oc-validity=");
+  out.Decimal(report.validity_ms);
+  out.Text(";oc-seq=");
+  out.Decimal(report.sequence_ms / 1000);
+  out.Char('.');
+  const uint64_t part = report.sequence_ms % 1000;
+  out.Decimal(part / 100);
+  out.Decimal(part / 10 % 10);
+  out.Decimal(part % 10);
+}
+
+}  // namespace
+
+void WriteReceivedVias(ByteWriter& out, const Message& message, const Flow& source,
+                       const OverloadReport* overload) {
   const HeaderField* field = message.First(HeaderId::kVia);
   const Via& via = message.via();
   if (field != nullptr && !via.text.empty()) {
@@ -104,6 +123,13 @@ void WriteReceivedVias(ByteWriter& out, const Message& message, const Flow& sour
     while (NextParam(scanner, param) == Next::kItem) {
       if (EqualsNoCase(param.name, "received") || EqualsNoCase(param.name, "rport")) {
         continue;  // ours to say
+      }
+      if (overload != nullptr && EqualsNoCase(param.name.substr(0, 2), "oc") &&
+          (param.name.size() == 2 || param.name[2] == '-')) {
+        if (param.name.size() == 2) {
+          WriteOverload(out, *overload);
+        }
+        continue;
       }
       out.Char(';');
       out.Text(param.name);
@@ -138,6 +164,13 @@ void WriteReceivedVias(ByteWriter& out, const Message& message, const Flow& sour
   }
 }
 
+OverloadReport ReportOf(const Core& core) {
+  // Told of again with each response; what is not told anew is over soon.
+  constexpr uint32_t kValidityMilliseconds = 500;
+  return {core.overload.loss_percent(), kValidityMilliseconds,
+          static_cast<uint64_t>((core.now() - core.started).milliseconds()) + 1};
+}
+
 void WriteResponse(ByteWriter& out, const Message& request, const Flow& source,
                    const ResponseSpec& spec) {
   out.Text("SIP/2.0 ");
@@ -145,7 +178,7 @@ void WriteResponse(ByteWriter& out, const Message& request, const Flow& source,
   out.Char(' ');
   out.Text(spec.reason.empty() ? ReasonPhrase(spec.status) : spec.reason);
   out.Text("\r\n");
-  WriteReceivedVias(out, request, source);
+  WriteReceivedVias(out, request, source, spec.overload);
   if (const HeaderField* from = request.First(HeaderId::kFrom)) {
     out.Text(request.Line(*from));
   }

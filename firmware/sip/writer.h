@@ -4,6 +4,7 @@
 
 #include <string_view>
 
+#include "firmware/sip/core.h"
 #include "firmware/sip/flow.h"
 #include "firmware/sip/message.h"
 #include "hal/rt/bytes.h"
@@ -12,19 +13,30 @@ namespace gh::sip {
 
 std::string_view ReasonPhrase(uint16_t status);
 
+// What a sender that asked for it (";oc" in its Via) is told of our load, RFC 7339 4.
+struct OverloadReport {
+  uint32_t loss_percent = 0;  // RFC 7415: of its new requests that it is to hold back
+  uint32_t validity_ms = 0;
+  uint64_t sequence_ms = 0;
+};
+
 struct ResponseSpec {
   uint16_t status = 500;
   std::string_view reason;  // empty: the usual phrase
   uint64_t to_tag = 0;      // added when the request's To has none; 0: never
   std::string_view extra;   // whole header lines, each with its CRLF
+  const OverloadReport* overload = nullptr;
 };
 
 // A response to `request`, which may have failed Check(): what it lacks is left out. The topmost
 // Via gets `received` and `rport` from `source` (RFC 3261 18.2.1, RFC 3581).
 void WriteResponse(ByteWriter& out, const Message& request, const Flow& source,
                    const ResponseSpec& spec);
+// Of the load of this moment.
+OverloadReport ReportOf(const Core& core);
 // The Via field lines of a message that arrived from `source`.
-void WriteReceivedVias(ByteWriter& out, const Message& message, const Flow& source);
+void WriteReceivedVias(ByteWriter& out, const Message& message, const Flow& source,
+                       const OverloadReport* overload = nullptr);
 // "host:port" with brackets as needed; port 0 is left out.
 void WriteHostPort(ByteWriter& out, const net::Endpoint& endpoint);
 

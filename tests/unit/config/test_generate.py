@@ -137,7 +137,7 @@ def test_the_product_declarations_are_sound():
         "AuthenticationUser.password", "Administrator.password", "SnmpUser.authentication_password",
         "SnmpUser.privacy_password", "Snmp.community", "NtpServer.key",
         "TraversalServerTurnSecret.value", "TraversalServerTurnToken.key", "HsmModule.pin",
-        "XmppFederation.dialback_secret",
+        "XmppFederation.dialback_secret", "CallPolicyService.password",
         "TraversalServerTurnRealm.secret", "TraversalServerTurnRealm.second_secret",
         "TraversalServerTurnUser.password", "CertificateAcme.binding_key",
         "ZonesZone.password"}

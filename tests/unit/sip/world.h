@@ -362,6 +362,7 @@ class World final : public net::DatagramService,
 
   // --- Events, as text.
   std::vector<std::string> events;
+  uint32_t guesses = 0;
   void Note(std::string text) {
     if (record) {
       events.push_back(std::move(text));
@@ -378,6 +379,7 @@ class World final : public net::DatagramService,
   void OnExpired(const RegistrationEvent& e) override { Note("expired " + S(e.user)); }
   void OnRefused(const RefusalEvent& e) override {
     Note("refused " + S(RefusalReasonName(e.reason)) + " " + std::to_string(e.status));
+    guesses += e.is_guess ? 1 : 0;
   }
   void OnCallStarted(const CallEvent& e) override {
     Note("call-started " + S(e.caller) + " " + S(e.callee));
@@ -391,6 +393,9 @@ class World final : public net::DatagramService,
   void OnListenFailed(const Listener&, const char* why) override { Note(S("listen ") + why); }
   void OnBandwidth(const BandwidthEvent& e) override {
     Note("bandwidth " + std::to_string(e.wanted_kbps) + " " + std::to_string(e.granted_kbps));
+  }
+  void OnOverload(const OverloadEvent& e) override {
+    Note("overload " + S(e.began ? "began" : "ended " + std::to_string(e.refused)));
   }
   void OnZonePeer(const ZonePeerEvent& e) override {
     Note(S(e.is_up ? "zone-up " : "zone-down ") + S(e.zone) + " " + S(e.peer) + " " + S(e.why));
