@@ -249,6 +249,8 @@ void BenchCall(Bench& bench) {
 void ReportMemory(Bench& bench) {
   bench.Report("memory per registration", static_cast<double>(Registrar::bytes_per_registration()),
                "bytes");
+  bench.Report("memory per call in progress", static_cast<double>(CallTable::bytes_per_call()),
+               "bytes");
   bench.Report("memory per idle stream", static_cast<double>(SipTransport::bytes_per_stream()),
                "bytes");
   bench.Report("memory per server transaction",
