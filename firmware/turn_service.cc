@@ -13,8 +13,6 @@ namespace {
 using namespace gh::log::event;
 using log::AlarmId;
 
-constexpr uint64_t kDelayLine = 5;  // of xStatus TURN: here the rows of delays begin
-
 uint64_t BytesPerSecond(int32_t kilobits) { return static_cast<uint64_t>(kilobits) * 125; }
 
 net::IpAddress BroadcastOf(const net::PortAddress& address) {
@@ -334,6 +332,8 @@ void TurnService::OnRefused(const net::Endpoint& client, std::string_view user, 
 
 void TurnService::AddTo(admin::StatusTree& status, admin::CommandTable& commands) {
   status.AddMember<&TurnService::NextStatus>("TURN", "The TURN server and the media plane", this);
+  status.AddMember<&TurnService::NextDelays>("TURN Delays", "How long packets took, step by step",
+                                             this, true);
   status.AddMember<&TurnService::NextAllocation>("TURN Allocation", "Relays in use", this);
   status.AddMember<&TurnService::NextRealm>("TURN Realm", "Realms beside the general one", this);
   admin::Command close;
@@ -371,13 +371,7 @@ Result<void> TurnService::CloseCommand(void* context, std::string_view by, std::
 
 bool TurnService::NextStatus(uint64_t& cursor, ByteWriter& out) {
   const turn::RelayPorts& ports = engine_->ports(turn::kIpv4Index);
-  uint64_t line = cursor++;
-  while (line >= kDelayLine && line < kDelayLine + media::kDelayRows) {
-    if (WriteDelayRow(static_cast<uint32_t>(line - kDelayLine), out)) {
-      return true;
-    }
-    line = cursor++;
-  }
+  const uint64_t line = cursor++;
   switch (line) {
     case 0:
       out.Text("TURN Server: ");
@@ -409,7 +403,7 @@ bool TurnService::NextStatus(uint64_t& cursor, ByteWriter& out) {
       WriteDelays(out);
       return true;
     default:
-      return NextCounters(line - kDelayLine - media::kDelayRows, out);
+      return NextCounters(line - 5, out);
   }
 }
 
@@ -422,7 +416,17 @@ void TurnService::WriteDelays(ByteWriter& out) const {
   Tell(out, "p999_ns", delays.PermilleNs(999));
 }
 
-// What was counted within one doubling, each step under its upper bound; false: nothing was.
+// A row for each doubling within which anything was counted.
+bool TurnService::NextDelays(uint64_t& cursor, ByteWriter& out) {
+  while (cursor < media::kDelayRows) {
+    if (WriteDelayRow(static_cast<uint32_t>(cursor++), out)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// Each step under its upper bound; false: nothing was counted in this row.
 bool TurnService::WriteDelayRow(uint32_t row, ByteWriter& out) const {
   const media::Delays& delays = plane_->delays();
   const uint32_t first = row * media::kDelaySteps;

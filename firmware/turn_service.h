@@ -63,6 +63,7 @@ class TurnService final : public turn::Observer, private net::DtlsObserver {
   std::string_view WhoIs(const turn::AllocationInfo& info);
   turn::ListenConfig ListenersConfig() const;
   bool NextStatus(uint64_t& cursor, ByteWriter& out);
+  bool NextDelays(uint64_t& cursor, ByteWriter& out);
   bool NextCounters(uint64_t line, ByteWriter& out) const;
   void WriteDtls(ByteWriter& out) const;
   void WriteDelays(ByteWriter& out) const;

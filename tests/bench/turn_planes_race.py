@@ -8,7 +8,7 @@ each costs a password hash). The stress runs at the lowest priority and the load
 instrument, at real-time priority on the processor that the media plane does not have: what is
 measured is the server, not the fight of its clients with the load for a processor.
 
-Two clocks are read. The relay's own (`xStatus TURN`, TURN Delays): from the kernel's time stamp
+Two clocks are read. The relay's own (`xStatus TURN Delays`): from the kernel's time stamp
 on the packet in the receive ring to the moment when it was handed down; that is what the media
 plane answers for, and the share by which its p99 moves is the verdict. And the load's, from its
 sending to its receiving, in which its own processor is, with the control plane and its clients.
@@ -83,11 +83,16 @@ class Edge(turn_race.Gatehouse):
     def delays(self):
         """The relay's own histogram: upper bound in ns -> packets."""
         seen = len(self.said())
-        self.type("xStatus TURN")
+        self.type("xStatus TURN Delays")
         deadline = time.monotonic() + 60
-        while "TURN Dropped:" not in self.said()[seen:]:
+        pages = 0
+        while "** end" not in self.said()[seen:]:
+            if self.said()[seen:].count("--More--") > pages:
+                pages += 1
+                self.process.stdin.write(" ")
+                self.process.stdin.flush()
             if time.monotonic() > deadline:
-                sys.exit("turn_planes_race: xStatus TURN is not answered")
+                sys.exit("turn_planes_race: xStatus TURN Delays is not answered")
             time.sleep(0.05)
         rows = re.findall(r"\b(?:ns_(\d+)|more)=(\d+)", self.said()[seen:])
         return collections.Counter({int(bound or BEYOND_NS): int(count) for bound, count in rows})

@@ -49,9 +49,10 @@ def test_media_is_relayed_by_the_processor_that_status_names(
             server.send("xStatus TURN\r")
             delay = server.expect(r"TURN Delay: packets=(\d+) p50_ns=(\d+) p99_ns=(\d+)")
             assert int(delay.group(1)) > 100 and int(delay.group(3)) >= int(delay.group(2)) > 0
-            assert server.expect(r"TURN Delays \d+: ns_\d+=\d+")
             in_place = server.expect(r"in_place=(\d+)")
             assert int(in_place.group(1)) > 100
+            server.send("xStatus TURN Delays\r")
+            server.expect(r"TURN Delays \d+: ns_\d+=\d+")
             if cores == "2" and len(os.sched_getaffinity(0)) > 1:
                 has_a_cpu_of_its_own(server.process.pid)
         finally:
