@@ -92,7 +92,7 @@ class Edge(turn_race.Gatehouse):
                 self.process.stdin.write(" ")
                 self.process.stdin.flush()
             if time.monotonic() > deadline:
-                sys.exit("turn_planes_race: xStatus TURN Delays is not answered")
+                sys.exit(f"turn_planes_race: no delays in:\n{self.said()[seen:]}")
             time.sleep(0.05)
         rows = re.findall(r"\b(?:ns_(\d+)|more)=(\d+)", self.said()[seen:])
         return collections.Counter({int(bound or BEYOND_NS): int(count) for bound, count in rows})
@@ -186,20 +186,19 @@ def one_round(wire, cores, options, results):
         prefer(wire, load)
         try:
             load.ask("allocate", options.allocations)
-            before = edge.delays()
             quiet = load.ask("run", options.rate, options.seconds, 172, "channel")
-            between = edge.delays()
+            own_quiet = edge.delays()  # the first that was ever relayed
             stress = Stress(edge, folder)
             time.sleep(1)
             try:
                 busy = load.ask("run", options.rate, options.seconds, 172, "channel")
             finally:
                 done = stress.stop()
-            after = edge.delays()
+            own_busy = edge.delays() - own_quiet
         finally:
             load.stop()
             edge.stop()
-    for when, figures, own in (("quiet", quiet, between - before), ("busy", busy, after - between)):
+    for when, figures, own in (("quiet", quiet, own_quiet), ("busy", busy, own_busy)):
         for key, share in (("own_p50_us", 0.5), ("own_p99_us", 0.99), ("own_p999_us", 0.999)):
             figures[key] = percentile_us(own, share)
         figures["lost"] = 1 - figures["received"] / max(figures["sent"], 1)
