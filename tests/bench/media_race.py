@@ -11,9 +11,9 @@ its kernel module (--table=-1), with one media thread, no logging. Calls per cor
 core by 100. Memory of a call is rtpengine's growth by it, and of ours what is pinned for each call
 at start, used or not.
 
---counts 5000 is as far as one address of each goes: four ports a call of a range of 24,000. The
-large profile's 10,000, with a side on each interface or on the port that zones share, are in
-tests/unit/rtp (TenThousandCalls...).
+--counts 4500 is about as far as this goes: with one address four ports a call of a range of 24,000,
+and four files of rtpengine's, of which 20,000 are a usual limit. The large profile's 10,000, with a
+side on each interface or on the port that zones share, are in tests/unit/rtp (TenThousandCalls...).
 """
 
 import argparse
