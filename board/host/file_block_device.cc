@@ -20,8 +20,9 @@ namespace {
 
 // Calls of Poll() this close together, so many of them, are somebody who waits.
 constexpr int64_t kSpinTurnNs = 1'000;
-constexpr uint32_t kSpinTurnMax = 100;
+constexpr uint32_t kSpinTurnMax = 20;
 constexpr long kWaitNs = 5'000'000;
+constexpr uint64_t kCarriedBytesMax = 16 * 1024;
 
 int64_t MonotonicNs() {
   timespec now = {};
@@ -157,8 +158,15 @@ Result<void> FileBlockDevice::Submit(hal::BlockRequest& request) {
   if (in_flight_ == kDiskQueueMax) {
     return Error(ErrorCode::kExhausted, "disk queue full");
   }
+  const bool is_small = uint64_t{request.block_count} * block_size_ <= kCarriedBytesMax;
+  const bool is_copy = request.op == hal::BlockOp::kRead || request.op == hal::BlockOp::kWrite;
+  if (is_copy && is_small && in_flight_ == 0) {
+    request.status = Carry(request);
+    GH_ASSERT(carried_.Push(&request));
+  } else {
+    GH_ASSERT(submitted_.Push(&request));
+  }
   ++in_flight_;
-  GH_ASSERT(submitted_.Push(&request));
   return Ok();
 }
 
@@ -166,12 +174,15 @@ uint32_t FileBlockDevice::Poll() {
   uint32_t count = 0;
   // What is there now; done() may submit more, whose completions are for the next call.
   for (const uint32_t limit = in_flight_; count < limit; ++count) {
-    hal::BlockRequest* request = completed_.Pop();
+    hal::BlockRequest* request = carried_.Pop();
     if (request == nullptr) {
-      break;
+      request = completed_.Pop();
+      if (request == nullptr) {
+        break;
+      }
+      ++completed_count_;
     }
     --in_flight_;
-    ++completed_count_;
     flush_count_ += request->op == hal::BlockOp::kFlush ? 1 : 0;
     request->done(*request);
   }

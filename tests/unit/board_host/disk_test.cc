@@ -127,6 +127,34 @@ TEST_F(Disk, CompletionsComeFromPollAndTheQueueIsBounded) {
   close(fd);
 }
 
+TEST_F(Disk, WhatIsCarriedAtOnceIsToldByPollAndKeepsTheMachineAwake) {
+  const int fd = Open();
+  FileBlockDevice disk("store", fd, 512);
+  ASSERT_TRUE(disk.Start().ok());
+  Note note;
+  std::vector<uint8_t> data(512, 0x5A), read(512);
+  hal::BlockRequest write{};
+  write.op = hal::BlockOp::kWrite;
+  write.block_count = 1;
+  write.data = data.data();
+  write.context = &note;
+  write.done = [](hal::BlockRequest& r) { ++static_cast<Note*>(r.context)->done; };
+  ASSERT_TRUE(disk.Submit(write).ok());
+  EXPECT_EQ(note.done, 0);
+  EXPECT_TRUE(disk.has_pending());
+  hal::BlockRequest flush = write;  // behind it, by the worker
+  flush.op = hal::BlockOp::kFlush;
+  ASSERT_TRUE(disk.Submit(flush).ok());
+  while (disk.in_flight() > 0) {
+    disk.Poll();
+  }
+  EXPECT_EQ(note.done, 2);
+  EXPECT_FALSE(disk.has_pending());
+  ASSERT_EQ(pread(fd, read.data(), read.size(), 0), 512);
+  EXPECT_EQ(read, data);
+  close(fd);
+}
+
 TEST_F(Disk, ADescriptorSaysWhenThereAreCompletionsAndGoesQuiet) {
   const int fd = Open();
   FileBlockDevice disk("store", fd, 512);
