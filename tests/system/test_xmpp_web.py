@@ -1,6 +1,6 @@
 """XMPP in browsers: strophe.js in headless Chromium, by WebSocket (RFC 7395) and by BOSH
-(XEP-0206), logs in, chats with slixmpp's kind of client, is refused; host-meta by curl. On the
-Linux process, in namespaces around one switch."""
+(XEP-0206), logs in, chats, is refused; Converse, as its users have it, by WebSocket; host-meta by
+curl. On the Linux process, in namespaces around one switch."""
 
 import hashlib
 import json
@@ -19,8 +19,11 @@ import qemu
 
 SERVER, CLIENT = "10.79.0.2", "10.79.0.11"
 PAGE = pathlib.Path(__file__).with_name("xmpp_web.html")
-STROPHE = "strophe.js@5.0.0"
-STROPHE_SHA256 = "cc9001e4cb80e144bdc3e3f5b114a17f22c25cc98a2ef38fabee9774e76c3315"
+CONVERSE = pathlib.Path(__file__).with_name("converse.html")
+LIBRARIES = {
+    "strophe.js": ("5.0.0", "cc9001e4cb80e144bdc3e3f5b114a17f22c25cc98a2ef38fabee9774e76c3315"),
+    "converse.js": ("14.0.0", "634f31fa0f7b0e47f1abc60d870ff6805c737577399920ebe92da4c7e5bcaff0"),
+}
 PROVISION = operator_console.PROVISION + f"""\
 xConfiguration Network Port 1 IPv4 Mode: Static
 xConfiguration Network Port 1 IPv4 Address: {SERVER}
@@ -34,16 +37,18 @@ SOCKET, BOSH = f"wss://{SERVER}:5281/xmpp-websocket", f"https://{SERVER}:5281/ht
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """The page with the library beside it."""
-    folder = tmp_path_factory.mktemp("strophe")
-    done = subprocess.run(["npm", "pack", STROPHE], cwd=folder, capture_output=True, text=True,
-                          timeout=120, check=False)
-    packed = list(folder.glob("strophe.js-*.tgz"))
-    assert done.returncode == 0 and packed, f"strophe.js cannot be had: {done.stderr}"
-    assert hashlib.sha256(packed[0].read_bytes()).hexdigest() == STROPHE_SHA256
-    subprocess.run(["tar", "xzf", packed[0]], cwd=folder, check=True)
-    (folder / "package").rename(folder / "strophe.js")
-    shutil.copy(PAGE, folder)
+    """The pages with the libraries beside them."""
+    folder = tmp_path_factory.mktemp("pages")
+    for name, (version, digest) in LIBRARIES.items():
+        done = subprocess.run(["npm", "pack", f"{name}@{version}"], cwd=folder, timeout=300,
+                              capture_output=True, text=True, check=False)
+        packed = folder / f"{name}-{version}.tgz"
+        assert done.returncode == 0 and packed.exists(), f"{name} cannot be had: {done.stderr}"
+        assert hashlib.sha256(packed.read_bytes()).hexdigest() == digest
+        subprocess.run(["tar", "xzf", packed], cwd=folder, check=True)
+        (folder / "package").rename(folder / name)
+    for one in (PAGE, CONVERSE):
+        shutil.copy(one, folder)
     return folder / PAGE.name
 
 
@@ -101,8 +106,22 @@ def test_websocket_and_bosh_talk(scene):
     assert re.search(r"websockets=[1-9]\d* bosh_sessions=[1-9]", status), status
 
 
+def test_converse_chats(scene, page, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("converse")
+    with browser.Chromium(folder, scene[1], "--ignore-certificate-errors") as chromium:
+        chromium.open(page.with_name(CONVERSE.name))
+        netns.wait_for(lambda: chromium.run("typeof start") == "function", qemu.patience(20),
+                       "the page's script")
+        chromium.run(f"start('{SOCKET}', 'alice@example.com', 'secret')")
+        netns.wait_for(lambda: chromium.run("isConnected()"), qemu.patience(60), "it logs in")
+        chromium.run("send('bob@example.com', 'by Converse ☺')", qemu.patience(30))
+        assert scene[2].run("textsOf('bob', 2)", qemu.patience(30))[1] == "by Converse ☺"
+        scene[2].run("say('bob', 'alice', 'to Converse')")
+        assert chromium.run("received(1)", qemu.patience(30)) == ["to Converse"]
+
+
 def test_who_leaves_is_gone(scene):
     for user in ("alice", "bob"):
         scene[2].run(f"leave('{user}')")
-    netns.wait_for(lambda: "bound=0" in operator_console.ask(scene[0], "xStatus XMPP"),
+    netns.wait_for(lambda: "/web" not in operator_console.ask(scene[0], "xStatus XMPP Session"),
                    qemu.patience(30), "their sessions end")

@@ -18,7 +18,7 @@ struct Lessons : testing::Test {
     bob.LogIn("bob", "b");
     bob.Say("<presence/>");
   }
-  World world;
+  World world{World::FewCapacity(), World::FewBytes()};
   Client alice{world, 1}, bob{world, 2};
 };
 

@@ -25,7 +25,7 @@ struct Plain : testing::Test {
     config.plain = config.auto_authorization = true;
     world.engine().Apply(config);
   }
-  World world;
+  World world{World::FewCapacity(), World::FewBytes()};
 };
 
 TEST_F(Plain, ThePasswordIsTaken) {

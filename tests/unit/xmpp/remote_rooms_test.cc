@@ -47,7 +47,7 @@ struct RemoteRooms : testing::Test, Remote {
                 "<x xmlns='http://jabber.org/protocol/muc'/></presence>");
   }
 
-  World world;
+  World world{World::FewCapacity(), World::FewBytes()};
   std::vector<uint8_t> memory;
   Arena arena;
   Heap heap;

@@ -76,7 +76,7 @@ struct Socket {
 };
 
 struct WebTest : testing::Test {
-  World world;
+  World world{World::FewCapacity(), World::FewBytes()};
   WebWorld web{world};
 };
 
