@@ -31,6 +31,24 @@ TEST(HttpRequestTest, SeesThatABodyFollows) {
   EXPECT_FALSE(ParseHttpRequest("GET / HTTP/1.1\r\nContent-Length: 0\r\n\r\n")->has_body);
 }
 
+TEST(HttpRequestTest, SaysHowLongABodyIsAndWhatFollows) {
+  const auto sized =
+      ParseHttpRequest("POST / HTTP/1.1\r\nContent-Length: 517\r\nConnection: Close\r\n\r\n");
+  ASSERT_TRUE(sized.ok());
+  EXPECT_TRUE(sized->has_length && sized->closes && !sized->is_chunked);
+  EXPECT_EQ(sized->length, 517u);
+  EXPECT_TRUE(ParseHttpRequest("GET / HTTP/1.0\r\n\r\n")->closes);
+  EXPECT_FALSE(ParseHttpRequest("GET / HTTP/1.1\r\n\r\n")->closes);
+  EXPECT_TRUE(ParseHttpRequest("POST / HTTP/1.1\r\nTransfer-Encoding: x\r\n\r\n")->is_chunked);
+  for (const std::string length : {"", "x", "-1", "1x", "18446744073709551616", "1, 1"}) {
+    EXPECT_EQ(CodeOf("POST / HTTP/1.1\r\nContent-Length: " + length + "\r\n\r\n"),
+              ErrorCode::kMalformed)
+        << length;
+  }
+  EXPECT_EQ(CodeOf("POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n"),
+            ErrorCode::kMalformed);
+}
+
 TEST(HttpRequestTest, RefusesWhatIsNoRequest) {
   for (const std::string head :
        {"\r\n\r\n", "GET\r\n\r\n", "GET /\r\n\r\n", "GET  HTTP/1.1\r\n\r\n",
