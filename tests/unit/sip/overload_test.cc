@@ -1,0 +1,371 @@
+// Overload (RFC 7339, RFC 6357): what is refused when the processor has no more time, what is not,
+// and what becomes of calls at twice what it can do. The processor is a model here: a queue that
+// drops what does not fit, and a price for each message in and out.
+#include <gtest/gtest.h>
+
+#include "tests/unit/sip/phone.h"
+
+namespace gh::sip::test {
+namespace {
+
+constexpr uint32_t kTarget = 900;
+
+Config BusyConfig(uint32_t occupancy_max = kTarget) {
+  Config config = World::DefaultConfig();
+  config.occupancy_max = occupancy_max;
+  config.AddEmergency("112", "sos");
+  config.AddEmergency("110", "sos.police");
+  return config;
+}
+
+// --- The controller alone ------------------------------------------------------------------------
+
+TEST(OverloadControl, ShareFollowsTheLoadDownAndUpAgain) {
+  OverloadControl control;
+  control.OnPeriod(900, kTarget);
+  EXPECT_FALSE(control.is_active());
+  // Twice the load: of what it takes, the processor can do half.
+  uint32_t steps = 0;
+  for (; steps < 50 && control.share() > 500; ++steps) {
+    control.OnPeriod(1000, kTarget);
+  }
+  EXPECT_LT(steps, 20u);
+  EXPECT_EQ(control.loss_percent(), (1000 - control.share()) / 10);
+  for (steps = 0; steps < 100 && control.is_active(); ++steps) {
+    control.OnPeriod(300, kTarget);
+  }
+  EXPECT_LT(steps, 30u);
+}
+
+TEST(OverloadControl, RefusalsAreSpreadEvenlyAndAFewAreAlwaysTaken) {
+  OverloadControl control;
+  while (control.share() > 250) {
+    control.OnPeriod(1000, kTarget);
+  }
+  uint32_t taken = 0;
+  for (uint32_t i = 0; i < kOverloadAlwaysPerPeriod; ++i) {
+    taken += control.Admits() ? 1 : 0;
+  }
+  EXPECT_EQ(taken, kOverloadAlwaysPerPeriod);
+  for (uint32_t i = 0, taken_of_eight = 0; i < 800; ++i) {
+    taken_of_eight += control.Admits() ? 1 : 0;
+    if (i % 8 == 7) {
+      EXPECT_LE(taken_of_eight, 2u);
+      taken_of_eight = 0;
+    }
+  }
+}
+
+TEST(OverloadControl, SwitchedOffItTakesEverything) {
+  OverloadControl control;
+  for (int i = 0; i < 100; ++i) {
+    control.OnPeriod(1000, 1000);
+  }
+  EXPECT_FALSE(control.is_active());
+}
+
+// --- In the engine -------------------------------------------------------------------------------
+
+class Busy : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_EQ(alice.Register().Status(), 200);
+    ASSERT_EQ(bob.Register().Status(), 200);
+    ASSERT_EQ(police.Register().Status(), 200);
+    ASSERT_EQ(rescue.Register().Status(), 200);
+    world.events.clear();
+  }
+  // As busy as can be for so long that nearly nothing new is taken.
+  void Exhaust() {
+    for (int i = 0; i < 100; ++i) {
+      engine.OnOccupancy(1000);
+    }
+    for (uint32_t i = 0; i < kOverloadAlwaysPerPeriod; ++i) {
+      alice.Send({.method = "OPTIONS", .uri = "sip:example.com"});
+    }
+    world.Clear();
+  }
+  World world{BusyConfig()};
+  Engine& engine = world.engine();
+  Phone alice{world, "alice", "192.0.2.20:5060"};
+  Phone bob{world, "bob", "192.0.2.30:5060"};
+  Phone police{world, "110", "192.0.2.40:5060"};
+  Phone rescue{world, "112", "192.0.2.50:5060"};
+};
+
+TEST_F(Busy, NewRequestsAreRefusedWithRetryAfterAndTheOperatorIsTold) {
+  Exhaust();
+  for (const char* method : {"INVITE", "MESSAGE", "REGISTER", "SUBSCRIBE"}) {
+    alice.Send({.method = method, .uri = bob.uri(), .call_id = method});
+    const Sent refused = alice.Take();
+    EXPECT_EQ(refused.Status(), 503) << method;
+    const int wait = std::stoi("0" + refused.Header("Retry-After"));
+    EXPECT_GE(wait, 10) << method;
+    EXPECT_LE(wait, 20) << method;
+  }
+  engine.OnOccupancy(1000);
+  engine.OnOccupancy(1000);
+  EXPECT_TRUE(world.HasEvent("overload began"));
+  EXPECT_EQ(engine.statistics().load_refused, 4u);
+  for (int i = 0; i < 100; ++i) {
+    world.Advance(kOverloadPeriod);
+    engine.OnOccupancy(100);
+  }
+  EXPECT_TRUE(world.HasEvent("overload ended 4"));
+  EXPECT_FALSE(engine.overload().is_active());
+  ASSERT_EQ(alice.Register(3600, 7).Status(), 200);
+}
+
+TEST_F(Busy, WhatBelongsToACallGoesOn) {
+  alice.Send({.method = "INVITE", .uri = bob.uri()});
+  bob.Respond(bob.Take(), 200);
+  alice.Take();
+  const Sent answer = alice.Take();
+  ASSERT_EQ(answer.Status(), 200);
+  Exhaust();
+  Phone::Spec spec{.method = "ACK", .uri = "sip:bob@192.0.2.30:5060", .to = bob.uri()};
+  spec.to_tag = "tt";
+  spec.headers = RouteSet(answer, true);
+  alice.Send(spec);
+  EXPECT_EQ(bob.Take().Method(), "ACK");
+  spec.cseq = 2;
+  for (const char* method : {"INFO", "BYE"}) {
+    spec.method = method;
+    ++spec.cseq;
+    alice.Send(spec);
+    const Sent got = bob.Take();
+    EXPECT_EQ(got.Method(), method);
+    bob.Respond(got, 200);
+    EXPECT_EQ(alice.Take().Status(), 200) << method;
+  }
+}
+
+TEST_F(Busy, EmergencyCallsAreTaken) {
+  Exhaust();
+  alice.Send({.method = "INVITE", .uri = rescue.uri()});
+  EXPECT_EQ(rescue.Take().Method(), "INVITE");
+  alice.Send({.method = "INVITE", .uri = "urn:service:sos", .call_id = "sos"});
+  EXPECT_EQ(rescue.Take().StartLine(), "INVITE sip:112@192.0.2.50:5060 SIP/2.0");
+}
+
+TEST_F(Busy, TheAnswerToAChallengeGoesFirst) {
+  Config config = BusyConfig();
+  config.authenticate_register = true;
+  engine.Apply(config);
+  Phone::Spec spec{.method = "REGISTER", .uri = "sip:example.com", .to = alice.uri()};
+  alice.Send(spec);
+  const Sent challenge = alice.Take();
+  ASSERT_EQ(challenge.Status(), 401);
+  while (engine.overload().share() > 600) {
+    engine.OnOccupancy(1000);
+  }
+  for (int i = 0; i < 8; ++i) {  // what is always taken
+    alice.Send({.method = "OPTIONS", .uri = "sip:example.com"});
+  }
+  world.Clear();
+  spec.headers = alice.Authorization(challenge, "REGISTER", spec.uri, "wonderland");
+  for (spec.cseq = 2; spec.cseq < 10; ++spec.cseq) {
+    alice.Send(spec);
+    EXPECT_NE(alice.Take().Status(), 503) << spec.cseq;
+  }
+}
+
+// RFC 7339 5: only who says ";oc" is told, and its own words are replaced.
+TEST_F(Busy, SendersWhoAskAreToldHowMuchToHoldBack) {
+  std::string text = alice.Build({.method = "OPTIONS", .uri = "sip:example.com"});
+  alice.Deliver(text);
+  EXPECT_EQ(alice.Take().Header("Via").find("oc"), std::string::npos);
+  const size_t at = text.find(";rport");
+  text.insert(at, ";oc;oc-algo=\"loss,rate\"");
+  alice.Deliver(text);
+  std::string via = alice.Take().Header("Via");
+  EXPECT_NE(via.find(";oc=0;oc-algo=\"loss\";oc-validity=500;oc-seq="), std::string::npos) << via;
+  Exhaust();
+  alice.Deliver(text);
+  via = alice.Take().Header("Via");
+  const std::string loss = std::to_string(engine.overload().loss_percent());
+  EXPECT_NE(via.find(";oc=" + loss + ";oc-algo=\"loss\";"), std::string::npos) << via;
+  EXPECT_EQ(via.find("rate"), std::string::npos);
+}
+
+// --- Emergency services by URN (RFC 5031) --------------------------------------------------------
+
+TEST_F(Busy, ServiceUrnGoesToItsOwnNumberOrTheOneAboveIt) {
+  const std::pair<const char*, Phone*> kCases[] = {{"urn:service:sos", &rescue},
+                                                   {"URN:Service:SOS.Police", &police},
+                                                   {"urn:service:sos.police.harbour", &police},
+                                                   {"urn:service:sos.fire", &rescue}};
+  for (const auto& [urn, phone] : kCases) {
+    alice.Send({.method = "INVITE", .uri = urn, .call_id = urn});
+    const Sent invite = phone->Take();
+    EXPECT_EQ(invite.Method(), "INVITE") << urn;
+    phone->Respond(invite, 486);
+    world.Clear();
+  }
+  for (const char* urn : {"urn:service:counseling", "urn:service:", "urn:sos", "fax:sos"}) {
+    alice.Send({.method = "INVITE", .uri = urn, .call_id = urn});
+    EXPECT_EQ(alice.Take().Status(), 416) << urn;
+  }
+}
+
+// --- Twice the capacity --------------------------------------------------------------------------
+
+// Callers, who heed reports of load, and a callee around the engine. A message costs 1 in and 1
+// out: a whole call 11, a refusal 3 (INVITE, 503, ACK). The processor does kBudget a millisecond.
+class Load {
+ public:
+  explicit Load(uint32_t occupancy_max)
+      : world_(BusyConfig(occupancy_max), Capacity::For(8, 16, 8000, 400), size_t{512} << 20) {
+    alice_.Register();
+    bob_.Register();
+    world_.Clear();
+    world_.events.clear();
+  }
+  // Calls that were finished within `duration` at so many per second, after it has settled.
+  uint32_t Run(uint32_t calls_per_s, int settle_ms, int measured_ms) {
+    for (int ms = 0; ms < settle_ms + measured_ms; ++ms) {
+      finished_ = ms == settle_ms ? 0 : finished_;
+      due_ += calls_per_s;
+      for (; due_ >= 1000; due_ -= 1000) {
+        Begin();
+      }
+      Step();
+      if (ms % 100 == 99) {
+        world_.engine().OnOccupancy(static_cast<uint32_t>(spent_ * 1000 / (kBudget * 100)));
+        spent_ = 0;
+      }
+    }
+    return finished_;
+  }
+  uint32_t bye_refused() const { return bye_refused_; }
+
+ private:
+  static constexpr double kBudget = 4.4;  // 400 calls a second
+  static constexpr size_t kQueueMax = 1600;
+
+  struct Call {
+    std::string text;  // to be repeated
+    int age_ms = 0;
+    int next_ms = 500;
+    bool is_ended = false;
+  };
+
+  void Arrive(const net::Endpoint& from, std::string text) {
+    if (queue_.size() < kQueueMax) {
+      queue_.emplace_back(from, std::move(text));
+    }
+  }
+  void Begin() {
+    if (++begun_ * 37 % 100 < loss_) {
+      return;
+    }
+    const std::string id = "load" + std::to_string(++number_);
+    Call& call = calls_[id];
+    call.text = alice_.Build({.method = "INVITE", .uri = bob_.uri(), .call_id = id});
+    call.text.insert(call.text.find(";rport"), ";oc;oc-algo=\"loss\"");
+    Arrive(alice_.at(), call.text);
+  }
+  void Step() {
+    credit_ = std::min(credit_ + kBudget, 80.0);
+    while (credit_ > 0 && !queue_.empty()) {
+      auto [from, text] = std::move(queue_.front());
+      queue_.pop_front();
+      Pay(1);
+      world_.Deliver(from, text);
+      TakeSent();
+    }
+    world_.Advance(Duration::Milliseconds(1));
+    TakeSent();
+    for (auto& [id, call] : calls_) {
+      if (!call.text.empty() && ++call.age_ms == call.next_ms && call.next_ms < 32'000) {
+        call.next_ms = call.next_ms * 2 + 500;  // RFC 3261 timer A
+        Arrive(alice_.at(), call.text);
+      }
+    }
+  }
+  void Pay(double cost) {
+    credit_ -= cost;
+    spent_ += cost;
+  }
+  void TakeSent() {
+    while (!world_.empty()) {
+      const Sent sent = world_.Take();
+      Pay(1);
+      if (sent.to == bob_.at()) {
+        if (sent.Method() != "ACK") {
+          Arrive(bob_.at(), bob_.Response(sent, 200));
+        }
+      } else if (!sent.IsRequest()) {
+        OnResponse(sent);
+      }
+    }
+  }
+  void OnResponse(const Sent& sent) {
+    const std::string oc = ParamOf(sent.Header("Via"), ";oc");
+    loss_ = oc.empty() ? loss_ : static_cast<uint32_t>(std::stoi(oc));
+    const std::string id = sent.Header("Call-ID");
+    const auto found = calls_.find(id);
+    if (found == calls_.end()) {
+      return;
+    }
+    Call& call = found->second;
+    const bool is_bye = sent.Header("CSeq") == "2 BYE";
+    if (sent.Status() == 100) {
+      call.text.clear();
+    } else if (is_bye || sent.Status() >= 300) {
+      bye_refused_ += is_bye && sent.Status() == 503 ? 1 : 0;
+      finished_ += is_bye && sent.Status() == 200 ? 1 : 0;
+      if (!is_bye) {
+        Arrive(alice_.at(), Next("ACK", sent, id, 1));
+      }
+      calls_.erase(found);
+    } else if (!call.is_ended) {
+      call.is_ended = true;
+      Arrive(alice_.at(), Next("ACK", sent, id, 1));
+      call = {.text = Next("BYE", sent, id, 2), .is_ended = true};
+      Arrive(alice_.at(), call.text);
+    }
+  }
+  std::string Next(const char* method, const Sent& answer, const std::string& id, int cseq) {
+    const bool is_answered = answer.Status() == 200;
+    Phone::Spec spec{.method = method, .to = bob_.uri(), .call_id = id, .cseq = cseq};
+    spec.uri = is_answered ? "sip:bob@192.0.2.30:5060" : bob_.uri();
+    spec.to_tag = ParamOf(answer.Header("To"), "tag");
+    spec.headers = RouteSet(answer, true);
+    spec.branch = is_answered ? "" : ParamOf(answer.Header("Via"), "branch");
+    return alice_.Build(spec);
+  }
+
+  World world_;
+  Phone alice_{world_, "alice", "192.0.2.20:5060"};
+  Phone bob_{world_, "bob", "192.0.2.30:5060"};
+  std::deque<std::pair<net::Endpoint, std::string>> queue_;
+  std::map<std::string, Call> calls_;
+  double credit_ = 0;
+  double spent_ = 0;
+  uint32_t due_ = 0;
+  uint32_t number_ = 0;
+  uint32_t begun_ = 0;
+  uint32_t loss_ = 0;
+  uint32_t finished_ = 0;
+  uint32_t bye_refused_ = 0;
+};
+
+// Of 400 calls a second, what the controller leaves free not counted.
+constexpr uint32_t kMaximumPerSecond = 400 * kTarget / 1000;
+
+// Twice the load at once: queues and repetitions are worked off first.
+TEST(TwiceTheCapacity, GoodputComesBackToATenthOfTheMaximumWhereSendersHeedReports) {
+  Load load(kTarget);
+  EXPECT_GE(load.Run(800, 9500, 1500), kMaximumPerSecond * 3 / 2 * 9 / 10);
+  EXPECT_EQ(load.bye_refused(), 0u);
+}
+
+// The canary: without control the same senders are not served so well.
+TEST(TwiceTheCapacity, WithoutControlGoodputFalls) {
+  Load load(1000);
+  EXPECT_LT(load.Run(800, 2000, 2000), kMaximumPerSecond * 2 * 8 / 10);
+}
+
+}  // namespace
+}  // namespace gh::sip::test
