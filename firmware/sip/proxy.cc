@@ -504,9 +504,11 @@ void Proxy::OnResponse(ClientTransaction& client, const Message& response) {
     return;  // nobody upstream: not from one who saw our request
   }
   if (branch == nullptr) {
-    // A 2xx again, after its context ended: to the caller, who has to send ACK again.
+    // A 2xx again, after its context ended: to the caller, who has to send ACK again. Not once the
+    // call is over: its media would begin anew.
+    const bool is_over = calls_.Find(response) == nullptr && !calls_.is_full();
     ServerTransaction* server = transactions_.ResolveServer(client.server);
-    if (server != nullptr && server->state == ServerState::kAccepted) {
+    if (server != nullptr && server->state == ServerState::kAccepted && !is_over) {
       Relay(*server, response, client);
     }
     return;

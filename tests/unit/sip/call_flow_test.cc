@@ -266,6 +266,24 @@ TEST_F(CallFlow, AnswerIsRelayedAgainUntilTheAckArrives) {
   EXPECT_TRUE(alice.Take().text.empty());
 }
 
+// It was under way when the call was hung up: nobody waits for it, and its media would begin anew.
+TEST_F(CallFlow, AnswerThatComesAgainAfterTheEndIsNotRelayed) {
+  const auto [invite, answer] = Establish();
+  Phone::Spec bye{.method = "BYE", .uri = "sip:bob@192.0.2.30:5060", .to = bob.uri()};
+  bye.to_tag = "tt";
+  bye.cseq = 2;
+  bye.headers = RouteSet(answer, true);
+  alice.Send(bye);
+  const Sent got = bob.Take();
+  ASSERT_EQ(got.Method(), "BYE");
+  bob.Respond(got, 200);
+  EXPECT_EQ(alice.Take().Status(), 200);
+  EXPECT_EQ(world.engine().call_count(), 0u);
+  bob.Respond(invite, 200);
+  EXPECT_TRUE(alice.Take().text.empty());
+  EXPECT_EQ(world.engine().call_count(), 0u);
+}
+
 TEST_F(CallFlow, RetransmittedInviteGetsTheLastResponse) {
   const Sent invite = Ring();
   Phone::Spec again = Invite();
