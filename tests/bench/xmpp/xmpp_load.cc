@@ -81,7 +81,7 @@ class SystemEntropy final : public hal::Entropy {
 
 class SystemClock final : public hal::Clock {
  public:
-  Instant Now() override { return Instant(static_cast<int64_t>(NowNs())); }
+  Instant Now() override { return Instant{static_cast<int64_t>(NowNs())}; }
   WallTime Wall() override { return {std::time(nullptr) * 1'000'000'000, true}; }
   void SetWall(int64_t) override {}
 };
