@@ -32,9 +32,12 @@ class World final : public Host, public Keeper, public Observer {
     config.rooms.host_count = 1;
     return config;
   }
-  explicit World(uint32_t accounts = 20, uint32_t sessions = 20, size_t bytes = 64 << 20,
+  // `bytes` 0: as much as it needs; more costs time.
+  explicit World(uint32_t accounts = 20, uint32_t sessions = 20, size_t bytes = 0,
                  const char* domain = kDomain)
-      : World(Capacity::For(accounts, sessions), bytes, domain) {}
+      : World(Capacity::For(accounts, sessions),
+              bytes != 0 ? bytes : Capacity::For(accounts, sessions).ArenaBytes() + (1 << 20),
+              domain) {}
   // `keeper`: another's, in place of the tree in memory; rows are then loaded by hand.
   World(const Capacity& capacity, size_t bytes, const char* domain = kDomain,
         Keeper* keeper = nullptr)
