@@ -60,7 +60,7 @@ Capacity Make(const char* profile, uint32_t registrations, uint32_t streams, uin
 //                                             profile   registrations  streams  calls  setups/s
 Capacity Capacity::Small() { return Make("small", 500, 250, 100, 20); }
 Capacity Capacity::Medium() { return Make("medium", 5'000, 2'500, 1'000, 100); }
-Capacity Capacity::Large() { return Make("large", 90'000, 25'000, 10'000, 500); }
+Capacity Capacity::Large() { return Make("large", 50'000, 25'000, 10'000, 500); }
 
 Capacity Capacity::ForRegistrations(uint32_t registrations) {
   const uint32_t calls = registrations / 5 < 100 ? 100 : registrations / 5;
