@@ -51,7 +51,7 @@ std::string_view StateOf(const s2s::Link& link) {
 }  // namespace
 
 FederationService::FederationService(const FederationParts& parts, const s2s::Capacity& capacity)
-    : parts_(parts) {
+    : parts_(parts), listeners_(parts.stack, parts.tls, parts.log, "XMPP federation") {
   uint8_t bytes[64];
   ByteWriter secret(bytes);
   for (uint32_t i = 0; i < 4; ++i) {
@@ -105,54 +105,18 @@ s2s::Config FederationService::EngineConfig() const {
   return out;
 }
 
-FederationService::Places FederationService::PlacesOf() const {
-  const config::XmppFederation& from = parts_.configuration.active().xmpp_federation();
-  Places out;
-  if (!federation_->config().enabled) {
-    return out;
-  }
-  const bool has_tls =
-      from.tls_mode == config::OnOff::kOn && federation_->config().security != s2s::Security::kNone;
-  for (uint8_t i = 0; i < net::kPortMax; ++i) {
-    const net::PortStatus port = parts_.stack.port_status(i);
-    for (const net::PortAddress& address : std::span(port.addresses).first(port.address_count)) {
-      if (address.address.is_link_local()) {
-        continue;
-      }
-      if (out.count < kListenerMax) {
-        out.at[out.count++] = {address.address, static_cast<uint16_t>(from.port), false};
-      }
-      if (has_tls && out.count < kListenerMax) {
-        out.at[out.count++] = {address.address, static_cast<uint16_t>(from.tls_port), true};
-      }
-    }
-  }
-  return out;
-}
-
 void FederationService::Listen() {
-  const Places places = PlacesOf();
-  if (places == places_) {
-    return;
-  }
-  for (net::ListenerId listener : std::span(listeners_).first(listener_count_)) {
-    parts_.tls.streams().CloseListener(listener);
-  }
-  listener_count_ = 0;
-  places_ = places;
-  for (const Place& place : std::span(places.at).first(places.count)) {
-    net::StreamOptions options;
-    options.kind = net::StreamKind::kTls;
-    options.service = net::TlsService::kXmppServer;
-    options.starts_plain = !place.is_tls;
-    const net::Endpoint at{place.address, place.port};
-    if (auto opened = parts_.tls.streams().Listen(at, options, *this); opened.ok()) {
-      listeners_[listener_count_++] = *opened;
-    } else {
-      parts_.log.Emit(
-          ServiceFailed{.service = "XMPP federation", .reason = net::ToText(at).view()});
+  const config::XmppFederation& from = parts_.configuration.active().xmpp_federation();
+  std::array<XmppDoor, XmppListeners::kDoorMax> doors;
+  size_t count = 0;
+  if (federation_->config().enabled) {
+    doors[count++] = {from.port, false, net::TlsService::kXmppServer, this};
+    if (from.tls_mode == config::OnOff::kOn &&
+        federation_->config().security != s2s::Security::kNone) {
+      doors[count++] = {from.tls_port, true, net::TlsService::kXmppServer, this};
     }
   }
+  listeners_.Open(std::span(doors).first(count));
 }
 
 void FederationService::Apply() {
@@ -165,16 +129,10 @@ void FederationService::UpdateAlarms() {
   const bool is_wanted =
       parts_.configuration.active().xmpp_federation().mode == config::OnOff::kOn &&
       !parts_.configuration.is_factory();
-  parts_.alarms.Set(AlarmId::kXmppFederationNotServing, is_wanted && listener_count_ == 0, "");
+  parts_.alarms.Set(AlarmId::kXmppFederationNotServing, is_wanted && listeners_.count() == 0, "");
 }
 
-void FederationService::OpenFirewall(uint8_t port_mask) {
-  for (const Place& place : std::span(places_.at).first(places_.count)) {
-    parts_.stack.firewall()
-        .Allow({net::Transport::kTcp, place.port, place.port, port_mask})
-        .ignore("port numbers from the schema's range, few rules");
-  }
-}
+void FederationService::OpenFirewall(uint8_t port_mask) { listeners_.OpenFirewall(port_mask); }
 
 // --- Streams -------------------------------------------------------------------------------------
 
@@ -292,8 +250,8 @@ bool FederationService::NextStatus(uint64_t& cursor, ByteWriter& out) {
   switch (cursor++) {
     case 0:
       out.Text("XMPP Federation Server: ");
-      out.Text(listener_count_ > 0 ? "Serving" : "Off");
-      Tell(out, "listeners", listener_count_);
+      out.Text(listeners_.count() > 0 ? "Serving" : "Off");
+      Tell(out, "listeners", listeners_.count());
       Tell(out, "streams", federation_->link_count());
       Tell(out, "capacity", federation_->link_capacity());
       Tell(out, "bytes_each", s2s::Federation::bytes_per_link());

@@ -50,27 +50,12 @@ class FederationService final : public s2s::Host, public s2s::Observer, private 
                  std::string_view reason) override;
 
  private:
-  static constexpr uint32_t kListenerMax = 16;
-  // What listeners are made of: they stay open while it stays the same.
-  struct Place {
-    net::IpAddress address;
-    uint16_t port = 0;
-    bool is_tls = false;
-    friend bool operator==(const Place&, const Place&) = default;
-  };
-  struct Places {
-    std::array<Place, kListenerMax> at = {};
-    uint32_t count = 0;
-    friend bool operator==(const Places&, const Places&) = default;
-  };
-
   bool OnStreamOpen(net::StreamId id, const net::StreamInfo& info) override;
   size_t OnStreamData(net::StreamId id, std::span<uint8_t> data) override;
   void OnStreamWritable(net::StreamId id) override;
   void OnStreamClosed(net::StreamId id, net::StreamClose why) override;
 
   s2s::Config EngineConfig() const;
-  Places PlacesOf() const;
   void Listen();
   bool NextStatus(uint64_t& cursor, ByteWriter& out);
   bool NextStream(uint64_t& cursor, ByteWriter& out);
@@ -79,9 +64,7 @@ class FederationService final : public s2s::Host, public s2s::Observer, private 
   FederationParts parts_;
   s2s::Federation* federation_ = nullptr;
   FixedString<64> own_secret_;  // for want of one in the settings
-  Places places_;
-  std::array<net::ListenerId, kListenerMax> listeners_ = {};
-  uint32_t listener_count_ = 0;
+  XmppListeners listeners_;
 };
 
 }  // namespace gh

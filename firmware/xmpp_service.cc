@@ -12,7 +12,8 @@ namespace gh {
 using namespace gh::log::event;
 using log::AlarmId;
 
-XmppService::XmppService(const XmppParts& parts, const xmpp::Capacity& capacity) : parts_(parts) {
+XmppService::XmppService(const XmppParts& parts, const xmpp::Capacity& capacity)
+    : parts_(parts), listeners_(parts.stack, parts.tls, parts.log, "XMPP") {
   keeper_ =
       parts.arena.New<XmppKeeper>(parts.arena, parts.loop, parts.store, parts.log, parts.alarms);
   engine_ = parts.arena.New<xmpp::Engine>(parts.arena, parts.loop.timers(), parts.random, *this,
@@ -54,55 +55,20 @@ xmpp::Config XmppService::EngineConfig() const {
   return out;
 }
 
-XmppService::Places XmppService::PlacesOf() const {
-  const config::Xmpp& from = parts_.configuration.active().xmpp();
-  Places out;
-  if (!engine_->config().enabled) {
-    return out;
-  }
-  for (uint8_t i = 0; i < net::kPortMax; ++i) {
-    const net::PortStatus port = parts_.stack.port_status(i);
-    for (const net::PortAddress& address : std::span(port.addresses).first(port.address_count)) {
-      if (address.address.is_link_local()) {
-        continue;
-      }
-      if (out.count < kListenerMax) {
-        out.at[out.count++] = {address.address, static_cast<uint16_t>(from.port), false};
-      }
-      if (from.tls_mode == config::OnOff::kOn && out.count < kListenerMax) {
-        out.at[out.count++] = {address.address, static_cast<uint16_t>(from.tls_port), true};
-      }
-      if (from.web_mode == config::OnOff::kOn && out.count < kListenerMax) {
-        out.at[out.count++] = {address.address, static_cast<uint16_t>(from.web_port), true, true};
-      }
-    }
-  }
-  return out;
-}
-
 void XmppService::Listen() {
-  const Places places = PlacesOf();
-  if (places == places_) {
-    return;
-  }
-  for (net::ListenerId listener : std::span(listeners_).first(listener_count_)) {
-    parts_.tls.streams().CloseListener(listener);
-  }
-  listener_count_ = 0;
-  places_ = places;
-  for (const Place& place : std::span(places.at).first(places.count)) {
-    net::StreamOptions options;
-    options.kind = net::StreamKind::kTls;
-    options.service = place.is_web ? net::TlsService::kWeb : net::TlsService::kXmpp;
-    options.starts_plain = !place.is_tls;
-    const net::Endpoint at{place.address, place.port};
-    net::StreamHandler& handler = place.is_web ? static_cast<net::StreamHandler&>(*web_) : *this;
-    if (auto opened = parts_.tls.streams().Listen(at, options, handler); opened.ok()) {
-      listeners_[listener_count_++] = *opened;
-    } else {
-      parts_.log.Emit(ServiceFailed{.service = "XMPP", .reason = net::ToText(at).view()});
+  const config::Xmpp& from = parts_.configuration.active().xmpp();
+  std::array<XmppDoor, XmppListeners::kDoorMax> doors;
+  size_t count = 0;
+  if (engine_->config().enabled) {
+    doors[count++] = {from.port, false, net::TlsService::kXmpp, this};
+    if (from.tls_mode == config::OnOff::kOn) {
+      doors[count++] = {from.tls_port, true, net::TlsService::kXmpp, this};
+    }
+    if (from.web_mode == config::OnOff::kOn) {
+      doors[count++] = {from.web_port, true, net::TlsService::kWeb, web_};
     }
   }
+  listeners_.Open(std::span(doors).first(count));
 }
 
 void XmppService::Apply() {
@@ -114,32 +80,14 @@ void XmppService::Apply() {
 void XmppService::UpdateAlarms() {
   const bool is_wanted = parts_.configuration.active().xmpp().mode == config::OnOff::kOn &&
                          !parts_.configuration.is_factory();
-  parts_.alarms.Set(AlarmId::kXmppNotServing, is_wanted && listener_count_ == 0, "");
+  parts_.alarms.Set(AlarmId::kXmppNotServing, is_wanted && listeners_.count() == 0, "");
   if (const int64_t now = UnixSeconds(); now / 60 != rooms_seen_) {
     rooms_seen_ = now / 60;
     (void)engine_->CloseIdleRooms();
   }
 }
 
-void XmppService::OpenFirewall(uint8_t port_mask) {
-  const config::Xmpp& from = parts_.configuration.active().xmpp();
-  if (!engine_->config().enabled) {
-    return;
-  }
-  const auto open = [&](int32_t port) {
-    const auto number = static_cast<uint16_t>(port);
-    parts_.stack.firewall()
-        .Allow({net::Transport::kTcp, number, number, port_mask})
-        .ignore("port numbers from the schema's range, few rules");
-  };
-  open(from.port);
-  if (from.tls_mode == config::OnOff::kOn) {
-    open(from.tls_port);
-  }
-  if (from.web_mode == config::OnOff::kOn) {
-    open(from.web_port);
-  }
-}
+void XmppService::OpenFirewall(uint8_t port_mask) { listeners_.OpenFirewall(port_mask); }
 
 // --- Streams -------------------------------------------------------------------------------------
 
@@ -349,8 +297,8 @@ bool XmppService::NextStatus(uint64_t& cursor, ByteWriter& out) {
   switch (cursor++) {
     case 0:
       out.Text("XMPP Server: ");
-      out.Text(listener_count_ > 0 ? "Serving" : "Off");
-      Tell(out, "listeners", listener_count_);
+      out.Text(listeners_.count() > 0 ? "Serving" : "Off");
+      Tell(out, "listeners", listeners_.count());
       Tell(out, "domains", engine_->config().domain_count);
       return true;
     case 1:

@@ -13,6 +13,7 @@
 #include "firmware/xmpp/engine.h"
 #include "firmware/xmpp/web.h"
 #include "firmware/xmpp_keeper.h"
+#include "firmware/xmpp_listeners.h"
 #include "hal/machine.h"
 #include "net/stack.h"
 
@@ -63,27 +64,11 @@ class XmppService final : public xmpp::Host, public xmpp::Observer, private net:
                  std::string_view reason) override;
 
  private:
-  static constexpr uint32_t kListenerMax = 16;
-  // What listeners are made of: they stay open while it stays the same.
-  struct Place {
-    net::IpAddress address;
-    uint16_t port = 0;
-    bool is_tls = false;
-    bool is_web = false;
-    friend bool operator==(const Place&, const Place&) = default;
-  };
-  struct Places {
-    std::array<Place, kListenerMax> at = {};
-    uint32_t count = 0;
-    friend bool operator==(const Places&, const Places&) = default;
-  };
-
   bool OnStreamOpen(net::StreamId id, const net::StreamInfo& info) override;
   size_t OnStreamData(net::StreamId id, std::span<uint8_t> data) override;
   void OnStreamWritable(net::StreamId id) override;
   void OnStreamClosed(net::StreamId id, net::StreamClose why) override;
 
-  Places PlacesOf() const;
   void Listen();
   xmpp::Config EngineConfig() const;
   void TellWeb(ByteWriter& out) const;
@@ -117,9 +102,7 @@ class XmppService final : public xmpp::Host, public xmpp::Observer, private net:
   XmppKeeper* keeper_ = nullptr;
   xmpp::Engine* engine_ = nullptr;
   xmpp::Web* web_ = nullptr;
-  Places places_;
-  std::array<net::ListenerId, kListenerMax> listeners_ = {};
-  uint32_t listener_count_ = 0;
+  XmppListeners listeners_;
   int64_t rooms_seen_ = 0;  // when idle ones were looked for
 };
 
