@@ -1,6 +1,6 @@
-// What the large profile is to hold, at its edge: 70,000 registrations over UDP (ten contacts a user, that is
-// quicker) and 20,000 over TLS, each on a stream of its own, in pools that were carved before the
-// first of them came. One more is refused, those there are go on.
+// What the large profile is to hold, at its edge: 70,000 registrations over UDP (ten contacts a
+// user, that is quicker) and 20,000 over TLS, each on a stream of its own, in pools that were
+// carved before the first of them came. One more is refused, those there are go on.
 #include <gtest/gtest.h>
 
 #include "tests/unit/sip/phone.h"
