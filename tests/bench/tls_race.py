@@ -254,12 +254,16 @@ class GatehouseHsm(Gatehouse):
     MORE_OPTIONS = ["--token-module", "/usr/lib/softhsm/libsofthsm2.so"]
 
     def __init__(self, wire, folder, root):
+        self.make_token(folder)
+        super().__init__(wire, folder, root)
+
+    @staticmethod
+    def make_token(folder):
         (folder / "tokens").mkdir()
         (folder / "softhsm2.conf").write_text(f"directories.tokendir = {folder}/tokens\n")
         os.environ["SOFTHSM2_CONF"] = str(folder / "softhsm2.conf")
         run("softhsm2-util", "--init-token", "--free", "--label", "bench", "--pin", "1234",
             "--so-pin", "12345678")
-        super().__init__(wire, folder, root)
 
     def certify(self):
         words = (self.folder / "kind").read_text().split()

@@ -2,11 +2,12 @@
 """Relay delay while the control plane is busy: one core beside two, alternating round by round.
 
 out/host/gatehouse relays channel data at a steady rate; first the control plane has nothing else to
-do, then it commits to the store (the console changes a setting, again and again), signs (clients
-shake hands by TLS, each anew) and is flooded with log-ins (OpenSSH with a wrong password, so that
-each costs a password hash). The stress runs at the lowest priority and the load, which is the
-instrument, at real-time priority on the processor that the media plane does not have: what is
-measured is the server, not the fight of its clients with the load for a processor.
+do, then it commits to the store (the console changes a setting, again and again), has its HSM sign
+(clients shake hands by TLS, each anew, and the key is SoftHSM's) and is flooded with log-ins
+(OpenSSH with a wrong password, so that each costs a password hash). The stress runs at the lowest
+priority and the load, which is the instrument, at real-time priority on the processor that the
+media plane does not have: what is measured is the server, not the fight of its clients with the
+load for a processor.
 
 Two clocks are read. The relay's own (`xStatus TURN Delays`): from the kernel's time stamp
 on the packet in the receive ring to the moment when it was handed down; that is what the media
@@ -28,6 +29,7 @@ import threading
 import time
 
 import sip_race
+import tls_race
 import turn_race
 from turn_race import CLIENT, SERVER
 
@@ -37,10 +39,17 @@ BEYOND_NS = 2**31  # where the histogram says only that it was more
 
 
 class Edge(turn_race.Gatehouse):
-    """With a console that this script types at."""
+    """With a console that this script types at, and a key in an HSM."""
+
+    ask, until, upload = (tls_race.GatehouseHsm.ask, tls_race.GatehouseHsm.until,
+                          tls_race.GatehouseHsm.upload)
 
     def __init__(self, wire, folder, cores, priority):
         self.wire, self.folder = wire, folder
+        tls_race.make_chain(folder, "ECDSA P-256")
+        tls_race.GatehouseHsm.make_token(folder)
+        sip_race.run("ssh-keygen", "-q", "-N", "", "-t", "ed25519", "-f", str(folder / "id"))
+        key = (folder / "id.pub").read_text(encoding="ascii").strip()
         lines = [
             "System Name: bench", "Network Port 1 IPv4 Mode: Static",
             f"Network Port 1 IPv4 Address: {SERVER}", "Network Port 1 IPv4 PrefixLength: 24",
@@ -51,13 +60,16 @@ class Edge(turn_race.Gatehouse):
             "Traversal Server TURN Mode: On",
             "Traversal Server TURN Allow 1 Prefix: 10.77.0.0/24",
             f"IntrusionProtection Exemption 1 Address: {CLIENT}/32",
+            "SSH Mode: On", f'Administrator 1 PublicKey1: "{key}"',
+            *tls_race.GatehouseHsm.MORE_SETTINGS,
         ]
         (folder / "provision.txt").write_text(
             "".join(f"xConfiguration {line}\n" for line in lines), encoding="utf-8")
         words = [turn_race.ROOT / "out/host/gatehouse", "--packet", "veth0", "--profile", "medium",
                  "--memory", "1G", "--cores", cores, "--console", "stdio", "--no-supervisor",
                  "--provision", folder / "provision.txt", "--store", folder / "store",
-                 "--log", folder / "log", "--crash-record", folder / "crash"]
+                 "--log", folder / "log", "--crash-record", folder / "crash",
+                 *tls_race.GatehouseHsm.MORE_OPTIONS]
         if cores == "2" and priority:
             words += ["--media-priority", priority]
         with open(folder / "gatehouse.log", "w", encoding="utf-8") as log:
@@ -69,6 +81,7 @@ class Edge(turn_race.Gatehouse):
         self.wait_for("assword:")
         self.type(PASSWORD)
         self.wait_for("bench>")
+        tls_race.GatehouseHsm.certify(self)
 
     def wait_for(self, text):
         deadline = time.monotonic() + 60
