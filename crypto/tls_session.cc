@@ -390,11 +390,18 @@ void TlsSession::SetEndPoint(const mbedtls_x509_crt& certificate) {
   }
 }
 
+// An open session that finds no memory has lost nothing: it may be asked again.
 Result<void> TlsSession::TakeBuffers() {
-  if (mbedtls_ssl_gh_acquire_buffers(&ssl_, counter_.data()) != 0) {
-    return Fail(MBEDTLS_ERR_SSL_ALLOC_FAILED);
+  if (mbedtls_ssl_gh_acquire_buffers(&ssl_, counter_.data()) == 0) {
+    return Ok();
   }
-  return Ok();
+  return state_ == State::kOpen ? Result<void>(ErrorCode::kExhausted)
+                                : Fail(MBEDTLS_ERR_SSL_ALLOC_FAILED);
+}
+
+bool TlsSession::Wake() {
+  const Scope scope(*this);
+  return state_ == State::kOpen && TakeBuffers().ok();
 }
 
 void TlsSession::Rest() {

@@ -95,6 +95,9 @@ class TlsSession final : private SignListener {
   void Close();  // close_notify
   // Frees the record buffers if the session is at rest.
   void Rest();
+  // Takes them again, as reading and writing do by themselves; false: there is no memory for them,
+  // and the session is as it was (reading and writing then say kExhausted).
+  bool Wake();
   // Gives all memory back. A pending signature is cancelled.
   void Reset();
 

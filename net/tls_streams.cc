@@ -53,6 +53,7 @@ TlsStreams::TlsStreams(const Parts& parts, const Capacity& capacity)
     front.owner = this;
   }
   outgoing_.owner = this;
+  feed_timer_.Bind<&TlsStreams::FeedStarved>(this);
 }
 
 TlsStreams::~TlsStreams() {
@@ -64,6 +65,7 @@ TlsStreams::~TlsStreams() {
     }
   }
   loop_.Cancel(task_);
+  loop_.timers().Cancel(feed_timer_);
 }
 
 uint64_t TlsStreams::ArenaBytes(const Capacity& capacity) {
@@ -360,6 +362,10 @@ size_t TlsStreams::Pump(Link& link, std::span<const uint8_t> data) {
     // Before the handler has accepted the stream, nothing is taken for it.
     auto got = link.session.Read(in, was_open ? scratch_ : std::span<uint8_t>());
     if (!got.ok()) {
+      if (IsStarved(link, got.code())) {
+        Starve(link);
+        break;
+      }
       EndBySession(link, got.code());
       break;
     }
@@ -505,6 +511,11 @@ Result<void> TlsStreams::SendStream(StreamId id, std::span<const uint8_t> data) 
     return ErrorCode::kWouldBlock;
   }
   auto written = link->session.Write(data);
+  if (!written.ok() && IsStarved(*link, written.code())) {
+    link->wants_room = true;
+    Starve(*link);
+    return ErrorCode::kWouldBlock;
+  }
   if (!written.ok()) {
     EndBySession(*link, written.code());
     return ErrorCode::kClosed;
@@ -573,6 +584,10 @@ void TlsStreams::Drain(Link& link) {
   if (link.queued != nullptr) {
     auto written =
         link.session.Write({link.queued + link.queued_sent, link.queued_size - link.queued_sent});
+    if (!written.ok() && IsStarved(link, written.code())) {
+      Starve(link);
+      return;
+    }
     if (!written.ok()) {
       EndBySession(link, written.code());
       return;
@@ -602,6 +617,44 @@ void TlsStreams::FreeQueued(Link& link) {
     heap_.Free(link.queued);
   }
   link.queued = nullptr;
+}
+
+// --- Short of memory ----------------------------------------------------------------------------
+
+// Records of others fill the heap: they go as their peers read. Until then it waits here, with what
+// came for it in TCP's window and what it has to say with its handler.
+void TlsStreams::Starve(Link& link) {
+  if (!link.starved_node.linked()) {
+    starved_.PushBack(link);
+  }
+  if (!link.timer.armed()) {
+    loop_.timers().Arm(link.timer, loop_.now() + Duration::Milliseconds(kTlsStarvedMs));
+  }
+  if (!feed_timer_.armed()) {
+    loop_.timers().Arm(feed_timer_, loop_.now() + Duration::Milliseconds(kTlsFeedMs));
+  }
+}
+
+void TlsStreams::FeedStarved() {
+  // Who finds none again stands behind the others.
+  for (uint32_t i = starved_.size(); i > 0 && !starved_.empty(); --i) {
+    Feed(*starved_.PopFront());
+  }
+}
+
+void TlsStreams::Feed(Link& link) {
+  const StreamId id = link.id;
+  if (!link.session.Wake()) {
+    Starve(link);
+    return;
+  }
+  Drain(link);
+  if (Find(id) == &link && !link.is_over && !link.starved_node.linked()) {
+    lower_.ResumeStream(id);
+    if (!link.is_closing && !link.starved_node.linked()) {
+      loop_.timers().Cancel(link.timer);
+    }
+  }
 }
 
 // --- Ends ----------------------------------------------------------------------------------------
@@ -654,6 +707,8 @@ void TlsStreams::Link::OnDeadline() {
   }
   if (is_closing) {
     owner->End(*this, StreamClose::kByUs, true);
+  } else if (starved_node.linked()) {
+    owner->Fail(*this, crypto::TlsFailure::kMemory);
   } else {
     owner->Fail(*this, crypto::TlsFailure::kTimeout);
   }
@@ -689,6 +744,9 @@ void TlsStreams::End(Link& link, StreamClose why, bool abort) {
   }
   EndHandshake(link);
   loop_.timers().Cancel(link.timer);
+  if (link.starved_node.linked()) {
+    starved_.Remove(link);
+  }
   link.why = why;
   link.is_over = true;
   if (abort) {
@@ -715,6 +773,9 @@ void TlsStreams::OnLowerClosed(Link& link, StreamClose why) {
   loop_.timers().Cancel(link.timer);
   if (link.ready_node.linked()) {
     ready_.Remove(link);
+  }
+  if (link.starved_node.linked()) {
+    starved_.Remove(link);
   }
   FreeHeld(link);
   FreeQueued(link);

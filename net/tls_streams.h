@@ -8,7 +8,8 @@
 // handshakes are taken, the oldest gives way if it has been slow, else the newcomer is refused.
 //
 // Back pressure goes through both ways: what a handler does not consume is held up to the window,
-// then TCP's window closes; what TCP does not take makes SendStream say kWouldBlock.
+// then TCP's window closes; what TCP does not take makes SendStream say kWouldBlock. So does a heap
+// that is full of others' records.
 #pragma once
 
 #include <array>
@@ -46,6 +47,10 @@ class TlsObserver {
  protected:
   ~TlsObserver() = default;
 };
+
+// An open session that finds no memory for its records asks again, and ends after this time.
+inline constexpr int64_t kTlsFeedMs = 20;
+inline constexpr int64_t kTlsStarvedMs = 10'000;
 
 class TlsStreams final : public StreamService {
  public:
@@ -128,6 +133,7 @@ class TlsStreams final : public StreamService {
     ListNode handshake_node;
     ListNode waiting_node;
     ListNode ready_node;
+    ListNode starved_node;  // found no memory for its records
   };
 
   // Stands between TCP and us for one listener, or for all outgoing streams.
@@ -164,6 +170,12 @@ class TlsStreams final : public StreamService {
   void FreeQueued(Link& link);
   void Drain(Link& link);
   void EndHandshake(Link& link);
+  bool IsStarved(const Link& link, ErrorCode code) const {
+    return code == ErrorCode::kExhausted && link.session.is_open();
+  }
+  void Starve(Link& link);
+  void Feed(Link& link);
+  void FeedStarved();
   void Fail(Link& link, crypto::TlsFailure failure);
   void EndBySession(Link& link, ErrorCode code);
   void End(Link& link, StreamClose why, bool abort);
@@ -190,6 +202,8 @@ class TlsStreams final : public StreamService {
   List<Link, &Link::handshake_node> handshakes_;  // oldest first
   List<Link, &Link::waiting_node> waiting_;       // for a step
   List<Link, &Link::ready_node> ready_;
+  List<Link, &Link::starved_node> starved_;
+  Timer feed_timer_;
   Task task_;
   TlsObserver* observer_ = nullptr;
   TlsCounts counts_;

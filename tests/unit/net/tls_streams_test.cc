@@ -625,6 +625,69 @@ TEST_F(TlsStreamsTest, RunsOutOfMemoryInGoodOrder) {
   EXPECT_TRUE(client_->SendStream(id, AsBytes("again")).ok());
 }
 
+// All write at once and nobody reads: those who find no memory for a record wait, and lose nothing.
+TEST_F(TlsStreamsTest, MemoryForRecordsIsWaitedFor) {
+  capacity_.tls_session_count = 40;
+  capacity_.tls_handshake_count = 4;
+  Build();
+  server_side_.echo = nullptr;
+  std::vector<StreamId> all;
+  for (int i = 0; i < 40; ++i) {
+    all.push_back(Connect());
+    Turn(12);
+  }
+  ASSERT_EQ(server_side_.ids.size(), 40u);
+  for (const StreamId id : all) {
+    ASSERT_TRUE(client_->SendStream(id, AsBytes("ping")).ok());
+  }
+  tcp_.window = 0;
+  const std::vector<uint8_t> piece(1000, 'p');
+  std::vector<StreamId> waiting;
+  for (const StreamId id : server_side_.ids) {
+    if (!server_->SendStream(id, piece).ok()) {
+      waiting.push_back(id);
+    }
+  }
+  EXPECT_GT(waiting.size(), 4u);
+  EXPECT_LT(waiting.size(), 36u);
+  Turn(100);
+  EXPECT_EQ(server_side_.writable, 0);
+  tcp_.window = 64240;
+  Turn(200);
+  EXPECT_EQ(server_side_.writable, static_cast<int>(waiting.size()));
+  for (const StreamId id : waiting) {
+    EXPECT_TRUE(server_->SendStream(id, piece).ok());
+  }
+  Turn(100);
+  for (size_t i = 0; i < all.size(); ++i) {
+    EXPECT_EQ(server_side_.heard[server_side_.ids[i].index], "ping");
+    EXPECT_EQ(client_side_.heard[all[i].index].size(), piece.size());
+  }
+  EXPECT_EQ(ServerFailures(TlsFailure::kMemory), 0u);
+  EXPECT_TRUE(server_side_.reasons.empty());
+}
+
+TEST_F(TlsStreamsTest, MemoryIsNotWaitedForWithoutEnd) {
+  capacity_.tls_session_count = 40;
+  capacity_.tls_handshake_count = 4;
+  Build();
+  server_side_.echo = nullptr;
+  for (int i = 0; i < 40; ++i) {
+    (void)Connect();
+    Turn(12);
+  }
+  tcp_.window = 0;
+  uint64_t waiting = 0;
+  for (const StreamId id : server_side_.ids) {
+    waiting += server_->SendStream(id, std::vector<uint8_t>(1000)).ok() ? 0 : 1;
+  }
+  ASSERT_GT(waiting, 0u);
+  Turn(9, Duration::Milliseconds(kTlsStarvedMs / 10));
+  EXPECT_EQ(ServerFailures(TlsFailure::kMemory), 0u);
+  Turn(2, Duration::Milliseconds(kTlsStarvedMs / 10));
+  EXPECT_EQ(ServerFailures(TlsFailure::kMemory), waiting);
+}
+
 TEST_F(TlsStreamsTest, WithoutTlsAServiceSaysSo) {
   Build();
   StreamOptions options;
