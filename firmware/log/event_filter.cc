@@ -27,8 +27,9 @@ Result<void> Apply(std::string_view name, std::string_view value, EventFilter& o
         return Ok();
       }
     }
-    return Error(ErrorCode::kInvalidArgument,
-                 "expected category=system, alarm, audit, store, network, firewall or sip");
+    return Error(
+        ErrorCode::kInvalidArgument,
+        "expected category=system, alarm, audit, store, network, firewall, sip, turn or xmpp");
   }
   if (EqualsIgnoringCase(name, "severity")) {
     for (uint8_t i = 0; i <= static_cast<uint8_t>(Severity::kDebug); ++i) {
