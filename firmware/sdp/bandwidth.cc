@@ -52,9 +52,8 @@ bool IsOff(std::string_view line) {
   return space != std::string_view::npos && line.substr(space + 1).starts_with("0 ");
 }
 
-}  // namespace
-
-uint32_t BandwidthOf(std::string_view body) {
+// Not bounded: shares are in proportion to all that is asked for.
+uint64_t SumOf(std::string_view body) {
   uint64_t session = 0;
   uint64_t sum = 0;
   uint64_t of_media = 0;
@@ -77,11 +76,17 @@ uint32_t BandwidthOf(std::string_view body) {
     }
   }
   close();
-  return static_cast<uint32_t>(std::min(session != 0 ? session : sum, kKbpsMax));
+  return session != 0 ? session : sum;
+}
+
+}  // namespace
+
+uint32_t BandwidthOf(std::string_view body) {
+  return static_cast<uint32_t>(std::min(SumOf(body), kKbpsMax));
 }
 
 void LimitBandwidth(std::string_view body, uint32_t limit_kbps, ByteWriter& out) {
-  const uint64_t wanted = BandwidthOf(body);
+  const uint64_t wanted = SumOf(body);
   if (wanted != 0 && wanted <= limit_kbps) {
     out.Text(body);
     return;

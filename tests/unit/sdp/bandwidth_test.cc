@@ -34,6 +34,11 @@ TEST(BandwidthTest, LinesShrinkInProportion) {
   EXPECT_EQ(Limited(body, 999).substr(0, 15), "v=0\r\nb=AS:999\r\n");
 }
 
+TEST(BandwidthTest, SharesAreOfAllThatIsAskedForHoweverMuch) {
+  const std::string media = "m=audio 4000 RTP/AVP 0\r\nb=AS:100000000\r\n";
+  EXPECT_EQ(BandwidthOf(Limited(media + media + media, 300)), 300u);
+}
+
 TEST(BandwidthTest, DescriptionThatSaysNothingGetsALine) {
   EXPECT_EQ(Limited("v=0\r\ns=-\r\nt=0 0\r\nm=a 1 x 0\r\n", 128),
             "v=0\r\ns=-\r\nb=AS:128\r\nt=0 0\r\nm=a 1 x 0\r\n");
