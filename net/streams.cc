@@ -93,6 +93,12 @@ void WriteSynHeader(uint8_t* tcp, uint32_t sequence, uint32_t acknowledgement, u
   StoreBe16(tcp + 22, segment_size);
 }
 
+// Whether a quarter is left for what comes in: a connection whose bytes find no place is lost, one
+// that has to wait before it may say more is not.
+bool LeavesRoom(const Heap& heap, uint32_t size) {
+  return heap.used_bytes() + size <= heap.capacity() / 4 * 3;
+}
+
 }  // namespace
 
 // What lwIP calls. Nothing here calls a handler.
@@ -407,7 +413,7 @@ Result<void> Streams::SendStream(StreamId id, std::span<const uint8_t> data) {
   }
   LwipScope scope(stack_.lwip_);
   const auto size = static_cast<u16_t>(data.size());
-  if (tcp_sndbuf(connection->pcb) < size ||
+  if (tcp_sndbuf(connection->pcb) < size || !LeavesRoom(stack_.lwip_.memory().heap(), size) ||
       tcp_write(connection->pcb, data.data(), size, TCP_WRITE_FLAG_COPY) != ERR_OK) {
     connection->wants_room = true;
     if (tcp_sndqueuelen(connection->pcb) == 0) {

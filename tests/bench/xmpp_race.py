@@ -178,8 +178,9 @@ class Gatehouse(Server):
         """`root`: a folder that stays, with the key of its administrator and a store with users."""
         super().__init__(wire, folder)
         self.root = root
-        # Accounts are half of what a profile registers; more pinned than that is only slow to pin.
-        self.profile = str(max(2 * user_count + 200, 500))
+        # Accounts are half of what a profile registers. Twice that, for connections: who logs in
+        # again finds its last one still closing. More pinned than that is only slow to pin.
+        self.profile = str(max(4 * user_count + 200, 500))
         if not (root / "id").exists():
             run("ssh-keygen", "-q", "-N", "", "-t", "ed25519", "-f", str(root / "id"))
             self.boot(True)

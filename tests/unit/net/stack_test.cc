@@ -20,8 +20,8 @@ using test::StreamRecorder;
 constexpr Duration kSoon = Duration::Seconds(5);
 
 struct Pair : Lab {
-  explicit Pair(uint64_t seed = 1, bool offload = false)
-      : Lab(seed), a(Add(1, {}, 2048, offload)), b(Add(2, {}, 2048, offload)) {
+  explicit Pair(uint64_t seed = 1, bool offload = false, const Capacity& of_b = {})
+      : Lab(seed), a(Add(1, {}, 2048, offload)), b(Add(2, of_b, 2048, offload)) {
     a.ConfigureStatic(1);
     b.ConfigureStatic(2);
     Run(Duration::Seconds(3));  // duplicate address detection
@@ -256,6 +256,47 @@ TEST(StackTest, AKeepingReaderMayGiveUpWhatItHoldsBack) {
   EXPECT_EQ(server.reasons[0], StreamClose::kByUs);
   lab.Run(Duration::Seconds(1));
   EXPECT_EQ(lab.b.stack.status().buffer_bytes_used, 0u);
+}
+
+// A crowd that is told much at once, and speaks while it is.
+TEST(StackTest, WhatIsSentLeavesRoomForWhatComes) {
+  Capacity small;
+  small.buffer_bytes = 512 * 1024;
+  Pair lab(1, false, small);
+  StreamRecorder client(lab.a.stack);
+  StreamRecorder server(lab.b.stack);
+  server.consume_max = 0;
+  ASSERT_TRUE(lab.b.stack.streams().Listen({kAny4, 5060}, {}, server).ok());
+  std::vector<StreamId> ids;
+  for (uint32_t i = 0; i < 30; ++i) {
+    ids.push_back(lab.a.stack.streams().Connect(kB4, {}, client).value());
+  }
+  ASSERT_TRUE(lab.RunUntil([&] { return server.open_count == 30; }, kSoon));
+  lab.wire.filter = [&](const Bytes& frame) {  // what is said is long on its way
+    PacketView view;
+    return !ParsePacket(frame, view).ok() || view.source_port != 5060;
+  };
+  for (const StreamId id : server.opened) {
+    while (lab.b.stack.streams().SendStream(id, Pattern(4000)).ok()) {
+    }
+  }
+  EXPECT_GT(lab.b.stack.status().buffer_bytes_used, small.buffer_bytes / 2);
+  for (const StreamId id : ids) {
+    ASSERT_TRUE(lab.a.stack.streams().SendStream(id, Pattern(1000)).ok());
+  }
+  lab.Run(Duration::Milliseconds(200));
+  EXPECT_GE(server.data_calls, 30u);
+  EXPECT_TRUE(server.closed.empty());
+  // Nothing was lost: both go on when the wire does.
+  lab.wire.filter = nullptr;
+  server.consume_max = SIZE_MAX;
+  for (const StreamId id : server.opened) {
+    lab.b.stack.streams().ResumeStream(id);
+  }
+  EXPECT_TRUE(
+      lab.RunUntil([&] { return server.received.size() == 30'000 && server.writable_count == 30; },
+                   Duration::Minutes(1)));
+  EXPECT_TRUE(client.closed.empty());
 }
 
 TEST(StackTest, ConnectToNobodyIsRefusedOrTimesOut) {
