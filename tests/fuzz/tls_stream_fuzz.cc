@@ -15,13 +15,6 @@ namespace {
 using namespace gh;
 using namespace gh::crypto;
 
-struct Clock final : hal::Clock {
-  Instant Now() override { return now; }
-  WallTime Wall() override { return {.unix_ns = 1'800'000'000'000'000'000}; }
-  void SetWall(int64_t) override {}
-  Instant now{1'000'000'000};
-};
-
 struct Everybody final : PeerCheck {
   PeerVerdict Check(const mbedtls_x509_crt&, const PeerExpectation&) override {
     return PeerVerdict::kGood;
@@ -74,7 +67,7 @@ struct World final : Identities {
   const Identity* Acquire(std::string_view) override { return &identity; }
   void Release(const Identity&) override {}
 
-  Clock clock;
+  FixedClock clock;
   SeededEntropy entropy{42};
   Random random{entropy};
   alignas(16) uint8_t memory[1 << 20];
@@ -117,7 +110,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       good = got.ok();
       GH_ASSERT(!good || *got == 0 || session.is_open());
     }
-    world.clock.now = world.clock.now + Duration::Milliseconds(50);
+    world.clock.now += Duration::Milliseconds(50).ns;
     session.Rest();
   }
   GH_ASSERT(!session.is_open());  // nobody guesses a Finished

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 
+import netns
 import qemu
 
 PROGRAM = qemu.ROOT / "out/host/gatehouse"
@@ -32,3 +33,12 @@ class HostMachine(qemu.Machine):
             except subprocess.TimeoutExpired:
                 self.kill()
         self._close()
+
+
+def edge_of(board, folder, network, provision):
+    """An appliance of `board`, "image" or "host", in a network of netns.py, not yet started."""
+    folder.mkdir()
+    if board == "image":
+        return qemu.Machine(folder, netdevs=[qemu.tap_net(network.tap())], netns=network.switch,
+                            provision=provision)
+    return HostMachine(folder, netns.INTERFACE, network.host("edge").namespace, provision=provision)

@@ -116,14 +116,7 @@ def world(request, tmp_path_factory):
                        "-management", f"{AUTHORITY}:8055", stdout=subprocess.DEVNULL,
                        stderr=subprocess.DEVNULL)
         w.start_authority()
-        (folder / "edge").mkdir()
-        if request.param == "image":
-            w.edge = qemu.Machine(folder / "edge", netdevs=[qemu.tap_net(network.tap())],
-                                  netns=network.switch, provision=provision)
-        else:
-            edge = network.host("edge")
-            w.edge = host_board.HostMachine(folder / "edge", netns.INTERFACE, edge.namespace,
-                                            provision=provision)
+        w.edge = host_board.edge_of(request.param, folder / "edge", network, provision)
         with w.edge:
             w.edge.expect(r"acmetest login: ", timeout=90)
             yield w

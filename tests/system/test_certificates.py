@@ -91,14 +91,7 @@ def world(request, tmp_path_factory):
                "m.csr && printf 'basicConstraints=critical,CA:TRUE\\nkeyUsage=critical,keyCertSign"
                "\\n' >ca && openssl x509 -req -in m.csr -CA root.pem -CAkey root.key -days 20 "
                "-extfile ca -out middle.pem")
-        (folder / "edge").mkdir()
-        if request.param == "image":
-            w.edge = qemu.Machine(folder / "edge", netdevs=[qemu.tap_net(network.tap())],
-                                  netns=network.switch, provision=provision)
-        else:
-            edge = network.host("edge")
-            w.edge = host_board.HostMachine(folder / "edge", netns.INTERFACE, edge.namespace,
-                                            provision=provision)
+        w.edge = host_board.edge_of(request.param, folder / "edge", network, provision)
         with w.edge:
             w.edge.expect(r"certtest login: ", timeout=90)
             yield w

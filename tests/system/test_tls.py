@@ -86,14 +86,7 @@ def world(request, tmp_path_factory):
         w.board, w.folder = request.param, folder
         w.client = network.host("client", "10.77.0.11/24")
         w.other = network.host("other", "10.77.0.12/24")
-        (folder / "edge").mkdir()
-        if request.param == "image":
-            w.edge = qemu.Machine(folder / "edge", netdevs=[qemu.tap_net(network.tap())],
-                                  netns=network.switch, provision=provision)
-        else:
-            edge = network.host("edge")
-            w.edge = host_board.HostMachine(folder / "edge", netns.INTERFACE, edge.namespace,
-                                            provision=provision)
+        w.edge = host_board.edge_of(request.param, folder / "edge", network, provision)
         with w.edge:
             w.edge.expect(r"tlstest login: ", timeout=90)
             yield w
