@@ -11,8 +11,8 @@
 #include <array>
 #include <cstdint>
 
+#include "firmware/acme/acme_responder.h"
 #include "firmware/acme/order.h"
-#include "firmware/acme_responder.h"
 #include "firmware/admin/commands.h"
 #include "firmware/admin/deferred.h"
 #include "firmware/admin/status.h"

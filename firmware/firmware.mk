@@ -43,6 +43,7 @@ firmware_s2s_DEPS := expat
 firmware_keys_USES := net crypto firmware_log firmware_store firmware_alarm
 firmware_acme_USES := net crypto firmware_keys
 firmware_admin_USES := firmware_config firmware_log firmware_alarm firmware_store
+firmware_operator_USES := image firmware_admin firmware_keys firmware_alarm firmware_log
 
 out/gen/firmware/%.gen.h out/gen/firmware/%.gen.cc &: firmware/%.proto \
   firmware/config/schema.proto \

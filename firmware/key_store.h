@@ -6,14 +6,14 @@
 #include "firmware/admin/commands.h"
 #include "firmware/admin/status.h"
 #include "firmware/alarm/alarms.h"
-#include "firmware/certificate_commands.h"
 #include "firmware/config/configuration.h"
 #include "firmware/hsm/keys.h"
 #include "firmware/keys/key_store.h"
 #include "firmware/keys/trust_store.h"
 #include "firmware/log/log.h"
+#include "firmware/operator/certificate_commands.h"
+#include "firmware/operator/trust_commands.h"
 #include "firmware/store/store.h"
-#include "firmware/trust_commands.h"
 #include "hal/machine.h"
 
 namespace gh {

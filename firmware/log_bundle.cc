@@ -3,8 +3,8 @@
 
 #include "firmware/config/tree.h"
 #include "firmware/config/value.h"
-#include "firmware/crashes.h"
 #include "firmware/log_files.h"
+#include "firmware/operator/crashes.h"
 #include "firmware/rooms.h"
 
 namespace gh {

@@ -16,7 +16,7 @@
 #include "firmware/admin/file_service.h"
 #include "firmware/admin/status.h"
 #include "firmware/appliance.h"
-#include "firmware/event_log.h"
+#include "firmware/operator/event_log.h"
 
 namespace gh {
 

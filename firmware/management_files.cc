@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <charconv>
 
-#include "firmware/backup_content.h"
 #include "firmware/config/tree.h"
 #include "firmware/config/value.h"
-#include "firmware/crashes.h"
+#include "firmware/operator/backup_content.h"
+#include "firmware/operator/crashes.h"
 #include "firmware/rooms.h"
 #include "hal/rt/base64.h"
 

@@ -1,4 +1,4 @@
-#include "firmware/trust_commands.h"
+#include "firmware/operator/trust_commands.h"
 
 #include <charconv>
 

@@ -1,4 +1,4 @@
-#include "firmware/certificate_commands.h"
+#include "firmware/operator/certificate_commands.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "firmware/trust_status.h"
+#include "firmware/operator/trust_status.h"
 
 #include <algorithm>
 

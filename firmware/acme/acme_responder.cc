@@ -1,4 +1,4 @@
-#include "firmware/acme_responder.h"
+#include "firmware/acme/acme_responder.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "firmware/alarm_commands.h"
+#include "firmware/operator/alarm_commands.h"
 
 #include <charconv>
 

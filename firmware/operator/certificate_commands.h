@@ -15,8 +15,8 @@
 #include "firmware/keys/request.h"
 #include "firmware/keys/trust_store.h"
 #include "firmware/keys/upload.h"
-#include "firmware/paste.h"
-#include "firmware/trust_commands.h"
+#include "firmware/operator/paste.h"
+#include "firmware/operator/trust_commands.h"
 #include "hal/rt/event_loop.h"
 
 namespace gh {

@@ -1,4 +1,4 @@
-#include "firmware/crashes.h"
+#include "firmware/operator/crashes.h"
 
 #include <algorithm>
 #include <charconv>

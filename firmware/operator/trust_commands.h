@@ -7,7 +7,7 @@
 
 #include "firmware/admin/commands.h"
 #include "firmware/keys/trust_store.h"
-#include "firmware/paste.h"
+#include "firmware/operator/paste.h"
 #include "hal/rt/arena.h"
 
 namespace gh {

@@ -1,4 +1,4 @@
-#include "firmware/backup_content.h"
+#include "firmware/operator/backup_content.h"
 
 #include "firmware/config/value.h"
 

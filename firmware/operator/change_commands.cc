@@ -1,4 +1,4 @@
-#include "firmware/change_commands.h"
+#include "firmware/operator/change_commands.h"
 
 #include <charconv>
 #include <cstring>

@@ -1,4 +1,4 @@
-#include "firmware/paste.h"
+#include "firmware/operator/paste.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "firmware/event_log.h"
+#include "firmware/operator/event_log.h"
 
 #include <algorithm>
 
