@@ -140,7 +140,7 @@ class Gatehouse:
         self.folder = folder
         # Sized like the peer's hash table: 100,000 registrations, 1,000 call set-ups a second.
         words = [ROOT / "out/host/gatehouse", "--packet", "veth0", "--profile", profile,
-                 "--memory", "2G", "--console", "stdio", "--no-supervisor",
+                 "--memory", "4G", "--console", "stdio", "--no-supervisor",
                  "--provision", folder / "provision.txt", "--store", folder / "store",
                  "--log", folder / "log", "--crash-record", folder / "crash"]
         with open(folder / "gatehouse.log", "w", encoding="utf-8") as log:
