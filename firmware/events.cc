@@ -186,8 +186,16 @@ void SipEvents::OnOverload(const sip::OverloadEvent& event) {
     log_.Emit(SipOverloadBegan{.occupancy = event.occupancy_percent});
   } else {
     log_.Emit(SipOverloadEnded{.refused = event.refused,
-                               .seconds = static_cast<uint64_t>(event.duration.seconds())});
+                               .seconds = static_cast<uint64_t>(event.duration.seconds()),
+                               .unanswered = event.unanswered});
   }
+}
+
+void SipEvents::OnThrottle(const sip::ThrottleEvent& event) {
+  log_.Emit(SipZoneThrottled{.zone = event.zone,
+                             .peer = event.peer,
+                             .address = net::ToText(event.remote).view(),
+                             .percent = event.percent});
 }
 
 void SipEvents::OnZonePeer(const sip::ZonePeerEvent& event) {

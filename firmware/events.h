@@ -64,6 +64,7 @@ class SipEvents final : public sip::Observer {
   void OnZonePeer(const sip::ZonePeerEvent& event) override;
   void OnBandwidth(const sip::BandwidthEvent& event) override;
   void OnOverload(const sip::OverloadEvent& event) override;
+  void OnThrottle(const sip::ThrottleEvent& event) override;
 
  private:
   log::Log& log_;

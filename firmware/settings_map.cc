@@ -137,6 +137,8 @@ sip::Config SipConfigOf(const config::Settings& settings,
   out.expires_max_s = static_cast<uint32_t>(registration.expire_max);
   out.expires_default_s = static_cast<uint32_t>(registration.expire_default);
   out.contacts_per_user_max = static_cast<uint32_t>(registration.contact_max);
+  out.service_route = registration.service_route == config::OnOff::kOn;
+  out.fast_path = registration.fast_path == config::OnOff::kOn;
   out.session_min_s = static_cast<uint32_t>(settings.sip_session_refresh().minimum);
   out.session_expires_s = static_cast<uint32_t>(settings.sip_session_refresh().value);
   for (const config::SipEmergency& emergency : settings.sip_emergency()) {

@@ -77,6 +77,8 @@ struct Config {
   uint32_t expires_default_s = 3600;
   uint32_t contacts_per_user_max = 8;
   bool authenticate_register = true;
+  bool service_route = false;  // phones are told to send by the way they registered (RFC 3608)
+  bool fast_path = false;      // the way a registration took into a zone is kept
 
   // Requests. Methods in `open_methods` (bit per Method) need no credentials from our own users.
   bool authenticate_requests = true;

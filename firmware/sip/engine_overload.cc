@@ -57,12 +57,12 @@ void Engine::OnOccupancy(uint32_t occupancy) {
       is_overloaded_ = true;
       overload_began_ = core_.now();
       overload_before_ = overload_seen_;
-      core_.observer.OnOverload({true, core_.overload.occupancy() / 10, 0, {}});
+      core_.observer.OnOverload({true, core_.overload.occupancy() / 10, 0, 0, {}});
     }
     overload_seen_ = refused;
   } else if (is_overloaded_ && core_.now() - overload_last_ >= kOverloadQuiet) {
     is_overloaded_ = false;
-    core_.observer.OnOverload({false, core_.overload.occupancy() / 10, refused - overload_before_,
+    core_.observer.OnOverload({false, core_.overload.occupancy() / 10, refused - overload_before_, 0,
                                overload_last_ - overload_began_});
   }
 }

@@ -104,7 +104,16 @@ struct OverloadEvent {
   bool began = false;
   uint32_t occupancy_percent = 0;
   uint64_t refused = 0;
+  uint64_t unanswered = 0;  // of them
   Duration duration;
+};
+
+// A peer asks to be spared part of what is new (RFC 7339), another part, or none any more.
+struct ThrottleEvent {
+  std::string_view zone;
+  std::string_view peer;
+  net::Endpoint remote;
+  uint32_t percent = 0;
 };
 
 class Observer {
@@ -121,6 +130,7 @@ class Observer {
   virtual void OnBandwidth(const BandwidthEvent& /*event*/) {}
   virtual void OnZonePeer(const ZonePeerEvent& /*event*/) {}
   virtual void OnOverload(const OverloadEvent& /*event*/) {}
+  virtual void OnThrottle(const ThrottleEvent& /*event*/) {}
   virtual void OnListenFailed(const Listener& listener, const char* why) = 0;
 
  protected:
