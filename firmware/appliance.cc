@@ -47,7 +47,7 @@ constexpr GroupSet kSipGroups =
     GroupId::kSipWebSocketOrigin | GroupId::kSipDomain | GroupId::kSipRegistration |
     GroupId::kSipAuthentication | GroupId::kAuthenticationUser | GroupId::kSipMedia |
     GroupId::kTraversalMedia | GroupId::kSipSessionRefresh | GroupId::kSipEmergency |
-    GroupId::kSipOverload | GroupId::kMaintenance;
+    GroupId::kSipOverload | GroupId::kSipCall | GroupId::kMaintenance;
 constexpr GroupSet kDialPlanGroups =
     GroupId::kZonesZone | GroupId::kZonesDefaultZone | GroupId::kZonesLocalZoneDefaultSubZone |
     GroupId::kZonesLocalZoneSubZonesSubZone | GroupId::kZonesLocalZoneMembershipRule |

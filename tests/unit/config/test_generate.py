@@ -138,6 +138,7 @@ def test_the_product_declarations_are_sound():
         "SnmpUser.privacy_password", "Snmp.community", "NtpServer.key",
         "TraversalServerTurnSecret.value", "TraversalServerTurnToken.key", "HsmModule.pin",
         "XmppFederation.dialback_secret", "CallPolicyService.password",
+        "SipMedia.turn_password",
         "TraversalServerTurnRealm.secret", "TraversalServerTurnRealm.second_secret",
         "TraversalServerTurnUser.password", "CertificateAcme.binding_key",
         "ZonesZone.password"}
