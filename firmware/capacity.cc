@@ -34,7 +34,7 @@ constexpr uint64_t kFileBytes = 272 * 1024;  // a backup or an import that waits
 constexpr uint64_t kFileBytesPerUser = 320;
 
 Capacity Make(const char* profile, uint32_t registrations, uint32_t streams, uint32_t calls,
-              uint32_t call_setups_per_s) {
+              uint32_t call_setups_per_s, uint32_t xmpp_accounts) {
   Capacity capacity;
   capacity.profile = profile;
   capacity.registrations = registrations;
@@ -50,23 +50,25 @@ Capacity Make(const char* profile, uint32_t registrations, uint32_t streams, uin
   // Two relays for each call, and as many for those whose calls are elsewhere.
   capacity.turn = turn::Capacity::For(std::clamp(calls * 4, 200u, 20'000u));
   capacity.rtp = rtp::Capacity::For(calls);
-  capacity.xmpp = xmpp::Capacity::For(std::max(registrations / 2, 100u), streams);
+  capacity.xmpp = xmpp::Capacity::For(xmpp_accounts, std::max(xmpp_accounts, 250u));
   capacity.s2s = s2s::Capacity::For(streams);
   return capacity;
 }
 
 }  // namespace
 
-//                                             profile   registrations  streams  calls  setups/s
-Capacity Capacity::Small() { return Make("small", 500, 250, 100, 20); }
-Capacity Capacity::Medium() { return Make("medium", 5'000, 2'500, 1'000, 100); }
-Capacity Capacity::Large() { return Make("large", 50'000, 25'000, 10'000, 500); }
+// Phones on UDP need no stream: of large's 90,000 registrations 20,000 are over TLS, and streams are
+// left for 10,000 others.
+//                       profile   registrations  streams  calls  setups/s  XMPP accounts
+Capacity Capacity::Small() { return Make("small", 500, 250, 100, 20, 250); }
+Capacity Capacity::Medium() { return Make("medium", 5'000, 2'500, 1'000, 100, 2'500); }
+Capacity Capacity::Large() { return Make("large", 90'000, 30'000, 10'000, 500, 25'000); }
 
 Capacity Capacity::ForRegistrations(uint32_t registrations) {
   const uint32_t calls = registrations / 5 < 100 ? 100 : registrations / 5;
   const uint32_t setups = registrations / 100 < 20 ? 20 : registrations / 100;
   const uint32_t streams = registrations / 2 < 100 ? 100 : registrations / 2;
-  return Make("by number", registrations, streams, calls, setups);
+  return Make("by number", registrations, streams, calls, setups, streams);
 }
 
 uint64_t Capacity::ArenaBytes() const {

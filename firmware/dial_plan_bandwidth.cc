@@ -16,7 +16,7 @@ uint32_t LimitOf(config::BandwidthMode mode, int32_t kbps) {
                                                    : 0u;
 }
 
-// Of a subzone, or the default one.
+// Of a subzone or zone, or the default ones.
 template <typename Group>
 BandwidthLimits LimitsOf(const Group& from) {
   return {.total_kbps = LimitOf(from.total_mode, from.total_kbps),
@@ -55,6 +55,15 @@ void DialPlanService::ApplyBandwidth() {
                    .downspeed_total = general.downspeed_total == config::OnOff::kOn});
   bandwidth.SetNode(sip::Engine::NodeOfSubzone(0),
                     LimitsOf(settings.zones_local_zone_default_sub_zone()));
+  bandwidth.SetNode(sip::Engine::NodeOfZone(dialplan::kDefaultZone),
+                    LimitsOf(settings.zones_default_zone()));
+  const auto zones = settings.zones_zone();
+  for (uint32_t i = 0; i < zones.size(); ++i) {
+    const auto zone = static_cast<dialplan::ZoneId>(i + dialplan::kFirstZone);
+    if (parts_.engine.plan().zone(zone).type != dialplan::ZoneType::kNone) {
+      bandwidth.SetNode(sip::Engine::NodeOfZone(zone), LimitsOf(zones[i]));
+    }
+  }
   for (const auto& subzone : settings.zones_local_zone_sub_zones_sub_zone()) {
     const auto number = parts_.engine.plan().FindSubzone(subzone.name.view());
     if (!subzone.name.empty() && number && *number != 0) {

@@ -103,12 +103,13 @@ sip::MediaEncryption RtpService::EncryptionAt(const net::IpAddress& address) con
 }
 
 net::IpAddress RtpService::ShownFor(const net::IpAddress& address) const {
-  const auto port = address.is_v4() ? PortOf(address) : std::nullopt;
+  const auto port = PortOf(address);
   const auto ports = parts_.configuration.active().network_port();
-  if (!port || *port >= ports.size() || ports[*port].nat_ipv4.is_none()) {
+  if (!port || *port >= ports.size()) {
     return address;
   }
-  return ports[*port].nat_ipv4;
+  const net::IpAddress& shown = address.is_v4() ? ports[*port].nat_ipv4 : ports[*port].nat_ipv6;
+  return shown.is_none() ? address : shown;
 }
 
 // True: there is a certificate for media.
@@ -155,6 +156,8 @@ void RtpService::Apply(std::span<const net::IpAddress> addresses, sip::Config& s
   parts_.plane.SetRelayPorts(config.enabled && config.mux_port != 0 ? relay_ : nullptr,
                              std::span(config.addresses).first(config.address_count),
                              config.mux_port, config.mux_port, media::Plane::kMuxRange);
+  parts_.plane.SetDscp(config.dscp, media::Plane::kRtpRange);
+  parts_.plane.SetDscp(config.dscp, media::Plane::kMuxRange);
 }
 
 void RtpService::OnMediaEnded(const rtp::Session& session, bool by_silence) {

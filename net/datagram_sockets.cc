@@ -321,13 +321,13 @@ Result<void> DatagramSockets::SendDatagram(SocketId id, const Endpoint& to,
   }
   stack_.FlushSoon();
   const Result<void> sent =
-      SendPacket(out, {source, socket.local.port}, &socket.pcb->netif_hints, to, data);
+      SendPacket(out, {source, socket.local.port}, &socket.pcb->netif_hints, to, data, 0);
   sent_count_ += sent.ok() ? 1 : 0;
   return sent;
 }
 
 Result<void> DatagramSockets::SendUnbound(const Endpoint& from, const Endpoint& to,
-                                          std::span<const uint8_t> data) {
+                                          std::span<const uint8_t> data, uint8_t traffic_class) {
   if (data.size() > kDatagramSizeMax) {
     return ErrorCode::kTooLarge;
   }
@@ -342,7 +342,7 @@ Result<void> DatagramSockets::SendUnbound(const Endpoint& from, const Endpoint& 
     return ErrorCode::kUnreachable;
   }
   stack_.FlushSoon();
-  return SendPacket(out, from, nullptr, to, data);
+  return SendPacket(out, from, nullptr, to, data, traffic_class);
 }
 
 // In a frame where one holds it: then it leaves without a copy.
@@ -357,7 +357,8 @@ pbuf* DatagramSockets::MakePacket(uint32_t size) {
 }
 
 Result<void> DatagramSockets::SendPacket(netif* out, const Endpoint& from, netif_hint* hints,
-                                         const Endpoint& to, std::span<const uint8_t> data) {
+                                         const Endpoint& to, std::span<const uint8_t> data,
+                                         uint8_t traffic_class) {
   const IpAddress& source = from.address;
   const auto size = static_cast<uint32_t>(kUdpHeaderSize + data.size());
   pbuf* p = MakePacket(size);
@@ -390,11 +391,11 @@ Result<void> DatagramSockets::SendPacket(netif* out, const Endpoint& from, netif
     ip6_addr_t to6 = ToLwip6(to.address);
     ip6_addr_assign_zone(&from6, IP6_UNICAST, out);
     ip6_addr_assign_zone(&to6, IP6_UNKNOWN, out);
-    error = ip6_output_if_src(p, &from6, &to6, UDP_TTL, 0, kProtocolUdp, out);
+    error = ip6_output_if_src(p, &from6, &to6, UDP_TTL, traffic_class, kProtocolUdp, out);
   } else {
     const ip4_addr_t from4 = ToLwip4(source);
     const ip4_addr_t to4 = ToLwip4(to.address);
-    error = ip4_output_if_src(p, &from4, &to4, UDP_TTL, 0, kProtocolUdp, out);
+    error = ip4_output_if_src(p, &from4, &to4, UDP_TTL, traffic_class, kProtocolUdp, out);
   }
   NETIF_RESET_HINTS(out);
   pbuf_free(p);

@@ -33,7 +33,8 @@ class DatagramSockets final : public DatagramService {
 
   // From an address and port nobody listens on: what the media plane sends by way of lwIP, so that
   // the neighbour is asked for. kTooLarge: more than kDatagramSizeMax.
-  Result<void> SendUnbound(const Endpoint& from, const Endpoint& to, std::span<const uint8_t> data);
+  Result<void> SendUnbound(const Endpoint& from, const Endpoint& to, std::span<const uint8_t> data,
+                           uint8_t traffic_class);
 
   // A whole datagram to one of the port's addresses; the frame is consumed.
   void Input(Stack::Port& port, hal::Frame* frame, const PacketView& view);
@@ -72,7 +73,8 @@ class DatagramSockets final : public DatagramService {
   static void OnReassembled(void* socket, udp_pcb* pcb, ::pbuf* p, const ::ip_addr* source,
                             uint16_t source_port);
   Result<void> SendPacket(::netif* netif, const Endpoint& from, ::netif_hint* hints,
-                          const Endpoint& to, std::span<const uint8_t> data);
+                          const Endpoint& to, std::span<const uint8_t> data,
+                          uint8_t traffic_class);
   // Room for a packet of so many bytes behind the IP header; null: none.
   ::pbuf* MakePacket(uint32_t size);
 

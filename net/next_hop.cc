@@ -78,8 +78,8 @@ Result<NextHop> Stack::FindNextHop(const IpAddress& source, const IpAddress& des
 }
 
 Result<void> Stack::SendUnbound(const Endpoint& from, const Endpoint& to,
-                                std::span<const uint8_t> data) {
-  return datagrams_->SendUnbound(from, to, data);
+                                std::span<const uint8_t> data, uint8_t traffic_class) {
+  return datagrams_->SendUnbound(from, to, data, traffic_class);
 }
 
 }  // namespace gh::net

@@ -133,7 +133,8 @@ class Stack final : public Pollable {
   // For the media plane. The next hop of a packet, if its neighbour is known and its link is up; a
   // datagram sent by SendUnbound asks for one that is not.
   Result<NextHop> FindNextHop(const IpAddress& source, const IpAddress& destination);
-  Result<void> SendUnbound(const Endpoint& from, const Endpoint& to, std::span<const uint8_t> data);
+  Result<void> SendUnbound(const Endpoint& from, const Endpoint& to, std::span<const uint8_t> data,
+                           uint8_t traffic_class);
   // Queues a finished frame; it leaves with the rest of this turn's.
   void Transmit(uint8_t port_index, hal::Frame* frame);
   hal::FramePool& frames() { return frames_; }

@@ -303,7 +303,13 @@ const net::NextHop* Plane::HopFor(const net::IpAddress& from, const net::IpAddre
 Result<void> Plane::SendByStack(const net::Endpoint& from, const net::Endpoint& to,
                                 std::span<const uint8_t> data) {
   ++counters_.sent_by_stack;
-  return stack_.SendUnbound(from, to, data);
+  return stack_.SendUnbound(from, to, data, TrafficClassFor(from.port));
+}
+
+uint8_t Plane::TrafficClassFor(uint16_t port) {
+  const RelayRange* range = RangeOf(port);
+  const bool is_own = range != nullptr && range->dscp != kDscpOfPlane;
+  return TrafficClassOf(is_own ? range->dscp : dscp_, 0);
 }
 
 Result<void> Plane::Send(const net::Endpoint& from, const net::Endpoint& to,
@@ -329,7 +335,7 @@ Result<void> Plane::Send(const net::Endpoint& from, const net::Endpoint& to,
   std::memcpy(frame->data(), data.data(), data.size());
   frame->size = static_cast<uint16_t>(data.size());
   WriteHeaders(*hop, from, to,
-               {.traffic_class = TrafficClassOf(dscp_, 0),
+               {.traffic_class = TrafficClassFor(from.port),
                 .dont_fragment = dont_fragment,
                 .ip_id = ++ip_id_},
                *frame);

@@ -64,6 +64,8 @@ class Plane final : public net::FrameTap, public Relay, public Pollable, FastExi
   static constexpr uint32_t kMuxRange = 2;  // its flows are of channels
   // Differentiated services code point of what is relayed; negative: as it came.
   void SetDscp(int dscp);
+  // Of what the engine of that range sends itself; negative: 0.
+  void SetDscp(int dscp, uint32_t range) { ranges_[range].dscp = static_cast<int8_t>(dscp); }
 
   bool OnFrame(hal::Frame* frame, const net::PacketView* view) override;
   bool OnReassembled(const net::Endpoint& local, const net::Endpoint& remote,
@@ -100,6 +102,7 @@ class Plane final : public net::FrameTap, public Relay, public Pollable, FastExi
     std::array<net::IpAddress, kRelayAddressMax> addresses = {};
     uint32_t address_count = 0;
     PortRange ports;
+    int8_t dscp = kDscpOfPlane;
     bool Owns(const net::IpAddress& address) const;
   };
   struct HopEntry {
@@ -124,6 +127,7 @@ class Plane final : public net::FrameTap, public Relay, public Pollable, FastExi
   const net::NextHop* HopFor(const net::IpAddress& from, const net::IpAddress& to);
   Result<void> SendByStack(const net::Endpoint& from, const net::Endpoint& to,
                            std::span<const uint8_t> data);
+  uint8_t TrafficClassFor(uint16_t port);
 
   net::Stack& stack_;
   EventLoop& loop_;
