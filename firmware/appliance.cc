@@ -65,7 +65,10 @@ constexpr GroupSet kAcmeGroups =
     GroupId::kCertificateAcme | GroupId::kCertificateRequest | GroupId::kSystem;
 constexpr GroupSet kXmppGroups = GroupId::kXmpp | GroupId::kXmppDomain | GroupId::kXmppRoom |
                                  GroupId::kXmppRoomAlias | GroupId::kXmppRoomAdministrator |
-                                 GroupId::kXmppArchive | GroupId::kXmppFederation |
+                                 GroupId::kXmppArchive | GroupId::kXmppUpload |
+                                 GroupId::kXmppFileTransfer | GroupId::kXmppClient |
+                                 GroupId::kXmppPush | GroupId::kXmppCompliance |
+                                 GroupId::kXmppFederation |
                                  GroupId::kXmppFederationException | GroupId::kXmppFederationRoute;
 constexpr GroupSet kHsmGroups = GroupId::kHsm | GroupId::kHsmModule;
 constexpr GroupSet kSyslogGroups = GroupId::kSystem | GroupId::kSyslogServer;

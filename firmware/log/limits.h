@@ -27,6 +27,15 @@ inline constexpr uint64_t kCrashAreaBytes = 2 * kCrashMarkBytes + kCrashSlotCoun
 // The event log behind them.
 inline constexpr uint32_t kEventPageBytes = 4096;
 inline constexpr uint64_t kEventPagesMin = 16;
+// On a partition of this size or more the last part of it is for files (firmware/sealed_files.h).
+inline constexpr uint64_t kFilesPartitionMin = 16u << 20;
+inline constexpr uint64_t kEventBytesMin = 8u << 20;  // events' part then, or a quarter
+constexpr uint64_t EventBytesOf(uint64_t partition) {
+  const uint64_t quarter = partition / 4 / kEventPageBytes * kEventPageBytes;
+  return partition < kFilesPartitionMin ? partition
+         : quarter < kEventBytesMin     ? kEventBytesMin
+                                        : quarter;
+}
 inline constexpr uint32_t kEventBatchMax = 24;             // events that are written at once
 inline constexpr int64_t kEventBatchMilliseconds = 500;    // and how long fewer wait
 inline constexpr uint32_t kRunIdBytes = 16;
