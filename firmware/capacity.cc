@@ -57,8 +57,8 @@ Capacity Make(const char* profile, uint32_t registrations, uint32_t streams, uin
 
 }  // namespace
 
-// Phones on UDP need no stream: of large's 90,000 registrations 20,000 are over TLS, and streams are
-// left for 10,000 others.
+// Phones on UDP need no stream: of large's 90,000 registrations 20,000 are over TLS, and streams
+// are left for 10,000 others.
 //                       profile   registrations  streams  calls  setups/s  XMPP accounts
 Capacity Capacity::Small() { return Make("small", 500, 250, 100, 20, 250); }
 Capacity Capacity::Medium() { return Make("medium", 5'000, 2'500, 1'000, 100, 2'500); }

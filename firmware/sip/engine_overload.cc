@@ -62,8 +62,8 @@ void Engine::OnOccupancy(uint32_t occupancy) {
     overload_seen_ = refused;
   } else if (is_overloaded_ && core_.now() - overload_last_ >= kOverloadQuiet) {
     is_overloaded_ = false;
-    core_.observer.OnOverload({false, core_.overload.occupancy() / 10, refused - overload_before_, 0,
-                               overload_last_ - overload_began_});
+    core_.observer.OnOverload({false, core_.overload.occupancy() / 10, refused - overload_before_,
+                               0, overload_last_ - overload_began_});
   }
 }
 
