@@ -356,7 +356,7 @@ def main():
     results = {}
     with tempfile.TemporaryDirectory(prefix="gatehouse-rtpengine-") as folder, \
             sip_race.Wire() as wire:
-        turn_race.receive_by_thread(wire)
+        sip_race.receive_by_thread(wire.edge, wire.load)
         for address in (CLIENT, PEER):
             run("ip", "-n", wire.load, "address", "replace", f"{address}/24", "dev", "veth0")
         root = unpack_rtpengine(pathlib.Path(folder)) if Rtpengine in kinds else None

@@ -25,7 +25,7 @@ import tempfile
 import time
 
 import sip_race
-from sip_race import cpu_seconds, descendants, run
+from sip_race import cpu_seconds, descendants, receive_by_thread, run
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -51,44 +51,11 @@ def unpack_coturn(folder):
     return folder / "root"
 
 
-# Packets that arrive at the load are a kernel thread's, not their sender's: veth does so when the
-# receiver has GRO and the sender no TSO.
-SET_OFFLOAD = """
-import array, fcntl, socket, struct, sys
-SIOCETHTOOL = 0x8946
-value = array.array("B", struct.pack("II", int(sys.argv[1]), int(sys.argv[2])))
-request = struct.pack("16sP", b"veth0", value.buffer_info()[0])
-fcntl.ioctl(socket.socket(), SIOCETHTOOL, request)
-if sys.argv[2] == "1":
-    with open("/sys/class/net/veth0/threaded", "w", encoding="ascii") as file:
-        file.write("1")
-"""
-ETHTOOL_SET_TSO, ETHTOOL_SET_GRO = 0x1F, 0x2C
-
-
-def receivers():
-    """The kernel's receiving threads of our interfaces."""
-    found = set()
-    for folder in pathlib.Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if (folder / "comm").read_text().startswith("napi/veth0"):
-                found.add(int(folder.name))
-    return found
-
-
-def receive_by_thread(wire):
-    before = receivers()
-    for name, command, value in ((wire.edge, ETHTOOL_SET_TSO, 0), (wire.load, ETHTOOL_SET_GRO, 1)):
-        run("ip", "netns", "exec", name, sys.executable, "-c", SET_OFFLOAD, str(command),
-            str(value))
-    return receivers() - before
-
-
 def stand_apart(wire):
     """The server has one processor and the load with its receiver the others: a receiver that is
     woken for each packet must not take the server's processor in turns with it."""
     cpus = sorted(os.sched_getaffinity(0))
-    wire.receivers = receive_by_thread(wire)
+    wire.receivers = receive_by_thread(wire.edge, wire.load)
     for pid in wire.receivers:
         os.sched_setaffinity(pid, cpus[:-1] or cpus)
     os.sched_setaffinity(0, cpus[:-1] or cpus)
