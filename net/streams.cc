@@ -205,6 +205,14 @@ struct StreamCallbacks {
     }
   }
 
+  // What is only remembered gives way to whoever comes: it is no connection of its source any more.
+  static void TimeWait(tcp_pcb* pcb) {
+    if (void* source = tcp_ext_arg_get(pcb, kSourceArg); source != nullptr) {
+      tcp_ext_arg_set(pcb, kSourceArg, nullptr);
+      Self().ReleaseSource(static_cast<Streams::Source*>(source));
+    }
+  }
+
   static const tcp_ext_arg_callbacks kListenerArgs;
   static const tcp_ext_arg_callbacks kAcceptedArgs;
 };
@@ -975,3 +983,5 @@ void Streams::OnUnreachable(Stack::Port& port, const hal::Frame& frame, const Pa
 }
 
 }  // namespace gh::net
+
+extern "C" void gh_lwip_time_wait(tcp_pcb* pcb) { gh::net::StreamCallbacks::TimeWait(pcb); }

@@ -19,6 +19,8 @@ uint32_t gh_lwip_tcp_isn(const ip_addr_t* local, uint16_t local_port, const ip_a
                          uint16_t remote_port);
 /* Delayed acknowledgements or connection timers are waiting: arm what will call them. */
 void gh_lwip_ack_timer_needed(void);
+/* A connection is in TIME-WAIT now. */
+void gh_lwip_time_wait(struct tcp_pcb* pcb);
 /* 1: an out-of-order segment may be kept (frames are not scarce). */
 int gh_lwip_may_hold(void);
 /* 1: an ICMP error may be sent (token bucket). */

@@ -864,6 +864,41 @@ TEST(LimitTest, PerSourcePerListenerAndInAll) {
   ASSERT_TRUE(lab.RunUntil([&] { return server.open_count >= 13; }, Duration::Seconds(30)));
 }
 
+TEST(LimitTest, WhatIsRememberedOfASourceIsNoneOfItsConnections) {
+  Capacity capacity;
+  capacity.connection_count = 12;
+  capacity.source_connection_max = 5;
+  Lab lab;
+  Node& a = lab.Add(1);
+  Node& b = lab.Add(2, capacity);
+  a.ConfigureStatic(1);
+  b.ConfigureStatic(2);
+  lab.Run(Duration::Seconds(3));
+  b.stack.firewall().Allow({Transport::kTcp, 5060, 5060}).ignore("constant");
+  StreamRecorder server(b.stack);
+  ASSERT_TRUE(b.stack.streams().Listen({kAny4, 5060}, {}, server).ok());
+  // All log out and in again: the old connections end in TIME-WAIT here.
+  for (uint32_t round = 1; round <= 3; ++round) {
+    StreamRecorder client(a.stack);
+    std::vector<StreamId> ids;
+    for (int i = 0; i < 5; ++i) {
+      ids.push_back(a.stack.streams().Connect(kB4, {}, client).value());
+    }
+    ASSERT_TRUE(lab.RunUntil([&] { return server.open_count == 5 * round; }, kSoon));
+    for (const StreamId id : server.opened) {
+      b.stack.streams().CloseStream(id);
+    }
+    server.opened.clear();
+    lab.Run(Duration::Milliseconds(100));
+    for (const StreamId id : ids) {
+      a.stack.streams().CloseStream(id);
+    }
+    lab.Run(Duration::Milliseconds(100));
+    EXPECT_EQ(b.stack.status().time_wait_count, 5 * round);
+  }
+  EXPECT_EQ(b.stack.firewall().drops(DropReason::kSourceLimit), 0u);
+}
+
 TEST(StackTest, ListenerClosedAndOpenedAgainKeepsItsConnections) {
   Pair lab;
   StreamRecorder client(lab.a.stack);
