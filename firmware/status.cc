@@ -430,6 +430,7 @@ bool StatusPages::NextSip(uint64_t& cursor, ByteWriter& out) {
       Tell(out, "occupancy_permille", rooms.sip->overload().occupancy());
       Tell(out, "taken_permille", rooms.sip->overload().share());
       Tell(out, "refused", counters.load_refused);
+      Tell(out, "unanswered", counters.load_silent);
       return true;
     default:
       return false;

@@ -29,7 +29,8 @@ struct Statistics {
   uint64_t rate_limited = 0;
   uint64_t refused = 0;
   uint64_t overload = 0;      // 503 sent or dropped because a pool was empty
-  uint64_t load_refused = 0;  // 503 sent because the processor was busy
+  uint64_t load_refused = 0;  // 503 because the processor was busy
+  uint64_t load_silent = 0;   // of them not sent: their senders had enough replies
   uint64_t send_failed = 0;
   uint64_t registers = 0;
   uint64_t challenges = 0;

@@ -87,6 +87,9 @@ void Engine::OnPacket(const Flow& flow, std::span<const uint8_t> data) {
     OnUnframed(flow, "not a message");
     return;
   }
+  if (Shed(message, flow)) {
+    return;
+  }
   const CheckResult check = message.Check(flow.has_boundaries());
   if (check.verdict == Verdict::kDrop) {
     OnUnframed(flow, check.why);
@@ -673,14 +676,7 @@ void Engine::Refuse(const Message& request, const Flow& flow, const Refusal& ref
   }
   core_.observer.OnRefused(event);
   if (refusal.status == 503) {
-    uint8_t text[64];
-    ByteWriter retry(text);
-    retry.Text("Retry-After: ");
-    // Those that are sent away at once do not come back at once.
-    const uint32_t spread = core_.overload.is_active() ? core_.config.retry_after_s : 0;
-    retry.Decimal(core_.config.retry_after_s + ToTagOf(request) % (spread + 1));
-    retry.Text("\r\n");
-    Answer(request, flow, 503, refusal.phrase, retry.text());
+    AnswerBusy(request, flow, refusal.phrase);
     return;
   }
   Answer(request, flow, refusal.status, refusal.phrase, refusal.extra);

@@ -142,6 +142,8 @@ class Engine final : private TransportUser {
   // Each says whether to go on; when not, the request was answered.
   bool TakeService(Incoming& in, std::span<uint8_t> text) const;
   bool IsAnswerToChallenge(const Incoming& in) const;
+  bool AdmitsNew(const Message& request, const Flow& flow);
+  bool Shed(Message& message, const Flow& flow);
   bool CheckLoad(Incoming& in);
   bool MayReply(const Flow& flow);
   bool CheckOverload(Incoming& in);
@@ -200,6 +202,8 @@ class Engine final : private TransportUser {
               std::string_view user = {});
   void Answer(const Message& request, const Flow& flow, uint16_t status, std::string_view phrase,
               std::string_view extra);
+  void AnswerBusy(const Message& request, const Flow& flow, std::string_view phrase,
+                  bool is_noted = true);
   uint64_t ToTagOf(const Message& request) const;
   uint64_t LoopHashOf(const Message& request) const;
   bool UserOf(const Uri& uri, char (&out)[kUserBytesMax], std::string_view& user) const;
@@ -216,6 +220,9 @@ class Engine final : private TransportUser {
   dialplan::Bandwidth bandwidth_;
   dialplan::SearchHistory history_;
   Zones zones_;
+  // Of the message being looked at, whether it was asked if one more is taken.
+  enum class Admission : uint8_t { kOpen, kTaken, kRefused };
+  Admission admission_ = Admission::kOpen;
   PolicyPort* policy_ = nullptr;
   std::array<PolicyWait, kPolicyWaitMax> policy_waits_ = {};
   uint64_t policy_number_ = 0;
@@ -223,6 +230,8 @@ class Engine final : private TransportUser {
   bool is_overloaded_ = false;  // as it was told
   uint64_t overload_seen_ = 0;
   uint64_t overload_before_ = 0;
+  uint64_t silent_seen_ = 0;
+  uint64_t silent_before_ = 0;
   Instant overload_began_;
   Instant overload_last_;
 };

@@ -1,5 +1,6 @@
 // What the engine does when there is more to do than it can: by the pools, by the processor's time.
 #include "firmware/sip/engine.h"
+#include "firmware/sip/writer.h"
 
 namespace gh::sip {
 namespace {
@@ -10,8 +11,10 @@ constexpr uint32_t kReserveDivisor = 10;
 // No refusals for so long: the overload is over.
 constexpr Duration kOverloadQuiet = Duration::Seconds(5);
 
-// Senders that hold back themselves are not to be cut by the same share again.
-constexpr uint32_t kHoldingBackWeight = 4;
+// Senders that hold back themselves are not to be cut by the same share again; nor are those cut
+// as much of whom little comes.
+constexpr uint32_t kFavouredWeight = 4;
+constexpr uint32_t kFewPerSecond = 2;
 
 bool HoldsBack(const Message& request) {
   Scanner scanner(request.via().params);
@@ -35,21 +38,109 @@ bool Engine::IsAnswerToChallenge(const Incoming& in) const {
                                      in.flow.remote.address));
 }
 
+bool Engine::AdmitsNew(const Message& request, const Flow& flow) {
+  const bool is_favoured = HoldsBack(request) ||
+                           limit_.CountNew(flow.remote.address) <= kFewPerSecond ||
+                           zones_.SourceOf(flow) != dialplan::kNoZone;
+  return core_.overload.Admits(is_favoured ? kFavouredWeight : 1);
+}
+
 // By the processor's time. What goes on, emergency calls and who leaves are not asked.
 bool Engine::CheckLoad(Incoming& in) {
   const Method method = in.message.method();
   const bool is_new = !in.plan.is_in_dialog() && !in.is_emergency && method != Method::kBye;
-  if (!core_.overload.is_active() || !is_new || IsAnswerToChallenge(in) ||
-      core_.overload.Admits(HoldsBack(in.message) ? kHoldingBackWeight : 1)) {
+  if (!core_.overload.is_active() || !is_new || IsAnswerToChallenge(in)) {
+    return true;
+  }
+  const bool is_admitted =
+      admission_ == Admission::kOpen ? AdmitsNew(in.message, in.flow)
+                                     : admission_ == Admission::kTaken;
+  if (is_admitted) {
     return true;
   }
   ++core_.statistics.load_refused;
+  const uint64_t limited = core_.statistics.rate_limited;
   Refuse(in.message, in.flow, {503, RefusalReason::kOverload, {}, {}, "the processor is busy"});
+  core_.statistics.load_silent += core_.statistics.rate_limited - limited;
   return false;
+}
+
+// Asked before a message is checked: most refusals take no more than a look at its head and one
+// short answer. True: that was all. Whatever is not plainly new goes the whole way.
+bool Engine::Shed(Message& message, const Flow& flow) {
+  admission_ = Admission::kOpen;
+  if (!core_.overload.is_active() || !message.is_request() || message.Has(HeaderId::kRoute) ||
+      transport_.listener(flow).zone != 0 || !message.CheckTop()) {
+    return false;
+  }
+  const Method method = message.method();
+  if (method == Method::kAck) {  // to a refusal that was not kept
+    const bool is_stray = proxy_.transactions().FindServer(message) == nullptr;
+    core_.statistics.requests_in += is_stray ? 1 : 0;
+    core_.statistics.dropped_stray += is_stray ? 1 : 0;
+    return is_stray;
+  }
+  const Uri& uri = message.uri();
+  const bool answers_challenge =
+      message.Has(HeaderId::kAuthorization) || message.Has(HeaderId::kProxyAuthorization);
+  if (method == Method::kBye || method == Method::kCancel || uri.scheme == UriScheme::kOther ||
+      core_.config.IsEmergency(uri.user) || (answers_challenge && core_.overload.share() >= 500)) {
+    return false;
+  }
+  // What was taken before is only repeated here; its transaction answers.
+  if (AdmitsNew(message, flow)) {
+    admission_ = Admission::kTaken;
+    return false;
+  }
+  admission_ = Admission::kRefused;
+  if (proxy_.transactions().FindServer(message) != nullptr || core_.overload.TakesTelling()) {
+    return false;
+  }
+  ++core_.statistics.requests_in;
+  ++core_.statistics.refused;
+  ++core_.statistics.load_refused;
+  if (MayReply(flow)) {
+    AnswerBusy(message, flow, {}, false);
+  } else {
+    ++core_.statistics.load_silent;
+  }
+  return true;
+}
+
+// `is_noted`: in the ladder of its call.
+void Engine::AnswerBusy(const Message& request, const Flow& flow, std::string_view phrase,
+                        bool is_noted) {
+  const uint64_t to_tag = ToTagOf(request);
+  // Those that are sent away at once do not come back at once.
+  const uint32_t spread = core_.overload.is_active() ? core_.config.retry_after_s : 0;
+  uint8_t text[64];
+  ByteWriter retry(text);
+  retry.Text("Retry-After: ");
+  retry.Decimal(core_.config.retry_after_s + to_tag % (spread + 1));
+  retry.Text("\r\n");
+  ByteWriter out(core_.scratch);
+  const OverloadReport report = ReportOf(core_);
+  WriteResponse(out, request, flow,
+                {.status = 503,
+                 .reason = phrase,
+                 .to_tag = to_tag,
+                 .extra = retry.text(),
+                 .overload = &report});
+  if (!out.ok()) {
+    return;
+  }
+  if (is_noted) {
+    proxy_.transactions().SendStateless(request, flow, out.written());
+  } else {
+    Flow target = flow;
+    target.remote = ResponseTarget(flow, request.via());
+    transport_.Send(target, out.written()).ignore("the sender repeats its request");
+  }
 }
 
 void Engine::OnOccupancy(uint32_t occupancy) {
   const uint64_t refused = core_.statistics.load_refused;
+  const uint64_t silent = core_.statistics.load_silent;
   core_.overload.OnPeriod(occupancy, core_.config.occupancy_max);
   if (refused != overload_seen_) {
     overload_last_ = core_.now();
@@ -57,13 +148,15 @@ void Engine::OnOccupancy(uint32_t occupancy) {
       is_overloaded_ = true;
       overload_began_ = core_.now();
       overload_before_ = overload_seen_;
+      silent_before_ = silent_seen_;
       core_.observer.OnOverload({true, core_.overload.occupancy() / 10, 0, 0, {}});
     }
     overload_seen_ = refused;
+    silent_seen_ = silent;
   } else if (is_overloaded_ && core_.now() - overload_last_ >= kOverloadQuiet) {
     is_overloaded_ = false;
     core_.observer.OnOverload({false, core_.overload.occupancy() / 10, refused - overload_before_,
-                               0, overload_last_ - overload_began_});
+                               silent - silent_before_, overload_last_ - overload_began_});
   }
 }
 

@@ -1,5 +1,6 @@
 #include "firmware/sip/message.h"
 
+#include <algorithm>
 #include <bit>
 
 namespace gh::sip {
@@ -369,6 +370,33 @@ CheckResult Message::Check(bool is_datagram) {
     }
   }
   return body;
+}
+
+bool Message::CheckTop() {
+  constexpr HeaderId kNeeded[] = {HeaderId::kVia, HeaderId::kFrom, HeaderId::kTo, HeaderId::kCallId,
+                                  HeaderId::kCseq};
+  for (const HeaderId id : kNeeded) {
+    const HeaderField* field = First(id);
+    if (field == nullptr || (id != HeaderId::kVia && field->next_same != 0)) {
+      return false;
+    }
+  }
+  Scanner scanner(ValueOf(HeaderId::kVia));
+  const auto via = ParseVia(scanner);
+  if (!is_request_ || CheckStartLine().verdict != Verdict::kGood || !via.ok()) {
+    return false;
+  }
+  via_ = *via;
+  call_id_ = ValueOf(HeaderId::kCallId);
+  to_.text = ValueOf(HeaderId::kTo);
+  // Whatever looks like a tag may be one.
+  const std::string_view behind = to_.text.substr(std::min(to_.text.rfind('>'), to_.text.size()));
+  const std::string_view params = behind.empty() ? to_.text : behind;
+  const auto is_letter = [](char a, char b) { return Lower(a) == b; };
+  constexpr std::string_view kTag = "tag";
+  const bool has_tag = std::search(params.begin(), params.end(), kTag.begin(), kTag.end(),
+                                   is_letter) != params.end();
+  return via_.is_rfc3261() && (method_ == Method::kAck || !has_tag);
 }
 
 CheckResult Message::CheckStartLine() {

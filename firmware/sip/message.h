@@ -94,14 +94,14 @@ enum class HeaderId : uint8_t {
 };
 inline constexpr size_t kHeaderIdCount = static_cast<size_t>(HeaderId::kCount);
 
-// Offsets into the message.
+// Offsets into the message. Not set before it is one of its fields: there is room for many.
 struct HeaderField {
-  uint16_t line = 0;        // first byte of the field name
-  uint16_t value = 0;       // first byte after the colon
-  uint16_t value_size = 0;  // to the CRLF that ends the field, folds included
-  uint16_t next_same = 0;   // the next field of the same id (0: none), kOther is not chained
-  HeaderId id = HeaderId::kOther;
-  uint8_t name_size = 0;
+  uint16_t line;        // first byte of the field name
+  uint16_t value;       // first byte after the colon
+  uint16_t value_size;  // to the CRLF that ends the field, folds included
+  uint16_t next_same;   // the next field of the same id (0: none), kOther is not chained
+  HeaderId id;
+  uint8_t name_size;
 };
 
 struct Via {
@@ -143,6 +143,10 @@ class Message {
   // `is_datagram`: the body is what Content-Length says, or all there is without one; bytes
   // beyond it are dropped. Streams must have a Content-Length.
   CheckResult Check(bool is_datagram);
+  // What it takes to refuse a request, a quarter of the work of Check(): start line, topmost Via,
+  // the presence of the rest. Fills in method(), uri(), via(), call_id(); to() as text alone. False:
+  // only Check() can tell. For a request outside a dialog, or an ACK.
+  bool CheckTop();
 
   bool is_request() const { return is_request_; }
   Method method() const { return method_; }  // of a response: its CSeq's

@@ -16,12 +16,14 @@ namespace gh::sip {
 
 inline constexpr Duration kOverloadPeriod = Duration::Milliseconds(100);
 inline constexpr uint32_t kOverloadAlwaysPerPeriod = 5;  // new requests that are taken anyway
+inline constexpr uint32_t kOverloadToldPerPeriod = 3;    // refusals that are told in full
 
 class OverloadControl {
  public:
   // A period is over, in which the processor was busy for `occupancy` of 1000.
   void OnPeriod(uint32_t occupancy, uint32_t target) {
     always_left_ = kOverloadAlwaysPerPeriod;
+    told_left_ = kOverloadToldPerPeriod + 1;
     occupancy_ = (occupancy_ + std::min(occupancy, 1000u)) / 2;
     if (target >= 1000) {
       share_ = 1000;
@@ -45,6 +47,11 @@ class OverloadControl {
     credit_ -= 1000;
     return true;
   }
+  // Refusals of a period that are worth all their words, to the log and the call's ladder.
+  bool TakesTelling() {
+    told_left_ -= told_left_ != 0 ? 1 : 0;
+    return told_left_ != 0;
+  }
   bool is_active() const { return share_ < 1000; }
   uint32_t share() const { return share_; }          // of 1000 new requests
   uint32_t occupancy() const { return occupancy_; }  // of 1000, over some periods
@@ -58,6 +65,7 @@ class OverloadControl {
   uint32_t occupancy_ = 0;
   uint32_t credit_ = 0;
   uint32_t always_left_ = kOverloadAlwaysPerPeriod;
+  uint32_t told_left_ = 0;
 };
 
 }  // namespace gh::sip

@@ -24,7 +24,9 @@ class RateLimit {
     Slot& slot = SlotOf(source);
     const int64_t now_ms = core_.now().ns / 1'000'000;
     if (!slot.used) {
-      slot = {now_ms, int64_t{config.unproven_replies_burst} * 1000, true};
+      slot.milli_tokens = int64_t{config.unproven_replies_burst} * 1000;
+      slot.filled_ms = now_ms;
+      slot.used = true;
     }
     slot.milli_tokens =
         std::min(slot.milli_tokens + (now_ms - slot.filled_ms) * config.unproven_replies_per_s,
@@ -37,6 +39,14 @@ class RateLimit {
     slot.milli_tokens -= 1000;
     return true;
   }
+  // Counts a new request; how many there were in this second.
+  uint32_t CountNew(const net::IpAddress& source) {
+    Slot& slot = SlotOf(source);
+    const auto second = static_cast<uint32_t>(core_.now().ns / 1'000'000'000);
+    slot.new_count = slot.new_second == second ? slot.new_count + 1 : 1;
+    slot.new_second = second;
+    return slot.new_count;
+  }
   void GiveBack(const net::IpAddress& source) {
     Slot& slot = SlotOf(source);
     slot.milli_tokens += slot.used ? 1000 : 0;
@@ -46,6 +56,8 @@ class RateLimit {
   struct Slot {
     int64_t filled_ms = 0;
     int64_t milli_tokens = 0;
+    uint32_t new_second = 0;
+    uint32_t new_count = 0;
     bool used = false;
   };
   Slot& SlotOf(const net::IpAddress& source) {

@@ -81,6 +81,7 @@ class Play {
     config.authenticate_requests = (bits & 2) != 0;
     config.accept_foreign_senders = (bits & 4) != 0;
     config.record_route = (bits & 8) == 0;
+    config.occupancy_max = (bits & 32) != 0 ? 900 : 1000;
     config.unproven_replies_per_s = (bits & 16) != 0 ? 5 : 0;
     return config;
   }
@@ -89,7 +90,7 @@ class Play {
             5060};
   }
   void Step() {
-    switch (script_.Byte() % 10) {
+    switch (script_.Byte() % 11) {
       case 0:
         world_.Deliver(Peer(), script_.Bytes());
         break;
@@ -113,6 +114,9 @@ class Play {
       case 8:
         world_.hold_network = !world_.hold_network;
         world_.Settle();
+        break;
+      case 9:
+        world_.engine().OnOccupancy(script_.Byte() * 4u);
         break;
       default:
         world_.refusing["198.51.100.1:5060"] = (script_.Byte() & 1) != 0;

@@ -246,6 +246,37 @@ void BenchCall(Bench& bench) {
   bench.Report(kName, cost, "ns/call, CPU");
 }
 
+// What a call costs that is sent away (INVITE, 503, ACK): a tenth of one that is served may be
+// spent on it, or twice the load cannot be borne.
+void BenchRefusal(Bench& bench) {
+  constexpr uint64_t kCalls = 20'000;
+  Config config = BenchConfig(false);
+  config.occupancy_max = 900;
+  World world(config, BenchCapacity(), size_t{1} << 30);
+  for (int i = 0; i < 100; ++i) {
+    world.engine().OnOccupancy(1000);
+  }
+  world.record = false;
+  Phone phone(world, "alice", "192.0.2.20:5060");
+  const std::string body = FixLength(Crlf(kInvite)).substr(FixLength(Crlf(kInvite)).find("v=0"));
+  std::vector<std::string> texts;
+  for (uint64_t i = 0; i < kCalls; ++i) {
+    Phone::Spec spec{.method = "INVITE", .uri = "sip:bob@example.com"};
+    spec.call_id = "refused" + std::to_string(i);
+    spec.headers = "Content-Type: application/sdp\n";
+    spec.body = body;
+    texts.push_back(phone.Build(spec));
+    spec = {.method = "ACK", .uri = spec.uri, .to_tag = "x", .call_id = spec.call_id};
+    spec.branch = phone.last_branch();
+    texts.push_back(phone.Build(spec));
+  }
+  bench.Run("refused call (INVITE, 503, ACK), overload", kCalls, [&](uint64_t count) {
+    for (uint64_t i = 0; i < 2 * count; ++i) {
+      world.Deliver(phone.at(), texts[i]);
+    }
+  });
+}
+
 void ReportMemory(Bench& bench) {
   bench.Report("memory per registration", static_cast<double>(Registrar::bytes_per_registration()),
                "bytes");
@@ -270,6 +301,7 @@ int main(int argc, char** argv) {
   gh::sip::test::BenchRegister(bench, true, true);
   gh::sip::test::BenchRegister(bench, true, false);
   gh::sip::test::BenchCall(bench);
+  gh::sip::test::BenchRefusal(bench);
   gh::sip::test::ReportMemory(bench);
   return bench.Finish();
 }

@@ -188,6 +188,128 @@ TEST_F(Busy, SendersWhoAskAreToldHowMuchToHoldBack) {
   EXPECT_EQ(via.find("rate"), std::string::npos);
 }
 
+// --- Cheaply refused -----------------------------------------------------------------------------
+
+// All refusals of a period but the first few are made of no more than the head of a request.
+class Shed : public Busy {
+ protected:
+  void SetUp() override {
+    Busy::SetUp();
+    Exhaust();
+    for (uint32_t i = 0; i < kOverloadToldPerPeriod; ++i) {
+      Invite("told" + std::to_string(i));
+    }
+    world.Clear();
+    world.events.clear();
+  }
+  std::string Invite(const std::string& id, const std::string& headers = {}) {
+    Phone::Spec spec{.method = "INVITE", .uri = bob.uri(), .call_id = id, .headers = headers};
+    spec.body = "v=0\r\n";
+    return alice.Send(spec);
+  }
+};
+
+TEST_F(Shed, TheAnswerIsAWholeOne) {
+  std::string text = alice.Build({.method = "INVITE", .uri = bob.uri(), .call_id = "cheap"});
+  text.insert(text.find(";rport"), ";oc");
+  text.insert(text.find("Max-Forwards"), "v: SIP/2.0/TCP a.example;branch=z9hG4bKa, SIP/2.0/UDP b\r\n");
+  alice.Deliver(text);
+  const Sent refused = alice.Take();
+  ASSERT_EQ(refused.StartLine(), "SIP/2.0 503 Service Unavailable");
+  EXPECT_TRUE(world.events.empty());
+  const std::vector<std::string> vias = refused.Headers("Via");
+  ASSERT_EQ(vias.size(), 1u);
+  EXPECT_NE(vias[0].find(";rport=5060;received=192.0.2.20"), std::string::npos) << vias[0];
+  EXPECT_NE(vias[0].find(";oc=" + std::to_string(engine.overload().loss_percent())),
+            std::string::npos);
+  EXPECT_EQ(refused.Header("v"), "SIP/2.0/TCP a.example;branch=z9hG4bKa, SIP/2.0/UDP b");
+  EXPECT_EQ(refused.Header("From"), "<" + alice.uri() + ">;tag=ft");
+  EXPECT_TRUE(refused.Header("To").starts_with("<" + bob.uri() + ">;tag=")) << refused.text;
+  EXPECT_EQ(refused.Header("Call-ID"), "cheap");
+  EXPECT_EQ(refused.Header("CSeq"), "1 INVITE");
+  EXPECT_GE(std::stoi("0" + refused.Header("Retry-After")), 10);
+  Message message;
+  ASSERT_TRUE(message.Index(AsBytes(refused.text)).ok());
+  EXPECT_EQ(message.Check(true).verdict, Verdict::kGood);
+}
+
+TEST_F(Shed, ItsAckEndsThereAndTheSameRequestIsAnsweredAlike) {
+  const std::string text = Invite("again");
+  const std::string first = alice.Take().text;
+  alice.Deliver(text);
+  EXPECT_EQ(alice.Take().text, first);
+  const uint64_t stray = engine.statistics().dropped_stray;
+  Phone::Spec ack{.method = "ACK", .uri = bob.uri(), .to_tag = "x", .call_id = "again"};
+  ack.branch = alice.last_branch();
+  alice.Send(ack);
+  EXPECT_EQ(engine.statistics().dropped_stray, stray + 1);
+  EXPECT_TRUE(world.empty());
+}
+
+// 503 would end for the caller what rings at the callee.
+TEST_F(Shed, WhatWasTakenBeforeIsNotRefusedWhenItIsRepeated) {
+  while (engine.overload().is_active()) {
+    engine.OnOccupancy(100);
+  }
+  const std::string text = Invite("taken");
+  EXPECT_EQ(alice.Take().Status(), 100);
+  const Sent invite = bob.Take();
+  Exhaust();
+  for (int i = 0; i < 10; ++i) {
+    alice.Deliver(text);
+    EXPECT_EQ(alice.Take().Status(), 100) << i;
+  }
+  alice.Send({.method = "CANCEL", .uri = bob.uri(), .call_id = "taken",
+              .branch = alice.last_branch()});
+  EXPECT_EQ(alice.Take().Status(), 200);
+  EXPECT_EQ(bob.Take().Method(), "CANCEL");
+}
+
+// Nothing is shed that the head alone does not tell to be new.
+TEST_F(Shed, WhatIsInDoubtIsLookedAtInFull) {
+  alice.Send({.method = "INFO", .uri = bob.uri(), .to_tag = "tt", .call_id = "tagged"});
+  EXPECT_EQ(alice.Take().Status(), 503);  // no dialog of ours after all
+  EXPECT_TRUE(world.HasEvent("refused")) << "in full";
+  world.events.clear();
+  alice.Deliver(Crlf("INVITE sip:bob@example.com SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.20\n\n"));
+  EXPECT_EQ(alice.Take().Status(), 400);
+  alice.Send({.method = "INVITE", .uri = rescue.uri(), .call_id = "help"});
+  EXPECT_EQ(rescue.Take().Method(), "INVITE");
+}
+
+TEST_F(Shed, WhoHasHadHisRepliesGetsSilence) {
+  Config config = BusyConfig();
+  config.unproven_replies_per_s = 1;
+  config.unproven_replies_burst = 2;
+  engine.Apply(config);
+  for (int i = 0; i < 5; ++i) {
+    Invite("silent" + std::to_string(i));
+  }
+  EXPECT_EQ(alice.Take().Status(), 503);
+  EXPECT_EQ(alice.Take().Status(), 503);
+  EXPECT_TRUE(world.empty());
+  EXPECT_EQ(engine.statistics().load_silent, 3u);
+}
+
+// One source cannot take what others need: of whom little comes, less is refused.
+TEST_F(Shed, SourcesOfLittleAreRefusedLess) {
+  while (engine.overload().share() < 200) {
+    engine.OnOccupancy(500);
+  }
+  world.Clear();
+  uint32_t many = 0;
+  uint32_t few = 0;
+  for (uint32_t i = 0; i < 400; ++i) {
+    alice.Send({.method = "OPTIONS", .uri = "sip:example.com"});
+    many += alice.Take().Status() == 200 ? 1 : 0;
+    Phone other(world, "carol", "198.51.100." + std::to_string(i % 200 + 1) + ":5060");
+    other.Send({.method = "OPTIONS", .uri = "sip:example.com"});
+    few += other.Take().Status() == 200 ? 1 : 0;
+  }
+  EXPECT_GT(few, 3 * many);
+  EXPECT_GT(many, 40u);
+}
+
 // --- Emergency services by URN (RFC 5031) --------------------------------------------------------
 
 TEST_F(Busy, ServiceUrnGoesToItsOwnNumberOrTheOneAboveIt) {
