@@ -81,8 +81,7 @@ uint64_t Capacity::ArenaBytes() const {
          uint64_t{sessions + 1} * kBytesPerSession + kFileBytes + users * kFileBytesPerUser +
          uint64_t{call_setups_per_s} * kBytesPerCallSetup + uint64_t{streams} * kBytesPerStream +
          uint64_t{turn.allocations} * kBytesPerAllocation + rtp.ArenaBytes() +
-         rtp::Dtls::ArenaBytes(rtp.handshakes()) +
-         rtp.flows() * media::Plane::bytes_per_flow() +
+         rtp::Dtls::ArenaBytes(rtp.handshakes()) + rtp.flows() * media::Plane::bytes_per_flow() +
          uint64_t{turn.relay_ports} * kBytesPerRelayPort + uint64_t{users} * 16 +
          net::DtlsService::ArenaBytes(turn.streams, turn::Capacity::DtlsHandshakes(turn.streams)) +
          uint64_t{net.connection_count} * kBytesPerNetConnection +

@@ -114,6 +114,7 @@ DialPlan::DialPlan(Arena& arena, uint32_t rule_max)
 // --- Taking --------------------------------------------------------------------------------------
 
 void DialPlan::Begin() {
+  ++generation_;
   patterns_.Clear();
   zones_ = {};
   zones_[kLocalZone].type = ZoneType::kLocal;

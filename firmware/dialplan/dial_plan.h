@@ -69,6 +69,8 @@ class DialPlan {
   // --- Asking.
   // Without any search rule the plan has no opinion: the engine looks among its own users, then
   // outside.
+  // Another number with each new plan.
+  uint32_t generation() const { return generation_; }
   bool has_rules() const { return rule_count_ != 0; }
   bool has_transforms() const { return transform_count_ != 0; }
   bool has_policy() const { return has_policy_; }
@@ -151,6 +153,7 @@ class DialPlan {
   uint32_t subzone_count_ = 0;
   uint32_t membership_count_ = 0;
   uint32_t registration_count_ = 0;
+  uint32_t generation_ = 0;
   RegistrationPolicy registration_policy_ = RegistrationPolicy::kNone;
   Trust default_subzone_trust_ = Trust::kCheckCredentials;
   Encryption default_subzone_encryption_ = Encryption::kAuto;

@@ -17,11 +17,15 @@ uint64_t CallTable::TagHash(std::string_view tag) const {
   return core_.Hash(kHashCall).Add(tag).Value();
 }
 
-uint64_t CallTable::KeyOf(const Message& message) const {
-  return core_.Hash(kHashCall)
-      .Add(message.call_id())
-      .Add(TagHash(message.from_tag()) + TagHash(message.to_tag()))
-      .Value();
+uint64_t CallTable::KeyOf(std::string_view call_id, std::string_view tag,
+                          std::string_view other_tag) const {
+  return core_.Hash(kHashCall).Add(call_id).Add(TagHash(tag) + TagHash(other_tag)).Value();
+}
+
+Call* CallTable::Find(const Replaces& replaces, bool& to_caller) const {
+  Call* call = table_.Find(KeyOf(replaces.call_id, replaces.from_tag, replaces.to_tag));
+  to_caller = call != nullptr && call->caller_tag == TagHash(replaces.to_tag);
+  return call;
 }
 
 CallEvent CallTable::EventOf(const Call& call) const {

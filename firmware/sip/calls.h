@@ -94,6 +94,8 @@ class CallTable {
   void Finish(Call& call, CallEnd how);
   Call* FindById(uint64_t id);
   Call* Find(const Message& message) const { return table_.Find(KeyOf(message)); }
+  // The call a Replaces means; `to_caller`: it is for the one who made it.
+  Call* Find(const Replaces& replaces, bool& to_caller) const;
 
   bool Next(uint32_t& cursor, CallInfo& out);
   const CallHistory& history() const { return history_; }
@@ -112,7 +114,10 @@ class CallTable {
                                          : calls / 4;
   }
   // The same for both directions of a dialog.
-  uint64_t KeyOf(const Message& message) const;
+  uint64_t KeyOf(std::string_view call_id, std::string_view tag, std::string_view other_tag) const;
+  uint64_t KeyOf(const Message& message) const {
+    return KeyOf(message.call_id(), message.from_tag(), message.to_tag());
+  }
   uint64_t TagHash(std::string_view tag) const;
   void ArmTimer(Call& call);
   void TakeRecord(Call& call, const CallStart& start);

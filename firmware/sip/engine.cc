@@ -373,9 +373,10 @@ bool Engine::Authorise(Incoming& in) {
     transport_.Prove(in.flow);
     return true;
   }
-  if (in.plan.path) {  // the registrar alone knows it, and it is in one of our zones
+  if (in.plan.path) {  // the registrar alone knows it, and whom it told
     TrustOf(in);
-    if (in.source != dialplan::kLocalZone && in.source != dialplan::kDefaultZone) {
+    if ((in.source != dialplan::kLocalZone && in.source != dialplan::kDefaultZone) ||
+        IsByServiceRoute(in)) {
       return true;
     }
     in.plan.path.reset();
@@ -426,7 +427,14 @@ void Engine::Route(Incoming& in) {
     return;
   }
   if (in.plan.path) {
-    RouteByPath(in);
+    if (IsByServiceRoute(in)) {
+      RouteByServiceRoute(in);
+    } else {
+      RouteByPath(in);
+    }
+    return;
+  }
+  if (in.message.Has(HeaderId::kReplaces) && RouteByReplaces(in)) {
     return;
   }
   if ((plan_.has_rules() || plan_.has_transforms() || plan_.has_policy()) && !in.plan.has_next &&
@@ -450,6 +458,9 @@ Proxy::Context* Engine::OpenProxy(Incoming& in) {
   }
   proxy_.SetSource(*context, in.source == dialplan::kNoZone ? dialplan::kLocalZone : in.source,
                    SourcePlace(in));
+  if (in.is_emergency) {
+    Proxy::SetUrgent(*context);
+  }
   return context;
 }
 
@@ -478,6 +489,12 @@ void Engine::RouteInDialog(Incoming& in) {
   } else {
     StartProxy(in, in.plan.uri.text, nullptr);
   }
+}
+
+// From the phone itself: the registrar made our Path its Service-Route (RFC 3608).
+bool Engine::IsByServiceRoute(const Incoming& in) const {
+  const DialogSide& side = *in.plan.path;
+  return side.zone != 0 && side.transport == in.flow.transport && side.remote == in.flow.remote;
 }
 
 // Along the Path of a registration that went through us: to the phone, and nowhere else.
@@ -603,6 +620,28 @@ void Engine::OnRegister(Incoming& in) {
   }
 }
 
+// RFC 3608 6.3: by the way the registration came, the proxy next to the phone first. Only our own
+// Edge knows what its Path means in front of a request.
+void Engine::WriteServiceRoute(ByteWriter& out, const Message& request, const Flow& flow,
+                               bool through_zone) const {
+  AddressList list(request, HeaderId::kPath);
+  NameAddr path;
+  NameAddr edge;
+  while (through_zone && list.NextItem(path) == Next::kItem) {
+    edge = path;
+  }
+  if (!edge.uri_text.empty()) {
+    out.Text("Service-Route: <");
+    out.Text(edge.uri_text);
+    out.Text(">\r\n");
+  }
+  const Listener& listener = transport_.listener(flow);
+  out.Text("Service-Route: <sip:");
+  WriteHostPort(out, listener.advertise);
+  out.Text(TransportParam(listener.transport));
+  out.Text(";lr>\r\n");
+}
+
 void Engine::CompleteRegister(Incoming& in) {
   const Message& request = in.message;
   const auto domain = DomainOf(core_.config, request.to().uri);
@@ -617,6 +656,9 @@ void Engine::CompleteRegister(Incoming& in) {
   ByteWriter extra(core_.extra_scratch);
   const RegisterOutcome outcome = registrar_.Process(
       request, in.flow, through_zone ? in.source : dialplan::kLocalZone, user, *domain, extra);
+  if (outcome.status == 200 && core_.config.service_route) {
+    WriteServiceRoute(extra, request, in.flow, through_zone);
+  }
   if (outcome.status == 200 && extra.ok()) {
     Answer(request, in.flow, 200, {}, extra.text());
     return;

@@ -114,6 +114,7 @@ class Engine final : private TransportUser {
     uint32_t subzone = 0;  // when the source is the local zone
     bool is_emergency = false;
     bool is_permitted = false;  // by the policy service
+    RegistrationWay way = {};   // of a registration, if it is to be kept
     uint64_t loop = 0;
     uint32_t breadth = kMaxBreadthDefault;
   };
@@ -158,6 +159,7 @@ class Engine final : private TransportUser {
   void RouteToUser(Incoming& in, uint8_t domain);
   // By the dial plan (engine_plan.cc).
   void RouteByPlan(Incoming& in);
+  bool RouteByKnownWay(Incoming& in);
   void RouteTransformed(Incoming& in, const dialplan::Step& step);
   void AddStep(Proxy::Context& context, const Incoming& in, const dialplan::Step& step, uint16_t q);
   void AddUser(Proxy::Context& context, const Incoming& in, const Uri& uri, uint16_t q);
@@ -168,6 +170,11 @@ class Engine final : private TransportUser {
   void RouteInDialog(Incoming& in);
   void RouteOutside(Incoming& in);
   void RouteByPath(Incoming& in);
+  bool RouteByReplaces(Incoming& in);
+  bool IsByServiceRoute(const Incoming& in) const;
+  void RouteByServiceRoute(Incoming& in);
+  void WriteServiceRoute(ByteWriter& out, const Message& request, const Flow& flow,
+                         bool through_zone) const;
   void OnRegister(Incoming& in);
   void CompleteRegister(Incoming& in);
   // Whether a request is done with the policy service; when not, it waits or was answered.
@@ -188,6 +195,7 @@ class Engine final : private TransportUser {
   Place PlaceOfZone(ZoneId zone) const;
   Place PlaceOfSubzone(uint32_t subzone) const;
   Place PlaceOfBinding(const Binding& binding) const;
+  Place PlaceOfParty(const Flow& flow, std::string_view address);
   Place SourcePlace(const Incoming& in) const;
 
   struct Refusal {

@@ -52,9 +52,8 @@ bool Engine::CheckLoad(Incoming& in) {
   if (!core_.overload.is_active() || !is_new || IsAnswerToChallenge(in)) {
     return true;
   }
-  const bool is_admitted =
-      admission_ == Admission::kOpen ? AdmitsNew(in.message, in.flow)
-                                     : admission_ == Admission::kTaken;
+  const bool is_admitted = admission_ == Admission::kOpen ? AdmitsNew(in.message, in.flow)
+                                                          : admission_ == Admission::kTaken;
   if (is_admitted) {
     return true;
   }

@@ -203,7 +203,36 @@ void Engine::Locate(std::string_view alias, ZoneId source, bool is_authenticated
   }
 }
 
+// A registration whose like went into a zone before takes the same way (R-FPR-01). The operator's
+// policy may change with the hour: where there is one, it is asked each time.
+bool Engine::RouteByKnownWay(Incoming& in) {
+  if (!core_.config.fast_path || in.message.method() != Method::kRegister || plan_.has_policy() ||
+      plan_.has_transforms() || !plan_.has_rules()) {
+    return false;
+  }
+  in.way = {RegistrationWays::KeyOf(core_, in.flow, in.message.from().uri_text, in.plan.uri.text),
+            plan_.generation(), 0, 0};
+  const RegistrationWay* way = proxy_.ways().Find(in.way.key, in.way.plan);
+  if (way == nullptr || !zones_.IsUp(way->zone) || way->zone == in.source) {
+    return false;
+  }
+  Proxy::Context* context = OpenProxy(in);
+  if (context == nullptr) {
+    return true;
+  }
+  Proxy::SetWay(*context, in.way);
+  proxy_.AddTarget(*context, {.uri = in.plan.uri.text,
+                              .zone = way->zone,
+                              .peer_first = way->peer,
+                              .place = PlaceOfZone(way->zone)});
+  proxy_.Start(*context, in.message, in.plan);
+  return true;
+}
+
 void Engine::RouteByPlan(Incoming& in) {
+  if (RouteByKnownWay(in)) {
+    return;
+  }
   Alias alias;
   Alias caller;
   AliasOf(in.message.from().uri, caller);
@@ -233,6 +262,10 @@ void Engine::RouteByPlan(Incoming& in) {
   if (context == nullptr) {
     return;
   }
+  // One step that changes nothing: the way can be kept.
+  if (in.way.key != 0 && search.count == 1 && search.steps[0].alias == alias) {
+    Proxy::SetWay(*context, in.way);
+  }
   for (uint32_t i = 0; i < search.count; ++i) {
     AddStep(*context, in, search.steps[i],
             static_cast<uint16_t>((dialplan::kStepMax - i) * kQPerStep));
@@ -245,6 +278,26 @@ void Engine::RouteByPlan(Incoming& in) {
   Refuse(in.message, in.flow,
          {static_cast<uint16_t>(in.is_authenticated ? 404 : 480), RefusalReason::kNotRegistered},
          in.user);
+}
+
+// Into the zone that it registered in, without a search; the operator's policy is asked.
+void Engine::RouteByServiceRoute(Incoming& in) {
+  Alias alias;
+  Alias caller;
+  Search search;
+  const bool fits = AliasOf(in.plan.uri, alias) && AliasOf(in.message.from().uri, caller);
+  if (fits && plan_.has_policy()) {
+    plan_.Find({alias.view(), caller.view(), in.source, false, minute_of_week_}, search, nullptr);
+  }
+  if (!fits || search.is_refused) {
+    Refuse(in.message, in.flow, {403, RefusalReason::kPolicy}, in.user);
+    return;
+  }
+  const ZoneId zone = in.plan.path->zone;
+  if (Proxy::Context* context = OpenProxy(in)) {
+    proxy_.AddTarget(*context, {.uri = in.plan.uri.text, .zone = zone, .place = PlaceOfZone(zone)});
+    proxy_.Start(*context, in.message, in.plan);
+  }
 }
 
 // The URI the transforms made lives as long as the call.

@@ -98,6 +98,44 @@ void Engine::AddBindings(Proxy::Context& context, const Incoming& in, const Soug
   }
 }
 
+// RFC 3891, as attended transfers make it: an INVITE for the Contact of somebody in a call of ours.
+// That address may mean nothing where the INVITE begins, and lie behind NAT or a zone; the call
+// knows the way. False: to be sent as any other.
+bool Engine::RouteByReplaces(Incoming& in) {
+  const auto replaces = ParseReplaces(in.message.ValueOf(HeaderId::kReplaces));
+  if (in.message.method() != Method::kInvite || !replaces || in.plan.has_next ||
+      DomainOf(core_.config, in.plan.uri)) {
+    return false;
+  }
+  bool to_caller = false;
+  const Call* call = calls_.Find(*replaces, to_caller);
+  Flow flow;
+  if (call == nullptr || call->record == nullptr || !proxy_.FlowToSide(*call, to_caller, flow)) {
+    return false;
+  }
+  using R = DialogRecord;
+  const auto contact =
+      ParseUri(call->record->Get(to_caller ? R::kCallerContact : R::kCalleeContact));
+  if (!contact.ok() || !UriEquals(*contact, in.plan.uri)) {
+    return false;
+  }
+  const std::string_view party = (to_caller ? call->caller : call->callee).view();
+  StartProxy(in, in.plan.uri.text, &flow, PlaceOfParty(flow, party));
+  return true;
+}
+
+Place Engine::PlaceOfParty(const Flow& flow, std::string_view address) {
+  if (const ZoneId zone = zones_.SourceOf(flow); zone != dialplan::kNoZone) {
+    return PlaceOfZone(zone);
+  }
+  const auto uri = ParseUri(address);
+  if (!uri.ok() || !DomainOf(core_.config, *uri)) {
+    return PlaceOfZone(dialplan::kDefaultZone);
+  }
+  const size_t colon = address.find(':');
+  return PlaceOfSubzone(plan_.SubzoneOf(flow.remote.address, address.substr(colon + 1)));
+}
+
 Place Engine::PlaceOfZone(ZoneId zone) const {
   return {NodeOfZone(zone), ModeOf(plan_.zone(zone).encryption)};
 }

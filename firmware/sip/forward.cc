@@ -6,7 +6,6 @@
 #include "firmware/sip/writer.h"
 
 namespace gh::sip {
-namespace {
 
 std::string_view TransportParam(TransportKind transport) {
   switch (transport) {
@@ -20,6 +19,8 @@ std::string_view TransportParam(TransportKind transport) {
       return ";transport=ws";  // RFC 7118 5.2: of WSS too
   }
 }
+
+namespace {
 
 void WriteRecordRoute(ByteWriter& out, const Core& core, const Listener& listener,
                       const DialogToken& token, std::string_view call_id) {
@@ -104,7 +105,7 @@ void WriteHead(ByteWriter& out, const Core& core, const Message& request, const 
   }
   out.Text(";branch=");
   out.Text(spec.branch);
-  out.Text("\r\n");
+  out.Text(spec.asks_for_load ? ";oc;oc-algo=\"loss\"\r\n" : "\r\n");
   if (spec.path_to != nullptr) {
     out.Text("Path: <sip:");
     WritePathToken(out, core, *spec.path_to);

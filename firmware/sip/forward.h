@@ -11,6 +11,9 @@
 
 namespace gh::sip {
 
+// ";transport=tcp" of a URI of ours; empty for UDP.
+std::string_view TransportParam(TransportKind transport);
+
 struct ForwardSpec {
   std::string_view uri;     // new Request-URI
   std::string_view path;    // Routes to add in front (a binding's Path); may be empty
@@ -20,6 +23,7 @@ struct ForwardSpec {
   bool record_route = false;
   DialogToken token;                         // in our Record-Route
   const DialogSide* path_to = nullptr;       // of a REGISTER: our Path leads there; null: none
+  bool asks_for_load = false;                // RFC 7339: we heed what the next one says of it
   uint32_t breadth = 0;                      // Max-Breadth to write; 0: leave it
   uint32_t hop_count_max = kMaxForwardsMax;  // Max-Forwards is made no larger than that
   const std::string_view* body = nullptr;    // in place of the request's; null: that

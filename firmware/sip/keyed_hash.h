@@ -116,6 +116,7 @@ enum HashPurpose : uint32_t {
   kHashConnection,
   kHashOpaque,
   kHashGruu,
+  kHashWay,
 };
 
 }  // namespace gh::sip

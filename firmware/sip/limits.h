@@ -34,9 +34,10 @@ inline constexpr size_t kBindingTextInline = 126;  // contact + path + instance 
 inline constexpr size_t kBindingTextMax = 1024;    // ... or in an overflow block of this size
 // Both GRUUs of a contact: a user with its domain and an instance, and a made-up user.
 inline constexpr size_t kGruuBytesMax = 1536;
-// Contact and Path lines of one answer: every contact may be as long as a binding's text.
+// Contact, Path and Service-Route lines of one answer: every contact may be as long as a binding's
+// text.
 inline constexpr size_t kRegisterExtraBytesMax =
-    (kContactPerRegisterMax + 1) * (kBindingTextMax + 96 + kGruuBytesMax);
+    (kContactPerRegisterMax + 2) * (kBindingTextMax + 96 + kGruuBytesMax);
 inline constexpr uint32_t kExpiresMax = 0x7fffffff;
 
 // Proxy.
@@ -69,6 +70,9 @@ inline constexpr size_t kCredentialCountMax = 8;  // (Proxy-)Authorization field
 
 // Unauthenticated senders: fixed direct-mapped table of token buckets.
 inline constexpr size_t kRateTableSize = 4096;
+
+// Ways of registrations into zones that are kept (SIP Registration FastPath).
+inline constexpr size_t kRegistrationWayMax = 4096;
 
 // Requests that wait for a policy service.
 inline constexpr size_t kPolicyWaitMax = 64;

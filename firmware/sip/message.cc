@@ -805,6 +805,24 @@ Next ViaList::NextItem(Via& out) {
   return Next::kItem;
 }
 
+std::optional<Replaces> ParseReplaces(std::string_view text) {
+  Scanner scanner(text);
+  Replaces out;
+  out.call_id = scanner.Run(kWordChar);
+  Param param;
+  Next next;
+  while ((next = NextParam(scanner, param)) == Next::kItem) {
+    if (EqualsNoCase(param.name, "to-tag")) {
+      out.to_tag = param.value;
+    } else if (EqualsNoCase(param.name, "from-tag")) {
+      out.from_tag = param.value;
+    }
+  }
+  const bool is_good = next == Next::kEnd && scanner.at_end() && !out.call_id.empty() &&
+                       !out.to_tag.empty() && !out.from_tag.empty();
+  return is_good ? std::optional(out) : std::nullopt;
+}
+
 std::optional<int64_t> ParseSipDate(std::string_view text) {
   constexpr std::string_view kDays[] = {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"};
   constexpr std::string_view kMonths = "JanFebMarAprMayJunJulAugSepOctNovDec";

@@ -144,8 +144,8 @@ class Message {
   // beyond it are dropped. Streams must have a Content-Length.
   CheckResult Check(bool is_datagram);
   // What it takes to refuse a request, a quarter of the work of Check(): start line, topmost Via,
-  // the presence of the rest. Fills in method(), uri(), via(), call_id(); to() as text alone. False:
-  // only Check() can tell. For a request outside a dialog, or an ACK.
+  // the presence of the rest. Fills in method(), uri(), via(), call_id(); to() as text alone.
+  // False: only Check() can tell. For a request outside a dialog, or an ACK.
   bool CheckTop();
 
   bool is_request() const { return is_request_; }
@@ -314,6 +314,14 @@ bool ForEachToken(const Message& message, HeaderId id, Visit visit) {
   }
   return true;
 }
+
+// The dialog a Replaces names, as who gets it sees it (RFC 3891).
+struct Replaces {
+  std::string_view call_id;
+  std::string_view to_tag;    // his own
+  std::string_view from_tag;  // the other's
+};
+std::optional<Replaces> ParseReplaces(std::string_view text);
 
 // RFC 3261 Date: "Sat, 13 Nov 2010 23:29:00 GMT", nothing else. Seconds since 1970.
 std::optional<int64_t> ParseSipDate(std::string_view text);

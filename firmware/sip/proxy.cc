@@ -18,7 +18,8 @@ Proxy::Proxy(Core& core, Arena& arena, SipTransport& transport, net::Resolver& r
       calls_(calls),
       transactions_(core, arena, transport, *this),
       locator_(core, arena, resolver),
-      contexts_(arena, core.capacity.proxies) {
+      contexts_(arena, core.capacity.proxies),
+      ways_(arena) {
   calls.SetExpired(
       [](void* self, Call& call, CallEnd how) { static_cast<Proxy*>(self)->EndCall(call, how); },
       this);
@@ -78,6 +79,7 @@ bool Proxy::AddTarget(Context& context, const TargetSpec& spec) {
   target.path_size = static_cast<uint16_t>(spec.path.size());
   target.q = spec.q;
   target.zone = spec.zone;
+  target.peer_first = spec.peer_first;
   target.place = spec.place;
   target.has_flow = spec.flow != nullptr;
   target.flow_decides = spec.flow_decides;
@@ -103,6 +105,10 @@ void Proxy::SetSource(Context& context, ZoneId zone, const Place& place) {
   context.source_zone = zone;
   context.place = place;
 }
+
+void Proxy::SetUrgent(Context& context) { context.is_urgent = true; }
+
+void Proxy::SetWay(Context& context, const RegistrationWay& way) { context.way = way; }
 
 void Proxy::Discard(Context& context) {
   ServerTransaction& server = *context.server;
@@ -213,7 +219,7 @@ void Proxy::StartBranch(Context& context, Branch& branch, const Message& request
   }
   if (target.zone != 0) {
     if (!TryNextPeer(branch, request, plan)) {
-      KeepIfBest(context, 480, nullptr);
+      KeepIfBest(context, context.was_throttled ? 503 : 480, nullptr);
       EndBranch(branch);
     }
     return;
@@ -279,15 +285,22 @@ void Proxy::OnLocated(Branch& branch) {
 
 // The next peer of the zone that takes the request.
 bool Proxy::TryNextPeer(Branch& branch, const Message& request, const RoutePlan& plan) {
-  const ZoneId zone = branch.context->targets[branch.target].zone;
+  Context& context = *branch.context;
+  const Target& target = context.targets[branch.target];
+  const Zones::PeerWish wish = {target.peer_first, context.is_urgent};
   Zones::PeerRef peer;
-  while (zones_->NextPeer(zone, branch.peers_tried, peer)) {
+  while (zones_->NextPeer(target.zone, branch.peers_tried, peer, wish)) {
     branch.hop = {peer.flow.transport, peer.flow.remote};
     branch.calls = peer.calls;
+    branch.peer = peer.index;
     if (Launch(branch, peer.flow, request, plan)) {
+      if (peer.has_other && request.method() == Method::kRegister) {
+        transactions_.Hurry(*branch.client);
+      }
       return true;
     }
   }
+  context.was_throttled = context.was_throttled || peer.was_throttled;
   return false;
 }
 
@@ -428,11 +441,13 @@ Result<void> Proxy::Send(Branch& branch, const Flow& flow, const Message& reques
     spec.session = session.replaces ? &session : nullptr;
   }
   SetDialog(spec, branch, request, plan);
-  // The registrar behind the zone reaches who registers through us, and by no other way.
-  const DialogSide path_to = {true, spec.source.transport, spec.source.remote, ZoneId{0}};
+  // The registrar behind the zone reaches who registers through us, and by no other way; who comes
+  // with it from there wants into the same zone (RFC 3608).
+  const DialogSide path_to = {true, spec.source.transport, spec.source.remote, target.zone};
   if (method == Method::kRegister && target.zone != 0) {
     spec.path_to = &path_to;
   }
+  spec.asks_for_load = target.zone != 0;
   spec.hop_count_max =
       target.zone != 0 ? zones_->config(target.zone).plan.hop_count : kMaxForwardsMax;
   const bool forks = context.target_count > 1 || request.Has(HeaderId::kMaxBreadth);
@@ -514,6 +529,9 @@ void Proxy::OnResponse(ClientTransaction& client, const Message& response) {
     return;
   }
   Context& context = *branch->context;
+  if (const ZoneId zone = context.targets[branch->target].zone; zone != 0) {
+    zones_->OnReport(zone, client.flow, response.via().params);
+  }
   branch->answered = true;
   if (response.status() < 200) {
     OnProvisional(context, *branch, response);
@@ -543,6 +561,11 @@ void Proxy::OnFinal(Context& context, Branch& branch, const Message& response) {
     const bool open =
         !context.final_sent || (server != nullptr && server->state == ServerState::kAccepted);
     NoteAnswer(context, branch, response);
+    if (context.way.key != 0) {
+      context.way.zone = context.targets[branch.target].zone;
+      context.way.peer = branch.peer;
+      ways_.Learn(context.way);
+    }
     if (open && server != nullptr) {
       Relay(*server, response, *branch.client);
     }
@@ -593,6 +616,10 @@ void Proxy::OnClientFailed(ClientTransaction& client, ClientFailure why) {
     if (ToHop(*branch, branch->hop, {}, request.message, request.plan)) {
       return;
     }
+  }
+  const ZoneId zone = context.targets[branch->target].zone;
+  if (zone != 0 && why == ClientFailure::kTimeout && !branch->answered) {
+    zones_->Doubt(zone, client.flow);
   }
   if (may_retry && TryNextHop(*branch)) {
     return;
@@ -764,7 +791,8 @@ void Proxy::SendBest(Context& context) {
   if (context.best != nullptr) {
     transactions_.Respond(server, status, context.best->bytes());
   } else if (!silent) {
-    SendLocal(context, status == 503 ? uint16_t{500} : status);
+    // 16.7 6: a 503 goes on only where it is ours to say, to all that would go this way.
+    SendLocal(context, status == 503 && !context.was_throttled ? uint16_t{500} : status);
   }
   Detach(context);
   if (silent) {

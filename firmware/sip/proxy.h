@@ -16,6 +16,7 @@
 #include "firmware/sip/locate.h"
 #include "firmware/sip/media_anchor.h"
 #include "firmware/sip/registrar.h"
+#include "firmware/sip/registration_ways.h"
 #include "firmware/sip/transaction.h"
 #include "firmware/sip/zones.h"
 
@@ -41,6 +42,7 @@ struct Target {
   bool is_tried = false;
   uint8_t instance = 0;  // those of one user agent have the same; 0: a single one
   ZoneId zone = 0;       // to whose peers it goes, one after the other; 0: none
+  uint8_t peer_first = kZonePeerMax;
   Place place;
   Flow flow;
 };
@@ -54,6 +56,7 @@ struct TargetSpec {
   bool is_alternate = false;
   uint8_t instance = 0;
   ZoneId zone = 0;
+  uint8_t peer_first = kZonePeerMax;  // of the zone's peers the one that is tried before others
   Place place = {};
 };
 
@@ -65,6 +68,7 @@ class Proxy final : private TransactionUser {
   TransactionLayer& transactions() { return transactions_; }
   Locator& locator() { return locator_; }
   void SetZones(Zones& zones) { zones_ = &zones; }
+  RegistrationWays& ways() { return ways_; }
   void SetBandwidth(dialplan::Bandwidth& bandwidth) { bandwidth_ = &bandwidth; }
   struct Context;
 
@@ -74,6 +78,10 @@ class Proxy final : private TransactionUser {
   bool AddTarget(Context& context, const TargetSpec& spec);
   // The zone the request came from, when it is one, and where its sender is.
   void SetSource(Context& context, ZoneId zone, const Place& place);
+  // Nobody may be spared it: an emergency call.
+  static void SetUrgent(Context& context);
+  // A registration whose way is kept once it is taken.
+  static void SetWay(Context& context, const RegistrationWay& way);
   // Answers 100 to INVITE and starts the first branches.
   void Start(Context& context, const Message& request, const RoutePlan& plan);
 
@@ -95,6 +103,10 @@ class Proxy final : private TransactionUser {
   // us or its stream is gone. Into a traversal zone there is no other way, whatever Route says.
   bool FlowOfPeer(const DialogToken& token, const Message& request, const RoutePlan& plan,
                   Flow& out);
+
+  // A flow to one side of a call: where its messages come from if it is next to us, else to where
+  // the dialog's Routes say. Not for a call without a record whose side is not next to us.
+  bool FlowToSide(const Call& call, bool to_caller, Flow& out);
 
   // Ends a call from here: BYE to both sides, as far as it is known how.
   void EndCall(Call& call, CallEnd how);
@@ -157,7 +169,6 @@ class Proxy final : private TransactionUser {
   uint32_t LimitInDialog(const Message& request);
   bool Limit(const Message& message, uint32_t limit_kbps, const MediaVerdict& media,
              std::string_view& body);
-  bool FlowToSide(const Call& call, bool to_caller, Flow& out);
   void SendBye(Call& call, bool to_caller, CallEnd how);
 
   Core& core_;
@@ -166,6 +177,7 @@ class Proxy final : private TransactionUser {
   TransactionLayer transactions_;
   Locator locator_;
   Pool<Context> contexts_;
+  RegistrationWays ways_;
   Zones* zones_ = nullptr;
   dialplan::Bandwidth* bandwidth_ = nullptr;
 };

@@ -15,6 +15,7 @@ struct Proxy::Branch {
   uint32_t* calls = nullptr;  // of the zone's peer it went to
   uint8_t target = 0;
   uint8_t peers_tried = 0;
+  uint8_t peer = 0;  // the last of them
   bool pending = false;
   bool answered = false;  // any response came: no other address is tried
   bool is_cancelled = false;
@@ -45,6 +46,9 @@ struct Proxy::Context {
   bool is_initial_invite = false;
   bool is_starting = false;  // branches are being started: Advance waits
   bool lacks_bandwidth = false;
+  bool is_urgent = false;
+  bool was_throttled = false;  // a peer that is busy was spared it
+  RegistrationWay way;         // key 0: none is kept
   std::array<Target, kTargetMax> targets;
   std::array<Branch, kTargetMax> branches;
 

@@ -1,6 +1,7 @@
 #include "firmware/sip/transaction.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace gh::sip {
 
@@ -335,6 +336,14 @@ Result<void> TransactionLayer::Launch(ClientTransaction& client, const Flow& flo
   return Ok();
 }
 
+void TransactionLayer::Hurry(ClientTransaction& client) {
+  GH_ASSERT(client.method != Method::kInvite);
+  client.is_hurried = client.state == ClientState::kTrying;
+  if (client.is_hurried) {
+    core_.timers.Arm(client.lifetime, core_.config.t1 * kHurry);
+  }
+}
+
 void TransactionLayer::DropRequest(ClientTransaction& client) {
   core_.buffers.Release(client.request);
   client.request = nullptr;
@@ -490,6 +499,9 @@ void TransactionLayer::OnOtherResponse(ClientTransaction& client, const Message&
   const uint16_t status = response.status();
   if (status < 200) {
     client.state = ClientState::kProceeding;
+    if (std::exchange(client.is_hurried, false)) {
+      core_.timers.Arm(client.lifetime, core_.config.t1 * (64 - kHurry));
+    }
     if (status > 100) {
       user_.OnResponse(client, response);
     }

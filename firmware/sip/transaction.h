@@ -86,6 +86,7 @@ struct ClientTransaction {
   Method method = Method::kOther;
   ClientState state = ClientState::kIdle;
   bool is_cancelled = false;  // CANCEL sent, waiting for its response
+  bool is_hurried = false;    // nothing heard for Hurry's time: it failed
   bool wants_cancel = false;  // to be sent with the first provisional response
 };
 
@@ -136,6 +137,10 @@ class TransactionLayer {
   void Cancel(ClientTransaction& client);
   // Forgets it at once, whatever its state.
   void ReleaseClient(ClientTransaction& client);
+  // There is another who can be asked: a peer that says nothing at all within kHurry of T1 (RFC
+  // 4320: who lives and works on it says 100 before) is given up sooner. Not for INVITE.
+  static constexpr int64_t kHurry = 8;
+  void Hurry(ClientTransaction& client);
   // False: no transaction of ours.
   bool OnResponse(const Message& response, const Flow& flow);
   struct BranchParts {

@@ -135,6 +135,7 @@ void Zones::StopPeer(Peer& peer) {
   peer.host = {};
   peer.remote = {};
   peer.state = PeerState::kUnknown;
+  peer.throttle = {};
   peer.status = 0;
   peer.why = "";
 }
@@ -503,29 +504,42 @@ bool Zones::IsUp(ZoneId id) const {
   return false;
 }
 
-bool Zones::NextPeer(ZoneId id, uint8_t& tried, PeerRef& out) {
+Zones::Peer* Zones::BestPeer(Zone& zone, uint8_t tried, const PeerWish& wish) {
+  const bool is_traversal = IsTraversal(zone.peers[0].zone);
+  const bool is_server = IsTraversalServer(zone.config.plan.type);
+  Peer* best = nullptr;
+  for (Peer& peer : zone.peers) {
+    const uint32_t index = IndexOf(zone, peer);
+    if (peer.state != PeerState::kUp || (is_traversal && !peer.has_flow) ||
+        (tried >> index & 1) != 0) {
+      continue;
+    }
+    if (index == wish.first) {
+      return &peer;
+    }
+    const bool is_better = best == nullptr ||
+                           (zone.config.is_least_loaded && peer.calls < best->calls) ||
+                           (is_server && IsFresher(peer, *best));
+    best = is_better ? &peer : best;
+  }
+  return best;
+}
+
+bool Zones::NextPeer(ZoneId id, uint8_t& tried, PeerRef& out, const PeerWish& wish) {
   Zone* zone = ZoneOf(id);
   if (zone == nullptr || !zone->is_used) {
     return false;
   }
-  const bool is_traversal = IsTraversal(id);
-  const bool is_server = IsTraversalServer(zone->config.plan.type);
-  while (true) {
-    Peer* best = nullptr;
-    for (Peer& peer : zone->peers) {
-      const bool is_usable = peer.state == PeerState::kUp && (!is_traversal || peer.has_flow) &&
-                             (tried >> IndexOf(*zone, peer) & 1) == 0;
-      const bool is_better = best == nullptr ||
-                             (zone->config.is_least_loaded && peer.calls < best->calls) ||
-                             (is_server && IsFresher(peer, *best));
-      best = is_usable && is_better ? &peer : best;
-    }
-    if (best == nullptr) {
-      return false;
-    }
+  while (Peer* best = BestPeer(*zone, tried, wish)) {
     tried = static_cast<uint8_t>(tried | 1u << IndexOf(*zone, *best));
+    if (!wish.is_urgent && !best->throttle.Admits(core_.now())) {
+      out.was_throttled = true;
+      continue;
+    }
     out.calls = &best->calls;
-    if (is_traversal) {
+    out.index = static_cast<uint8_t>(IndexOf(*zone, *best));
+    out.has_other = BestPeer(*zone, tried, wish) != nullptr;
+    if (IsTraversal(id)) {
       out.flow = best->flow;
       return true;
     }
@@ -536,6 +550,41 @@ bool Zones::NextPeer(ZoneId id, uint8_t& tried, PeerRef& out) {
       return true;
     }
   }
+  return false;
+}
+
+Zones::Peer* Zones::PeerAt(ZoneId id, const Flow& flow) {
+  Zone* zone = ZoneOf(id);
+  for (Peer& peer : zone == nullptr ? std::span<Peer>() : std::span<Peer>(zone->peers)) {
+    const bool is_stream = peer.has_flow && peer.flow.stream == flow.stream;
+    if (peer.state == PeerState::kUp && (is_stream || peer.remote == flow.remote)) {
+      return &peer;
+    }
+  }
+  return nullptr;
+}
+
+void Zones::OnReport(ZoneId id, const Flow& flow, std::string_view via_params) {
+  const auto word = ParseOverloadWord(via_params);
+  Peer* peer = word ? PeerAt(id, flow) : nullptr;
+  if (peer != nullptr && peer->throttle.Take(*word, core_.now())) {
+    TellThrottle(*peer);
+  }
+}
+
+void Zones::Doubt(ZoneId id, const Flow& flow) {
+  Peer* peer = PeerAt(id, flow);
+  if (peer != nullptr && !IsTraversalServer(zones_[id]->config.plan.type) &&
+      peer->probe.client == nullptr && peer->location == nullptr) {
+    core_.timers.Arm(peer->timer, kZoneStartDelay);
+  }
+}
+
+void Zones::TellThrottle(const Peer& peer) const {
+  core_.observer.OnThrottle({.zone = zones_[peer.zone]->config.plan.name.view(),
+                             .peer = peer.host.view(),
+                             .remote = peer.remote,
+                             .percent = peer.throttle.percent(core_.now())});
 }
 
 bool Zones::FlowInto(ZoneId id, const net::Endpoint& remote, Flow& out) {

@@ -16,6 +16,7 @@
 #include "firmware/dialplan/dial_plan.h"
 #include "firmware/sip/locate.h"
 #include "firmware/sip/media_anchor.h"
+#include "firmware/sip/throttle.h"
 #include "firmware/sip/transaction.h"
 
 namespace gh::sip {
@@ -82,8 +83,19 @@ class Zones {
   struct PeerRef {
     Flow flow;
     uint32_t* calls = nullptr;  // the peer's, to be counted while one lasts
+    uint8_t index = 0;
+    bool has_other = false;      // there is another one to try after it
+    bool was_throttled = false;  // one was left out that asked for it
   };
-  bool NextPeer(ZoneId id, uint8_t& tried, PeerRef& out);
+  struct PeerWish {
+    uint8_t first = kZonePeerMax;  // who is taken before all others, if he can be
+    bool is_urgent = false;        // peers that are busy get it all the same
+  };
+  bool NextPeer(ZoneId id, uint8_t& tried, PeerRef& out, const PeerWish& wish);
+  // A peer's word about its load came with a response (RFC 7339).
+  void OnReport(ZoneId id, const Flow& flow, std::string_view via_params);
+  // A peer said nothing to a request: it is asked soon whether it lives.
+  void Doubt(ZoneId id, const Flow& flow);
   bool IsUp(ZoneId id) const;
   // The way into a traversal zone for a dialog that began there.
   bool FlowInto(ZoneId id, const net::Endpoint& remote, Flow& out);
@@ -106,6 +118,7 @@ class Zones {
     uint32_t calls = 0;
     uint32_t attempt = 0;
     ZoneId zone = 0;
+    Throttle throttle;
     PeerState state = PeerState::kUnknown;
     uint16_t status = 0;
     bool has_flow = false;
@@ -134,7 +147,10 @@ class Zones {
   void Take(Peer& peer, const Flow& flow);
   void Leave(Peer& peer);
   void OnLost(Peer& peer);
+  Peer* PeerAt(ZoneId id, const Flow& flow);
+  Peer* BestPeer(Zone& zone, uint8_t tried, const PeerWish& wish);
   void Tell(const Peer& peer, bool is_up) const;
+  void TellThrottle(const Peer& peer) const;
   uint32_t IndexOf(const Zone& zone, const Peer& peer) const {
     return static_cast<uint32_t>(&peer - zone.peers.data());
   }

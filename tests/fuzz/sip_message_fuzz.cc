@@ -7,6 +7,7 @@
 
 #include "firmware/sip/digest.h"
 #include "firmware/sip/message.h"
+#include "firmware/sip/throttle.h"
 #include "firmware/sip/writer.h"
 
 namespace {
@@ -33,6 +34,7 @@ void WalkLists(const Message& message) {
       gh::sip::ParseDigestCredentials(message.Value(*f)).ignore("only that it returns");
     }
   }
+  gh::sip::ParseReplaces(message.ValueOf(HeaderId::kReplaces));
   gh::sip::ParseSipDate(message.ValueOf(HeaderId::kDate));
 }
 
@@ -73,6 +75,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   CompareTop(bytes);
   for (const bool datagram : {true, false}) {
     const auto check = message.Check(datagram);
+    gh::sip::ParseOverloadWord(message.via().params);
     if (check.verdict == gh::sip::Verdict::kDrop || !message.is_request()) {
       continue;
     }

@@ -380,6 +380,48 @@ TEST_F(CallFlow, CalleeBehindNatIsReachedByItsFlowInBothDirections) {
   EXPECT_EQ(alice.Take().Status(), 200);
 }
 
+// Attended transfer (RFC 3891): carol is referred to the Contact of a party, which only the call
+// knows how to reach, and names the dialog that she takes over as that party sees it.
+TEST_F(CallFlow, ReplacesReachesEitherPartyOfTheCallBehindItsNat) {
+  Phone carol(world, "carol", "192.0.2.40:5060");
+  ASSERT_EQ(carol.Register().Status(), 200);
+  const std::string inner = "<sip:dave@10.9.9.9:5062>";
+  Phone dave(world, "dave", "192.0.2.50:40123");
+  ASSERT_EQ(dave.Register(3600, 1, {}, inner).Status(), 200);
+  Phone::Spec spec{.method = "INVITE", .uri = dave.uri()};
+  spec.contact = "<sip:alice@10.8.8.8:5062>";
+  alice.Send(spec);
+  EXPECT_EQ(alice.Take().Status(), 100);
+  std::string answer = dave.Response(dave.Take(), 200);
+  answer.replace(answer.find(dave.contact()), dave.contact().size(), inner);
+  dave.Deliver(answer);
+  EXPECT_EQ(alice.Take().Status(), 200);
+  const auto ask = [&](const std::string& uri, const std::string& replaces) {
+    static int number = 0;
+    Phone::Spec take{.method = "INVITE", .uri = uri};
+    take.call_id = "take" + std::to_string(++number);
+    take.headers = "Replaces: " + replaces + "\nReferred-By: <sip:alice@example.com>\n";
+    carol.Send(take);
+  };
+  ask("sip:dave@10.9.9.9:5062", "call;to-tag=tt;from-tag=ft");
+  const Sent to_dave = dave.Take();
+  ASSERT_EQ(to_dave.StartLine(), "INVITE sip:dave@10.9.9.9:5062 SIP/2.0");
+  EXPECT_EQ(to_dave.Header("Replaces"), "call;to-tag=tt;from-tag=ft");
+  EXPECT_EQ(to_dave.Header("Referred-By"), "<sip:alice@example.com>");
+  dave.Respond(to_dave, 486);
+  ask("sip:alice@10.8.8.8:5062", "call;from-tag=tt;early-only;to-tag=ft");
+  const Sent to_alice = alice.Take();
+  ASSERT_EQ(to_alice.StartLine(), "INVITE sip:alice@10.8.8.8:5062 SIP/2.0");
+  alice.Respond(to_alice, 486);
+  // The other's address, a dialog that is not there, no dialog at all: as any other request.
+  for (const char* replaces : {"call;to-tag=ft;from-tag=tt", "call;to-tag=tt;from-tag=x",
+                               "other;to-tag=tt;from-tag=ft", "call", ";to-tag=tt;from-tag=ft"}) {
+    world.Clear();
+    ask("sip:dave@10.9.9.9:5062", replaces);
+    EXPECT_TRUE(world.TakeTo(dave.at()).text.empty()) << replaces;
+  }
+}
+
 TEST_F(CallFlow, StrictRouterBeforeUsIsUnderstood) {
   const auto [invite, answer] = Establish();
   // It put our Record-Route into the Request-URI and the target at the end of Route.

@@ -212,7 +212,8 @@ class Shed : public Busy {
 TEST_F(Shed, TheAnswerIsAWholeOne) {
   std::string text = alice.Build({.method = "INVITE", .uri = bob.uri(), .call_id = "cheap"});
   text.insert(text.find(";rport"), ";oc");
-  text.insert(text.find("Max-Forwards"), "v: SIP/2.0/TCP a.example;branch=z9hG4bKa, SIP/2.0/UDP b\r\n");
+  text.insert(text.find("Max-Forwards"),
+              "v: SIP/2.0/TCP a.example;branch=z9hG4bKa, SIP/2.0/UDP b\r\n");
   alice.Deliver(text);
   const Sent refused = alice.Take();
   ASSERT_EQ(refused.StartLine(), "SIP/2.0 503 Service Unavailable");
@@ -252,15 +253,16 @@ TEST_F(Shed, WhatWasTakenBeforeIsNotRefusedWhenItIsRepeated) {
     engine.OnOccupancy(100);
   }
   const std::string text = Invite("taken");
+  const std::string branch = alice.last_branch();
   EXPECT_EQ(alice.Take().Status(), 100);
-  const Sent invite = bob.Take();
+  bob.Respond(bob.Take(), 180);
+  EXPECT_EQ(alice.Take().Status(), 180);
   Exhaust();
   for (int i = 0; i < 10; ++i) {
     alice.Deliver(text);
-    EXPECT_EQ(alice.Take().Status(), 100) << i;
+    EXPECT_EQ(alice.Take().Status(), 180) << i;
   }
-  alice.Send({.method = "CANCEL", .uri = bob.uri(), .call_id = "taken",
-              .branch = alice.last_branch()});
+  alice.Send({.method = "CANCEL", .uri = bob.uri(), .call_id = "taken", .branch = branch});
   EXPECT_EQ(alice.Take().Status(), 200);
   EXPECT_EQ(bob.Take().Method(), "CANCEL");
 }
@@ -332,12 +334,16 @@ TEST_F(Busy, ServiceUrnGoesToItsOwnNumberOrTheOneAboveIt) {
 
 // --- Twice the capacity --------------------------------------------------------------------------
 
-// Callers, who heed reports of load, and a callee around the engine. A message costs 1 in and 1
-// out: a whole call 11, a refusal 3 (INVITE, 503, ACK). The processor does kBudget a millisecond.
+// Callers, who heed reports of load or do not, and a callee around the engine. A message costs 1 in
+// and 1 out: a whole call 11. The processor does kBudget a millisecond. A message that is shed, its
+// 503 and the ACK cost kShed: 0.9 together. Measured against a call, it is 2.5 us of 27
+// in the engine alone (sip_bench), 14 us of 265 in the whole appliance (sip_race), which would be 1
+// and 0.6.
 class Load {
  public:
-  explicit Load(uint32_t occupancy_max)
-      : world_(BusyConfig(occupancy_max), Capacity::For(8, 16, 8000, 400), size_t{512} << 20) {
+  Load(uint32_t occupancy_max, bool heeds)
+      : world_(BusyConfig(occupancy_max), Capacity::For(8, 16, 8000, 400), size_t{512} << 20),
+        heeds_(heeds) {
     alice_.Register();
     bob_.Register();
     world_.Clear();
@@ -363,6 +369,7 @@ class Load {
 
  private:
   static constexpr double kBudget = 4.4;  // 400 calls a second
+  static constexpr double kShed = 0.3;
   static constexpr size_t kQueueMax = 1600;
 
   struct Call {
@@ -384,7 +391,9 @@ class Load {
     const std::string id = "load" + std::to_string(++number_);
     Call& call = calls_[id];
     call.text = alice_.Build({.method = "INVITE", .uri = bob_.uri(), .call_id = id});
-    call.text.insert(call.text.find(";rport"), ";oc;oc-algo=\"loss\"");
+    if (heeds_) {
+      call.text.insert(call.text.find(";rport"), ";oc;oc-algo=\"loss\"");
+    }
     Arrive(alice_.at(), call.text);
   }
   void Step() {
@@ -392,12 +401,14 @@ class Load {
     while (credit_ > 0 && !queue_.empty()) {
       auto [from, text] = std::move(queue_.front());
       queue_.pop_front();
-      Pay(1);
+      const uint64_t before = Shed();
       world_.Deliver(from, text);
-      TakeSent();
+      const double price = Shed() != before ? kShed : 1;
+      Pay(price);
+      TakeSent(price);
     }
     world_.Advance(Duration::Milliseconds(1));
-    TakeSent();
+    TakeSent(1);
     for (auto& [id, call] : calls_) {
       if (!call.text.empty() && ++call.age_ms == call.next_ms && call.next_ms < 32'000) {
         call.next_ms = call.next_ms * 2 + 500;  // RFC 3261 timer A
@@ -409,10 +420,15 @@ class Load {
     credit_ -= cost;
     spent_ += cost;
   }
-  void TakeSent() {
+  // Messages that went no further than a look at their head.
+  uint64_t Shed() {
+    const Statistics& counted = world_.engine().statistics();
+    return counted.load_refused + counted.dropped_stray;
+  }
+  void TakeSent(double price) {
     while (!world_.empty()) {
       const Sent sent = world_.Take();
-      Pay(1);
+      Pay(price);
       if (sent.to == bob_.at()) {
         if (sent.Method() != "ACK") {
           Arrive(bob_.at(), bob_.Response(sent, 200));
@@ -459,6 +475,7 @@ class Load {
   }
 
   World world_;
+  bool heeds_;
   Phone alice_{world_, "alice", "192.0.2.20:5060"};
   Phone bob_{world_, "bob", "192.0.2.30:5060"};
   std::deque<std::pair<net::Endpoint, std::string>> queue_;
@@ -478,14 +495,21 @@ constexpr uint32_t kMaximumPerSecond = 400 * kTarget / 1000;
 
 // Twice the load at once: queues and repetitions are worked off first.
 TEST(TwiceTheCapacity, GoodputComesBackToATenthOfTheMaximumWhereSendersHeedReports) {
-  Load load(kTarget);
+  Load load(kTarget, true);
   EXPECT_GE(load.Run(800, 9500, 1500), kMaximumPerSecond * 3 / 2 * 9 / 10);
+  EXPECT_EQ(load.bye_refused(), 0u);
+}
+
+// Senders that know nothing of it, and come again with what is not answered.
+TEST(TwiceTheCapacity, GoodputComesBackToATenthOfTheMaximumWithPlainSenders) {
+  Load load(kTarget, false);
+  EXPECT_GE(load.Run(2 * kMaximumPerSecond, 9500, 1500), kMaximumPerSecond * 3 / 2 * 9 / 10);
   EXPECT_EQ(load.bye_refused(), 0u);
 }
 
 // The canary: without control the same senders are not served so well.
 TEST(TwiceTheCapacity, WithoutControlGoodputFalls) {
-  Load load(1000);
+  Load load(1000, true);
   EXPECT_LT(load.Run(800, 2000, 2000), kMaximumPerSecond * 2 * 8 / 10);
 }
 

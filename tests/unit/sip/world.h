@@ -397,6 +397,9 @@ class World final : public net::DatagramService,
   void OnOverload(const OverloadEvent& e) override {
     Note("overload " + S(e.began ? "began" : "ended " + std::to_string(e.refused)));
   }
+  void OnThrottle(const ThrottleEvent& e) override {
+    Note("throttle " + S(e.zone) + " " + S(e.peer) + " " + std::to_string(e.percent));
+  }
   void OnZonePeer(const ZonePeerEvent& e) override {
     Note(S(e.is_up ? "zone-up " : "zone-down ") + S(e.zone) + " " + S(e.peer) + " " + S(e.why));
   }

@@ -144,6 +144,192 @@ TEST_F(ZonesTest, APeerThatFallsSilentIsLeftOutUntilItAnswers) {
   EXPECT_TRUE(engine.zones().IsUp(2));
 }
 
+// --- Registrations and the loss of a peer --------------------------------------------------------
+
+class Registrations : public ZonesTest {
+ protected:
+  std::deque<Phone> peers;
+
+  void SetUpPeers(int count, bool fast_path) {
+    Config config = ZonesConfig();
+    config.fast_path = fast_path;
+    engine.Apply(config);
+    ZoneConfig zone = Neighbour("East", {});
+    for (int i = 0; i < count; ++i) {
+      const std::string address = "198.51.100." + std::to_string(i + 1);
+      zone.peers[static_cast<size_t>(i)].Set(address);
+      peers.emplace_back(world, "peer", address + ":5060");
+    }
+    Take(2, zone);
+    MakeRules();
+    for (Phone& peer : peers) {
+      AnswerOptions(peer);
+    }
+  }
+  void MakeRules() {
+    Zone strangers;
+    strangers.type = ZoneType::kDefault;
+    strangers.trust = Trust::kDoNotCheck;
+    engine.plan().SetDefault(strangers);
+    AddRule(1, "East", ".*inside\\.example");
+  }
+  void Register(int cseq) {
+    const std::string aor = "sip:alice@inside.example";
+    Phone::Spec reg{.method = "REGISTER", .uri = "sip:inside.example", .to = aor, .from = aor};
+    reg.cseq = cseq;
+    alice.Send(reg);
+  }
+  // What the peer got that is no OPTIONS.
+  Sent TakeRegister(Phone& peer) {
+    Sent sent = peer.Take();
+    while (sent.Method() == "OPTIONS") {
+      sent = peer.Take();
+    }
+    return sent;
+  }
+};
+
+TEST_F(Registrations, GoToTheNextPeerWhenOneIsSilentAndStayThere) {
+  SetUpPeers(2, true);
+  Register(1);
+  ASSERT_EQ(TakeRegister(peers[0]).Method(), "REGISTER");
+  world.Advance(Duration::Milliseconds(3900));
+  EXPECT_TRUE(TakeRegister(peers[1]).text.empty());
+  world.Advance(Duration::Milliseconds(200));
+  const Sent second = TakeRegister(peers[1]);
+  ASSERT_EQ(second.Method(), "REGISTER");
+  peers[1].Respond(second, 200);
+  EXPECT_EQ(alice.Take().Status(), 200);
+  // The way that was found is kept: the silent one is not asked again first.
+  world.Clear();
+  Register(2);
+  const Sent again = TakeRegister(peers[1]);
+  ASSERT_EQ(again.Method(), "REGISTER");
+  EXPECT_EQ(again.Headers("Path").size(), 1u);
+  peers[1].Respond(again, 200);
+  EXPECT_EQ(alice.Take().Status(), 200);
+  // Silence brought the question forward whether it lives.
+  world.Advance(Duration::Seconds(33));
+  EXPECT_TRUE(world.HasEvent("zone-down East 198.51.100.1 no answer"));
+}
+
+TEST_F(Registrations, WithoutTheFastPathTheSearchBeginsAnew) {
+  SetUpPeers(2, false);
+  for (int cseq = 1; cseq < 3; ++cseq) {
+    Register(cseq);
+    const Sent first = TakeRegister(peers[0]);
+    ASSERT_EQ(first.Method(), "REGISTER");
+    peers[0].Respond(first, 503);
+    const Sent second = TakeRegister(peers[1]);
+    ASSERT_EQ(second.Method(), "REGISTER");
+    peers[1].Respond(second, 200);
+    EXPECT_EQ(alice.Take().Status(), 200);
+  }
+}
+
+TEST_F(Registrations, WayIsForgottenWithThePlanItWasFoundBy) {
+  SetUpPeers(2, true);
+  Register(1);
+  peers[0].Respond(TakeRegister(peers[0]), 503);
+  peers[1].Respond(TakeRegister(peers[1]), 200);
+  EXPECT_EQ(alice.Take().Status(), 200);
+  engine.plan().Begin();
+  ASSERT_TRUE(engine.plan().Add(2, Neighbour("East", {}).plan).ok());
+  MakeRules();
+  Register(2);
+  const Sent first = TakeRegister(peers[0]);
+  ASSERT_EQ(first.Method(), "REGISTER");
+  peers[0].Respond(first, 403);
+  EXPECT_EQ(alice.Take().Status(), 403);
+}
+
+// Five of six are dead: the sixth is found while the phone still waits. One that says it works on
+// it (RFC 4320) is not given up.
+TEST_F(Registrations, SixPeersAreTriedWhileThePhoneWaits) {
+  SetUpPeers(6, true);
+  Register(1);
+  world.Advance(Duration::Milliseconds(20'100));
+  Sent last = TakeRegister(peers[5]);
+  ASSERT_EQ(last.Method(), "REGISTER");
+  peers[5].Respond(last, 200);
+  EXPECT_EQ(alice.Take().Status(), 200);
+  world.Clear();
+  Register(2);
+  last = TakeRegister(peers[5]);
+  peers[5].Respond(last, 100, "");
+  world.Advance(Duration::Seconds(20));
+  world.Clear();
+  peers[5].Respond(last, 200);
+  EXPECT_EQ(alice.Take().Status(), 200);
+}
+
+// --- A peer that is busy (RFC 7339) --------------------------------------------------------------
+
+TEST(ThrottleTest, WordsAreReadAndOldOnesNot) {
+  const auto word = ParseOverloadWord(
+      ";rport;branch=z9hG4bKx;oc=20;oc-algo=\"loss\";oc-validity=700;oc-seq=1282321615.782");
+  ASSERT_TRUE(word);
+  EXPECT_EQ(word->loss_percent, 20u);
+  EXPECT_EQ(word->validity.milliseconds(), 700);
+  EXPECT_EQ(word->sequence_ms, 1282321615782u);
+  for (const char* none : {"", ";oc", ";oc=101", ";oc=x", ";ocx=5", ";oc=20;oc-algo=\"rate\""}) {
+    EXPECT_FALSE(ParseOverloadWord(none)) << none;
+  }
+  Throttle throttle;
+  const Instant now{1'000'000'000};
+  EXPECT_TRUE(throttle.Take({25, Duration::Seconds(1), 5000}, now));
+  EXPECT_FALSE(throttle.Take({90, Duration::Seconds(1), 4000}, now));  // overtaken
+  uint32_t taken = 0;
+  for (int i = 0; i < 100; ++i) {
+    taken += throttle.Admits(now) ? 1 : 0;
+  }
+  EXPECT_EQ(taken, 75u);
+  EXPECT_TRUE(throttle.Admits(now + Duration::Seconds(1)));
+  EXPECT_EQ(throttle.percent(now + Duration::Seconds(1)), 0u);
+  EXPECT_TRUE(throttle.Take({100, Duration::Seconds(1), 1}, now + Duration::Seconds(2)));
+  EXPECT_FALSE(throttle.Admits(now + Duration::Seconds(2)));
+}
+
+TEST_F(ZonesTest, APeerThatIsBusyIsSparedWhatItAsksButNotEmergencies) {
+  Config config = ZonesConfig();
+  config.AddEmergency("112");
+  engine.Apply(config);
+  Phone peer(world, "peer", "198.51.100.1:5060");
+  Take(2, Neighbour("East", {"198.51.100.1"}));
+  AddRule(1, "East");
+  AnswerOptions(peer);
+  const auto call = [&](const std::string& id, const std::string& uri) {
+    Phone::Spec spec;
+    spec.call_id = id;
+    return Invite(alice, uri, spec);
+  };
+  EXPECT_EQ(call("first", "sip:x@far.example").Status(), 100);
+  const Sent invite = peer.Take();
+  const std::string offer = ";oc;oc-algo=\"loss\"";
+  ASSERT_NE(invite.Headers("Via")[0].find(offer), std::string::npos) << invite.text;
+  std::string busy = peer.Response(invite, 486);
+  busy.replace(busy.find(offer), offer.size(),
+               ";oc=100;oc-algo=\"loss\";oc-validity=9000;oc-seq=7.5");
+  peer.Deliver(busy);
+  EXPECT_EQ(alice.Take().Status(), 486);
+  EXPECT_TRUE(world.HasEvent("throttle East 198.51.100.1 100"));
+  world.Clear();
+  EXPECT_EQ(call("second", "sip:x@far.example").Status(), 100);
+  EXPECT_EQ(alice.Take().Status(), 503);
+  EXPECT_TRUE(peer.Take().text.empty());
+  EXPECT_EQ(call("third", "sip:112@far.example").Status(), 100);
+  const Sent urgent = peer.Take();
+  ASSERT_EQ(urgent.Method(), "INVITE");
+  peer.Respond(urgent, 486);
+  world.Clear();
+  world.Advance(Duration::Seconds(9));
+  world.Clear();
+  EXPECT_EQ(call("fourth", "sip:x@far.example").Status(), 100);
+  const Sent later = peer.Take();
+  EXPECT_EQ(later.Method(), "INVITE");
+  peer.Respond(later, 486);
+}
+
 TEST_F(ZonesTest, LeastLoadedCountsCalls) {
   Phone first(world, "first", "198.51.100.1:5060");
   Phone second(world, "second", "198.51.100.2:5060");
@@ -368,6 +554,14 @@ TEST_F(ZonesTest, RegistrationThroughTheZoneNeedsItsPasswordAndIsCalledThroughIt
   const Sent taken = world.TakeTo(edge);
   ASSERT_EQ(taken.Status(), 200);
   EXPECT_EQ(taken.Header("Path"), path);
+  EXPECT_EQ(taken.Header("Service-Route"), "");
+  config.service_route = true;
+  config.authenticate_register = false;
+  engine.Apply(config);
+  reg.cseq = 3;
+  world.Feed(first.stream, script.Build(reg));
+  EXPECT_EQ(world.TakeTo(edge).Headers("Service-Route"),
+            std::vector<std::string>({path, "<sip:192.0.2.1:5061;transport=tls;lr>"}));
   EXPECT_EQ(Invite(alice, script.uri()).Status(), 100);
   const Sent invite = world.TakeTo(edge);
   EXPECT_EQ(invite.StartLine(), "INVITE sip:bob@203.0.113.7:40100 SIP/2.0");
@@ -457,6 +651,45 @@ TEST_F(EdgeTest, RegistrationsGoThroughAndCallsComeBackByTheirPath) {
   world.Clear();
   world.Feed(core, script.Build(in));
   EXPECT_EQ(script.Take().Status(), 430);
+}
+
+// RFC 3608: what the registrar told the phone is the way its own requests take, over the flow that
+// it registered on and no other.
+TEST_F(EdgeTest, ServiceRouteLeadsIntoTheZoneTheRegistrationWentInto) {
+  ASSERT_EQ(Prove(core, "wonderland").Status(), 200);
+  Zone strangers;
+  strangers.type = ZoneType::kDefault;
+  strangers.trust = Trust::kDoNotCheck;
+  engine.plan().SetDefault(strangers);
+  Phone zoe(world, "zoe", "203.0.113.7:40100");
+  const std::string aor = "sip:zoe@inside.example";
+  Phone::Spec reg{.method = "REGISTER", .uri = "sip:inside.example", .to = aor, .from = aor};
+  zoe.Send(reg);
+  const Sent forwarded = script.Take();
+  const std::string path = forwarded.Header("Path");
+  const std::string service =
+      "Service-Route: " + path + "\nService-Route: <sip:10.0.0.2:5061;lr>\n";
+  world.Feed(core, script.Response(forwarded, 200, "tt", service));
+  EXPECT_EQ(zoe.Take().Headers("Service-Route").size(), 2u);
+  strangers.trust = Trust::kCheckCredentials;  // who comes by the route is not asked again
+  engine.plan().SetDefault(strangers);
+  Phone::Spec out{.method = "INVITE", .uri = "sip:x@elsewhere.example", .from = aor};
+  out.headers = "Route: " + path + ", <sip:10.0.0.2:5061;lr>\n";
+  out.call_id = "outward";
+  zoe.Send(out);
+  EXPECT_EQ(zoe.Take().Status(), 100);
+  const Sent invite = script.Take();
+  ASSERT_EQ(invite.StartLine(), "INVITE sip:x@elsewhere.example SIP/2.0");
+  EXPECT_EQ(invite.stream, core);
+  EXPECT_EQ(invite.Header("Route"), "<sip:10.0.0.2:5061;lr>");
+  world.Feed(core, script.Response(invite, 486));
+  EXPECT_EQ(zoe.Take().Status(), 486);
+  Phone mallory(world, "mallory", "203.0.113.66:5060");
+  out.call_id = "stolen";
+  world.Clear();
+  mallory.Send(out);
+  EXPECT_EQ(mallory.Take().Status(), 407);
+  EXPECT_TRUE(script.Take().text.empty());
 }
 
 TEST_F(EdgeTest, TakesItsClientAndSendsCallsDownItsStream) {
