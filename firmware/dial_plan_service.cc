@@ -74,6 +74,13 @@ uint16_t PortOf(const config::ZonesZone& zone) {
                                                          : uint16_t{5060};
 }
 
+// Of a zone or subzone.
+template <typename Group>
+dialplan::Ice IceOf(const Group& from) {
+  return {.speaks = from.ice == config::OnOff::kOn,
+          .passes = from.ice_pass_through == config::OnOff::kOn};
+}
+
 sip::ZoneConfig ZoneOf(const config::ZonesZone& zone) {
   sip::ZoneConfig out;
   out.plan.name.Assign(zone.name.view());
@@ -81,6 +88,7 @@ sip::ZoneConfig ZoneOf(const config::ZonesZone& zone) {
   out.plan.trust = Same<dialplan::Trust>(zone.authentication);
   out.plan.hop_count = static_cast<uint8_t>(zone.hop_count);
   out.plan.encryption = Same<dialplan::Encryption>(zone.encryption);
+  out.plan.ice = IceOf(zone);
   const Peers peers = PeersOf(zone);
   for (size_t i = 0; i < peers.size(); ++i) {
     out.peers[i].Set(peers[i]);
@@ -186,6 +194,7 @@ void DialPlanService::ApplyZones() {
   strangers.type = ZoneType::kDefault;
   strangers.trust = Same<dialplan::Trust>(settings.zones_default_zone().authentication);
   strangers.encryption = Same<dialplan::Encryption>(settings.zones_default_zone().encryption);
+  strangers.ice = IceOf(settings.zones_default_zone());
   plan.SetDefault(strangers);
   parts_.engine.zones().Begin();
   const auto zones = settings.zones_zone();
@@ -209,7 +218,7 @@ void DialPlanService::ApplySubzones() {
   dialplan::DialPlan& plan = parts_.engine.plan();
   const auto& unplaced = settings.zones_local_zone_default_sub_zone();
   plan.SetDefaultSubzone(Same<dialplan::Trust>(unplaced.authentication),
-                         Same<dialplan::Encryption>(unplaced.encryption));
+                         Same<dialplan::Encryption>(unplaced.encryption), IceOf(unplaced));
   const auto subzones = settings.zones_local_zone_sub_zones_sub_zone();
   for (uint32_t i = 0; i < subzones.size(); ++i) {
     if (!subzones[i].name.empty()) {
@@ -217,6 +226,7 @@ void DialPlanService::ApplySubzones() {
       out.name.Assign(subzones[i].name.view());
       out.trust = Same<dialplan::Trust>(subzones[i].authentication);
       out.encryption = Same<dialplan::Encryption>(subzones[i].encryption);
+      out.ice = IceOf(subzones[i]);
       Take("Zones LocalZone SubZones SubZone", i, plan.Add(out));
     }
   }

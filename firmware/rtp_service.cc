@@ -34,6 +34,20 @@ Direction SumOf(const rtp::Session& session, uint32_t end) {
   return sum;
 }
 
+const char* IceName(const rtp::End& end) {
+  switch (end.ice->agent.state()) {
+    case rtp::IceAgent::State::kIdle:
+      return "awaited";
+    case rtp::IceAgent::State::kChecking:
+      return "checking";
+    case rtp::IceAgent::State::kFailed:
+      return "failed";
+    case rtp::IceAgent::State::kAgreed:
+      break;
+  }
+  return end.via() != nullptr ? "relayed" : "straight";
+}
+
 const char* NameOf(const rtp::End& end) {
   if (end.now.is_dtls) {
     return end.awaits_keys() ? "awaited" : "dtls-srtp";
@@ -70,6 +84,13 @@ rtp::Config RtpService::ConfigOf(std::span<const net::IpAddress> addresses) cons
   out.port_rest = Duration::Seconds(ports.port_rest);
   out.inactivity = Duration::Seconds(media.inactivity);
   out.dscp = static_cast<int8_t>(media.dscp);
+  out.party_inactivity = Duration::Seconds(media.party_inactivity);
+  if (!media.turn_address.is_none() && !media.turn_user.empty()) {
+    out.turn.at = {media.turn_address, static_cast<uint16_t>(media.turn_port)};
+    out.turn.user.Assign(media.turn_user.view());
+    out.turn.password.Assign(media.turn_password.view());
+    out.turn_local = parts_.stack.SourceFor(media.turn_address);
+  }
   out.mux_port = ports.multiplex == config::OnOff::kOn ? static_cast<uint16_t>(ports.multiplex_port)
                                                        : uint16_t{0};
   out.address_count =
@@ -195,6 +216,36 @@ void RtpService::OnMediaKeysFailed(const rtp::Session& session, const net::Endpo
                                      .reason = why});
 }
 
+void RtpService::OnPartySilent(const rtp::Session& session, uint32_t end, Duration silence) {
+  const auto where = net::ToText(session.sides[end].remote);
+  parts_.log.Emit(SipMediaSilent{.media = session.id,
+                                 .call_id = session.call_id.view(),
+                                 .party = end == rtp::kCaller ? "the caller" : "the callee",
+                                 .remote = where.view(),
+                                 .seconds = static_cast<uint64_t>(silence.seconds())});
+  parts_.sip.EndCalls(session.call, sip::CallEnd::kMediaLost);
+}
+
+void RtpService::OnIceAgreed(const rtp::Session& session, const net::Endpoint& local,
+                             const net::Endpoint& remote, bool is_relayed) {
+  const auto from = net::ToText(local);
+  const auto to = net::ToText(remote);
+  parts_.log.Emit(SipMediaIce{.media = session.id,
+                              .call_id = session.call_id.view(),
+                              .local = from.view(),
+                              .remote = to.view(),
+                              .kind = is_relayed ? "by the TURN server" : "straight"});
+}
+
+void RtpService::OnIceLost(const rtp::Session& session, const char* why) {
+  parts_.log.Emit(
+      SipMediaIceFailed{.media = session.id, .call_id = session.call_id.view(), .reason = why});
+}
+
+void RtpService::OnTurnServerLost(const char* why) {
+  parts_.log.Emit(ServiceFailed{.service = "relayed candidates of SIP media", .reason = why});
+}
+
 void RtpService::OnMuxLost(const rtp::Session& session, const net::Endpoint& server) {
   const auto where = net::ToText(server);
   parts_.log.Emit(SipMediaLinkDown{.call_id = session.call_id.view(),
@@ -225,6 +276,8 @@ bool RtpService::NextStatus(uint64_t& cursor, ByteWriter& out) {
       Tell(out, "webrtc", relay_->config().ends_dtls ? "On" : "Off");
       Tell(out, "webrtc_ends", relay_->web_count());
       Tell(out, "dtls_handshakes", dtls_->handshake_count());
+      Tell(out, "ice_ends", relay_->ice_count());
+      Tell(out, "turn_allocations", relay_->turn_count());
       return true;
     case 1:
       out.Text("SIP Media Counters:");
@@ -233,6 +286,9 @@ bool RtpService::NextStatus(uint64_t& cursor, ByteWriter& out) {
       Tell(out, "by_engine", counters.by_engine);
       Tell(out, "silent", counters.silent);
       Tell(out, "ice_checks", counters.checks);
+      Tell(out, "ice_agreed", counters.agreed);
+      Tell(out, "ice_failed", counters.ice_failed);
+      Tell(out, "party_silent", counters.party_silent);
       Tell(out, "dtls_keyed", counters.keyed);
       Tell(out, "dtls_failed", counters.keys_failed);
       Tell(out, "dropped_source", counters.dropped_source);
@@ -260,6 +316,9 @@ void RtpService::WriteStream(const rtp::Stream& stream, ByteWriter& out) const {
       Tell(out, "channel", own.mux->channel);
     }
     Tell(out, "keys", NameOf(own));
+    if (own.ice != nullptr) {
+      Tell(out, "ice", IceName(own));
+    }
     Tell(out, "flow", path.flows[rtp::Path::kRtpTag] != nullptr ? "yes" : "no");
     Tell(out, "packets", path.passed.packets());
     Tell(out, "bytes", path.passed.bytes());

@@ -46,6 +46,11 @@ class RtpService final : rtp::Observer, sip::Routes {
   void OnMediaEnded(const rtp::Session& session, bool by_silence) override;
   void OnMediaKeysFailed(const rtp::Session& session, const net::Endpoint& remote,
                          const char* why) override;
+  void OnPartySilent(const rtp::Session& session, uint32_t end, Duration silence) override;
+  void OnIceAgreed(const rtp::Session& session, const net::Endpoint& local,
+                   const net::Endpoint& remote, bool is_relayed) override;
+  void OnIceLost(const rtp::Session& session, const char* why) override;
+  void OnTurnServerLost(const char* why) override;
   void OnMuxLost(const rtp::Session& session, const net::Endpoint& server) override;
   // What peers are told of this address of ours.
   net::IpAddress ShownFor(const net::IpAddress& address) const;

@@ -145,6 +145,7 @@ sip::Config SipConfigOf(const config::Settings& settings,
     out.AddEmergency(emergency.number.view(), emergency.service.view());
   }
   out.occupancy_max = static_cast<uint32_t>(settings.sip_overload().occupancy) * 10;
+  out.flow_loss = Duration::Seconds(settings.sip_call().flow_loss);
   out.is_draining = settings.maintenance().mode == config::OnOff::kOn;
   const config::SipAuthentication& authentication = settings.sip_authentication();
   out.authenticate_register = authentication.mode == config::OnOff::kOn;

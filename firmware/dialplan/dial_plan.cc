@@ -124,6 +124,7 @@ void DialPlan::Begin() {
   registration_policy_ = RegistrationPolicy::kNone;
   default_subzone_trust_ = Trust::kCheckCredentials;
   default_subzone_encryption_ = Encryption::kAuto;
+  default_subzone_ice_ = {};
   has_policy_ = false;
 }
 

@@ -60,7 +60,8 @@ class DialPlan {
   void SetRegistrationPolicy(RegistrationPolicy policy) { registration_policy_ = policy; }
   void SetPolicyEnabled(bool on) { has_policy_ = on; }
   void SetDefault(const Zone& zone) { zones_[kDefaultZone] = zone; }
-  void SetDefaultSubzone(Trust trust, Encryption encryption = Encryption::kAuto) {
+  void SetDefaultSubzone(Trust trust, Encryption encryption = Encryption::kAuto, Ice ice = {}) {
+    default_subzone_ice_ = ice;
     default_subzone_trust_ = trust;
     default_subzone_encryption_ = encryption;
   }
@@ -84,6 +85,9 @@ class DialPlan {
   }
   Encryption EncryptionOfSubzone(uint32_t subzone) const {
     return subzone == 0 ? default_subzone_encryption_ : subzones_[subzone - 1].encryption;
+  }
+  Ice IceOfSubzone(uint32_t subzone) const {
+    return subzone == 0 ? default_subzone_ice_ : subzones_[subzone - 1].ice;
   }
   uint32_t subzone_count() const { return subzone_count_; }
   // Nothing: no subzone has that name.
@@ -157,6 +161,7 @@ class DialPlan {
   RegistrationPolicy registration_policy_ = RegistrationPolicy::kNone;
   Trust default_subzone_trust_ = Trust::kCheckCredentials;
   Encryption default_subzone_encryption_ = Encryption::kAuto;
+  Ice default_subzone_ice_;
   bool has_policy_ = false;
 };
 

@@ -57,12 +57,19 @@ struct PatternSetting {
 // How media is to be protected towards a zone or subzone.
 enum class Encryption : uint8_t { kAuto, kForceEncrypted, kForceUnencrypted, kBestEffort };
 
+// Whether we speak ICE with its parties; whether their candidates pass to others.
+struct Ice {
+  bool speaks = false;
+  bool passes = false;
+};
+
 struct Zone {
   Name name;
   ZoneType type = ZoneType::kNone;
   Trust trust = Trust::kCheckCredentials;
   uint8_t hop_count = 15;
   Encryption encryption = Encryption::kAuto;
+  Ice ice;
 };
 
 struct Transform {
@@ -107,6 +114,7 @@ struct Subzone {
   Name name;
   Trust trust = Trust::kCheckCredentials;
   Encryption encryption = Encryption::kAuto;
+  Ice ice;
 };
 
 // Exactly one of the two says who is a member.

@@ -138,15 +138,16 @@ Flow* FastPath::FindFlow(const hal::Frame& frame, const net::PacketView& view,
   payload.size = view.l4_size - kUdpHeaderSize;
   const bool is_relay_port =
       rules.ports[0].Has(view.destination_port) || rules.ports[1].Has(view.destination_port);
-  uint16_t channel = 0;
-  if (!is_relay_port) {
-    if (payload.size < kChannelHeaderSize || bytes[payload.offset] >> 6 != 1) {
-      return nullptr;
-    }
-    channel = LoadBe16(bytes + payload.offset);
+  const auto find = [&](uint16_t channel) {
+    return table_.Find(KeyOf(view.destination_bytes(bytes), view.source_bytes(bytes),
+                             view.destination_port, view.source_port, channel));
+  };
+  Flow* bare = is_relay_port ? find(0) : nullptr;
+  if (bare != nullptr || payload.size < kChannelHeaderSize || bytes[payload.offset] >> 6 != 1) {
+    return bare;
   }
-  return table_.Find(KeyOf(view.destination_bytes(bytes), view.source_bytes(bytes),
-                           view.destination_port, view.source_port, channel));
+  // A client's, or at a relay port that is a client of another server's.
+  return find(LoadBe16(bytes + payload.offset));
 }
 
 bool FastPath::OnFrame(hal::Frame* frame, const net::PacketView& view, Instant now) {

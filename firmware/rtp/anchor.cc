@@ -59,6 +59,11 @@ void ReadTerms(const sdp::Media& media, bool is_terminated, Terms& out) {
   out.rtcp_mux = media.rtcp_mux;
   out.is_feedback = media.is_feedback;
   out.profile = media.profile;
+  const bool is_open = media.port != 0 && !media.is_held;
+  out.sends = is_open && (media.direction == sdp::Direction::kSendRecv ||
+                          media.direction == sdp::Direction::kSendOnly);
+  out.receives = is_open && (media.direction == sdp::Direction::kSendRecv ||
+                             media.direction == sdp::Direction::kRecvOnly);
   out.is_required = media.profile == sdp::Profile::kSrtp;
   out.is_encrypted = false;
   out.uses_mux = false;
@@ -80,7 +85,8 @@ bool OffersKeys(MediaEncryption mode, const Terms& offered) {
 
 // Where an end is now: what was latched holds as long as it says the same.
 void Settle(End& end, Terms& next) {
-  const bool is_by_ice = next.is_dtls && end.web != nullptr && end.web->offered.has_ice;
+  const bool is_by_ice =
+      end.has_agent() || (next.is_dtls && end.web != nullptr && end.web->offered.has_ice);
   if (!is_by_ice && !next.uses_mux &&
       (!(end.now.rtp == next.rtp) || !(end.now.rtcp == next.rtcp))) {
     end.seen = {};
@@ -187,6 +193,7 @@ MediaVerdict Anchor::OnDescription(const MediaExchange& exchange) {
     }
     requester = kCaller;
     const uint32_t first = is_request ? kCaller : kCallee;
+    session->call = exchange.call;
     session->sides = {};
     session->sides[first] = exchange.sender;
     session->sides[OtherEnd(first)] = exchange.receiver;
@@ -277,7 +284,9 @@ const char* Anchor::OfferSection(const Turn& turn, const sdp::Media& media, uint
     return fault;
   }
   from.offered.is_dtls = ends_dtls;
-  from.offered.rtcp_mux = (from.offered.rtcp_mux && !turn.session.has_web) || ends_dtls;
+  ReadIce(turn, media, *stream);
+  const bool may_mux = from.offered.rtcp_mux && (!turn.session.has_web || from.ice != nullptr);
+  from.offered.rtcp_mux = may_mux || ends_dtls;
   if (own == MediaEncryption::kForceUnencrypted) {
     from.offered.is_encrypted = false;
   }
@@ -292,9 +301,12 @@ const char* Anchor::OfferSection(const Turn& turn, const sdp::Media& media, uint
     return "No port for media";
   }
   if (OffersDtls(turn, media)) {
-    return OfferToWeb(turn, media, *stream) ? nullptr : "No room for media";
+    const bool has_room = OfferToWeb(turn, media, *stream);
+    OfferIce(turn, media, *stream);
+    return has_room ? nullptr : "No room for media";
   }
   EditForOffer(turn, media, *stream);
+  OfferIce(turn, media, *stream);
   if (IsOnMux(turn, turn.receiver()) && media.profile < sdp::Profile::kUdp) {
     SayMux(turn, *stream);
   }
@@ -400,6 +412,7 @@ void Anchor::AnswerSection(const Turn& turn, const sdp::Media& media, uint32_t i
   }
   const bool must = mode == MediaEncryption::kForceEncrypted || answered.is_required;
   TakeMux(turn, media, *stream, answered);
+  ReadIce(turn, media, *stream);
   const bool needs_ports = BundleOf(turn, media) == nullptr &&
                            !(to.offered.is_set ? to.offered.uses_mux : to.now.uses_mux);
   if ((is_terminated && must && !answered.is_encrypted) ||
@@ -411,6 +424,7 @@ void Anchor::AnswerSection(const Turn& turn, const sdp::Media& media, uint32_t i
   }
   Agree(turn, *stream, answered);
   EditForAnswer(turn, media, *stream);
+  AnswerIce(turn, *stream);
   if (to.now.uses_mux) {
     SayMux(turn, *stream);
   }
@@ -422,10 +436,15 @@ void Anchor::Agree(const Turn& turn, Stream& stream, Terms& answered) {
   End& to = stream.ends[turn.receiver()];
   // Where mux is left to the parties it is what both of them say; browsers always do with us.
   // A shared port is one port, whatever they say.
+  // Where we speak ICE with either it is agreed with us.
   const bool both_mux = answered.rtcp_mux && to.offered.rtcp_mux;
-  answered.rtcp_mux = answered.uses_mux || (turn.session.has_web ? answered.is_dtls : both_mux);
-  if (to.offered.is_set) {
-    const bool own_mux = turn.session.has_web ? to.offered.rtcp_mux : both_mux;
+  const bool is_ours = turn.session.has_web || from.ice != nullptr || to.ice != nullptr;
+  const bool said_mux = answered.is_dtls || (from.ice != nullptr && answered.rtcp_mux);
+  answered.rtcp_mux = answered.uses_mux || (is_ours ? said_mux : both_mux);
+  const bool was_offered = to.offered.is_set;
+  if (was_offered) {
+    const bool own_mux =
+        is_ours ? to.offered.rtcp_mux && (to.ice != nullptr || to.offered.is_dtls) : both_mux;
     to.offered.rtcp_mux = to.offered.uses_mux || own_mux;
   }
   if (!answered.is_dtls) {
@@ -442,6 +461,7 @@ void Anchor::Agree(const Turn& turn, Stream& stream, Terms& answered) {
       relay_.SettleWeb(stream, turn.receiver(), true);
     }
   }
+  AgreeIce(turn, stream, was_offered);
   for (uint32_t end = 0; end < 2; ++end) {
     if (stream.ends[end].now.uses_mux) {
       relay_.GivePorts(stream, end);
@@ -506,9 +526,23 @@ void Anchor::OnFailed(std::string_view call_id, std::string_view from_tag,
   for (Stream* stream : session->streams) {
     if (stream != nullptr) {
       stream->ends[requester].offered.is_set = false;
+      if (stream->ends[requester].ice != nullptr) {
+        stream->ends[requester].ice->offered.is_set = false;
+      }
     }
   }
   session->offerer = {-1, -1, -1};
+}
+
+bool Anchor::IsHeard(std::string_view call_id, std::string_view caller_tag,
+                     std::string_view callee_tag, bool is_caller, Duration within) {
+  uint32_t caller = kCaller;
+  const Session* session = Find(call_id, caller_tag, callee_tag, caller);
+  if (session == nullptr) {
+    return false;
+  }
+  const Session::Activity& activity = session->activity[is_caller ? caller : OtherEnd(caller)];
+  return activity.packets != 0 && relay_.now() - activity.heard_at < within;
 }
 
 void Anchor::OnEnded(std::string_view call_id, std::string_view tag, std::string_view other) {

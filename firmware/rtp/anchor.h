@@ -30,6 +30,8 @@ class Anchor final : public sip::MediaAnchor {
   void OnFailed(std::string_view call_id, std::string_view from_tag,
                 std::string_view to_tag) override;
   void OnEnded(std::string_view call_id, std::string_view tag, std::string_view other) override;
+  bool IsHeard(std::string_view call_id, std::string_view caller_tag, std::string_view callee_tag,
+               bool is_caller, Duration within) override;
 
   uint64_t malformed_count() const { return malformed_count_; }
   uint64_t refused_count() const { return refused_count_; }
@@ -66,6 +68,14 @@ class Anchor final : public sip::MediaAnchor {
   bool OffersDtls(const Turn& turn, const sdp::Media& media) const;
   const char* ReadWeb(const sdp::Media& media, End& from);
   void EditForWeb(const Turn& turn, const sdp::Media& media, Stream& stream, bool is_offer);
+  // ICE as a full agent (anchor_ice.cc).
+  bool SpeaksIce(const Turn& turn, const sdp::Media& media, uint32_t end) const;
+  bool PassesIce(const Turn& turn, const sdp::Media& media) const;
+  void ReadIce(const Turn& turn, const sdp::Media& media, Stream& stream);
+  void OfferIce(const Turn& turn, const sdp::Media& media, Stream& stream);
+  void AgreeIce(const Turn& turn, Stream& stream, bool was_offered);
+  void AnswerIce(const Turn& turn, Stream& stream);
+  void ShowIce(const Turn& turn, Stream& stream);
   bool IsOnMux(const Turn& turn, uint32_t end) const;
   void TakeMux(const Turn& turn, const sdp::Media& media, Stream& stream, Terms& said);
   void SayMux(const Turn& turn, Stream& stream);
@@ -93,7 +103,9 @@ class Anchor final : public sip::MediaAnchor {
   struct MuxText {
     uint8_t bytes[kMuxTextMax];
   };
-  std::span<MuxText> mux_texts_;  // by section
+  std::span<MuxText> mux_texts_;              // by section
+  static constexpr uint32_t kCandidates = 2;  // the host, the relayed one
+  std::array<std::array<sdp::Candidate, kCandidates>, sdp::kMediaMax> candidates_;
   std::span<uint8_t> body_;
   uint64_t malformed_count_ = 0;
   uint64_t refused_count_ = 0;

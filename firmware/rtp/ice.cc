@@ -8,11 +8,6 @@
 namespace gh::rtp {
 namespace {
 
-// RFC 8445 16.1. Those below 0x8000 have to be understood.
-constexpr uint16_t kPriority = 0x0024;
-constexpr uint16_t kUseCandidate = 0x0025;
-constexpr uint16_t kIceControlled = 0x8029;
-constexpr uint16_t kRoleConflict = 487;
 constexpr uint16_t kUnauthenticated = 401;
 constexpr uint16_t kUnknownAttribute = 420;
 
@@ -30,6 +25,25 @@ void DrawText(crypto::Random& random, FixedString<N>& out) {
   }
 }
 
+// RFC 8445 7.3.1.1. True: both have the same role.
+bool IsConflict(const turn::Message& message, const IceRole& role) {
+  return message.Has(role.is_controlling ? kIceControlling : kIceControlled);
+}
+
+// Of a conflict: whether it is we who change.
+bool IsOursToSwitch(const turn::Message& message, const IceRole& role) {
+  const auto value = message.Value(role.is_controlling ? kIceControlling : kIceControlled);
+  if (role.is_lite || value.size() != 8) {
+    return false;
+  }
+  uint64_t theirs = 0;
+  for (const uint8_t byte : value) {
+    theirs = theirs << 8 | byte;
+  }
+  // The larger one controls.
+  return role.is_controlling ? role.tie_breaker < theirs : role.tie_breaker >= theirs;
+}
+
 }  // namespace
 
 void IceCredentials::Draw(crypto::Random& random) {
@@ -38,7 +52,7 @@ void IceCredentials::Draw(crypto::Random& random) {
 }
 
 IceCheck AnswerCheck(const IceCredentials& own, std::span<const uint8_t> datagram,
-                     const net::Endpoint& remote, std::span<uint8_t> out) {
+                     const net::Endpoint& remote, std::span<uint8_t> out, const IceRole& role) {
   IceCheck check;
   const auto message = turn::Message::Parse(datagram);
   if (!message.ok() || message->cls() != turn::Class::kRequest ||
@@ -53,9 +67,11 @@ IceCheck AnswerCheck(const IceCredentials& own, std::span<const uint8_t> datagra
   const auto key = AsBytes(own.password.view());
   const bool is_authentic = message->IsAuthentic(key);
   const auto is_known = [](uint16_t type) { return type == kPriority || type == kUseCandidate; };
+  const bool is_conflict = IsConflict(*message, role);
+  check.switches_role = is_authentic && is_conflict && IsOursToSwitch(*message, role);
   const uint16_t error = !is_authentic                                        ? kUnauthenticated
                          : !std::ranges::all_of(message->unknown(), is_known) ? kUnknownAttribute
-                         : message->Has(kIceControlled)                       ? kRoleConflict
+                         : is_conflict && !check.switches_role                ? kRoleConflict
                                                                               : uint16_t{0};
   turn::Builder answer(out, error != 0 ? turn::Class::kError : turn::Class::kSuccess,
                        turn::Method::kBinding, message->transaction());
@@ -71,6 +87,7 @@ IceCheck AnswerCheck(const IceCredentials& own, std::span<const uint8_t> datagra
   check.kind = error != 0 ? IceCheck::Kind::kRefused : IceCheck::Kind::kGood;
   check.is_nominated =
       std::ranges::find(message->unknown(), kUseCandidate) != message->unknown().end();
+  check.priority = message->U32(kPriority).value_or(0);
   check.peer = name.substr(user.size() + 1);
   check.answer = answer.Finish();
   return check;

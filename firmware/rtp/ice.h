@@ -1,5 +1,5 @@
-// ICE lite (RFC 8445 2.5): the answers to connectivity checks at one of our ports, which has one
-// candidate. Pure functions over bytes; whoever owns the port decides what a good check means.
+// The answers to connectivity checks of ICE (RFC 8445 7.3), as a lite agent (2.5) and as a full
+// one. Pure functions over bytes; whoever owns the port decides what a good check means.
 //
 // Fault model: any datagram may come. Only a request that carries our user fragment and verifies
 // under our password is answered by success; the password is told to the peer in signalling alone.
@@ -32,6 +32,8 @@ struct IceCheck {
   };
   Kind kind = Kind::kIgnored;
   bool is_nominated = false;          // USE-CANDIDATE
+  bool switches_role = false;         // the peer has the role we had, and the stronger claim
+  uint32_t priority = 0;              // of its candidate, as we may learn it; 0: not said
   std::string_view peer;              // its user fragment; into the datagram
   std::span<const uint8_t> answer{};  // into `out`
 };
@@ -39,8 +41,22 @@ struct IceCheck {
 // RFC 7983: STUN, by a datagram's first byte.
 constexpr bool IsStun(uint8_t first) { return first < 4; }
 
+// RFC 8445 16.1. Those below 0x8000 have to be understood.
+inline constexpr uint16_t kPriority = 0x0024;
+inline constexpr uint16_t kUseCandidate = 0x0025;
+inline constexpr uint16_t kIceControlled = 0x8029;
+inline constexpr uint16_t kIceControlling = 0x802a;
+inline constexpr uint16_t kRoleConflict = 487;
+
+// What we are. A lite agent is always controlled.
+struct IceRole {
+  bool is_lite = true;
+  bool is_controlling = false;
+  uint64_t tie_breaker = 0;
+};
+
 // `out`: kIceAnswerMax bytes.
 IceCheck AnswerCheck(const IceCredentials& own, std::span<const uint8_t> datagram,
-                     const net::Endpoint& remote, std::span<uint8_t> out);
+                     const net::Endpoint& remote, std::span<uint8_t> out, const IceRole& role = {});
 
 }  // namespace gh::rtp

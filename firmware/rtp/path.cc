@@ -14,7 +14,8 @@ int32_t Path::Refuse(ErrorCode code) {
 }
 
 int32_t Path::OnPayload(std::span<uint8_t> buffer, uint32_t size, uint32_t tag, Instant now) {
-  const bool is_ours = is_web && size >= 1 && (IsStun(buffer[0]) || IsDtls(buffer[0]));
+  const bool is_ours =
+      size >= 1 && (((is_web || is_ice) && IsStun(buffer[0])) || (is_web && IsDtls(buffer[0])));
   if (is_ours || (splits_rtcp && size >= 2 && IsRtcpType(buffer[1]))) {
     return kToEngine;
   }
@@ -30,7 +31,7 @@ int32_t Path::Convert(std::span<uint8_t> buffer, uint32_t size, uint32_t tag, In
   if (size < 2) {
     return Refuse(ErrorCode::kMalformed);
   }
-  if (carry == Carry::kDtls && IsDtls(buffer[0])) {
+  if ((carry == Carry::kDtls && IsDtls(buffer[0])) || (carries_stun && IsStun(buffer[0]))) {
     return static_cast<int32_t>(size);
   }
   return tag == kRtcpTag || IsRtcpType(buffer[1]) ? OnRtcp(buffer, size) : OnRtp(buffer, size, now);

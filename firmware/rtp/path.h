@@ -35,8 +35,11 @@ class Path final : public media::FlowProcessor {
   SrtpContext* from_sender = nullptr;
   SrtpContext* to_receiver = nullptr;
   Carry carry = Carry::kRtp;
-  // The sender's STUN and DTLS are for us.
+  // The sender's STUN and DTLS are for us; or its STUN alone.
   bool is_web = false;
+  bool is_ice = false;
+  // STUN is the parties' own, and passes.
+  bool carries_stun = false;
   // It sends RTCP by the port of RTP, and the receiver hears it by another one.
   bool splits_rtcp = false;
   StreamMeter meter;

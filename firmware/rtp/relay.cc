@@ -15,16 +15,20 @@ SipKey DrawKey(crypto::Random& random) {
   return SipKey::FromBytes(bytes);
 }
 
-uint64_t PacketsOf(const Session& session) {
+uint64_t PacketsOf(const Session& session, uint32_t end) {
   uint64_t sum = 0;
   for (const Stream* stream : session.streams) {
-    if (stream != nullptr) {
-      for (const Path& path : stream->paths) {
-        sum += path.passed.packets();
-      }
-    }
+    sum += stream != nullptr ? stream->paths[end].passed.packets() : 0;
   }
   return sum;
+}
+
+// Of any stream, by what both have said.
+bool IsToSend(const Session& session, uint32_t end) {
+  return std::ranges::any_of(session.streams, [&](const Stream* stream) {
+    return stream != nullptr && stream->ends[end].now.sends &&
+           stream->ends[OtherEnd(end)].now.receives;
+  });
 }
 
 }  // namespace
@@ -45,6 +49,8 @@ void Terms::TakeFrom(Terms& other) {
     master.TakeFrom(other.master);
   }
   is_dtls = other.is_dtls;
+  sends = other.sends;
+  receives = other.receives;
   other.is_set = false;
 }
 
@@ -56,6 +62,7 @@ Capacity Capacity::For(uint32_t calls) {
   c.contexts = c.streams * 2;
   c.ports = std::min<uint32_t>(c.streams * 4, 24'000);
   c.webs = c.streams;
+  c.ices = std::max(calls / 2, 20u);
   c.muxes = std::min<uint32_t>(c.streams, kMuxChannelLast - kMuxChannelFirst + 1);
   return c;
 }
@@ -69,6 +76,7 @@ uint64_t Capacity::ArenaBytes() const {
          uint64_t{webs} * Pool<Web>::bytes_per_item() +
          uint64_t{muxes} * (Pool<Mux>::bytes_per_item() + 24) +
          std::bit_ceil(muxes) * sizeof(HashNode*) + table +
+         uint64_t{ices} * (Pool<Ice>::bytes_per_item() + Pool<TurnClient>::bytes_per_item()) +
          uint64_t{ports} * kLocalAddressMax * 24 + (64u << 10);
 }
 
@@ -82,6 +90,10 @@ Relay::Relay(const Ports& ports, const Capacity& capacity)
       contexts_(ports.arena, capacity.contexts),
       webs_(ports.arena, capacity.webs),
       muxes_(ports.arena, capacity.muxes),
+      ices_(ports.arena, capacity.ices),
+      turns_(ports.arena, capacity.ices),
+      ice_parts_{*this, ports.timers, ports.random},
+      turn_parts_{*this, ports.timers, ports.random, config_.turn},
       mux_table_(ports.arena, capacity.muxes, DrawKey(ports.random)),
       channels_(ports.arena.New<turn::RelayPorts>(ports.arena, ports.random, capacity.muxes)),
       dtls_(ports.dtls),
@@ -110,6 +122,9 @@ void Relay::Apply(const Config& config) {
                            config.port_first == config_.port_first &&
                            config.port_last == config_.port_last &&
                            config.mux_port == config_.mux_port && same_addresses();
+  if (!keeps_ports || !(config.turn == config_.turn) || config.turn_local != config_.turn_local) {
+    EndTurns();
+  }
   if (!keeps_ports) {
     for (uint32_t i = 0; i < sessions_.capacity(); ++i) {
       if (Session* session = sessions_.At(i)) {
@@ -187,6 +202,7 @@ void Relay::RemoveStream(Session& session, uint32_t index) {
       }
     }
     DropWeb(stream->ends[end]);
+    DropIce(stream->ends[end]);
     DropMux(stream->ends[end]);
     GivePorts(*stream, end);
   }
@@ -284,6 +300,8 @@ bool Relay::Put(Stream& stream) {
                  : is_carried                  ? Carry::kDtls
                                                : Carry::kRtp;
     path.is_web = from.now.is_dtls;
+    path.is_ice = from.ice != nullptr;
+    path.carries_stun = stream.passes_ice;
     path.splits_rtcp = from.now.rtcp_mux && !to.now.rtcp_mux && profile != sdp::Profile::kUdp;
     has_room = SetContext(path.from_sender, from.now.is_dtls || from.now.is_encrypted,
                           from.now.suite, from.now.master) &&
@@ -306,7 +324,8 @@ bool Relay::Put(Stream& stream) {
 bool Relay::MayLatch(const Stream& stream, uint32_t end, uint32_t component,
                      const net::Endpoint& remote) const {
   const End& own = stream.ends[end];
-  if (own.seen[component].port != 0 || own.speaks_ice() || own.now.uses_mux) {
+  const bool is_checked = own.speaks_ice() && (component == Path::kRtpTag || own.now.rtcp_mux);
+  if (own.seen[component].port != 0 || is_checked || own.now.uses_mux) {
     return own.seen[component] == remote;  // with ICE: set by a check
   }
   const Terms& terms = own.now;
@@ -322,7 +341,7 @@ net::Endpoint Relay::DestinationOf(const Stream& stream, uint32_t end, uint32_t 
   if (seen.port != 0) {
     return seen;
   }
-  if (own.speaks_ice() || own.now.uses_mux) {
+  if ((own.speaks_ice() && is_rtp) || own.now.uses_mux) {
     return {};
   }
   const net::Endpoint& said = is_rtp ? own.now.rtp : own.now.rtcp;
@@ -342,24 +361,43 @@ bool Relay::OnRelayDatagram(const net::Endpoint& local, const net::Endpoint& rem
   if (owner == turn::RelayPorts::kNobody) {
     return false;
   }
+  if ((owner & kTurnOwner) != 0) {
+    OnTurnDatagram(owner & ~kTurnOwner, remote, data);
+    return true;
+  }
   Stream* stream = streams_.At(owner / 2);
   GH_ASSERT(stream != nullptr);
   const uint32_t end = owner % 2;
   const uint32_t component = local.port - stream->ends[end].port;
-  if (stream->ends[end].speaks_dtls() && component == Path::kRtpTag && !data.empty() &&
-      OnWebDatagram(*stream, end, remote, data)) {
-    return true;
+  OnEndDatagram(*stream, end, component, remote, data, IceLocal::kHost);
+  return true;
+}
+
+void Relay::OnEndDatagram(Stream& stream, uint32_t end, uint32_t component,
+                          const net::Endpoint& remote, std::span<uint8_t> data, IceLocal local) {
+  End& own = stream.ends[end];
+  const bool is_rtp = component == Path::kRtpTag && !data.empty();
+  if (is_rtp && own.ice != nullptr && IsStun(data[0])) {
+    const auto outcome = own.ice->agent.Take(local, remote, data);
+    ++(outcome == IceAgent::Outcome::kTaken      ? counters_.checks
+       : outcome == IceAgent::Outcome::kStranger ? counters_.dropped_source
+                                                 : counters_.checks_refused);
+    return;
   }
-  if (!MayLatch(*stream, end, component, remote)) {
+  const bool is_other_way =
+      is_rtp && own.has_agent() && own.ice->is_relayed != (local == IceLocal::kRelayed);
+  if (!is_other_way && is_rtp && own.speaks_dtls() && OnWebDatagram(stream, end, remote, data)) {
+    return;
+  }
+  if (is_other_way || !MayLatch(stream, end, component, remote)) {
     ++counters_.dropped_source;
-    return true;
+    return;
   }
   if (data.empty() || data.size() > kPacketMax) {
     ++counters_.dropped_other;
-    return true;
+    return;
   }
-  Pass(*stream, end, component, remote, data);
-  return true;
+  Pass(stream, end, component, remote, data);
 }
 
 void Relay::Pass(Stream& stream, uint32_t end, uint32_t component, const net::Endpoint& remote,
@@ -407,6 +445,10 @@ void Relay::SendTo(const Stream& stream, uint32_t end, uint32_t component, const
                    uint32_t size) {
   const End& own = stream.ends[end];
   std::span<uint8_t> data = packet_.first(size);
+  if (TurnClient* via = own.via(); via != nullptr && to == own.seen[Path::kRtpTag]) {
+    via->Send(to, data);
+    return;
+  }
   if (own.now.uses_mux) {
     data = {packet_.data() - turn::kChannelHeaderSize, size + turn::kChannelHeaderSize};
     net::StoreBe16(data.data(), own.mux->channel);
@@ -437,25 +479,35 @@ void Relay::UpdateFlows(Stream& stream) {
 
 void Relay::UpdateFlow(Stream& stream, uint32_t end, uint32_t component) {
   media::Flow*& flow = stream.paths[end].flows[component];
-  const uint32_t other = OtherEnd(end);
-  const net::Endpoint source = stream.ends[end].seen[component];
-  const net::Endpoint to = DestinationOf(stream, other, component);
-  const auto& sides = stream.session->sides;
-  if (flow != nullptr && flow->spec.remote == source && flow->spec.to == to) {
+  media::FlowSpec spec;
+  const bool is_wanted = SpecOf(stream, end, component, spec);
+  if (flow != nullptr && is_wanted && flow->spec.local == spec.local &&
+      flow->spec.remote == spec.remote && flow->spec.to == spec.to &&
+      flow->spec.channel_in == spec.channel_in && flow->spec.channel_out == spec.channel_out) {
     return;
   }
   if (flow != nullptr) {
     relay_.RemoveFlow(flow);
     flow = nullptr;
   }
+  if (is_wanted) {
+    flow = relay_.AddFlow(spec);
+  }
+}
+
+// False: nothing passes by a flow, or not yet.
+bool Relay::SpecOf(Stream& stream, uint32_t end, uint32_t component, media::FlowSpec& spec) {
+  const uint32_t other = OtherEnd(end);
+  const net::Endpoint source = stream.ends[end].seen[component];
+  const net::Endpoint to = DestinationOf(stream, other, component);
+  const auto& sides = stream.session->sides;
   const End& sender = stream.ends[end];
   const End& receiver = stream.ends[other];
   const auto is_placed = [](const End& e) { return e.port != 0 || e.now.uses_mux; };
   if (source.port == 0 || to.port == 0 || !is_placed(sender) || !is_placed(receiver) ||
       sender.awaits_keys() || receiver.awaits_keys()) {
-    return;
+    return false;
   }
-  media::FlowSpec spec;
   spec.local = {sides[end].local, sender.now.uses_mux
                                       ? config_.mux_port
                                       : static_cast<uint16_t>(sender.port + component)};
@@ -468,7 +520,23 @@ void Relay::UpdateFlow(Stream& stream, uint32_t end, uint32_t component) {
   spec.processor = &stream.paths[end];
   spec.processor_tag = component;
   spec.dscp = config_.dscp;
-  flow = relay_.AddFlow(spec);
+  if (const TurnClient* via = sender.via(); via != nullptr && component == Path::kRtpTag) {
+    spec.local = via->local();
+    spec.remote = via->server();
+    spec.channel_in = via->ChannelOf(source);
+    if (spec.channel_in == 0) {
+      return false;
+    }
+  }
+  if (const TurnClient* via = receiver.via(); via != nullptr && to == receiver.seen[0]) {
+    spec.from = via->local();
+    spec.to = via->server();
+    spec.channel_out = via->ChannelOf(to);
+    if (spec.channel_out == 0) {
+      return false;
+    }
+  }
+  return true;
 }
 
 void Relay::RemoveFlows(Stream& stream) {
@@ -484,6 +552,27 @@ void Relay::RemoveFlows(Stream& stream) {
 
 // --- Silence ------------------------------------------------------------------------------------
 
+// An end that has sent, is to send, and has sent nothing for a time: told once.
+void Relay::WatchEnd(Session& session, uint32_t end) {
+  Session::Activity& own = session.activity[end];
+  const uint64_t packets = PacketsOf(session, end);
+  if (packets != own.packets) {
+    session.active_at = now();
+  }
+  if (packets != own.packets || !IsToSend(session, end)) {
+    const Instant heard_at = packets != own.packets ? now() : own.heard_at;
+    own = {.packets = packets, .heard_at = heard_at, .awaited_at = now()};
+    return;
+  }
+  const Duration silence = now() - own.awaited_at;
+  if (packets != 0 && !own.is_told && config_.party_inactivity.ns != 0 &&
+      silence > config_.party_inactivity) {
+    own.is_told = true;
+    ++counters_.party_silent;
+    observer_.OnPartySilent(session, end, silence);
+  }
+}
+
 void Relay::Sweep() {
   const uint32_t count = std::min(kSweepPerTurn, sessions_.capacity());
   for (uint32_t i = 0; i < count; ++i) {
@@ -492,15 +581,16 @@ void Relay::Sweep() {
     if (session == nullptr) {
       continue;
     }
-    const uint64_t packets = PacketsOf(*session);
-    if (packets != session->packets_before) {
-      session->packets_before = packets;
-      session->active_at = now();
-    } else if (now() - session->active_at > config_.inactivity) {
+    const Handle handle = sessions_.HandleOf(*session);
+    for (uint32_t end = 0; end < 2 && sessions_.Resolve(handle) != nullptr; ++end) {
+      WatchEnd(*session, end);
+    }
+    if (sessions_.Resolve(handle) != nullptr && now() - session->active_at > config_.inactivity) {
       ++counters_.silent;
       Close(*session, true);
     }
   }
+  KeepTurnsWarm();
   if (config_.enabled) {
     timers_.Arm(sweep_, kSweepPeriod);
   }

@@ -27,6 +27,7 @@ struct Capacity {
   uint32_t ports = 800;     // of each local address
   uint32_t webs = 100;      // ends of streams that are browsers'
   uint32_t muxes = 100;     // and that share a port, in traversal zones
+  uint32_t ices = 50;       // and with which we speak ICE as a full agent
   static Capacity For(uint32_t calls);
   uint64_t ArenaBytes() const;
   uint32_t handshakes() const;  // DTLS, at a time
@@ -39,7 +40,10 @@ struct Config {
   uint16_t port_last = 59999;
   Duration port_rest = Duration::Seconds(10);
   Duration inactivity = Duration::Seconds(3600);
-  int8_t dscp = 46;  // negative: as it came
+  Duration party_inactivity;  // of one that is to send; 0: nobody minds
+  TurnServer turn;
+  net::IpAddress turn_local;  // of ours, from which it is reached
+  int8_t dscp = 46;           // negative: as it came
   std::array<net::IpAddress, kLocalAddressMax> addresses = {};
   uint32_t address_count = 0;
   uint16_t mux_port = 0;   // of both sides of traversal zones; 0: each stream has ports of its own
@@ -57,7 +61,10 @@ struct Counters {
   uint64_t silent = 0;          // sessions ended by silence
   uint64_t checks = 0;          // of ICE, answered
   uint64_t checks_refused = 0;
-  uint64_t keyed = 0;  // ends that have keys by DTLS
+  uint64_t keyed = 0;       // ends that have keys by DTLS
+  uint64_t agreed = 0;      // pairs, by ICE as a full agent
+  uint64_t ice_failed = 0;  // ends to which there was no way, or who did not consent any more
+  uint64_t party_silent = 0;
   uint64_t keys_failed = 0;
 };
 
@@ -68,6 +75,18 @@ class Observer {
     (void)session, (void)server;
   }
   virtual void OnMediaEnded(const Session& session, bool by_silence) = 0;
+  // An end that is to send has sent nothing for so long. The session may be closed from here.
+  virtual void OnPartySilent(const Session& session, uint32_t end, Duration silence) {
+    (void)session, (void)end, (void)silence;
+  }
+  // ICE has agreed on a way to this end: `local` is ours, or relays for us.
+  virtual void OnIceAgreed(const Session& session, const net::Endpoint& local,
+                           const net::Endpoint& remote, bool is_relayed) {
+    (void)session, (void)local, (void)remote, (void)is_relayed;
+  }
+  virtual void OnIceLost(const Session& session, const char* why) { (void)session, (void)why; }
+  // There are no relayed candidates for now.
+  virtual void OnTurnServerLost(const char* why) { (void)why; }
   // DTLS with an end came to nothing: it stays without media.
   virtual void OnMediaKeysFailed(const Session& session, const net::Endpoint& remote,
                                  const char* why) {
@@ -87,7 +106,10 @@ struct Ports {
   Dtls* dtls = nullptr;  // null: DTLS-SRTP is carried and not spoken
 };
 
-class Relay final : public media::RelayHandler, private DtlsUser {
+class Relay final : public media::RelayHandler,
+                    private DtlsUser,
+                    private IceUser,
+                    private TurnClientUser {
  public:
   Relay(const Ports& ports, const Capacity& capacity);
   Relay(const Relay&) = delete;
@@ -116,6 +138,13 @@ class Relay final : public media::RelayHandler, private DtlsUser {
   void DropWeb(End& end);
   uint64_t HashOfPeer(std::string_view ice_user) const { return SipHash13(ice_key_, ice_user); }
 
+  // --- ICE as a full agent (relay_ice.cc) ---
+  // Made when the end has none. Null: no room.
+  Ice* IceOf(Stream& stream, uint32_t end);
+  void DropIce(End& end);
+  // Both sides have said theirs.
+  void StartIce(Stream& stream, uint32_t end, const IceTerms& terms, bool we_offered);
+
   // --- Traversal zones (relay_mux.cc) ---
   bool has_mux() const { return config_.mux_port != 0; }
   // The channel an end is offered by us, drawn when it has none. Null: no room.
@@ -142,6 +171,8 @@ class Relay final : public media::RelayHandler, private DtlsUser {
   uint32_t context_count() const { return contexts_.used_count(); }
   uint32_t mux_count() const { return muxes_.used_count(); }
   uint32_t web_count() const { return webs_.used_count(); }
+  uint32_t ice_count() const { return ices_.used_count(); }
+  uint32_t turn_count() const { return turns_.used_count(); }
   uint32_t port_count() const;
   // Lists: start with 0 and call until null.
   const Session* Next(uint32_t& cursor);
@@ -156,6 +187,29 @@ class Relay final : public media::RelayHandler, private DtlsUser {
   void SendDtls(uint32_t owner, std::span<const uint8_t> datagram) override;
   void OnDtlsKeys(uint32_t owner, MediaKeys& keys) override;
   void OnDtlsOver(uint32_t owner, const char* why, bool is_final) override;
+  // IceUser
+  void SendIce(uint32_t owner, IceLocal local, const net::Endpoint& to,
+               std::span<const uint8_t> datagram) override;
+  void OnIcePair(uint32_t owner, IceLocal local, const net::Endpoint& remote,
+                 bool is_agreed) override;
+  void OnIceFailed(uint32_t owner, const char* why) override;
+  // TurnClientUser
+  void SendTurn(const TurnClient& client, std::span<const uint8_t> datagram) override;
+  void OnTurnData(TurnClient& client, const net::Endpoint& peer, std::span<uint8_t> data) override;
+  void OnTurnChannel(TurnClient& client) override;
+  void OnTurnLost(TurnClient& client, const char* why) override;
+
+  static constexpr uint32_t kTurnOwner = 1u << 31;  // of a port: an allocation's
+  void OnEndDatagram(Stream& stream, uint32_t end, uint32_t component, const net::Endpoint& remote,
+                     std::span<uint8_t> data, IceLocal local);
+  void OnTurnDatagram(uint32_t index, const net::Endpoint& remote, std::span<uint8_t> data);
+  void KeepTurnsWarm();
+  void EndTurns();
+  void DropTurn(TurnClient* client);
+  TurnClient* TakeTurn(uint32_t owner);
+  bool IsWarm(const TurnClient& client) const {
+    return client.owner == TurnClient::kNobody && !client.is_lost();
+  }
 
   uint32_t OwnerOf(const Stream& stream, uint32_t end) const {
     return streams_.IndexOf(stream) * 2 + end;
@@ -167,6 +221,9 @@ class Relay final : public media::RelayHandler, private DtlsUser {
   void OnMuxAnswer(const net::Endpoint& remote, std::span<const uint8_t> data,
                    const turn::Message& answer);
   End* ServedBy(uint16_t channel, Stream*& stream);
+  // Of our own: checks, handshakes.
+  void SendStraight(const Stream& stream, uint32_t end, const net::Endpoint& to,
+                    std::span<const uint8_t> datagram);
   // Ours, towards this end.
   void SendTo(const Stream& stream, uint32_t end, uint32_t component, const net::Endpoint& to,
               uint32_t size);
@@ -187,9 +244,11 @@ class Relay final : public media::RelayHandler, private DtlsUser {
   void Latch(Stream& stream, uint32_t end, uint32_t component, const net::Endpoint& remote);
   void UpdateFlows(Stream& stream);
   void UpdateFlow(Stream& stream, uint32_t end, uint32_t component);
+  bool SpecOf(Stream& stream, uint32_t end, uint32_t component, media::FlowSpec& out);
   void RemoveFlows(Stream& stream);
   bool SetContext(SrtpContext*& context, bool is_wanted, Suite suite, const Master& master);
   void Sweep();
+  void WatchEnd(Session& session, uint32_t end);
 
   media::Relay& relay_;
   TimerWheel& timers_;
@@ -201,6 +260,12 @@ class Relay final : public media::RelayHandler, private DtlsUser {
   Pool<SrtpContext> contexts_;
   Pool<Web> webs_;
   Pool<Mux> muxes_;
+  Pool<Ice> ices_;
+  Pool<TurnClient> turns_;
+  IceParts ice_parts_;
+  TurnParts turn_parts_;
+  Instant turn_retry_;                               // not before
+  bool is_turn_lost_ = false;                        // and that was told
   HashTable<Mux, &Mux::node, MuxTraits> mux_table_;  // of clients
   turn::RelayPorts* channels_ = nullptr;             // of servers
   Dtls* dtls_;

@@ -134,8 +134,7 @@ void Relay::SendDtls(uint32_t owner, std::span<const uint8_t> datagram) {
   const uint32_t end = owner % 2;
   const net::Endpoint to = DestinationOf(*stream, end, Path::kRtpTag);
   if (to.port != 0) {
-    const net::Endpoint from{stream->session->sides[end].local, stream->ends[end].port};
-    relay_.Send(from, to, datagram, false).ignore("a flight that is lost is repeated");
+    SendStraight(*stream, end, to, datagram);
   }
 }
 

@@ -7,9 +7,11 @@
 
 #include "firmware/rtp/dtls.h"
 #include "firmware/rtp/ice.h"
+#include "firmware/rtp/ice_agent.h"
 #include "firmware/rtp/limits.h"
 #include "firmware/rtp/mux.h"
 #include "firmware/rtp/path.h"
+#include "firmware/rtp/turn_client.h"
 #include "firmware/sdp/description.h"
 #include "firmware/sip/media_anchor.h"
 #include "hal/rt/fixed_string.h"
@@ -49,6 +51,14 @@ struct Web {
   FixedString<16> mid;      // as it named the section
 };
 
+// An end with which we speak ICE as a full agent.
+struct Ice {
+  IceAgent agent;
+  IceTerms offered;            // and not answered yet
+  TurnClient* turn = nullptr;  // whose relayed address is a candidate of ours
+  bool is_relayed = false;     // packets go by it
+};
+
 // What an end said of a stream in a description.
 struct Terms {
   net::Endpoint rtp;
@@ -60,6 +70,8 @@ struct Terms {
   bool is_required = false;   // SRTP's profile: not taken without
   bool uses_mux = false;      // it comes and goes by the shared port
   bool is_dtls = false;       // keys come by DTLS, with us
+  bool sends = false;         // by its direction
+  bool receives = false;
   Suite suite = Suite::kAesCm128_80;
   uint32_t crypto_tag = 1;
   sdp::Profile profile = sdp::Profile::kRtp;
@@ -80,15 +92,20 @@ struct End {
   Suite own_suite = Suite::kAesCm128_80;
   Mux* mux = nullptr;  // of terms that are uses_mux
   Web* web = nullptr;  // of terms that are is_dtls
+  Ice* ice = nullptr;  // null: it is lite, or none
 
   bool speaks_dtls() const { return now.is_dtls && web != nullptr; }
-  bool speaks_ice() const { return speaks_dtls() && web->now.has_ice; }
+  bool has_agent() const { return ice != nullptr && ice->agent.is_started(); }
+  bool speaks_ice() const { return has_agent() || (speaks_dtls() && web->now.has_ice); }
+  // The way its packets go where that is not straight from our port.
+  TurnClient* via() const { return has_agent() && ice->is_relayed ? ice->turn : nullptr; }
   bool awaits_keys() const { return now.is_dtls && (web == nullptr || !web->is_keyed); }
 };
 
 struct Stream {
   Session* session = nullptr;
-  uint8_t index = 0;  // of its m= section
+  uint8_t index = 0;        // of its m= section
+  bool passes_ice = false;  // the parties' own, with our ports as the last candidates
   uint32_t clock_rate = 0;
   std::array<End, 2> ends;
   std::array<Path, 2> paths;  // by the end that sends
@@ -97,6 +114,7 @@ struct Stream {
 struct Session {
   uint64_t key = 0;         // over Call-ID and the caller's tag
   uint64_t id = 0;          // for operators
+  uint64_t call = 0;        // for the engine
   FixedString<64> call_id;  // may be cut
   HashNode node;
   std::array<sip::MediaSide, 2> sides;
@@ -109,7 +127,13 @@ struct Session {
   std::array<int8_t, 3> offerer = {-1, -1, -1};
   Instant began_at;
   Instant active_at;
-  uint64_t packets_before = 0;
+  struct Activity {  // of the end that sends
+    uint64_t packets = 0;
+    Instant heard_at;
+    Instant awaited_at;  // it has sent nothing since, and was to
+    bool is_told = false;
+  };
+  std::array<Activity, 2> activity;
 };
 
 }  // namespace gh::rtp

@@ -47,8 +47,8 @@ void WriteOrigin(const Description& description, const Line& line, const net::Ip
 
 bool IsDropped(const Attribute& attribute, const MediaEdit& edit) {
   const std::string_view name = attribute.name;
-  return name == "rtcp" || name == "bundle-only" || name == kMuxAttribute || IsIce(name) ||
-         (edit.drops_dtls && IsDtls(name)) ||
+  return name == "rtcp" || name == "bundle-only" || name == kMuxAttribute ||
+         (!edit.keeps_ice && IsIce(name)) || (edit.drops_dtls && IsDtls(name)) ||
          (edit.drops_mux && (name == "rtcp-mux" || name == "rtcp-mux-only")) ||
          (edit.feedback == MediaEdit::Feedback::kOff && IsOfWeb(name)) ||
          (edit.replaces_crypto && name == "crypto");
@@ -75,17 +75,25 @@ void WriteMediaLine(const Media& media, const MediaEdit& edit, ByteWriter& out) 
   out.Text("\r\n");
 }
 
-void WriteCandidate(const net::Endpoint& at, uint32_t component, ByteWriter& out) {
-  // The one candidate of its type, of the highest preference (RFC 8445 5.1.2).
-  out.Text("a=candidate:1 ");
-  out.Decimal(component);
-  out.Text(" UDP ");
-  out.Decimal((126u << 24) + (65535u << 8) + (256 - component));
-  out.Char(' ');
-  at.address.Format(out);
-  out.Char(' ');
-  out.Decimal(at.port);
-  out.Text(" typ host\r\n");
+// The one candidate of its type, of the highest preference (RFC 8445 5.1.2).
+void WriteHost(const net::Endpoint& at, uint32_t component, ByteWriter& out) {
+  WriteCandidate({.foundation = "1",
+                  .component = component,
+                  .priority = PriorityOf(CandidateType::kHost, 65535, component),
+                  .at = at,
+                  .related = {}},
+                 out);
+}
+
+// Behind all that the parties have themselves: checks pass from the one to the other by it.
+void WriteLast(const net::Endpoint& at, uint32_t component, ByteWriter& out) {
+  WriteCandidate({.foundation = "gatehouse",
+                  .component = component,
+                  .priority = PriorityOf(CandidateType::kRelayed, 0, component),
+                  .at = at,
+                  .type = CandidateType::kRelayed,
+                  .related = at},
+                 out);
 }
 
 void WriteAttribute(std::string_view name, std::string_view value, ByteWriter& out) {
@@ -127,11 +135,19 @@ void WriteOwn(const Media& media, const MediaEdit& edit, ByteWriter& out) {
   if (!edit.ice_user.empty()) {
     WriteAttribute("ice-ufrag", edit.ice_user, out);
     WriteAttribute("ice-pwd", edit.ice_password, out);
-    WriteCandidate(edit.at, 1, out);
-    if (edit.rtcp_port != 0) {
-      WriteCandidate({edit.at.address, edit.rtcp_port}, 2, out);
+    for (const Candidate& candidate : edit.candidates) {
+      WriteCandidate(candidate, out);
+    }
+    if (edit.candidates.empty()) {
+      WriteHost(edit.at, 1, out);
     }
     out.Text("a=end-of-candidates\r\n");
+  }
+  if (edit.keeps_ice && edit.at.port != 0) {
+    WriteLast(edit.at, 1, out);
+    if (!media.rtcp_mux) {
+      WriteLast({edit.at.address, static_cast<uint16_t>(edit.at.port + 1)}, 2, out);
+    }
   }
 }
 
@@ -183,16 +199,19 @@ void Rewrite(const Description& description, std::span<const MediaEdit> edits,
   GH_ASSERT_EQ(edits.size(), size_t{description.media_count});
   const auto is_copy = [](const MediaEdit& e) { return e.kind == MediaEdit::Kind::kCopy; };
   const auto drops_dtls = [](const MediaEdit& e) { return e.drops_dtls; };
-  const auto has_ice = [](const MediaEdit& e) { return !e.ice_user.empty(); };
+  const auto is_lite = [](const MediaEdit& e) {
+    return !e.ice_user.empty() && e.candidates.empty();
+  };
+  const bool keeps_ice = std::ranges::any_of(edits, &MediaEdit::keeps_ice);
   const bool keeps_all = std::ranges::all_of(edits, is_copy);
   const bool loses_dtls = std::ranges::any_of(edits, drops_dtls);
   for (const Line& line : std::span(description.lines).first(description.session_end)) {
     const Attribute attribute = SplitAttribute(description.Value(line));
     const bool is_bundle =
         session.drops_bundle && attribute.name == "group" && attribute.value.starts_with("BUNDLE");
-    const bool is_dropped =
-        line.type == 'a' && !keeps_all &&
-        (IsIce(attribute.name) || (loses_dtls && IsDtls(attribute.name)) || is_bundle);
+    const bool is_dropped = line.type == 'a' && !keeps_all &&
+                            ((!keeps_ice && IsIce(attribute.name)) ||
+                             (loses_dtls && IsDtls(attribute.name)) || is_bundle);
     if (line.type == 'o' && !origin.is_none()) {
       WriteOrigin(description, line, origin, out);
     } else if (line.type == 'c' && !keeps_all && !origin.is_none()) {
@@ -203,7 +222,7 @@ void Rewrite(const Description& description, std::span<const MediaEdit> edits,
       WriteLine(description, line, out);
     }
   }
-  if (std::ranges::any_of(edits, has_ice)) {
+  if (std::ranges::any_of(edits, is_lite)) {
     out.Text("a=ice-lite\r\n");
   }
   if (!session.bundle.empty()) {

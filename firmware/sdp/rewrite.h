@@ -5,6 +5,7 @@
 #include <span>
 #include <string_view>
 
+#include "firmware/sdp/candidate.h"
 #include "firmware/sdp/description.h"
 #include "hal/rt/bytes.h"
 
@@ -32,13 +33,15 @@ struct MediaEdit {
   uint32_t crypto_count = 0;
   std::array<CryptoLine, kCryptoMax> crypto;  // in place of those it had
   bool replaces_crypto = false;
-  std::string_view ice_user;  // ICE lite with this candidate; empty: no ICE
+  std::string_view ice_user;  // empty: no ICE of ours
   std::string_view ice_password;
-  std::string_view fingerprint;  // "sha-256 AB:CD..." of ours; empty: none
-  std::string_view setup;        // beside it
-  std::string_view mux;          // the value of ours; empty: none
-  std::string_view mid;          // where it had none; empty: none
-  bool is_bundle_only = false;   // it has no transport but that of its group (RFC 9143 6)
+  std::span<const Candidate> candidates;  // ours, as a full agent; none: ICE lite with `at` alone
+  bool keeps_ice = false;                 // its own, and `at` as the last candidate
+  std::string_view fingerprint;           // "sha-256 AB:CD..." of ours; empty: none
+  std::string_view setup;                 // beside it
+  std::string_view mux;                   // the value of ours; empty: none
+  std::string_view mid;                   // where it had none; empty: none
+  bool is_bundle_only = false;            // it has no transport but that of its group (RFC 9143 6)
 };
 
 // What becomes of the session's part.

@@ -88,6 +88,7 @@ bool CallTable::Start(const CallStart& start) {
   call->callee_side = start.callee;
   call->hold = start.hold;
   call->is_slowed = start.is_slowed;
+  call->is_by_flow = start.is_by_flow;
   SetCut(call->caller, start.answer.from().uri_text);
   SetCut(call->callee, start.answer.to().uri_text);
   SetCut(call->call_id, start.answer.call_id());
@@ -119,6 +120,7 @@ Call* CallTable::Touch(const Message& request) {
     ArmTimer(*call);  // a session timer is moved by its refreshes alone
   }
   const bool by_caller = call->caller_tag == TagHash(request.from_tag());
+  call->lost_at[by_caller ? 0 : 1] = {};
   uint32_t& last = by_caller ? call->caller_cseq : call->callee_cseq;
   last = request.cseq() > last ? request.cseq() : last;
   const bool is_refresh =
@@ -177,6 +179,15 @@ void CallTable::Finish(Call& call, CallEnd how) {
 Call* CallTable::FindById(uint64_t id) {
   for (uint32_t i = 0; i < calls_.capacity(); ++i) {
     if (Call* call = calls_.At(i); call != nullptr && call->id == id) {
+      return call;
+    }
+  }
+  return nullptr;
+}
+
+Call* CallTable::FindByLadder(uint64_t ladder) {
+  for (uint32_t i = 0; i < calls_.capacity(); ++i) {
+    if (Call* call = calls_.At(i); call != nullptr && call->ladder == ladder) {
       return call;
     }
   }

@@ -43,6 +43,10 @@ struct Call {
   uint32_t caller_cseq = 0;  // the last each side used
   uint32_t callee_cseq = 0;
   uint32_t session_s = 0;
+  // Of the caller and the callee: a phone of ours that is reached by its connection alone, and
+  // since when that is lost (0: it is not).
+  std::array<bool, 2> is_by_flow = {};
+  std::array<Instant, 2> lost_at = {};
   dialplan::BandwidthHold hold;
   bool is_slowed = false;  // it got less than it wanted
   FixedText<kCallPartyBytesMax> caller;
@@ -59,6 +63,7 @@ struct CallStart {
   uint32_t* load = nullptr;  // counted up as long as it lasts; null: nothing is
   dialplan::BandwidthHold hold;
   bool is_slowed = false;
+  std::array<bool, 2> is_by_flow = {};
   Duration setup;
   uint32_t session_s = 0;
 };
@@ -93,6 +98,9 @@ class CallTable {
   void Fail(const CallEvent& event, uint16_t status);
   void Finish(Call& call, CallEnd how);
   Call* FindById(uint64_t id);
+  // Those of one Call-ID, one after the other; null: no more.
+  Call* FindByLadder(uint64_t ladder);
+  Call* At(uint32_t index) { return calls_.At(index); }
   Call* Find(const Message& message) const { return table_.Find(KeyOf(message)); }
   // The call a Replaces means; `to_caller`: it is for the one who made it.
   Call* Find(const Replaces& replaces, bool& to_caller) const;

@@ -47,6 +47,13 @@ enum class MediaEncryption : uint8_t {
   kBestEffort,        // SRTP where it is offered or taken, else plain RTP
 };
 
+// What a zone or subzone says of the media of its parties.
+struct MediaPolicy {
+  MediaEncryption encryption = MediaEncryption::kAuto;
+  bool speaks_ice = false;  // we do, with them, where their media is relayed
+  bool passes_ice = false;  // their candidates may go to others, and others' to them
+};
+
 struct Listener {
   TransportKind transport = TransportKind::kUdp;
   net::Endpoint bind;       // address (unspecified: all of that family) and port
@@ -95,7 +102,8 @@ struct Config {
   Duration t2 = Duration::Seconds(4);
   Duration t4 = Duration::Seconds(5);
   Duration timer_c = Duration::Seconds(185);
-  Duration call_max = Duration::Hours(24);  // a call without any in-dialog request is over
+  Duration call_max = Duration::Hours(24);     // a call without any in-dialog request is over
+  Duration flow_loss = Duration::Seconds(60);  // of a party's connection, that ends its call; 0: no
 
   // Session timers (RFC 4028).
   uint32_t session_min_s = 90;

@@ -93,6 +93,8 @@ class Engine final : private TransportUser {
   // BYE to both sides of a call of the list. kNotFound; kUnsupported: it is not known how to reach
   // them, the call stays.
   Result<void> Disconnect(uint64_t id);
+  // Of that Call-ID (MediaExchange::call), each of its dialogs: BYE as far as it is known how.
+  void EndCalls(uint64_t call, CallEnd how);
   uint32_t call_capacity() const { return calls_.capacity(); }
   uint32_t RemoveRegistrations(std::string_view user, std::string_view domain) {
     return registrar_.RemoveUser(user, domain);

@@ -1,6 +1,6 @@
 // Whom a Request-URI of ours means: all contacts of a user, the user agent that a public GRUU
 // names, or the one binding behind a temporary one (RFC 5627); and where parties are, as bandwidth
-// and encryption see it.
+// and media see it.
 #include "firmware/sip/domains.h"
 #include "firmware/sip/engine.h"
 
@@ -12,6 +12,10 @@ constexpr MediaEncryption ModeOf(dialplan::Encryption encryption) {
 }
 static_assert(ModeOf(dialplan::Encryption::kBestEffort) == MediaEncryption::kBestEffort);
 static_assert(ModeOf(dialplan::Encryption::kForceEncrypted) == MediaEncryption::kForceEncrypted);
+
+constexpr MediaPolicy PolicyOf(dialplan::Encryption encryption, dialplan::Ice ice) {
+  return {ModeOf(encryption), ice.speaks, ice.passes};
+}
 
 // Where the first flow of that user agent stands in the list, plus one.
 uint8_t GroupOf(const RegisteredUser& user, const Binding& binding) {
@@ -44,6 +48,12 @@ Result<void> Engine::Disconnect(uint64_t id) {
   }
   proxy_.EndCall(*call, CallEnd::kDisconnected);
   return Ok();
+}
+
+void Engine::EndCalls(uint64_t call, CallEnd how) {
+  while (Call* found = calls_.FindByLadder(call)) {
+    proxy_.EndCall(*found, how);
+  }
 }
 
 Engine::Sought Engine::Seek(const Uri& uri, std::string_view user, uint8_t domain) {
@@ -137,11 +147,13 @@ Place Engine::PlaceOfParty(const Flow& flow, std::string_view address) {
 }
 
 Place Engine::PlaceOfZone(ZoneId zone) const {
-  return {NodeOfZone(zone), ModeOf(plan_.zone(zone).encryption)};
+  const dialplan::Zone& found = plan_.zone(zone);
+  return {NodeOfZone(zone), PolicyOf(found.encryption, found.ice)};
 }
 
 Place Engine::PlaceOfSubzone(uint32_t subzone) const {
-  return {NodeOfSubzone(subzone), ModeOf(plan_.EncryptionOfSubzone(subzone))};
+  return {NodeOfSubzone(subzone),
+          PolicyOf(plan_.EncryptionOfSubzone(subzone), plan_.IceOfSubzone(subzone))};
 }
 
 Place Engine::PlaceOfBinding(const Binding& binding) const {

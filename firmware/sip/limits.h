@@ -80,6 +80,7 @@ inline constexpr size_t kPolicyWaitMax = 64;
 // Calls.
 inline constexpr size_t kCallPartyBytesMax = 96;
 inline constexpr size_t kCallIdShownMax = 64;
+inline constexpr uint32_t kFlowWatchMax = 256;  // calls whose connections are looked at in a second
 inline constexpr size_t kDialogRecordBytes = 1000;  // names, contacts and routes of one dialog
 inline constexpr uint32_t kCallHistoryMin = 64;     // calls that are over and still shown
 inline constexpr uint32_t kCallHistoryMax = 1000;

@@ -24,12 +24,15 @@ struct MediaSide {
   net::IpAddress shown;  // what it is told of ours: another one behind a static NAT
   net::Endpoint remote;  // where its messages come from or go to
   MediaEncryption encryption = MediaEncryption::kAuto;
+  bool speaks_ice = false;  // with us, where its media is relayed
+  bool passes_ice = false;  // its candidates to the other side, and theirs to it
   TraversalRole traversal = TraversalRole::kNone;
   bool is_web = false;         // it signals by WebSocket: a browser
   bool is_behind_nat = false;  // what it says of itself is not where it is
 };
 
 struct MediaExchange {
+  uint64_t call = 0;  // for Engine::EndCall()
   std::string_view call_id;
   std::string_view from_tag;  // of the transaction: the requester's
   std::string_view to_tag;    // may be empty in a request
@@ -57,6 +60,11 @@ class MediaAnchor {
                         std::string_view to_tag) = 0;
   // The dialog of these two tags, in either order, is over.
   virtual void OnEnded(std::string_view call_id, std::string_view tag, std::string_view other) = 0;
+  // Whether media of that side of the dialog has come here within that time.
+  virtual bool IsHeard(std::string_view /*call_id*/, std::string_view /*caller_tag*/,
+                       std::string_view /*callee_tag*/, bool /*is_caller*/, Duration /*within*/) {
+    return false;
+  }
 
  protected:
   ~MediaAnchor() = default;

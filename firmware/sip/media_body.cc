@@ -39,12 +39,17 @@ MediaSide SideOf(const Core& core, const MediaParty& party) {
   side.remote = flow.remote;
   side.is_web = flow.is_websocket();
   side.traversal = core.zones != nullptr ? core.zones->RoleOn(flow) : TraversalRole::kNone;
-  side.encryption = party.encryption != MediaEncryption::kAuto ? party.encryption : listener.media;
+  const MediaPolicy& policy = party.policy;
+  side.encryption =
+      policy.encryption != MediaEncryption::kAuto ? policy.encryption : listener.media;
+  side.speaks_ice = policy.speaks_ice;
+  side.passes_ice = policy.passes_ice;
   return side;
 }
 
-MediaExchange ExchangeOf(const Message& message) {
+MediaExchange ExchangeOf(const Core& core, const Message& message) {
   MediaExchange exchange;
+  exchange.call = core.LadderOf(message.call_id());
   exchange.call_id = message.call_id();
   exchange.from_tag = message.from_tag();
   exchange.to_tag = message.to_tag();
@@ -69,7 +74,7 @@ MediaVerdict ShowRequest(const Core& core, const Message& request, const MediaPa
   if (!IsForAnchor(core, request)) {
     return {};
   }
-  MediaExchange exchange = ExchangeOf(request);
+  MediaExchange exchange = ExchangeOf(core, request);
   exchange.sender = SideOf(core, source);
   exchange.receiver = SideOf(core, target);
   exchange.sender.is_behind_nat =
@@ -83,7 +88,7 @@ MediaVerdict ShowResponse(const Core& core, const Message& response, const Media
   if (!IsForAnchor(core, response) || response.status() >= 300) {
     return {};
   }
-  MediaExchange exchange = ExchangeOf(response);
+  MediaExchange exchange = ExchangeOf(core, response);
   exchange.sender = SideOf(core, source);
   exchange.receiver = SideOf(core, target);
   return core.anchor->OnDescription(exchange);

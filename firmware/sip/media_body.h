@@ -12,7 +12,7 @@ namespace gh::sip {
 // One side as the proxy knows it.
 struct MediaParty {
   const Flow& flow;
-  MediaEncryption encryption = MediaEncryption::kAuto;  // of its zone; Auto: of the listener
+  MediaPolicy policy = {};     // of its zone; encryption Auto: of the listener
   bool is_behind_nat = false;  // of a target: it is reached elsewhere than its Contact says
 };
 // A request on its way from `source` to `target`. Without an anchor, or with nothing for it: as is.

@@ -70,6 +70,10 @@ std::string_view CallEndName(CallEnd end) {
       return "disconnected";
     case CallEnd::kSessionExpired:
       return "session-expired";
+    case CallEnd::kFlowLost:
+      return "connection-lost";
+    case CallEnd::kMediaLost:
+      return "media-lost";
   }
   return "unknown";
 }

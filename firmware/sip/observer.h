@@ -63,7 +63,15 @@ struct RefusalEvent {
   bool is_guess = false;
 };
 
-enum class CallEnd : uint8_t { kByCaller, kByCallee, kTimeout, kDisconnected, kSessionExpired };
+enum class CallEnd : uint8_t {
+  kByCaller,
+  kByCallee,
+  kTimeout,
+  kDisconnected,
+  kSessionExpired,
+  kFlowLost,   // a party's connection
+  kMediaLost,  // a party sends nothing any more
+};
 std::string_view CallEndName(CallEnd end);
 
 struct CallEvent {

@@ -23,6 +23,7 @@ Proxy::Proxy(Core& core, Arena& arena, SipTransport& transport, net::Resolver& r
   calls.SetExpired(
       [](void* self, Call& call, CallEnd how) { static_cast<Proxy*>(self)->EndCall(call, how); },
       this);
+  flow_watch_.Bind<&Proxy::WatchFlows>(this);
 }
 
 // --- Opening -------------------------------------------------------------------------------------

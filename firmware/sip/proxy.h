@@ -22,10 +22,10 @@
 
 namespace gh::sip {
 
-// Where a party is, as bandwidth and encryption see it: its subzone or zone.
+// Where a party is, as bandwidth and media see it: its subzone or zone.
 struct Place {
   uint16_t node = dialplan::kNodeMax;  // of the bandwidth plan; kNodeMax: none
-  MediaEncryption media = MediaEncryption::kAuto;
+  MediaPolicy media;
 };
 
 // What the request may be sent to; the strings live in the context's text buffer.
@@ -170,6 +170,9 @@ class Proxy final : private TransactionUser {
   bool Limit(const Message& message, uint32_t limit_kbps, const MediaVerdict& media,
              std::string_view& body);
   void SendBye(Call& call, bool to_caller, CallEnd how);
+  // Connections of phones in calls.
+  void WatchFlows();
+  bool IsLost(Call& call, uint32_t side);
 
   Core& core_;
   SipTransport& transport_;
@@ -180,6 +183,8 @@ class Proxy final : private TransactionUser {
   RegistrationWays ways_;
   Zones* zones_ = nullptr;
   dialplan::Bandwidth* bandwidth_ = nullptr;
+  Timer flow_watch_;
+  uint32_t flow_watch_at_ = 0;
 };
 
 }  // namespace gh::sip

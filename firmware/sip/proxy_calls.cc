@@ -10,6 +10,28 @@
 #include "firmware/sip/session_timer.h"
 
 namespace gh::sip {
+namespace {
+
+std::string_view TagOf(const DialogRecord& record, DialogRecord::Part part) {
+  Scanner scanner(record.Get(part));
+  const auto party = ParseNameAddr(scanner);
+  return party.ok() ? party->tag() : std::string_view();
+}
+
+std::string_view ReasonOf(CallEnd how) {
+  switch (how) {
+    case CallEnd::kDisconnected:
+      return "Ended by the operator";
+    case CallEnd::kFlowLost:
+      return "The other party's connection is lost";
+    case CallEnd::kMediaLost:
+      return "The other party sends nothing any more";
+    default:
+      return "Session expired";
+  }
+}
+
+}  // namespace
 
 void Proxy::NoteAnswer(Context& context, Branch& branch, const Message& response) {
   if (!IsSessionRefresh(context.method)) {
@@ -43,10 +65,17 @@ void Proxy::NoteAnswer(Context& context, Branch& branch, const Message& response
       .load = branch.calls,
       .hold = branch.hold,
       .is_slowed = branch.limit_kbps != 0,
+      .is_by_flow = {next_to_us && source.is_reliable() &&
+                         context.source_zone == dialplan::kLocalZone,
+                     target.has_flow && target.path_size == 0 && flow.is_reliable() &&
+                         target.zone == 0},
       .setup = core_.now() - context.arrived,
       .session_s = session_s};
   if (calls_.Start(start)) {
     branch.hold = {};
+  }
+  if ((start.is_by_flow[0] || start.is_by_flow[1]) && !flow_watch_.armed()) {
+    core_.timers.Arm(flow_watch_, Duration::Seconds(1));
   }
 }
 
@@ -147,6 +176,47 @@ bool Proxy::Limit(const Message& message, uint32_t limit_kbps, const MediaVerdic
   return out.ok();
 }
 
+// --- Phones that are gone ------------------------------------------------------------------------
+
+// Nobody can connect to such a phone: without its connection neither party's BYE finds it. It may
+// come again, and as long as its media does it lives.
+bool Proxy::IsLost(Call& call, uint32_t side) {
+  const DialogSide& where = side == 0 ? call.caller_side : call.callee_side;
+  Instant& lost_at = call.lost_at[side];
+  if (!call.is_by_flow[side] || transport_.IsReachable(where.transport, where.remote)) {
+    lost_at = {};
+    return false;
+  }
+  const Instant now = core_.now();
+  if (lost_at.ns == 0) {
+    lost_at = now;
+  }
+  if (now - lost_at < core_.config.flow_loss) {
+    return false;
+  }
+  const bool is_heard = call.record != nullptr && core_.anchor != nullptr &&
+                        core_.anchor->IsHeard(call.record->Get(DialogRecord::kCallId),
+                                              TagOf(*call.record, DialogRecord::kCaller),
+                                              TagOf(*call.record, DialogRecord::kCallee), side == 0,
+                                              core_.config.flow_loss);
+  lost_at = is_heard ? now : lost_at;
+  return !is_heard;
+}
+
+void Proxy::WatchFlows() {
+  for (uint32_t i = 0; i < std::min(kFlowWatchMax, calls_.capacity()); ++i) {
+    flow_watch_at_ = (flow_watch_at_ + 1) % calls_.capacity();
+    Call* call = calls_.At(flow_watch_at_);
+    if (call != nullptr && core_.config.flow_loss.ns != 0 &&
+        (IsLost(*call, 0) || IsLost(*call, 1))) {
+      EndCall(*call, CallEnd::kFlowLost);
+    }
+  }
+  if (calls_.count() != 0) {
+    core_.timers.Arm(flow_watch_, Duration::Seconds(1));
+  }
+}
+
 // --- Ending a call from here ---------------------------------------------------------------------
 
 // To who is next to us where its messages come from; to others where the dialog's Routes say.
@@ -203,7 +273,7 @@ void Proxy::SendBye(Call& call, bool to_caller, CallEnd how) {
             .branch = branch.text(),
             .to_caller = to_caller,
             .cseq = cseq,
-            .reason = how == CallEnd::kDisconnected ? "Ended by the operator" : "Session expired"});
+            .reason = ReasonOf(how)});
   const bool sent = out.ok() && transactions_.Launch(*client, flow, out.written()).ok();
   if (!sent) {
     transactions_.ReleaseClient(*client);
@@ -217,14 +287,10 @@ void Proxy::EndCall(Call& call, CallEnd how) {
   if (call.record != nullptr) {
     SendBye(call, true, how);
     SendBye(call, false, how);
-    const auto tag = [&call](DialogRecord::Part part) {
-      Scanner scanner(call.record->Get(part));
-      const auto party = ParseNameAddr(scanner);
-      return party.ok() ? party->tag() : std::string_view();
-    };
     if (core_.anchor != nullptr) {
-      core_.anchor->OnEnded(call.record->Get(DialogRecord::kCallId), tag(DialogRecord::kCaller),
-                            tag(DialogRecord::kCallee));
+      core_.anchor->OnEnded(call.record->Get(DialogRecord::kCallId),
+                            TagOf(*call.record, DialogRecord::kCaller),
+                            TagOf(*call.record, DialogRecord::kCallee));
     }
   }
   calls_.Finish(call, how);

@@ -80,9 +80,9 @@ struct ClientTransaction {
   uint64_t loop = 0;  // RFC 5393 hash carried in the branch
   Handle server;      // responses go there
   Instant cancel_deadline;
-  uint32_t limit_kbps = 0;  // the proxy's: descriptions ask for no more; 0: no limit
-  MediaEncryption source_media = MediaEncryption::kAuto;  // of either side's zone
-  MediaEncryption target_media = MediaEncryption::kAuto;
+  uint32_t limit_kbps = 0;   // the proxy's: descriptions ask for no more; 0: no limit
+  MediaPolicy source_media;  // of either side's zone
+  MediaPolicy target_media;
   Method method = Method::kOther;
   ClientState state = ClientState::kIdle;
   bool is_cancelled = false;  // CANCEL sent, waiting for its response

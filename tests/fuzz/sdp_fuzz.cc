@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "firmware/sdp/candidate.h"
 #include "firmware/sdp/description.h"
 #include "firmware/sdp/rewrite.h"
 
@@ -26,6 +27,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static std::vector<uint8_t> room(64 * 1024);
   if (!gh::sdp::Parse({reinterpret_cast<const char*>(data), size}, *first).ok()) {
     return 0;
+  }
+  for (const gh::sdp::Line& line : std::span(first->lines).first(first->line_count)) {
+    const auto attribute = gh::sdp::SplitAttribute(first->Value(line));
+    const auto candidate = gh::sdp::ParseCandidate(attribute.value);
+    if (line.type == 'a' && attribute.name == "candidate" && candidate) {
+      gh::ByteWriter written(room);  // what is read can be written, and means the same then
+      gh::sdp::WriteCandidate(*candidate, written);
+      const auto again = gh::sdp::ParseCandidate(written.text().substr(12, written.size() - 14));
+      Expect(again && again->at == candidate->at && again->priority == candidate->priority);
+    }
   }
   std::array<MediaEdit, gh::sdp::kMediaMax> edits;
   const auto of_sections = std::span(edits).first(first->media_count);

@@ -35,6 +35,7 @@ module_path {modules}
 module g711.so
 module aufile.so
 module srtp.so
+module ice.so
 module_app account.so
 module_app menu.so
 module_app ctrl_tcp.so
@@ -64,7 +65,7 @@ def _in_uri(address):
 
 class Phone:
     def __init__(self, folder, host, user, domain, password, server, transport="udp",
-                 answer="manual", expires=120, encryption=None):
+                 answer="manual", expires=120, encryption=None, speaks_ice=False):
         """`encryption`: as baresip calls it: "srtp" (best effort), "srtp-mand" (RTP/SAVP)."""
         self.folder = Path(folder) / f"baresip-{user}"
         self.host, self.user, self.domain = host, user, domain
@@ -73,7 +74,8 @@ class Phone:
         self.account = (f"<sip:{user}@{domain};transport={transport}>;auth_user={user};"
                         f"auth_pass={password};outbound=\"sip:{server};transport={transport}\";"
                         f"regint={expires};answermode={answer};audio_codecs=pcmu,pcma;mwi=no"
-                        f"{f';mediaenc={encryption}' if encryption else ''}\n")
+                        f"{f';mediaenc={encryption}' if encryption else ''}"
+                        f"{';medianat=ice' if speaks_ice else ''}\n")
         self.condition = threading.Condition()
 
     def __enter__(self):

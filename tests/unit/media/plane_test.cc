@@ -483,6 +483,34 @@ TEST(Plane, TrafficClassIsKeptOrMarked) {
   EXPECT_EQ(traffic_class(scene.out[1]), 10 << 2 | 1);
 }
 
+TEST(Plane, WhatAnEngineSendsItselfBearsTheMarkOfItsRange) {
+  for (const bool is_v6 : {false, true}) {
+    const auto traffic_class = [is_v6](const Sent& s) {
+      return is_v6 ? net::LoadBe16(&s.frame[14]) >> 4 & 0xff : s.frame[15];
+    };
+    Scene scene;
+    scene.plane->SetDscp(10);  // of every range, but where one has its own
+    const Endpoint from{Scene::Of(2, is_v6), kRelayPort};
+    const Endpoint to{Scene::Of(3, is_v6), 6000};
+    EXPECT_TRUE(scene.plane->Send(from, to, Media(20), false).ok());
+    scene.plane->SetDscp(46, Plane::kTurnRange);
+    EXPECT_TRUE(scene.plane->Send(from, to, Media(21), false).ok());
+    scene.Run(kSoon);
+    // By way of the stack, for the neighbour was not known; what waited for it keeps its mark.
+    EXPECT_GE(scene.plane->counters().sent_by_stack, 1u);
+    scene.out.clear();
+    EXPECT_TRUE(scene.plane->Send(from, to, Media(22), false).ok());
+    scene.plane->SetDscp(-1, Plane::kTurnRange);
+    EXPECT_TRUE(scene.plane->Send(from, to, Media(23), false).ok());
+    EXPECT_TRUE(scene.plane->Send({from.address, 24999 + 7000}, to, Media(24), false).ok());
+    scene.Run(kSoon);
+    ASSERT_EQ(scene.out.size(), 3u);
+    EXPECT_EQ(traffic_class(scene.out[0]), 46 << 2);
+    EXPECT_EQ(traffic_class(scene.out[1]), 0);
+    EXPECT_EQ(traffic_class(scene.out[2]), 10 << 2);
+  }
+}
+
 TEST(Plane, BandwidthIsTakenFromEveryMeterOfTheChain) {
   Scene scene;
   Meter all;

@@ -118,6 +118,17 @@ class World final : public media::Relay, Observer {
     }
   }
 
+  void Tick(Duration duration) {
+    clock.now = clock.now + duration;
+    (void)timers_.Advance(clock.now);
+  }
+  template <typename Change>
+  void Configure(Change&& change) {
+    Config config = relay->config();
+    change(config);
+    relay->Apply(config);
+  }
+
   media::Flow* AddFlow(const media::FlowSpec& spec) override {
     auto* flow = new media::Flow;
     flow->spec = spec;
@@ -138,6 +149,18 @@ class World final : public media::Relay, Observer {
   void OnMediaKeysFailed(const Session&, const net::Endpoint&, const char* why) override {
     keys_failed.emplace_back(why);
   }
+  void OnPartySilent(const Session& session, uint32_t end, Duration) override {
+    silent_parties.push_back(end);
+    if (ends_silent) {
+      relay->Close(*relay->Find(session.key));
+    }
+  }
+  void OnIceAgreed(const Session&, const net::Endpoint& local, const net::Endpoint& remote,
+                   bool) override {
+    agreed.push_back({local, remote, {}});
+  }
+  void OnIceLost(const Session&, const char* why) override { ice_lost.emplace_back(why); }
+  void OnTurnServerLost(const char* why) override { turn_lost.emplace_back(why); }
   void OnMuxLost(const Session&, const net::Endpoint&) override { ++mux_lost; }
   uint64_t arena_used() const { return arena_.used(); }
 
@@ -153,6 +176,10 @@ class World final : public media::Relay, Observer {
   int silent = 0;
   int mux_lost = 0;
   std::vector<std::string> keys_failed;
+  std::vector<uint32_t> silent_parties;
+  bool ends_silent = false;
+  std::vector<Sent> agreed;
+  std::vector<std::string> ice_lost, turn_lost;
 
  private:
   uint64_t bytes_;

@@ -1,0 +1,214 @@
+"""ICE with stock phones (baresip, which is a full agent), and phones that die in a call.
+
+    alice (plain) --- core --- bob (ICE)        edge: a second appliance, whose TURN engine relays
+                                                for the core where nothing passes straight
+
+Both appliances are Linux processes. Bob's subzone has ICE Support; dora and erik speak ICE with each
+other, through their candidates that the core passes on.
+"""
+
+import re
+
+import pytest
+
+import host as host_board
+import netns
+import phone
+import qemu
+
+DOMAIN = "example.org"
+CORE, EDGE = "10.77.0.2", "10.77.0.3"
+USERS = {"alice": "10.77.0.11", "bob": "10.77.0.12", "carol": "10.77.0.13", "dora": "10.77.0.14",
+         "erik": "10.77.0.15"}
+ADMINISTRATOR = [
+    "xConfiguration Administrator 1 Name: admin",
+    "xConfiguration Administrator 1 Password: Gate-house-42",
+    ""]
+
+
+def port(address):
+    return ["xConfiguration Network Port 1 IPv4 Mode: Static",
+            f"xConfiguration Network Port 1 IPv4 Address: {address}",
+            "xConfiguration Network Port 1 IPv4 PrefixLength: 24"]
+
+
+def subzone(number, name, setting, members):
+    zone = f"xConfiguration Zones LocalZone SubZones SubZone {number}"
+    yield f"{zone} Name: {name}"
+    yield f"{zone} SIP Media {setting}: On"
+    for place, member in enumerate(members):
+        rule = f"xConfiguration Zones LocalZone MembershipRule {10 * number + place}"
+        yield f"{rule} SubZoneName: {name}"
+        yield f"{rule} Subnet: {USERS[member]}/32"
+
+
+CORE_PROVISION = "\n".join([
+    "xConfiguration System Name: core1", *port(CORE),
+    f"xConfiguration SIP Domain 1 Name: {DOMAIN}",
+    *(f"xConfiguration Authentication User {n} {name}: {value}"
+      for n, user in enumerate(USERS, 1)
+      for name, value in (("Name", user), ("Password", f"{user}-Secret-1"))),
+    "xConfiguration SIP Media Mode: On",
+    *subzone(1, "Ice", "ICE Support", ["bob"]),
+    *subzone(2, "Through", "ICEPassThrough Support", ["dora", "erik"]),
+    f"xConfiguration SIP Media TURN Address: {EDGE}",
+    "xConfiguration SIP Media TURN UserName: core1",
+    "xConfiguration SIP Media TURN Password: Relay-Secret-1",
+    *ADMINISTRATOR])
+EDGE_PROVISION = "\n".join([
+    "xConfiguration System Name: edge1", *port(EDGE),
+    f"xConfiguration SIP Domain 1 Name: {DOMAIN}",
+    "xConfiguration Authentication User 1 Name: core1",
+    "xConfiguration Authentication User 1 Password: Relay-Secret-1",
+    "xConfiguration Traversal Server TURN Mode: On",
+    "xConfiguration Traversal Server TURN Allow 1 Prefix: 10.77.0.0/24",
+    *ADMINISTRATOR])
+# Between the core's media ports and this phone nothing passes.
+CUT = f"""\
+table ip cut {{
+  chain in {{
+    type filter hook input priority 0;
+    ip saddr {CORE} udp sport 36002-59999 drop
+  }}
+  chain out {{
+    type filter hook output priority 0;
+    ip daddr {CORE} udp dport 36002-59999 drop
+  }}
+}}
+"""
+
+
+class World:
+    """The two appliances and the phones."""
+
+    def ask(self, line):
+        return self.core.ask(line)
+
+    def call(self, caller, callee):
+        """The call's number, once both have answered."""
+        marks = caller.mark(), callee.mark()
+        caller.command("dial", f"sip:{callee.user}@{DOMAIN}")
+        for one, mark in zip((caller, callee), marks):
+            one.wait("Call established", since=mark)
+        return re.search(r"SIP Call (\d+): ", self.ask("xStatus SIP Call"))[1]
+
+    def stream(self, packets=50):
+        """What is said of the one stream, once so many packets have gone each way by flows."""
+        def enough():
+            found = re.findall(r"^SIP Media Stream .*$", self.ask("xStatus SIP Media Stream"), re.M)
+            counts = re.findall(r"flow=yes packets=(\d+)", found[0]) if len(found) == 1 else []
+            return found[0] if len(counts) == 2 and min(map(int, counts)) >= packets else None
+        return netns.wait_for(enough, qemu.patience(25), "media both ways", interval=0.3)
+
+    def hang_up(self, number):
+        assert "Call ended." in self.ask(f"xCommand Call Disconnect: {number}")
+        netns.wait_for(lambda: "SIP Media Stream" not in
+                       self.ask("xStatus SIP Media Stream").replace("xStatus SIP Media Stream", ""),
+                       qemu.patience(10), "the end of media", interval=0.3)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ice")
+    with netns.Network() as network:
+        w = World()
+        hosts = {user: network.host(user, f"{address}/24") for user, address in USERS.items()}
+        w.bob_host = hosts["bob"]
+        w.core = host_board.HostMachine(folder / "core", netns.INTERFACE,
+                                        network.host("core").namespace, provision=CORE_PROVISION)
+        w.edge = host_board.HostMachine(folder / "edge", netns.INTERFACE,
+                                        network.host("edge").namespace, provision=EDGE_PROVISION)
+        phones = {user: phone.Phone(folder, hosts[user], user, DOMAIN, f"{user}-Secret-1",
+                                    server=CORE, answer="auto", speaks_ice=user in "bob dora erik",
+                                    transport="tcp" if user == "carol" else "udp")
+                  for user in USERS}
+        with w.edge, w.core:
+            w.core.expect(r"SIP ready", timeout=90)
+            try:
+                for user, one in phones.items():
+                    setattr(w, user, one.__enter__())
+                for one in phones.values():
+                    one.wait_registered()
+                log_in(w.core)
+                yield w
+            finally:
+                for one in phones.values():
+                    if hasattr(one, "pipe"):
+                        one.__exit__()
+
+
+def log_in(machine):
+    machine.send("\r")
+    machine.expect(r"login: ?(\x1b\[K)?$")
+    machine.send("admin\r")
+    machine.expect(r"[Pp]assword: ?$")
+    machine.send("Gate-house-42\r")
+    machine.expect(r"^\S*[>#] ?$")
+
+
+@pytest.mark.parametrize("direction", ["to", "from"])
+def test_a_full_agent_agrees_with_ours(world, direction):
+    pair = (world.alice, world.bob)[::1 if direction == "to" else -1]
+    number = world.call(*pair)
+    said = world.stream()
+    assert "ice=straight" in said, said
+    assert re.search(r"from 10\.77\.0\.2:\d+ to 10\.77\.0\.12:\d+, straight",
+                     world.ask("xCommand Log Show: last=12"))
+    assert "a=candidate:" not in world.alice.log_text()
+    world.hang_up(number)
+
+
+def test_where_nothing_passes_straight_our_turn_engine_relays(world):
+    netns.wait_for(lambda: "turn_allocations=4" in world.ask("xStatus SIP Media Relay"),
+                   qemu.patience(20), "allocations at the edge", interval=0.3)
+    world.bob_host.run("nft", "-f", "-", input=CUT)
+    try:
+        number = world.call(world.alice, world.bob)
+        said = world.stream()
+        assert "ice=relayed" in said, said
+        assert re.search(r"from 10\.77\.0\.3:\d+ to 10\.77\.0\.12:\d+, by the TURN server",
+                         world.ask("xCommand Log Show: last=12"))
+        world.hang_up(number)
+    finally:
+        world.bob_host.run("nft", "delete", "table", "ip", "cut")
+
+
+def test_candidates_that_are_passed_on_lead_past_us(world):
+    marks = world.dora.mark(), world.erik.mark()
+    world.dora.command("dial", f"sip:erik@{DOMAIN}")
+    for one, mark in zip((world.dora, world.erik), marks):
+        one.wait("Call established", since=mark)
+    said = world.erik.wait(r"a=candidate:gatehouse 1 UDP 255 10\.77\.0\.2 \d+ typ relay",
+                           since=marks[1])
+    assert said
+    assert re.search(r"a=candidate:\S+ 1 UDP \d+ 10\.77\.0\.14 \d+ typ host",
+                     world.erik.log_text())
+    number = re.search(r"SIP Call (\d+): ", world.ask("xStatus SIP Call"))[1]
+    world.hang_up(number)
+
+
+def test_a_phone_that_dies_in_a_call_is_missed_by_its_media(world):
+    world.ask("xConfiguration SIP Media PartyInactivity: 4")
+    number = world.call(world.alice, world.bob)
+    world.stream()
+    mark = world.alice.mark()
+    world.bob.process.kill()
+    world.alice.wait("session closed|Call with .* terminated", since=mark)
+    assert "sends nothing any more" in world.alice.log_text()
+    history = world.ask("xStatus CallHistory")
+    assert re.search(rf"call={number} duration_ms=\d+ reason=media-lost", history), history
+    assert re.search(r"has sent nothing for \d+ s: its call is ended",
+                     world.ask("xCommand Log Show: last=8"))
+
+
+def test_a_phone_whose_connection_is_lost_is_missed_by_that(world):
+    world.ask("xConfiguration SIP Media PartyInactivity: 0")
+    world.ask("xConfiguration SIP Call FlowLoss: 3")
+    number = world.call(world.alice, world.carol)
+    world.stream()
+    mark = world.alice.mark()
+    world.carol.process.kill()
+    world.alice.wait("session closed|Call with .* terminated", since=mark)
+    assert "connection is lost" in world.alice.log_text()
+    history = world.ask("xStatus CallHistory")
+    assert re.search(rf"call={number} duration_ms=\d+ reason=connection-lost", history), history
