@@ -121,6 +121,7 @@ struct Account {
   List<ItemNode, &ItemNode::node> nodes;
   ArchiveLog archive;
   ArchiveDefault archive_default = ArchiveDefault::kAlways;
+  Chain tokens;                 // u64 the number of each (tokens.h), oldest first
   Chain archive_rules;          // u8 1: always, 0: never; u8 size and the address
   int64_t left = 0;             // when the last session ended; 0: not known
   Session* sessions = nullptr;  // the engine's: the first of a list

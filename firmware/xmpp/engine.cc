@@ -33,7 +33,7 @@ Capacity Capacity::For(uint32_t accounts, uint32_t sessions) {
   // A contact: two blocks; a session: its presence and what waits for it; a room: its history.
   c.blocks = c.directory.contacts * 2 + c.directory.blocked + sessions * 16 +
              c.rooms.occupants * 4 + c.rooms.affiliates + c.rooms.rooms * 8 + c.items.nodes +
-             c.items.items + 16 * 1024;
+             c.items.items + accounts + 16 * 1024;
   return c;
 }
 
@@ -42,8 +42,9 @@ uint64_t Capacity::ArenaBytes() const {
   return Directory::ArenaBytes(directory) + Rooms::ArenaBytes(rooms) + Items::ArenaBytes(items) +
          CapsCache::ArenaBytes() + ChainPool::ArenaBytes(blocks) +
          uint64_t{sessions} * (Pool<Session>::bytes_per_item() + 16) +
-         uint64_t{unproven_readers} * (Pool<ScramLogin>::bytes_per_item() +
-                                       XmlReader::ArenaBytes(XmlLimits::Unproven()) + 64) +
+         uint64_t{unproven_readers} *
+             (Pool<ScramLogin>::bytes_per_item() + Pool<Wishes>::bytes_per_item() +
+              XmlReader::ArenaBytes(XmlLimits::Unproven()) + 64) +
          uint64_t{readers} * (XmlReader::ArenaBytes(XmlLimits()) + 64) +
          parsers * sizeof(HeapOwner) + ParserHeapBytes(readers + unproven_readers) +
          3 * kOutputMax + sizeof(Engine) + 16 * 1024;
@@ -59,6 +60,7 @@ Engine::Engine(Arena& arena, TimerWheel& timers, crypto::Random& random, Host& h
       chains_(arena, capacity.blocks),
       directory_(arena.New<Directory>(arena, capacity.directory, chains_, keeper, random)),
       archive_(keeper),
+      tokens_(keeper, chains_, random),
       rooms_(arena.New<Rooms>(arena, capacity.rooms, chains_, keeper, archive_, random,
                               static_cast<RoomHost&>(*this))),
       items_(arena.New<Items>(arena, capacity.items, chains_, keeper)),
@@ -66,6 +68,7 @@ Engine::Engine(Arena& arena, TimerWheel& timers, crypto::Random& random, Host& h
       sessions_(arena, capacity.sessions),
       by_stream_(arena, capacity.sessions, SipKey{}),  // keys are ours, not the wire's
       logins_(arena, capacity.unproven_readers),
+      wishes_(arena, capacity.unproven_readers),
       parser_heap_(arena, ParserHeapBytes(capacity.readers + capacity.unproven_readers),
                    capacity.readers + capacity.unproven_readers),
       scratch_(arena.NewArray<uint8_t>(kOutputMax)),
@@ -99,6 +102,11 @@ Result<void> Engine::Load(std::string_view key, std::span<const uint8_t> value) 
     return Error{ErrorCode::kCorrupt, "a row of XMPP has no name"};
   }
   const bool is_of_room = name.kind == 'r' || name.kind == 's' || name.kind == 'u';
+  if (name.kind == 'f') {
+    Account* account = directory_->OfId(name.id);
+    return account != nullptr ? tokens_.Load(*account, name, value)
+                              : Result<void>(Error{ErrorCode::kCorrupt, "a token is nobody's"});
+  }
   if (name.kind == 'w' || name.kind == 'x') {
     Account* account = directory_->OfId(name.id);
     return account != nullptr
@@ -557,10 +565,7 @@ void Engine::End(Session& session) {
     }
     Detach(session);
   }
-  if (session.login != nullptr) {
-    logins_.Release(session.login);
-    session.login = nullptr;
-  }
+  DropAttempt(session);
   if (session.owing_node.linked()) {
     owing_.Remove(session);
   }
@@ -646,6 +651,7 @@ Result<void> Engine::RemoveUser(std::string_view bare) {
   }
   archive_.Clear(account->archive);
   items_->Clear(*account);
+  (void)tokens_.RemoveAll(*account);
   directory_->Remove(*account);
   Settle();
   return Ok();

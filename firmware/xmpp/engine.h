@@ -20,6 +20,7 @@
 #include "firmware/xmpp/directory.h"
 #include "firmware/xmpp/items.h"
 #include "firmware/xmpp/rooms.h"
+#include "firmware/xmpp/tokens.h"
 #include "firmware/xmpp/xml_reader.h"
 #include "hal/rt/timer_wheel.h"
 #include "net/stream.h"
@@ -45,7 +46,10 @@ struct Config {
   uint32_t domain_count = 0;
   bool sha1 = true;
   bool channel_binding = true;
-  bool plain = false;               // SASL PLAIN, in TLS
+  bool plain = false;     // SASL PLAIN, in TLS
+  bool external = false;  // SASL EXTERNAL, by certificate
+  bool tokens = true;     // XEP-0484
+  Duration token_life = Duration::Seconds(14 * 24 * 3600);
   bool auto_authorization = false;  // of subscriptions between our users
   uint32_t stanza_max = kStanzaMax;
   Duration resume = Duration::Seconds(300);
@@ -55,6 +59,8 @@ struct Config {
   RoomRules rooms;
   ArchiveConfig archive;
 };
+
+using ProvedUser = FixedString<kBareMax>;
 
 // What the engine asks of its connections and its machine.
 class Host {
@@ -67,6 +73,11 @@ class Host {
   virtual void Resume(net::StreamId stream) = 0;  // what OnData left is offered again
   // Channel bindings of a TLS stream; how many bytes, 0: none.
   virtual size_t BindingOf(net::StreamId stream, Binding kind, std::span<uint8_t, 64> out) = 0;
+  // Addresses that the client's certificate, which is good, names; how many.
+  virtual uint32_t ProvedUsers(net::StreamId /*stream*/,
+                               std::span<ProvedUser, kProvedUserMax> /*out*/) {
+    return 0;
+  }
   virtual int64_t UnixSeconds() = 0;
 
  protected:
@@ -111,6 +122,7 @@ struct Counters {
   uint64_t stream_errors = 0;
   uint64_t logins = 0;
   uint64_t login_failures = 0;
+  uint64_t token_logins = 0;
   uint64_t stanzas_in = 0;
   uint64_t stanzas_out = 0;
   uint64_t messages = 0;
@@ -139,6 +151,25 @@ enum class SessionState : uint8_t {
   kHibernating,  // bound, without a connection
 };
 
+// What a client wants with its log-in (XEP-0388), while it proves itself.
+struct Wishes {
+  bool binds = false;
+  bool carbons = false;
+  bool inactive = false;
+  bool manages = false;  // XEP-0198
+  bool keeps = false;    // to resume one day
+  bool resumes = false;
+  bool has_client = false;
+  bool has_token = false;  // shows one
+  bool wants_token = false;
+  bool invalidates = false;
+  Binding token_binding = Binding::kNone;
+  uint32_t handled = 0;
+  FixedString<64> previous;
+  FixedString<64> tag;
+  ClientDigest client = {};
+};
+
 class Engine;
 
 struct Session {
@@ -164,6 +195,7 @@ struct Session {
   bool available = false;
   bool inactive = false;
   bool unproven = true;  // which readers are its
+  bool sasl2 = false;    // how it logs in
   // Somebody of another server, for as long as his stanza is dealt with: who wants to remember him
   // keeps his address, never this.
   bool is_remote = false;
@@ -188,6 +220,8 @@ struct Session {
   Caps* caps = nullptr;
   XmlReader* reader = nullptr;
   ScramLogin* login = nullptr;
+  Wishes* wishes = nullptr;
+  uint64_t said_from = 0;  // a hash of the user its header named; 0: none
   Chain unsent;
   Chain held;      // presence for a client that does not look
   Chain presence;  // as last broadcast
@@ -262,6 +296,8 @@ class Engine final : private RoomHost {
   Result<void> RemoveUser(std::string_view bare);
   uint32_t EndSessions(std::string_view bare, const char* reason);
   bool EndSession(uint32_t id, const char* reason);
+  uint32_t RevokeTokens(std::string_view bare);
+  uint32_t TokenCount(const Account& account) const { return tokens_.CountOf(account); }
   Result<void> DestroyRoom(std::string_view name, std::string_view reason);
   uint32_t CloseIdleRooms();
   bool NextSession(uint32_t& cursor, SessionInfo& out);
@@ -334,21 +370,47 @@ class Engine final : private RoomHost {
   void WriteFeatures(Session& session);
   void OnNegotiation(Session& session, Node& stanza);
   void OnStartTls(Session& session);
-  void OnAuth(Session& session, const Node& stanza);
-  void OnResponse(Session& session, const Node& stanza);
-  void OnPlain(Session& session, std::string_view message);
-  bool IsAuthorizedAtOnce(const Contact& contact, const Address& from) const;
-  void OnClientFirst(Session& session, std::string_view message, ScramHash hash, bool plus);
-  void RefuseAuth(Session& session, std::string_view condition, std::string_view reason);
-  void OnAuthenticated(Session& session, const char* mechanism);
   void OnBinding(Session& session, Node& stanza);
   void Bind(Session& session, const Node& query, std::string_view wanted);
+  bool MayBind(const Session& session, std::string_view resource);
+  void TakeResource(Session& session);
   Session* FindSession(Account& account, std::string_view resource);
+
+  // authentication.cc
+  void WriteMechanisms(Session& session, ByteWriter& out);
+  bool MayBindChannel(Session& session, Binding kind);
+  void DropAttempt(Session& session);
+  void OnAuth(Session& session, const Node& stanza);
+  void Attempt(Session& session, std::string_view name, std::string_view text);
+  void RefuseAuth(Session& session, std::string_view condition, std::string_view reason);
+  void OnProven(Session& session, Account& account, const char* mechanism,
+                std::span<const uint8_t> data);
+  void OnAuthenticated(Session& session, const char* mechanism);
+  void OnClientFirst(Session& session, std::string_view message, ScramHash hash, bool plus);
+  void OnResponse(Session& session, const Node& stanza);
+  bool IsAuthorisation(const Session& session, std::string_view said, const Address& user);
+  void OnPlain(Session& session, std::string_view message);
+  uint32_t ProvedUsers(Session& session, std::span<ProvedUser, kProvedUserMax> out);
+  bool HasProvedUser(Session& session);
+  void OnExternal(Session& session, std::string_view said);
+  void OnHashedToken(Session& session, std::string_view message, Binding kind);
+
+  // sasl2.cc (XEP-0388, XEP-0386, XEP-0484)
+  void OnAuthenticate(Session& session, const Node& stanza);
+  void NameResource(const Account& account, const Wishes& wishes, FixedString<kResourceMax>& out);
+  void OnProvenWithWishes(Session& session, const char* mechanism, std::span<const uint8_t> data);
+  void WriteBound(Session& session, const Wishes& wishes, ByteWriter& out);
+  void WriteNewToken(Session& session, Account& account, const Wishes& wishes, ByteWriter& out);
 
   // management.cc (XEP-0198, XEP-0352)
   bool OnManagement(Session& session, const Node& stanza);
   void OnEnable(Session& session, const Node& stanza);
+  void EnableManagement(Session& session, bool keeps, ByteWriter& out);
   void OnResumeRequest(Session& session, const Node& stanza);
+  Session* FindResumable(Session& session, std::string_view previous, uint32_t handled);
+  void TakeOver(Session& session, Session& old);
+  static void WriteResumed(const Session& session, std::string_view previous, ByteWriter& out);
+  void Resend(Session& session);
   bool OnAcknowledged(Session& session, uint32_t handled);
   void Acknowledge(Session& session);
   void SendOwed(Session& session);
@@ -434,6 +496,7 @@ class Engine final : private RoomHost {
   void SendWaiting(Session& session);
 
   // presence.cc
+  bool IsAuthorizedAtOnce(const Contact& contact, const Address& from) const;
   void OnPresence(Session& session, Node& stanza, const Address* to);
   void OnOwnPresence(Session& session, Node& stanza, bool available);
   void OnFirstPresence(Session& session);
@@ -477,12 +540,14 @@ class Engine final : private RoomHost {
   ChainPool chains_;
   Directory* directory_;
   Archive archive_;
+  Tokens tokens_;
   Rooms* rooms_;
   Items* items_;
   CapsCache* caps_;
   Pool<Session> sessions_;
   HashTable<Session, &Session::stream_node, StreamTraits> by_stream_;
   Pool<ScramLogin> logins_;
+  Pool<Wishes> wishes_;
   Heap parser_heap_;
   ReaderPool readers_;
   ReaderPool unproven_readers_;

@@ -35,7 +35,9 @@ inline constexpr uint32_t kUnprovenElements = 32;
 inline constexpr uint32_t kUnprovenDepth = 8;
 inline constexpr uint32_t kUnprovenAttributes = 16;
 inline constexpr int64_t kUnprovenSeconds = 30;
-inline constexpr uint32_t kLoginFailureMax = 3;  // then the stream ends
+inline constexpr uint32_t kLoginFailureMax = 3;    // then the stream ends
+inline constexpr uint32_t kProvedUserMax = 4;      // that one certificate names
+inline constexpr uint32_t kTokensPerUserMax = 15;  // clients that log in by token; a block's worth
 
 // A stanza that is begun is finished within this time: its parser is wanted by others.
 inline constexpr int64_t kStanzaSeconds = 20;

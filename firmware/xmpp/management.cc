@@ -69,11 +69,17 @@ bool Engine::OnManagement(Session& session, const Node& stanza) {
 
 void Engine::OnEnable(Session& session, const Node& stanza) {
   const std::string_view resume = stanza.Get("resume");
-  session.managed = true;
-  session.handled = session.confirmed = 0;
-  session.resumable = (resume == "true" || resume == "1") && config_.resume > Duration();
   uint8_t bytes[256];
   ByteWriter out(bytes);
+  EnableManagement(session, resume == "true" || resume == "1", out);
+  Write(session, out.written());
+}
+
+// What is said of it goes to `out`. `keeps`: it wants to resume the session one day.
+void Engine::EnableManagement(Session& session, bool keeps, ByteWriter& out) {
+  session.managed = true;
+  session.handled = session.confirmed = 0;
+  session.resumable = keeps && config_.resume > Duration();
   out.Text("<enabled xmlns='urn:xmpp:sm:3'");
   if (session.resumable) {
     session.token_high = random_.U64();
@@ -88,7 +94,6 @@ void Engine::OnEnable(Session& session, const Node& stanza) {
     out.Char('\'');
   }
   out.Text("/>");
-  Write(session, out.written());
 }
 
 // The client has what we sent, up to the count `handled` (modulo 2^32).
@@ -169,74 +174,95 @@ void Engine::OnDurable() {
 
 // --- Resumption ----------------------------------------------------------------------------------
 
-// `session` is a new connection; the old session takes it over, with the reader that holds the
-// request.
 void Engine::OnResumeRequest(Session& session, const Node& stanza) {
-  uint32_t index = 0;
-  uint64_t high = 0;
-  uint64_t low = 0;
   uint32_t handled = 0;
-  const bool read =
-      ReadToken(stanza.Get("previd"), index, high, low) && ReadCount(stanza.Get("h"), handled);
-  Session* old = read && index < sessions_.capacity() ? sessions_.At(index) : nullptr;
-  // Numbers are compared whole, whatever the first differs in.
-  const bool matches = old != nullptr && old->resumable && !old->doomed &&
-                       old->account == session.account &&
-                       ((old->token_high ^ high) | (old->token_low ^ low)) == 0;
-  if (!matches || !OnAcknowledged(*old, handled)) {
+  Session* old = ReadCount(stanza.Get("h"), handled)
+                     ? FindResumable(session, stanza.Get("previd"), handled)
+                     : nullptr;
+  if (old == nullptr) {
     Write(session,
           "<failed xmlns='urn:xmpp:sm:3'><item-not-found "
           "xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>");
     return;
   }
-  if (old->connected) {  // it did not know yet that its connection is gone
-    host_.Abort(old->stream);
-    Detach(*old);
+  TakeOver(session, *old);
+  uint8_t bytes[192];
+  ByteWriter out(bytes);
+  WriteResumed(*old, stanza.Get("previd"), out);
+  Write(*old, out.written());
+  Resend(*old);
+}
+
+// The session of this user that `previous` names, which has what we sent up to `handled`.
+Session* Engine::FindResumable(Session& session, std::string_view previous, uint32_t handled) {
+  uint32_t index = 0;
+  uint64_t high = 0;
+  uint64_t low = 0;
+  const bool read = ReadToken(previous, index, high, low);
+  Session* old = read && index < sessions_.capacity() ? sessions_.At(index) : nullptr;
+  // Numbers are compared whole, whatever the first differs in.
+  const bool matches = old != nullptr && old->resumable && !old->doomed &&
+                       old->account == session.account &&
+                       ((old->token_high ^ high) | (old->token_low ^ low)) == 0;
+  return matches && OnAcknowledged(*old, handled) ? old : nullptr;
+}
+
+// `session` is a new connection; the old session takes it over, with the reader that holds the
+// request, if it still has it.
+void Engine::TakeOver(Session& session, Session& old) {
+  if (old.connected) {  // it did not know yet that its connection is gone
+    host_.Abort(old.stream);
+    Detach(old);
   }
-  if (old->last_commit > keeper_.durable()) {
+  if (old.last_commit > keeper_.durable()) {
     keeper_.Flush();
   }
   by_stream_.Remove(session);
   session.connected = false;
-  timers_.Cancel(old->timer);
-  old->stream = session.stream;
-  old->stream_key = session.stream_key;
-  old->remote = session.remote;
-  old->secure = session.secure;
-  old->framing = session.framing;
-  old->unsent = std::exchange(session.unsent, Chain());
-  old->reader = std::exchange(session.reader, nullptr);
-  old->connected = true;
-  old->closing = false;
-  old->asked = false;
-  old->state = SessionState::kBound;
-  const HashInsert inserted = by_stream_.Insert(*old);
+  timers_.Cancel(session.timer);
+  timers_.Cancel(old.timer);
+  old.stream = session.stream;
+  old.stream_key = session.stream_key;
+  old.remote = session.remote;
+  old.secure = session.secure;
+  old.framing = session.framing;
+  old.unsent = std::exchange(session.unsent, Chain());
+  old.reader = std::exchange(session.reader, nullptr);
+  old.connected = true;
+  old.closing = false;
+  old.asked = false;
+  old.state = SessionState::kBound;
+  const HashInsert inserted = by_stream_.Insert(old);
   GH_ASSERT(inserted == HashInsert::kInserted);
   session.account = nullptr;
   Doom(session, "resumed");
   ++counters_.resumed;
-  uint8_t bytes[192];
-  ByteWriter out(bytes);
+}
+
+void Engine::WriteResumed(const Session& session, std::string_view previous, ByteWriter& out) {
   out.Text("<resumed xmlns='urn:xmpp:sm:3' previd='");
-  WriteEscaped(stanza.Get("previd"), out);
+  WriteEscaped(previous, out);
   out.Text("' h='");
-  out.Decimal(old->handled);
+  out.Decimal(session.handled);
   out.Text("'/>");
-  Write(*old, out.written());
+}
+
+// What the client does not have, once more.
+void Engine::Resend(Session& session) {
   uint32_t at = 0;
-  for (uint32_t i = 0; i < old->unconfirmed && !old->doomed; ++i) {
+  for (uint32_t i = 0; i < session.unconfirmed && !session.doomed; ++i) {
     uint8_t head[kRecordHead];
-    (void)chains_.Copy(old->unacknowledged, at, head);
+    (void)chains_.Copy(session.unacknowledged, at, head);
     ByteReader record(head);
     const uint32_t size = record.U32Be();
     GH_ASSERT_LE(size, scratch3_.size());
-    (void)chains_.Copy(old->unacknowledged, at + kRecordHead, scratch3_.first(size));
-    Write(*old, scratch3_.first(size));
+    (void)chains_.Copy(session.unacknowledged, at + kRecordHead, scratch3_.first(size));
+    Write(session, scratch3_.first(size));
     at += kRecordHead + size;
   }
-  if (old->unconfirmed > 0) {
-    old->asked = true;
-    Write(*old, "<r xmlns='urn:xmpp:sm:3'/>");
+  if (session.unconfirmed > 0) {
+    session.asked = true;
+    Write(session, "<r xmlns='urn:xmpp:sm:3'/>");
   }
 }
 

@@ -122,6 +122,13 @@ class World final : public Host, public Keeper, public Observer {
     std::fill_n(out.begin(), 32, uint8_t{7});
     return 32;
   }
+  uint32_t ProvedUsers(net::StreamId stream, std::span<ProvedUser, kProvedUserMax> out) override {
+    uint32_t count = 0;
+    for (const std::string& each : proved[stream.index]) {
+      out[count++].Assign(each);
+    }
+    return count;
+  }
   int64_t UnixSeconds() override { return unix_seconds; }
   uint64_t Put(std::string_view key, std::span<const uint8_t> value) override {
     if (keeper_full) {
@@ -161,6 +168,7 @@ class World final : public Host, public Keeper, public Observer {
   net::test::FakeClock clock;
   std::map<uint32_t, std::string> sent;
   std::map<uint32_t, bool> closed;
+  std::map<uint32_t, std::vector<std::string>> proved;  // users that a certificate names
   std::vector<uint32_t> started_tls;
   std::vector<uint32_t> resumed;
   std::map<std::string, std::string> pending;
