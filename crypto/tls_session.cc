@@ -344,9 +344,12 @@ int TlsSession::OnVerify(void* self, mbedtls_x509_crt* chain, int, uint32_t* fla
   session.handshake_->has_checked = true;
   size_t staple_size = 0;
   const unsigned char* staple = mbedtls_ssl_gh_peer_status(&session.ssl_, &staple_size);
+  const bool judges_later = session.endpoint_->policy().judges_later;  // of names too
   session.verdict_ = parts.peers->Check(
-      *chain, {parts.peer_role, session.handshake_->name.view(), {staple, staple_size}});
-  if (session.endpoint_->policy().judges_later) {
+      *chain, {parts.peer_role,
+               judges_later ? std::string_view() : session.handshake_->name.view(),
+               {staple, staple_size}});
+  if (judges_later) {
     *flags = 0;
     return 0;
   }

@@ -79,6 +79,7 @@ time_zone_fuzz_ROOMS := firmware_log
 log_words_fuzz_ROOMS := firmware_log
 certificate_file_fuzz_ROOMS := crypto
 name_constraints_fuzz_ROOMS := crypto
+other_name_fuzz_ROOMS := crypto
 admin_password_fuzz_ROOMS := firmware_config
 backup_file_fuzz_ROOMS := firmware_admin
 store_record_fuzz_ROOMS := firmware_config firmware_log firmware_alarm firmware_store
@@ -153,7 +154,7 @@ boot-chain_NEEDS := $(system_NEEDS) $(powercut_NEEDS) \
 management_NEEDS := $(unit_NEEDS) $(system_NEEDS) $(powercut_NEEDS) $(FUZZ_TARGETS:%=out/fuzz/bin/%)
 keys_NEEDS := $(filter $(foreach name,crypto keys acme pkcs11 net board_host,\
   out/asan/tests/$(name)_test),$(unit_NEEDS)) $(system_NEEDS) \
-  $(foreach name,$(filter acme_% ocsp_% certificate_% name_constraints_% pkcs11_% \
+  $(foreach name,$(filter acme_% ocsp_% certificate_% name_constraints_% other_name_% pkcs11_% \
   store_envelope_% tls_% tpm_%,$(FUZZ_TARGETS)),\
   out/fuzz/bin/$(name))
 turn_NEEDS := $(patsubst %,out/asan/tests/%_test,turn turn_conformance media) \

@@ -35,6 +35,20 @@ def names(*values):
             else x509.DNSName(v) for v in values]
 
 
+def other_name(oid, tag, text):
+    """xmppAddr or SRVName: the text under its ASN.1 tag."""
+    return x509.OtherName(ObjectIdentifier("1.3.6.1.5.5.7.8." + oid),
+                          bytes([tag, len(text)]) + text.encode())
+
+
+def xmpp_address(text):
+    return other_name("5", 0x0C, text)
+
+
+def service_name(text):
+    return other_name("7", 0x16, text)
+
+
 class Party:
     """A certificate and its key."""
 
@@ -250,6 +264,16 @@ def add_constraints(cases, top):
     mail = [x509.DNSName(HOST), x509.RFC822Name("a@example.com")]
     cases.add("constraint-mail", "name-constraint", [leaf(inner, sans=mail), inner], [top])
     cases.add("constraint-mail-unused", "good", [leaf(inner), inner], [top])
+    for case, san, verdict in [
+            ("xmpp-domain", xmpp_address("example.com"), "good"),
+            ("xmpp-user", xmpp_address("alice@example.com"), "good"),
+            ("xmpp-domain-outside", xmpp_address("example.org"), "name-constraint"),
+            ("xmpp-user-outside", xmpp_address("alice@example.org"), "name-constraint"),
+            ("service", service_name("_xmpp-server.example.com"), "good"),
+            ("service-outside", service_name("_xmpp-server.example.org"), "name-constraint")]:
+        inner = middle(top, extra=constraints([dns("example.com")]))
+        cases.add(f"constraint-{case}", verdict,
+                  [leaf(inner, sans=[*names(HOST), san]), inner], [top])
     strict = root(extra=constraints([dns("example.org")]))
     under = middle(strict)
     cases.add("constraint-of-root", "name-constraint", [leaf(under), under], [strict])
@@ -275,6 +299,14 @@ def add_revocations(cases, top, inner):
               crl=revocations(inner, [], key=ec.generate_private_key(ec.SECP256R1())))
 
 
+def add_other_names(cases, top, inner):
+    sans = [xmpp_address("example.com"), xmpp_address("alice@example.com"),
+            xmpp_address("bob@example.com"), service_name("_xmpp-server.example.org"),
+            service_name("_XMPP-Server.*.example.net"), x509.RFC822Name("carol@example.com"),
+            xmpp_address("nul\0@example.com")]
+    cases.add("other-names", "good", [leaf(inner, sans=sans), inner], [top], host=None)
+
+
 def main(folder):
     cases = Cases(pathlib.Path(folder))
     top = root()
@@ -285,6 +317,7 @@ def main(folder):
     add_usages(cases, top, inner)
     add_weak(cases, top, inner)
     add_constraints(cases, top)
+    add_other_names(cases, top, inner)
     add_revocations(cases, top, inner)
     (cases.folder / "cases").write_text("\n".join(cases.lines) + "\n")
 

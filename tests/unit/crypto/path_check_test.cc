@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "crypto/certificate_file.h"
+#include "crypto/other_names.h"
 #include "hal/rt/bytes.h"
 #include "tests/unit/crypto/doubles.h"
 
@@ -166,6 +167,30 @@ TEST_F(PathCheckTest, TheReportSaysWhichCertificateItWas) {
       EXPECT_EQ(Check(one).length, 3u);
     }
   }
+}
+
+TEST_F(PathCheckTest, NamesThatXmppGoesBy) {
+  mbedtls_x509_crt chain;
+  ASSERT_TRUE(Parse("other-names.pem", chain));
+  EXPECT_TRUE(NamesXmppDomain(chain, "example.com"));
+  EXPECT_FALSE(NamesXmppDomain(chain, "alice@example.com.evil.example"));
+  EXPECT_FALSE(NamesXmppDomain(chain, "example.org"));  // only for a service
+  EXPECT_FALSE(NamesXmppDomain(chain, ""));
+  EXPECT_TRUE(NamesService(chain, "_xmpp-server", "example.org"));
+  EXPECT_TRUE(NamesService(chain, "_xmpp-server", "a.example.net"));
+  EXPECT_FALSE(NamesService(chain, "_xmpp-server", "a.b.example.net"));
+  EXPECT_FALSE(NamesService(chain, "_xmpp-server", "example.com"));
+  EXPECT_FALSE(NamesService(chain, "_xmpp-client", "example.org"));
+  EXPECT_FALSE(NamesService(chain, "_xmpp", "example.org"));
+  std::array<std::string_view, 4> names;
+  ASSERT_EQ(XmppUsersOf(chain, names), 2u);  // not the one with a NUL in it
+  EXPECT_EQ(names[0], "alice@example.com");
+  EXPECT_EQ(names[1], "bob@example.com");
+  EXPECT_EQ(XmppUsersOf(chain, std::span(names).first(1)), 1u);
+  ASSERT_EQ(MailAddressesOf(chain, names), 1u);
+  EXPECT_EQ(names[0], "carol@example.com");
+  const TlsScope scope(environment_);
+  mbedtls_x509_crt_free(&chain);
 }
 
 TEST_F(PathCheckTest, WithoutMemoryNothingIsBelieved) {
