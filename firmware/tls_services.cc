@@ -126,6 +126,7 @@ crypto::TlsPolicy TlsServices::PolicyOf(TlsService service) const {
       policy.strict_protocols = true;  // challenges of certificates, nothing else
       break;
     case TlsService::kXmpp:
+      policy.client_auth = AuthOf(settings.xmpp().client_certificate);
       break;
     case TlsService::kXmppServer:  // a bad certificate is dialback's to mend, if settings allow
       policy.client_auth = crypto::ClientAuth::kOptional;

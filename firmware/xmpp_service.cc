@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "crypto/other_names.h"
 #include "firmware/config/line.h"
 #include "firmware/events.h"
 #include "firmware/rooms.h"
@@ -11,6 +12,26 @@ namespace gh {
 
 using namespace gh::log::event;
 using log::AlarmId;
+
+namespace {
+
+// 0 stands for none.
+uint32_t LimitOf(int32_t setting) {
+  return setting == 0 ? UINT32_MAX : static_cast<uint32_t>(setting);
+}
+
+const char* WordOf(xmpp::UserPolicy policy) {
+  constexpr const char* kWords[] = {"default", "ask", "allow", "block"};
+  return kWords[static_cast<size_t>(policy)];
+}
+
+xmpp::UserPolicy PolicyOf(config::XmppPolicy policy) {
+  return policy == config::XmppPolicy::kAllow   ? xmpp::UserPolicy::kAllow
+         : policy == config::XmppPolicy::kBlock ? xmpp::UserPolicy::kBlock
+                                                : xmpp::UserPolicy::kAsk;
+}
+
+}  // namespace
 
 XmppService::XmppService(const XmppParts& parts, const xmpp::Capacity& capacity)
     : parts_(parts), listeners_(parts.stack, parts.tls, parts.log, "XMPP") {
@@ -43,15 +64,27 @@ xmpp::Config XmppService::EngineConfig() const {
   out.channel_binding = from.channel_binding == config::OnOff::kOn;
   out.sha1 = from.sha1 == config::OnOff::kOn;
   out.plain = from.plain == config::OnOff::kOn;
+  out.external = from.client_certificate != config::TlsClientAuthentication::kOff;
+  out.tokens = from.token_mode == config::OnOff::kOn;
+  out.token_life = Duration::Seconds(int64_t{from.token_days} * 24 * 3600);
   out.auto_authorization = from.auto_authorization == config::OnOff::kOn;
   out.stanza_max = static_cast<uint32_t>(from.stanza_max);
+  out.messages = from.messages == config::OnOff::kOn;
+  out.presence = from.presence == config::OnOff::kOn;
+  out.policy = PolicyOf(from.presence_policy);
+  out.temporary = from.temporary_mode == config::OnOff::kOn;
+  out.temporary_max = static_cast<uint32_t>(from.temporary_max);
+  out.temporary_life = Duration::Seconds(from.temporary_s);
+  out.watchers_per_user = LimitOf(from.watchers_per_user);
+  out.reply = Duration::Seconds(from.reply_s);
   out.resume = Duration::Seconds(from.resume_s);
   out.sessions_per_user = static_cast<uint32_t>(from.sessions_per_user);
-  out.contacts_per_user = static_cast<uint32_t>(from.contacts_per_user);
+  out.contacts_per_user = LimitOf(from.contacts_per_user);
   // Without a store nothing can be kept for anybody.
   out.messages_per_user =
       parts_.store.status().persistent ? static_cast<uint32_t>(from.offline_per_user) : 0;
   ReadRoomRules(settings, out);
+  out.rooms.enabled = out.rooms.enabled && out.messages;  // IM-02
   return out;
 }
 
@@ -151,6 +184,25 @@ size_t XmppService::BindingOf(net::StreamId stream, xmpp::Binding kind,
   return end_point.size();
 }
 
+uint32_t XmppService::ProvedUsers(net::StreamId stream,
+                                  std::span<xmpp::ProvedUser, xmpp::kProvedUserMax> out) {
+  const crypto::TlsSession* session = parts_.tls.streams().SessionOf(stream);
+  const mbedtls_x509_crt* peer = session != nullptr ? session->peer() : nullptr;
+  if (peer == nullptr || session->verdict() != crypto::PeerVerdict::kGood) {
+    return 0;
+  }
+  std::array<std::string_view, xmpp::kProvedUserMax> names;
+  uint32_t count = crypto::XmppUsersOf(*peer, names);
+  if (count == 0 && parts_.configuration.active().xmpp().certificate_email == config::OnOff::kOn) {
+    count = crypto::MailAddressesOf(*peer, names);
+  }
+  uint32_t taken = 0;
+  for (const std::string_view name : std::span(names).first(count)) {
+    taken += out[taken].Assign(name) ? 1 : 0;
+  }
+  return taken;
+}
+
 // --- Events --------------------------------------------------------------------------------------
 
 void XmppService::OnLoggedIn(std::string_view user, const net::Endpoint& client,
@@ -192,6 +244,19 @@ void XmppService::AddTo(admin::StatusTree& status, admin::CommandTable& commands
   remove.value_help = "user@domain";
   remove.question = "The user's roster and messages will be lost.";
   AddCommand<&XmppService::RemoveUser>(commands, remove);
+  admin::Command revoke;
+  revoke.path = "XMPP User Revoke";
+  revoke.help = "Forgets the tokens an XMPP user's clients log in by, and ends his sessions";
+  revoke.value_help = "user@domain";
+  AddCommand<&XmppService::RevokeUser>(commands, revoke);
+  admin::Command policy;
+  policy.path = "XMPP User Policy";
+  policy.help =
+      "Sets what an XMPP user's policy is towards whom he neither allows nor blocks, and "
+      "adds users and domains he allows";
+  policy.value_help =
+      "user@domain, Ask, Allow, Block or Default, and whom to allow, blanks between";
+  AddCommand<&XmppService::SetPolicy>(commands, policy);
   admin::Command close;
   close.path = "XMPP Session Close";
   close.help = "Ends one session of an XMPP user, or all of a user's";
@@ -242,6 +307,7 @@ Result<void> XmppService::SetPassword(std::string_view by, std::string_view valu
                                    xmpp::kScramIterations, parts_.random));
   GH_TRY(engine_->directory().SetVerifier(*account, verifier));
   keeper_->Flush();
+  (void)engine_->RevokeTokens(user.full());
   (void)engine_->EndSessions(user.full(), "the password was changed");
   parts_.log.Emit(XmppUserChanged{.by = by, .user = user.full(), .change = "has a new password"});
   out.Text("Password changed.");
@@ -255,6 +321,51 @@ Result<void> XmppService::RemoveUser(std::string_view by, std::string_view value
   parts_.log.Emit(XmppUserChanged{.by = by, .user = user.full(), .change = "was removed"});
   out.Text(user.full());
   out.Text(" removed.");
+  return Ok();
+}
+
+Result<void> XmppService::RevokeUser(std::string_view by, std::string_view value, ByteWriter& out) {
+  GH_TRY_ASSIGN(const xmpp::Address user, UserOf(value));
+  if (engine_->directory().Find(user.full()) == nullptr) {
+    return Error{ErrorCode::kNotFound, "there is no such XMPP user"};
+  }
+  const uint32_t count = engine_->RevokeTokens(user.full());
+  keeper_->Flush();
+  (void)engine_->EndSessions(user.full(), "its tokens were revoked");
+  parts_.log.Emit(XmppUserChanged{.by = by, .user = user.full(), .change = "lost his tokens"});
+  out.Decimal(count);
+  out.Text(count == 1 ? " token revoked." : " tokens revoked.");
+  return Ok();
+}
+
+Result<void> XmppService::SetPolicy(std::string_view by, std::string_view value, ByteWriter& out) {
+  const auto next = [&value] {
+    const size_t blank = std::min(value.find(' '), value.size());
+    const std::string_view word = value.substr(0, blank);
+    value.remove_prefix(std::min(blank + 1, value.size()));
+    return word;
+  };
+  GH_TRY_ASSIGN(const xmpp::Address user, UserOf(next()));
+  xmpp::Account* account = engine_->directory().Find(user.full());
+  if (account == nullptr) {
+    return Error{ErrorCode::kNotFound, "there is no such XMPP user"};
+  }
+  FixedString<16> word;
+  for (const char c : next()) {
+    word.Append(c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c);
+  }
+  xmpp::UserPolicy policy = account->policy;
+  if (!xmpp::ReadUserPolicy(word.view(), policy)) {
+    return Error{ErrorCode::kInvalidArgument, "expected Ask, Allow, Block or Default"};
+  }
+  GH_TRY(engine_->SetPolicy(*account, policy));
+  while (!value.empty()) {
+    GH_TRY_ASSIGN(const xmpp::Address whom, xmpp::Address::Parse(next()));
+    GH_TRY(engine_->Allow(*account, whom));
+  }
+  keeper_->Flush();
+  parts_.log.Emit(XmppUserChanged{.by = by, .user = user.full(), .change = "has another policy"});
+  out.Text("Policy set.");
   return Ok();
 }
 
@@ -328,6 +439,8 @@ bool XmppService::NextStatus(uint64_t& cursor, ByteWriter& out) {
       Tell(out, "streams", counters.streams);
       Tell(out, "accepted", counters.logins);
       Tell(out, "failed", counters.login_failures);
+      Tell(out, "by_token", counters.token_logins);
+      Tell(out, "watches", engine_->watch_count());
       Tell(out, "resumed", counters.resumed);
       Tell(out, "stream_errors", counters.stream_errors);
       return true;
@@ -393,6 +506,9 @@ bool XmppService::NextUser(uint64_t& cursor, ByteWriter& out) {
     Tell(out, "contacts", account->contacts.size());
     Tell(out, "blocked", account->blocked.size());
     Tell(out, "messages_waiting", account->waiting.size());
+    Tell(out, "tokens", engine_->TokenCount(*account));
+    Tell(out, "allowed", account->allowed.size());
+    Tell(out, "policy", WordOf(account->policy));
     return true;
   }
   return false;

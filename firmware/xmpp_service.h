@@ -53,6 +53,8 @@ class XmppService final : public xmpp::Host, public xmpp::Observer, private net:
   void Abort(net::StreamId stream) override;
   void Resume(net::StreamId stream) override;
   size_t BindingOf(net::StreamId stream, xmpp::Binding kind, std::span<uint8_t, 64> out) override;
+  uint32_t ProvedUsers(net::StreamId stream,
+                       std::span<xmpp::ProvedUser, xmpp::kProvedUserMax> out) override;
   int64_t UnixSeconds() override { return parts_.clock.Wall().unix_seconds(); }
 
   void OnLoggedIn(std::string_view user, const net::Endpoint& client,
@@ -88,6 +90,8 @@ class XmppService final : public xmpp::Host, public xmpp::Observer, private net:
   Result<void> AddUser(std::string_view by, std::string_view value, ByteWriter& out);
   Result<void> SetPassword(std::string_view by, std::string_view value, ByteWriter& out);
   Result<void> RemoveUser(std::string_view by, std::string_view value, ByteWriter& out);
+  Result<void> SetPolicy(std::string_view by, std::string_view value, ByteWriter& out);
+  Result<void> RevokeUser(std::string_view by, std::string_view value, ByteWriter& out);
   Result<void> CloseSession(std::string_view by, std::string_view value, ByteWriter& out);
   // Rooms and archives (xmpp_rooms.cc).
   void AddRoomsTo(admin::StatusTree& status, admin::CommandTable& commands);

@@ -1,6 +1,7 @@
 // Rows, by key: "a<id>" an account, "b<id><hash>" somebody it blocks, "c<id><hash>" a contact,
-// "m<id><number><part>" a message, "v<id>" the roster's version. Numbers are hexadecimal of fixed
-// width, so the store's order is theirs, and accounts come before what is theirs.
+// "l<id><hash>" somebody it allows, "o<id>" what holds for others, "m<id><number><part>" a message,
+// "v<id>" the roster's version. Numbers are hexadecimal of fixed width, so the store's order is
+// theirs, and accounts come before what is theirs.
 #include "firmware/xmpp/directory.h"
 
 #include "firmware/xmpp/archive.h"
@@ -53,15 +54,16 @@ Result<void> Directory::Load(const RowName& name, std::span<const uint8_t> value
     return kBadRow;
   }
   switch (name.kind) {
-    case 'b': {
-      Blocked* blocked = blocked_.Allocate();
-      if (blocked == nullptr || !chains_.Append(blocked->address, value)) {
-        return Error{ErrorCode::kExhausted, "more blocked addresses than the profile has room for"};
+    case 'b':
+      return LoadEntry(account->blocked, value);
+    case 'l':
+      return LoadEntry(account->allowed, value);
+    case 'o':
+      if (value.size() != 1 || value[0] > static_cast<uint8_t>(UserPolicy::kBlock)) {
+        return kBadRow;
       }
-      blocked->hash = HashOf(AsText(value));
-      account->blocked.PushBack(*blocked);
+      account->policy = static_cast<UserPolicy>(value[0]);
       return Ok();
-    }
     case 'c':
       return LoadContact(*account, value);
     case 'm':
@@ -78,6 +80,16 @@ Result<void> Directory::Load(const RowName& name, std::span<const uint8_t> value
     default:
       return kBadRow;
   }
+}
+
+Result<void> Directory::LoadEntry(Entries& entries, std::span<const uint8_t> value) {
+  Blocked* entry = blocked_.Allocate();
+  if (entry == nullptr || !chains_.Append(entry->address, value)) {
+    return Error{ErrorCode::kExhausted, "more blocked addresses than the profile has room for"};
+  }
+  entry->hash = HashOf(AsText(value));
+  entries.PushBack(*entry);
+  return Ok();
 }
 
 Result<void> Directory::LoadAccount(uint32_t id, std::span<const uint8_t> value) {
@@ -218,6 +230,8 @@ void Directory::Remove(Account& account) {
     (void)KeepContact(account, *contact, false);
   }
   UnblockAll(account);
+  DisallowAll(account);
+  (void)SetPolicy(account, UserPolicy::kDefault);
   while (Waiting* waiting = account.waiting.front()) {
     RemoveMessage(account, *waiting);
   }
@@ -301,12 +315,12 @@ uint64_t Directory::KeepContact(Account& account, Contact& contact, bool new_ver
   return keeper_.Put(key, row.written());
 }
 
-// --- Blocking ------------------------------------------------------------------------------------
+// --- Blocked and allowed -------------------------------------------------------------------------
 
 // The four forms of XEP-0191 section 3.2: the whole address, without resource, the domain with
 // resource, the domain.
-bool Directory::IsBlocked(Account& account, const Address& other) {
-  if (account.blocked.empty()) {
+bool Directory::IsAmong(Entries& entries, const Address& other) {
+  if (entries.empty()) {
     return false;
   }
   FixedString<kAddressMax> at_domain(other.domain());
@@ -314,9 +328,9 @@ bool Directory::IsBlocked(Account& account, const Address& other) {
     at_domain.Append('/');
     at_domain.Append(other.resource());
   }
-  for (Blocked& blocked : account.blocked) {
+  for (Blocked& entry : entries) {
     uint8_t bytes[kAddressMax];
-    const std::string_view text = AddressOf(blocked, bytes);
+    const std::string_view text = AddressOf(entry, bytes);
     if (text == other.full() || text == other.bare() || text == at_domain.view() ||
         text == other.domain()) {
       return true;
@@ -325,41 +339,46 @@ bool Directory::IsBlocked(Account& account, const Address& other) {
   return false;
 }
 
-Result<void> Directory::Block(Account& account, std::string_view address) {
+Result<void> Directory::AddEntry(Account& account, Entries& entries, char kind,
+                                 std::string_view address) {
   const uint64_t hash = SipHash13(SipKey{}, address);
-  for (Blocked& blocked : account.blocked) {
+  for (Blocked& entry : entries) {
     uint8_t bytes[kAddressMax];
-    if (AddressOf(blocked, bytes) == address) {
+    if (AddressOf(entry, bytes) == address) {
       return Ok();
     }
   }
-  Blocked* blocked = account.blocked.size() < kBlockedMax ? blocked_.Allocate() : nullptr;
-  if (blocked == nullptr || !chains_.Append(blocked->address, address)) {
-    if (blocked != nullptr) {
-      blocked_.Release(blocked);
+  Blocked* entry = entries.size() < kBlockedMax ? blocked_.Allocate() : nullptr;
+  if (entry == nullptr || !chains_.Append(entry->address, address)) {
+    if (entry != nullptr) {
+      blocked_.Release(entry);
     }
     return ErrorCode::kExhausted;
   }
-  blocked->hash = hash;
-  account.blocked.PushBack(*blocked);
-  return keeper_.Put(RowKey('b', account.id, hash), AsBytes(address)) != 0 ? Ok()
-                                                                           : ErrorCode::kExhausted;
+  entry->hash = hash;
+  entries.PushBack(*entry);
+  return keeper_.Put(RowKey(kind, account.id, hash), AsBytes(address)) != 0 ? Ok()
+                                                                            : ErrorCode::kExhausted;
 }
 
-void Directory::RemoveBlocked(Account& account, Blocked& blocked) {
+void Directory::RemoveEntry(Account& account, Entries& entries, char kind, Blocked& entry) {
   uint8_t bytes[kAddressMax];
-  const std::string_view address = AddressOf(blocked, bytes);
-  (void)keeper_.Remove(RowKey('b', account.id, SipHash13(SipKey{}, address)));
-  account.blocked.Remove(blocked);
-  chains_.Free(blocked.address);
-  blocked_.Release(&blocked);
+  const std::string_view address = AddressOf(entry, bytes);
+  (void)keeper_.Remove(RowKey(kind, account.id, SipHash13(SipKey{}, address)));
+  entries.Remove(entry);
+  chains_.Free(entry.address);
+  blocked_.Release(&entry);
+}
+
+Result<void> Directory::Block(Account& account, std::string_view address) {
+  return AddEntry(account, account.blocked, 'b', address);
 }
 
 bool Directory::Unblock(Account& account, std::string_view address) {
   for (Blocked& blocked : account.blocked) {
     uint8_t bytes[kAddressMax];
     if (AddressOf(blocked, bytes) == address) {
-      RemoveBlocked(account, blocked);
+      RemoveEntry(account, account.blocked, 'b', blocked);
       return true;
     }
   }
@@ -368,8 +387,27 @@ bool Directory::Unblock(Account& account, std::string_view address) {
 
 void Directory::UnblockAll(Account& account) {
   while (Blocked* blocked = account.blocked.front()) {
-    RemoveBlocked(account, *blocked);
+    RemoveEntry(account, account.blocked, 'b', *blocked);
   }
+}
+
+Result<void> Directory::Allow(Account& account, std::string_view address) {
+  return AddEntry(account, account.allowed, 'l', address);
+}
+
+void Directory::DisallowAll(Account& account) {
+  while (Blocked* allowed = account.allowed.front()) {
+    RemoveEntry(account, account.allowed, 'l', *allowed);
+  }
+}
+
+Result<void> Directory::SetPolicy(Account& account, UserPolicy policy) {
+  const auto value = static_cast<uint8_t>(policy);
+  const RowKey key('o', account.id);
+  account.policy = policy;
+  const uint64_t commit =
+      policy == UserPolicy::kDefault ? keeper_.Remove(key) : keeper_.Put(key, {&value, 1});
+  return commit != 0 ? Ok() : Result<void>(ErrorCode::kExhausted);
 }
 
 // --- Messages ------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@
 #include "hal/rt/pool.h"
 #include "hal/rt/result.h"
 #include "hal/rt/siphash.h"
+#include "hal/rt/timer_wheel.h"
 
 namespace gh::xmpp {
 
@@ -82,11 +83,24 @@ struct Contact {
   uint8_t state = 0;
 };
 
+// An entry of the user's lists of those he blocks and of those he allows.
 struct Blocked {
   ListNode node;
   uint64_t hash = 0;
   Chain address;
 };
+
+// Somebody who is shown an account's presence for a while (temporary.cc).
+struct Watch {
+  ListNode session_node;
+  ListNode account_node;
+  Session* watcher = nullptr;
+  Account* watched = nullptr;
+  Timer timer;
+};
+
+// What holds for whom a user neither blocks nor allows (policy.cc).
+enum class UserPolicy : uint8_t { kDefault, kAsk, kAllow, kBlock };
 
 // A message that waits in the store.
 struct Waiting {
@@ -117,6 +131,9 @@ struct Account {
   Verifier verifier;
   List<Contact, &Contact::node> contacts;
   List<Blocked, &Blocked::node> blocked;
+  List<Blocked, &Blocked::node> allowed;
+  UserPolicy policy = UserPolicy::kDefault;
+  List<Watch, &Watch::account_node> watches;
   List<Waiting, &Waiting::node> waiting;
   List<ItemNode, &ItemNode::node> nodes;
   ArchiveLog archive;
@@ -167,7 +184,11 @@ class Directory {
     return chains_.Text(contact.address, out);
   }
 
-  bool IsBlocked(Account& account, const Address& other);
+  bool IsBlocked(Account& account, const Address& other) { return IsAmong(account.blocked, other); }
+  bool IsAllowed(Account& account, const Address& other) { return IsAmong(account.allowed, other); }
+  Result<void> Allow(Account& account, std::string_view address);
+  void DisallowAll(Account& account);
+  Result<void> SetPolicy(Account& account, UserPolicy policy);
   Result<void> Block(Account& account, std::string_view address);
   bool Unblock(Account& account, std::string_view address);
   void UnblockAll(Account& account);
@@ -189,9 +210,13 @@ class Directory {
     using Key = std::string_view;
     static Key KeyOf(const Account& account) { return account.name.view(); }
   };
+  using Entries = List<Blocked, &Blocked::node>;
   uint64_t KeepAccount(const Account& account);
+  bool IsAmong(Entries& entries, const Address& other);
+  Result<void> AddEntry(Account& account, Entries& entries, char kind, std::string_view address);
+  void RemoveEntry(Account& account, Entries& entries, char kind, Blocked& entry);
+  Result<void> LoadEntry(Entries& entries, std::span<const uint8_t> value);
   void FreeContact(Account& account, Contact& contact);
-  void RemoveBlocked(Account& account, Blocked& blocked);
   Result<void> LoadAccount(uint32_t id, std::span<const uint8_t> value);
   Result<void> LoadContact(Account& account, std::span<const uint8_t> value);
   Result<void> LoadMessage(Account& account, const RowName& name, std::span<const uint8_t> value);

@@ -27,6 +27,7 @@ Capacity Capacity::For(uint32_t accounts, uint32_t sessions) {
   c.items.nodes = accounts * 4;
   c.items.items = accounts * 12;
   c.rooms.affiliates = accounts * 2 + c.rooms.rooms * 4;
+  c.watches = std::clamp(sessions / 2, 16u, 16'384u);
   c.sessions = sessions;
   c.readers = std::clamp(sessions / 32, 16u, 512u);
   c.unproven_readers = std::clamp(sessions / 16, 16u, 512u);
@@ -41,6 +42,7 @@ uint64_t Capacity::ArenaBytes() const {
   const uint64_t parsers = readers + unproven_readers;
   return Directory::ArenaBytes(directory) + Rooms::ArenaBytes(rooms) + Items::ArenaBytes(items) +
          CapsCache::ArenaBytes() + ChainPool::ArenaBytes(blocks) +
+         uint64_t{watches} * Pool<Watch>::bytes_per_item() +
          uint64_t{sessions} * (Pool<Session>::bytes_per_item() + 16) +
          uint64_t{unproven_readers} *
              (Pool<ScramLogin>::bytes_per_item() + Pool<Wishes>::bytes_per_item() +
@@ -69,6 +71,7 @@ Engine::Engine(Arena& arena, TimerWheel& timers, crypto::Random& random, Host& h
       by_stream_(arena, capacity.sessions, SipKey{}),  // keys are ours, not the wire's
       logins_(arena, capacity.unproven_readers),
       wishes_(arena, capacity.unproven_readers),
+      watches_(arena, capacity.watches),
       parser_heap_(arena, ParserHeapBytes(capacity.readers + capacity.unproven_readers),
                    capacity.readers + capacity.unproven_readers),
       scratch_(arena.NewArray<uint8_t>(kOutputMax)),
@@ -130,6 +133,10 @@ Engine::~Engine() {
 }
 
 void Engine::Apply(const Config& config) {
+  const bool was_shown = config_.presence;
+  if (was_shown && !config.presence) {
+    ShowAll(false);
+  }
   config_ = config;
   archive_.Apply(config.archive);
   rooms_->Apply(config.rooms);
@@ -144,6 +151,9 @@ void Engine::Apply(const Config& config) {
     if (!served) {
       StreamError(*session, "host-gone", "the domain is not served any more");
     }
+  }
+  if (!was_shown && config.presence) {
+    ShowAll(true);
   }
   Settle();
 }
@@ -569,6 +579,7 @@ void Engine::End(Session& session) {
   if (session.owing_node.linked()) {
     owing_.Remove(session);
   }
+  EndWatches(session);
   if (was_bound) {
     --bound_count_;
     session.account->left = host_.UnixSeconds();
@@ -582,6 +593,7 @@ void Engine::End(Session& session) {
   chains_.Free(session.held);
   chains_.Free(session.presence);
   chains_.Free(session.directed);
+  chains_.Free(session.replies);
   chains_.Free(session.unsent);
   sessions_.Release(&session);
 }
@@ -648,6 +660,9 @@ Result<void> Engine::RemoveUser(std::string_view bare) {
       contact->state = 0;
       (void)directory_->KeepContact(*account, *contact, false);
     }
+  }
+  while (Watch* watch = account->watches.front()) {
+    EndWatch(*watch);
   }
   archive_.Clear(account->archive);
   items_->Clear(*account);

@@ -31,6 +31,7 @@ struct Capacity {
   DirectoryCapacity directory;
   RoomCapacity rooms;
   ItemCapacity items;
+  uint32_t watches = 0;
   uint32_t sessions = 0;
   uint32_t readers = 0;           // stanzas that may be incomplete at a time
   uint32_t unproven_readers = 0;  // of them, those of peers that are not authenticated
@@ -51,7 +52,15 @@ struct Config {
   bool tokens = true;     // XEP-0484
   Duration token_life = Duration::Seconds(14 * 24 * 3600);
   bool auto_authorization = false;  // of subscriptions between our users
+  bool messages = true;
+  bool presence = true;                  // is shown to others
+  UserPolicy policy = UserPolicy::kAsk;  // of users who have none of their own
+  bool temporary = false;                // watches for a while
+  uint32_t temporary_max = 0;            // 0: as memory has it
+  Duration temporary_life = Duration::Seconds(300);
+  uint32_t watchers_per_user = UINT32_MAX;
   uint32_t stanza_max = kStanzaMax;
+  Duration reply = Duration::Seconds(900);  // zero: messages always go to all clients
   Duration resume = Duration::Seconds(300);
   uint32_t sessions_per_user = 10;
   uint32_t contacts_per_user = 200;
@@ -112,6 +121,9 @@ class Remote {
   // engine.
   virtual Taken SendRemote(std::string_view local, std::string_view remote,
                            std::span<const uint8_t> stanza) = 0;
+  // What the engine was given is on the disk up to Engine::durable(). Never calls the engine's
+  // other functions.
+  virtual void OnDurable() {}
 
  protected:
   ~Remote() = default;
@@ -226,7 +238,9 @@ struct Session {
   Chain held;      // presence for a client that does not look
   Chain presence;  // as last broadcast
   Chain directed;  // u16 size and address each
+  Chain replies;   // whom its user replied to from here (replies.cc)
   List<Occupant, &Occupant::session_node> rooms;
+  List<Watch, &Watch::session_node> watches;
   Timer timer;
 };
 
@@ -242,6 +256,9 @@ struct SessionInfo {
   bool connected = false;
   uint32_t unconfirmed = 0;
 };
+
+// "ask", "allow", "block", "default".
+bool ReadUserPolicy(std::string_view word, UserPolicy& out);
 
 class Engine final : private RoomHost {
  public:
@@ -288,6 +305,9 @@ class Engine final : private RoomHost {
   // of ours. Elements of the stream's name space are in ns::kClient. Also errors for what could not
   // be sent.
   void OnRemote(const Address& from, const Address& to, Node& stanza);
+  // The commit that has what stanzas from other servers have brought about so far.
+  uint64_t remote_commit() const { return remote_session_.last_commit; }
+  uint64_t durable() const { return keeper_.durable(); }
   // The keeper has made more durable.
   void OnDurable();
   void OnTimer(Session& session);  // of its own timers
@@ -296,7 +316,10 @@ class Engine final : private RoomHost {
   Result<void> RemoveUser(std::string_view bare);
   uint32_t EndSessions(std::string_view bare, const char* reason);
   bool EndSession(uint32_t id, const char* reason);
+  Result<void> SetPolicy(Account& account, UserPolicy policy);
+  Result<void> Allow(Account& account, const Address& whom);
   uint32_t RevokeTokens(std::string_view bare);
+  uint32_t watch_count() const { return watches_.used_count(); }
   uint32_t TokenCount(const Account& account) const { return tokens_.CountOf(account); }
   Result<void> DestroyRoom(std::string_view name, std::string_view reason);
   uint32_t CloseIdleRooms();
@@ -484,6 +507,7 @@ class Engine final : private RoomHost {
   }
 
   // messages.cc
+  static bool IsSpoken(const Node& stanza);
   static bool IsCopied(const Node& stanza);
   void OnMessage(Session& session, Node& stanza, const Address& to, Account& account);
   Delivery DeliverMessage(Account& account, std::span<const uint8_t> bytes, bool keep,
@@ -495,13 +519,46 @@ class Engine final : private RoomHost {
                   std::span<const uint8_t> forwarded, bool to_those_without);
   void SendWaiting(Session& session);
 
+  // policy.cc
+  bool Blocks(Account& account, const Address& other);
+  bool IsAuthorizedAtOnce(Account& account, const Contact& contact, const Address& from);
+  bool MayWatch(Account& account, const Contact* contact);
+  void TellWatchers(Account& account, const Address& rule, bool available);
+  Result<void> Block(Account& account, const Address& rule);
+  bool Unblock(Account& account, const Address& rule);
+  void UnblockAll(Account& account);
+
+  // commands.cc (XEP-0050)
+  static void WriteCommands(std::string_view domain, ByteWriter& out);
+  void OnCommand(Session& session, const Node& stanza, const Node& command);
+  void SendPolicyForm(Session& session, const Node& stanza);
+  void OnPolicyForm(Session& session, const Node& stanza, const Node& form);
+  void AnswerWaiting(Account& account);
+
+  // temporary.cc
+  void OnTemporary(Session& session, const Node& stanza, const Node& query);
+  bool MayWatchForAWhile(const Session& session, Account& watched);
+  static Watch* FindWatch(Session& session, const Account& watched);
+  bool BeginWatch(Session& session, Account& watched);
+  void EndWatch(Watch& watch);
+  void EndWatches(Session& session);
+  void EndWatches(Account& watched, const Address& rule);
+
+  // replies.cc
+  bool TakeReply(Session& session, uint64_t hash);
+  void PutReply(Session& session, uint64_t hash);
+  void NoteReply(Session& session, std::string_view bare);
+  Session* RepliedFrom(Account& account, std::string_view bare);
+  void ReleaseReplies(Account& account);
+
   // presence.cc
-  bool IsAuthorizedAtOnce(const Contact& contact, const Address& from) const;
   void OnPresence(Session& session, Node& stanza, const Address* to);
   void OnOwnPresence(Session& session, Node& stanza, bool available);
   void OnFirstPresence(Session& session);
   void Broadcast(Session& session, std::span<const uint8_t> presence);
-  void SendPresenceOf(Account& account, Session& to);
+  void ToWatchers(Account& account, std::span<const uint8_t> presence);
+  void ShowAll(bool available);
+  bool SendPresenceOf(Account& account, Session& to);
   void SendPresenceTo(Account& account, std::string_view bare, bool available);
   void OnDirected(Session& session, Node& stanza, const Address& to, bool available);
   void SendUnavailable(Session& session);
@@ -509,13 +566,18 @@ class Engine final : private RoomHost {
   void Subscribe(Account& account, const Address& to, std::string_view type, const Node* stanza);
   void OnSubscriptionFor(Account& account, std::string_view from, std::string_view type,
                          std::span<const uint8_t> stanza);
+  void Deny(Account& account, const Address& watcher);
   void DeliverToAvailable(Account& account, std::span<const uint8_t> stanza);
-  bool Sees(Account& watcher, Account& watched);
+  bool IsSubscribed(Account& watcher, Account& watched);
+  bool Sees(Account& watcher, Account& watched) {
+    return (config_.presence || &watcher == &watched) && IsSubscribed(watcher, watched);
+  }
 
   // queries.cc
   void OnQuery(Session& session, Node& stanza, const Address* to);
   void OnOwnQuery(Session& session, const Node& stanza, const Node& query, bool is_set);
   void OnServerQuery(Session& session, const Node& stanza, const Node& query, bool is_set);
+  void SendServerItems(Session& session, const Node& stanza, const Node& query);
   void DescribeAccount(Session& session, const Node& stanza, const Node& query, Account& account);
   bool OnAccountQuery(Session& session, const Node& stanza, const Node& query, Account& account,
                       bool is_set);
@@ -548,6 +610,7 @@ class Engine final : private RoomHost {
   HashTable<Session, &Session::stream_node, StreamTraits> by_stream_;
   Pool<ScramLogin> logins_;
   Pool<Wishes> wishes_;
+  Pool<Watch> watches_;
   Heap parser_heap_;
   ReaderPool readers_;
   ReaderPool unproven_readers_;

@@ -169,6 +169,9 @@ void Engine::OnDurable() {
       SendOwed(session);
     }
   }
+  if (remote_ != nullptr) {
+    remote_->OnDurable();
+  }
   Settle();
 }
 

@@ -28,6 +28,11 @@ bool IsChatOrNormal(std::string_view type) {
 
 }  // namespace
 
+// Somebody says something in it: more than a state of his keyboard.
+bool Engine::IsSpoken(const Node& stanza) {
+  return IsChatOrNormal(stanza.Get("type")) && stanza.Child("body", ns::kClient) != nullptr;
+}
+
 bool Engine::IsCopied(const Node& stanza) {
   const std::string_view type = stanza.Get("type");
   return (type == "chat" ||
@@ -45,6 +50,9 @@ void Engine::OnMessage(Session& session, Node& stanza, const Address& to, Accoun
   if (only == nullptr && type == "groupchat") {
     AnswerError(session, stanza, "cancel", "service-unavailable");
     return;
+  }
+  if (only == nullptr && IsChatOrNormal(type) && &account != session.account) {
+    only = RepliedFrom(account, session.account->name.view());
   }
   const bool is_kept = IsChatOrNormal(type) && stanza.Child("body", ns::kClient) != nullptr &&
                        stanza.Child("no-store", ns::kHints) == nullptr;
@@ -139,7 +147,7 @@ Engine::Delivery Engine::DeliverMessage(Account& account, std::span<const uint8_
 void Engine::SendWaiting(Session& session) {
   Account& account = *session.account;
   for (Waiting& waiting : account.waiting) {
-    if (session.doomed || !session.connected) {
+    if (session.doomed || !session.connected || !config_.messages) {
       return;
     }
     if (waiting.in_flight > 0) {

@@ -77,6 +77,7 @@ void Engine::OnOwnPresence(Session& session, Node& stanza, bool available) {
     AnswerError(session, stanza, "modify", "policy-violation");
     return;
   }
+  ReleaseReplies(*session.account);
   if (!available) {
     if (session.available) {
       session.available = false;
@@ -144,6 +145,18 @@ void Engine::Broadcast(Session& session, std::span<const uint8_t> presence) {
       SendStanza(*at, out.written());
     }
   }
+  if (config_.presence) {
+    ToWatchers(account, presence);
+  }
+}
+
+void Engine::ToWatchers(Account& account, std::span<const uint8_t> presence) {
+  for (Watch& watch : account.watches) {
+    uint8_t full_bytes[kAddressMax];
+    ByteWriter out(scratch2_);
+    WriteTo(presence, FullOf(*watch.watcher, full_bytes), out);
+    SendStanza(*watch.watcher, out.written());
+  }
   for (Contact& contact : account.contacts) {
     if ((contact.state & kFrom) == 0) {
       continue;
@@ -162,10 +175,30 @@ void Engine::Broadcast(Session& session, std::span<const uint8_t> presence) {
     WriteTo(presence, address, out);
     const auto own = Address::Parse(account.name.view());
     const auto its = Address::Parse(address);
-    if (out.ok() && own.ok() && its.ok() && !directory_->IsBlocked(account, *its) &&
-        !directory_->IsBlocked(*watcher, *own)) {
+    if (out.ok() && own.ok() && its.ok() && !Blocks(account, *its) && !Blocks(*watcher, *own)) {
       DeliverToAvailable(*watcher, out.written());
     }
+  }
+}
+
+// Presence is switched on or off for all.
+void Engine::ShowAll(bool available) {
+  for (uint32_t i = 0; i < sessions_.capacity(); ++i) {
+    Session* session = sessions_.At(i);
+    if (session == nullptr || !session->available || session->doomed) {
+      continue;
+    }
+    uint8_t full_bytes[kAddressMax];
+    uint8_t bytes[kPresenceMax];
+    ByteWriter presence(bytes);
+    if (available) {
+      (void)chains_.Copy(session->presence, 0, presence.Reserve(session->presence.size));
+    } else {
+      presence.Text("<presence");
+      WriteAttribute("from", FullOf(*session, full_bytes), presence);
+      presence.Text(" type='unavailable'/>");
+    }
+    ToWatchers(*session->account, presence.written());
   }
 }
 
@@ -177,17 +210,19 @@ void Engine::DeliverToAvailable(Account& account, std::span<const uint8_t> stanz
   }
 }
 
-bool Engine::Sees(Account& watcher, Account& watched) {
+bool Engine::IsSubscribed(Account& watcher, Account& watched) {
   if (&watcher == &watched) {
     return true;
   }
   const Contact* contact = directory_->FindContact(watched, watcher.name.view());
   const auto address = Address::Parse(watcher.name.view());
   return contact != nullptr && (contact->state & kFrom) != 0 && address.ok() &&
-         !directory_->IsBlocked(watched, *address);
+         !Blocks(watched, *address);
 }
 
-void Engine::SendPresenceOf(Account& account, Session& to) {
+// False: there is none.
+bool Engine::SendPresenceOf(Account& account, Session& to) {
+  bool any = false;
   for (Session* at = account.sessions; at != nullptr; at = at->next_of_account) {
     if (!at->available || at == &to || at->doomed) {
       continue;
@@ -198,11 +233,16 @@ void Engine::SendPresenceOf(Account& account, Session& to) {
     ByteWriter out(scratch2_);
     WriteTo(std::span(presence_bytes).first(size), FullOf(to, full_bytes), out);
     SendStanza(to, out.written());
+    any = true;
   }
+  return any;
 }
 
 // All of the account's presence to somebody who may see it now, or who may not any more.
 void Engine::SendPresenceTo(Account& account, std::string_view bare, bool available) {
+  if (!config_.presence) {
+    return;
+  }
   Account* watcher = directory_->Find(bare);
   for (Session* at = account.sessions; at != nullptr; at = at->next_of_account) {
     if (!at->available || at->doomed) {
@@ -233,12 +273,12 @@ void Engine::SendPresenceTo(Account& account, std::string_view bare, bool availa
 
 void Engine::OnDirected(Session& session, Node& stanza, const Address& to, bool available) {
   Account* account = to.local().empty() ? nullptr : directory_->Find(to.bare());
-  if (account == nullptr) {
+  if (account == nullptr || (available && !config_.presence)) {
     return;
   }
   uint8_t full_bytes[kAddressMax];
   const std::string_view full = FullOf(session, full_bytes);
-  if (const auto from = Address::Parse(full); from.ok() && directory_->IsBlocked(*account, *from)) {
+  if (const auto from = Address::Parse(full); from.ok() && Blocks(*account, *from)) {
     return;
   }
   ByteWriter out(scratch_);
@@ -363,22 +403,36 @@ void Engine::Subscribe(Account& account, const Address& to, std::string_view typ
   }
 }
 
-// Nobody is asked about our own users, nor about whom he wants to see himself (AUTH-01, AUTH-05).
-bool Engine::IsAuthorizedAtOnce(const Contact& contact, const Address& from) const {
-  return config_.auto_authorization &&
-         (IsLocal(from.domain()) || (contact.state & (kTo | kAsked)) != 0);
+// `account` has no place for another watcher.
+void Engine::Deny(Account& account, const Address& watcher) {
+  uint8_t bytes[kAddressMax * 12 + 64];
+  ByteWriter out(bytes);
+  out.Text("<presence");
+  WriteAttribute("from", account.name.view(), out);
+  WriteAttribute("to", watcher.bare(), out);
+  out.Text(" type='unsubscribed'/>");
+  ++counters_.refused;
+  if (!IsLocal(watcher.domain())) {
+    (void)ToRemote(account.name.view(), watcher.domain(), out.written());
+  } else if (Account* other = directory_->Find(watcher.bare())) {
+    OnSubscriptionFor(*other, account.name.view(), "unsubscribed", out.written());
+  }
 }
 
 // What `from` says to `account`.
 void Engine::OnSubscriptionFor(Account& account, std::string_view from, std::string_view type,
                                std::span<const uint8_t> stanza) {
   const auto address = Address::Parse(from);
-  if (!address.ok() || directory_->IsBlocked(account, *address)) {
+  if (!address.ok() || Blocks(account, *address)) {
     return;
   }
   Contact* contact = directory_->FindContact(account, from);
   if (type == "subscribe") {
-    if (contact == nullptr && account.contacts.size() < 2 * config_.contacts_per_user) {
+    if ((contact == nullptr || (contact->state & kFrom) == 0) && !MayWatch(account, contact)) {
+      Deny(account, *address);
+      return;
+    }
+    if (contact == nullptr && account.contacts.size() < 2 * uint64_t{config_.contacts_per_user}) {
       contact = directory_->AddContact(account, from);
     }
     if (contact == nullptr || (contact->state & kWasAsked) != 0) {
@@ -389,7 +443,7 @@ void Engine::OnSubscriptionFor(Account& account, std::string_view from, std::str
       Subscribe(account, *address, "subscribed", nullptr);
       return;
     }
-    const bool is_free = IsAuthorizedAtOnce(*contact, *address);
+    const bool is_free = IsAuthorizedAtOnce(account, *contact, *address);
     contact->state = static_cast<uint8_t>(contact->state | kWasAsked);
     if (is_free) {
       Subscribe(account, *address, "subscribed", nullptr);

@@ -73,7 +73,7 @@ bool Engine::MayRead(Account& reader, Account& owner, const ItemNode& node) {
     case ItemAccess::kOpen:
       return true;
     case ItemAccess::kPresence:
-      return Sees(reader, owner);
+      return IsSubscribed(reader, owner);
     case ItemAccess::kRoster: {
       const Contact* contact = directory_->FindContact(owner, reader.name.view());
       return contact != nullptr && (contact->state & kInRoster) != 0;

@@ -15,7 +15,12 @@ constexpr std::string_view kServerFeatures =
     "<feature var='urn:xmpp:ping'/><feature var='urn:xmpp:carbons:2'/>"
     "<feature var='urn:xmpp:blocking'/><feature var='jabber:iq:roster'/>"
     "<feature var='jabber:iq:version'/><feature var='msgoffline'/>"
-    "<feature var='vcard-temp'/><feature var='jabber:iq:private'/></query>";
+    "<feature var='vcard-temp'/><feature var='jabber:iq:private'/>"
+    "<feature var='http://jabber.org/protocol/commands'/></query>";
+constexpr std::string_view kCommandFeatures =
+    "<query xmlns='http://jabber.org/protocol/disco#info' node='urn:gatehouse:policy'>"
+    "<identity category='automation' type='command-node' name='Who may see me'/>"
+    "<feature var='http://jabber.org/protocol/commands'/><feature var='jabber:x:data'/></query>";
 constexpr std::string_view kAccountFeatures =
     "<identity category='account' type='registered'/>"
     "<identity category='pubsub' type='pep'/>"
@@ -80,7 +85,7 @@ void Engine::OnQuery(Session& session, Node& stanza, const Address* to) {
 bool Engine::OnAccountQuery(Session& session, const Node& stanza, const Node& query,
                             Account& account, bool is_set) {
   const bool is_own = &account == session.account;
-  const bool may_see = Sees(*session.account, account);
+  const bool may_see = IsSubscribed(*session.account, account);
   if (query.Is("pubsub", ns::kPubsub) || (is_own && query.Is("pubsub", ns::kPubsubOwner))) {
     OnPubsub(session, stanza, query, account, is_set);
   } else if (query.Is("vCard", ns::kVcard) && (is_own || !is_set)) {
@@ -147,6 +152,8 @@ void Engine::OnOwnQuery(Session& session, const Node& stanza, const Node& query,
     OnArchiveQuery(session, stanza, query, is_set);
   } else if (query.space == ns::kBlocking) {
     OnBlocking(session, stanza, query, is_set);
+  } else if (is_set && query.space == ns::kTemporary) {
+    OnTemporary(session, stanza, query);
   } else if (is_set && query.space == ns::kCarbons &&
              (query.name == "enable" || query.name == "disable")) {
     session.carbons = query.name == "enable";
@@ -168,6 +175,10 @@ void Engine::OnServerQuery(Session& session, const Node& stanza, const Node& que
   const std::string_view from = stanza.Get("to");
   if (!is_set && query.Is("ping", ns::kPing)) {
     SendResult(session, stanza, "", from);
+  } else if (is_set && query.Is("command", ns::kCommands)) {
+    OnCommand(session, stanza, query);
+  } else if (!is_set && query.Is("query", ns::kInfo) && query.Get("node") == ns::kPolicy) {
+    SendResult(session, stanza, kCommandFeatures, from);
   } else if (!is_set && query.Is("query", ns::kInfo)) {
     if (!query.Get("node").empty()) {
       AnswerError(session, stanza, "cancel", "item-not-found");
@@ -175,16 +186,7 @@ void Engine::OnServerQuery(Session& session, const Node& stanza, const Node& que
     }
     SendResult(session, stanza, kServerFeatures, from);
   } else if (!is_set && query.Is("query", ns::kItems)) {
-    ByteWriter out(scratch2_);
-    out.Text("<query xmlns='http://jabber.org/protocol/disco#items'>");
-    const RoomRules& rules = config_.rooms;
-    for (uint32_t i = 0; rules.enabled && query.Get("node").empty() && i < rules.host_count; ++i) {
-      out.Text("<item name='Rooms'");
-      WriteAttribute("jid", rules.hosts[i].view(), out);
-      out.Text("/>");
-    }
-    out.Text("</query>");
-    SendResult(session, stanza, out.text(), from);
+    SendServerItems(session, stanza, query);
   } else if (!is_set && query.Is("query", ns::kVersion)) {
     SendResult(session, stanza,
                "<query xmlns='jabber:iq:version'><name>Gatehouse</name><version>1</version>"
@@ -193,6 +195,27 @@ void Engine::OnServerQuery(Session& session, const Node& stanza, const Node& que
   } else {
     AnswerError(session, stanza, "cancel", "service-unavailable");
   }
+}
+
+void Engine::SendServerItems(Session& session, const Node& stanza, const Node& query) {
+  const std::string_view node = query.Get("node");
+  const RoomRules& rules = config_.rooms;
+  ByteWriter out(scratch2_);
+  out.Text("<query xmlns='http://jabber.org/protocol/disco#items'");
+  if (!node.empty()) {
+    WriteAttribute("node", node, out);
+  }
+  out.Char('>');
+  for (uint32_t i = 0; rules.enabled && node.empty() && i < rules.host_count; ++i) {
+    out.Text("<item name='Rooms'");
+    WriteAttribute("jid", rules.hosts[i].view(), out);
+    out.Text("/>");
+  }
+  if (node == ns::kCommands && !session.is_remote) {
+    WriteCommands(DomainOf(*session.account), out);
+  }
+  out.Text("</query>");
+  SendResult(session, stanza, out.text(), stanza.Get("to"));
 }
 
 // --- Blocking (XEP-0191) -------------------------------------------------------------------------
@@ -232,7 +255,7 @@ void Engine::OnBlocking(Session& session, const Node& stanza, const Node& query,
     push.Text("/>");
   }
   if (!is_block && query.FirstElement() == nullptr) {
-    directory_->UnblockAll(account);
+    UnblockAll(account);
   }
   push.Text(is_block ? "</block>" : "</unblock>");
   const uint32_t push_size = static_cast<uint32_t>(push.size());
@@ -244,21 +267,13 @@ void Engine::OnBlocking(Session& session, const Node& stanza, const Node& query,
   for (const Node* item = query.FirstElement(); item != nullptr; item = item->NextElement()) {
     const auto address = Address::Parse(item->Get("jid"));
     if (is_block) {
-      // To the blocked it looks like going away.
-      const Contact* contact = directory_->FindContact(account, address->bare());
-      if (contact != nullptr && (contact->state & kFrom) != 0) {
-        SendPresenceTo(account, address->bare(), false);
-      }
-      if (!directory_->Block(account, address->full()).ok()) {
+      if (!Block(account, *address).ok()) {
         chains_.Free(kept);
         AnswerError(session, stanza, "wait", "resource-constraint");
         return;
       }
-    } else if (directory_->Unblock(account, address->full())) {
-      const Contact* contact = directory_->FindContact(account, address->bare());
-      if (contact != nullptr && (contact->state & kFrom) != 0) {
-        SendPresenceTo(account, address->bare(), true);
-      }
+    } else {
+      (void)Unblock(account, *address);
     }
   }
   (void)chains_.Copy(kept, 0, scratch2_.first(push_size));

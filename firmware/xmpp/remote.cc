@@ -76,6 +76,9 @@ void Engine::SendAway(Session& session, const Node& stanza, const Address& to) {
 void Engine::OnPresenceAway(Session& session, const Node& stanza, const Address& to) {
   const std::string_view type = stanza.Get("type");
   if (type.empty() || type == "unavailable") {
+    if (type.empty() && !config_.presence) {
+      return;
+    }
     if (type.empty() && !RememberDirected(session, to)) {
       AnswerError(session, stanza, "wait", "resource-constraint");
       return;
@@ -97,7 +100,7 @@ void Engine::OnPresenceAway(Session& session, const Node& stanza, const Address&
 void Engine::PresenceAway(Account& account, std::string_view watcher,
                           std::span<const uint8_t> presence) {
   const auto address = Address::Parse(watcher);
-  if (!address.ok() || IsLocal(address->domain()) || directory_->IsBlocked(account, *address)) {
+  if (!address.ok() || IsLocal(address->domain()) || Blocks(account, *address)) {
     return;
   }
   constexpr std::string_view kStart = "<presence";
@@ -186,7 +189,8 @@ void Engine::OnRemotePresence(Account& account, const Address& to, Node& stanza)
   }
 }
 
-// RFC 6121 section 4.3.2: who may not see is told so, once more.
+// RFC 6121 section 4.3.2: who may not see is told so, once more; who is blocked is not, and finds
+// nobody there.
 void Engine::AnswerProbe(Account& account) {
   if (Sees(remote_account_, account)) {
     SendPresenceOf(account, remote_session_);
@@ -198,7 +202,8 @@ void Engine::AnswerProbe(Account& account) {
   out.Text("<presence");
   WriteAttribute("from", account.name.view(), out);
   WriteAttribute("to", FullOf(remote_session_, full_bytes), out);
-  out.Text(" type='unsubscribed'/>");
+  const bool is_hidden = !config_.presence || Blocks(account, remote_from_);
+  out.Text(is_hidden ? " type='unavailable'/>" : " type='unsubscribed'/>");
   SendStanza(remote_session_, out.written());
 }
 

@@ -88,6 +88,10 @@ void Engine::Route(Session& session, Node& stanza, const Address& to) {
                 "<blocked xmlns='urn:xmpp:blocking:errors'/>");
     return;
   }
+  if (stanza.name == "message" && !config_.messages) {
+    AnswerError(session, stanza, "cancel", "service-unavailable");
+    return;
+  }
   if (rooms_->Serves(to.domain())) {
     uint8_t full_bytes[kAddressMax];
     if (const auto from = Address::Parse(FullOf(session, full_bytes)); from.ok()) {
@@ -98,6 +102,9 @@ void Engine::Route(Session& session, Node& stanza, const Address& to) {
   if (stanza.name == "presence") {
     OnPresence(session, stanza, &to);
     return;
+  }
+  if (stanza.name == "message" && IsSpoken(stanza)) {
+    NoteReply(session, to.bare());
   }
   if (!IsLocal(to.domain())) {
     SendAway(session, stanza, to);
@@ -123,7 +130,7 @@ void Engine::RouteToAccount(Session& session, Node& stanza, const Address& to, A
   uint8_t full_bytes[kAddressMax];
   const std::string_view full = FullOf(session, full_bytes);
   if (const auto from = Address::Parse(full);
-      &account != session.account && from.ok() && directory_->IsBlocked(account, *from)) {
+      &account != session.account && from.ok() && Blocks(account, *from)) {
     AnswerError(session, stanza, "cancel", "service-unavailable");
     return;
   }
@@ -176,7 +183,7 @@ void Engine::SendToUser(const Address& to, std::span<const uint8_t> stanza) {
   }
   Account* account = directory_->Find(to.bare());
   const auto from = Address::Parse(FromOf(stanza));
-  if (account == nullptr || !from.ok() || directory_->IsBlocked(*account, *from)) {
+  if (account == nullptr || !from.ok() || Blocks(*account, *from)) {
     return;
   }
   Session* only = to.has_resource() ? FindSession(*account, to.resource()) : nullptr;
@@ -187,9 +194,8 @@ void Engine::SendToUser(const Address& to, std::span<const uint8_t> stanza) {
 }
 
 void Engine::OnKept(Session* session, uint64_t commit) {
-  if (session != nullptr) {
-    session->last_commit = std::max(session->last_commit, commit);
-  }
+  Session& sender = session != nullptr ? *session : remote_session_;  // of another server's
+  sender.last_commit = std::max(sender.last_commit, commit);
 }
 
 // To who sent it; what is an answer itself gets none.

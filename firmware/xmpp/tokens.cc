@@ -68,7 +68,7 @@ void Tokens::Forget(Account& account, uint64_t number) {
   uint8_t bytes[8 * kTokensPerUserMax];
   uint8_t kept_bytes[8 * kTokensPerUserMax];
   const size_t size = chains_.Copy(account.tokens, 0, bytes);
-  ByteReader reader(std::span(bytes).first(size));
+  ByteReader reader{std::span(bytes).first(size)};
   ByteWriter kept(kept_bytes);
   while (!reader.at_end()) {
     if (const uint64_t each = reader.U64Be(); each != number) {
@@ -83,7 +83,7 @@ void Tokens::Forget(Account& account, uint64_t number) {
 bool Tokens::Read(const Account& account, const ClientDigest& client, Place& out) {
   uint8_t bytes[kRowMax];
   const size_t size = keeper_.Read(RowKey('f', account.id, NumberOf(client)), bytes);
-  ByteReader row(std::span(bytes).first(std::min<size_t>(size, sizeof(bytes))));
+  ByteReader row{std::span(bytes).first(std::min<size_t>(size, sizeof(bytes)))};
   const bool is_known = row.U8() == kRowVersion;
   out.binding = static_cast<Binding>(row.U8());
   row.Copy(out.client);

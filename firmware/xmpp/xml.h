@@ -54,6 +54,9 @@ inline constexpr std::string_view kPubsubOwner = "http://jabber.org/protocol/pub
 inline constexpr std::string_view kVcard = "vcard-temp";
 inline constexpr std::string_view kPrivate = "jabber:iq:private";
 inline constexpr std::string_view kLast = "jabber:iq:last";
+inline constexpr std::string_view kCommands = "http://jabber.org/protocol/commands";
+inline constexpr std::string_view kPolicy = "urn:gatehouse:policy";
+inline constexpr std::string_view kTemporary = "urn:gatehouse:presence:temporary";
 inline constexpr std::string_view kHidden = "urn:gatehouse:room:hidden";
 inline constexpr std::string_view kXml = "http://www.w3.org/XML/1998/namespace";
 }  // namespace ns

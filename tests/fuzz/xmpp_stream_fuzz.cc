@@ -47,6 +47,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   World world(World::FewCapacity(), World::FewBytes());
   world.AddUser("alice");
   world.AddUser("bob");
+  gh::xmpp::Config config = World::MakeConfig();
+  config.external = config.temporary = config.auto_authorization = true;
+  world.engine().Apply(config);
+  world.proved[3] = {"bob@example.com"};  // the stranger may prove himself, if he says how
   const uint32_t free = world.engine().chains().free_count();
   {
     Client alice(world, 1);

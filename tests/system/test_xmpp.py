@@ -1,12 +1,14 @@
 """XMPP by clients nobody here wrote: slixmpp logs in by STARTTLS and direct TLS, chats, sees
-presence, is refused, finds what it missed, resumes across a cut; profanity, as a user types it, in
-tmux. On the Linux process and on the signed image, in namespaces around one switch; each board is
+presence, is refused, finds what it missed, resumes across a cut, shows a certificate; xmpp.js logs
+in by SASL2 and token; profanity, as a user types it, in tmux. On the Linux process and on the signed image, in namespaces around one switch; each board is
 booted once."""
 
 import json
 import re
+import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -65,9 +67,27 @@ class Scene:
                                timeout=qemu.patience(30))
         return done.stdout + done.stderr
 
-    def act(self, name):
+    def ask(self, line):
+        return operator_console.ask(self.machine, line)
+
+    def make(self, command):
+        subprocess.run(f"openssl {command}", shell=True, check=True, capture_output=True,
+                       cwd=self.folder)
+
+    def paste(self, command, file):
+        """The answer to a command that takes a pasted certificate."""
+        begin = self.machine.position = len(self.machine.console)
+        self.machine.send(command + "\r")
+        self.machine.expect("Paste the certificate")
+        for line in (self.folder / file).read_text().splitlines():
+            self.machine.send(line + "\r")
+            time.sleep(0.005)
+        self.machine.expect(operator_console.PROMPT)
+        return self.machine.console[begin:]
+
+    def act(self, name, *words):
         """What came of a scene of xmpp_client.py."""
-        done = self.client.run("/usr/bin/python3", SCRIPT, SERVER, self.authority, name,
+        done = self.client.run("/usr/bin/python3", SCRIPT, SERVER, self.authority, name, *words,
                                check=False, timeout=qemu.patience(90))
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout.splitlines()[-1])
@@ -208,6 +228,65 @@ def test_profanity_logs_in(scene):
         netns.wait_for(lambda: "logged in successfully" in screen(), qemu.patience(20), screen())
     finally:
         subprocess.run([*tmux, "kill-server"], check=False)
+
+
+def test_xmpp_js_logs_in_by_token_and_resumes(scene):
+    folder = scene.folder / "js"
+    folder.mkdir()
+    done = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts",
+                           "--no-save", "@xmpp/client@0.14.0"], cwd=folder, timeout=300,
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"xmpp.js cannot be had: {done.stderr}"
+    shutil.copy(SCRIPT.with_name("xmpp_js.mjs"), folder)
+    done = scene.client.run("env", "NODE_TLS_REJECT_UNAUTHORIZED=0", "NODE_NO_WARNINGS=1", "node",
+                            folder / "xmpp_js.mjs", SERVER, check=False, timeout=qemu.patience(90))
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert said["errors"] == [], said
+    assert said["mechanisms"] == ["SCRAM-SHA-1", "HT-SHA-256-NONE", "HT-SHA-256-NONE"], said
+    assert said["tokens"] == 3, said
+    # The same client has the same resource, bound or resumed.
+    assert re.fullmatch(r"alice@example.com/js/[0-9a-f]{16}", said["first"]), said
+    assert said["first"] == said["second"] == said["resumed"], said
+    assert re.search(r"by_token=[1-9]", scene.ask("xStatus XMPP")), said
+    assert re.search(r"alice@example.com .*tokens=1", scene.ask("xStatus XMPP User"))
+    assert "1 token revoked." in scene.ask("xCommand XMPP User Revoke: alice@example.com")
+    assert re.search(r"alice@example.com .*tokens=0", scene.ask("xStatus XMPP User"))
+
+
+def test_a_certificate_is_a_user(scene):
+    key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
+    scene.make(f"req -x509 {key} -subj '/CN=Users' -days 30 -keyout users.key -out users.pem")
+    for name, names in (("alice", "otherName:1.3.6.1.5.5.7.8.5;UTF8:alice@example.com"),
+                        ("mail", "email:bob@example.com")):
+        (scene.folder / "ext").write_text(f"extendedKeyUsage=clientAuth\nsubjectAltName={names}\n")
+        scene.make(f"req {key} -subj '/CN={name}' -keyout {name}.key -out {name}.csr")
+        scene.make(f"x509 -req -in {name}.csr -CA users.pem -CAkey users.key -days 9 "
+                   f"-extfile ext -out {name}.pem")
+    assert "OK, trusted" in scene.paste("xCommand Trust Add Client", "users.pem")
+    scene.ask("xConfiguration XMPP Authentication Certificate: Optional")
+    try:
+        said = scene.act("certificates", scene.folder)
+        assert said == {"alice": "alice@example.com", "bob as alice": None, "mail": None,
+                        "none": None}, said
+        scene.ask("xConfiguration XMPP Authentication CertificateEmail: On")
+        assert scene.act("certificates", scene.folder)["mail"] == "bob@example.com"
+    finally:
+        scene.ask("xConfiguration XMPP Authentication Certificate: Off")
+
+
+def test_a_user_says_who_may_see_him(scene):
+    assert scene.act("policy") == {
+        "before": "default", "after": "block", "stranger": "service-unavailable",
+        "allowed": "let in"}
+    shown = scene.ask("xStatus XMPP User")
+    assert re.search(r"bob@example.com .*allowed=1 policy=block", shown), shown
+    assert "Policy set." in scene.ask("xCommand XMPP User Policy: bob@example.com Default")
+    assert re.search(r"bob@example.com .*policy=default", scene.ask("xStatus XMPP User"))
+
+
+def test_a_chat_goes_to_the_client_that_replied(scene):
+    assert scene.act("replies") == {"first": ["b", "desk"], "then": ["desk"], "moved": ["b", "desk"]}
 
 
 def test_the_operator_sees_and_ends_sessions(scene):

@@ -1,7 +1,7 @@
 """Clients of slixmpp, one script in the client's namespace: what each test asks is done there, and
 what came of it is printed as one line of JSON.
 
-    xmpp_client.py SERVER AUTHORITY.pem SCENE
+    xmpp_client.py SERVER AUTHORITY.pem SCENE [WORDS]
 """
 
 import asyncio
@@ -307,12 +307,88 @@ async def refused(server, authority):
     return said
 
 
-async def main(server, authority, scene):
-    print(json.dumps(await globals()[scene](server, authority)), flush=True)
+async def certificates(server, authority, folder):
+    """Users by their certificates (SASL EXTERNAL), and who shows another's or none."""
+    async def tried(user, name, direct=False):
+        client = Client(user, "x", password="", mechanism="EXTERNAL")
+        if name:
+            client.certfile, client.keyfile = f"{folder}/{name}.pem", f"{folder}/{name}.key"
+        client.credentials["authzid"] = f"{user}@{DOMAIN}"
+        logged_in = await client.log_in(server, authority, direct)
+        address = client.boundjid.bare if logged_in else None
+        await client.leave()
+        return address
+    return {"alice": await tried("alice", "alice"),
+            "bob as alice": await tried("bob", "alice", direct=True),
+            "mail": await tried("bob", "mail"), "none": await tried("alice", None)}
+
+
+async def policy(server, authority):
+    """Bob blocks all but his contacts by an ad-hoc command (XEP-0050), then lets carol in."""
+    plugins = ("xep_0004", "xep_0050")
+    bob = Client("bob", "b", plugins=plugins)
+    carol = Client("carol", "c")
+    for client in (bob, carol):
+        await client.log_in(server, authority)
+    commands, node = bob["xep_0050"], "urn:gatehouse:policy"
+
+    async def choose(allowed):
+        shown = await commands.send_command(DOMAIN, node)
+        form = shown["command"]["form"]
+        before = form.get_values()["policy"]
+        form["type"] = "submit"
+        form.set_values({"policy": "block", "allowed": allowed})
+        await commands.send_command(DOMAIN, node, action="complete", payload=[form])
+        shown = await commands.send_command(DOMAIN, node)
+        return before, shown["command"]["form"].get_values()["policy"]
+
+    said = dict(zip(("before", "after"), await choose([])))
+    carol.send_message(f"bob@{DOMAIN}", "anybody there?", mtype="chat")
+    said["stranger"] = (await carol.next_message())["error"]["condition"]
+    await choose([f"carol@{DOMAIN}"])
+    carol.send_message(f"bob@{DOMAIN}", "let in", mtype="chat")
+    said["allowed"] = (await bob.next_message())["body"]
+    for client in (bob, carol):
+        await client.leave()
+    return said
+
+
+async def replies(server, authority):
+    """Alice writes to bob, who is there twice: before he replies, after, and when he has moved."""
+    alice, there = Client("alice", "a"), [Client("bob", "b"), Client("bob", "desk")]
+    for client in (alice, *there):
+        await client.log_in(server, authority)
+
+    async def who(body):
+        alice.send_message(f"bob@{DOMAIN}", body, mtype="chat")
+        await alice["xep_0199"].ping(DOMAIN)  # it has been delivered
+        for client in there:
+            await client["xep_0199"].ping(DOMAIN)
+        got = []
+        for client in there:
+            while not client.messages.empty():
+                if client.messages.get_nowait()["body"] == body:
+                    got.append(client.boundjid.resource)
+        return got
+
+    said = {"first": await who("one")}
+    there[1].send_message(f"alice@{DOMAIN}", "I am at my desk", mtype="chat")
+    await alice.next_message()
+    said["then"] = await who("two")
+    there[0].send_presence()
+    await there[0]["xep_0199"].ping(DOMAIN)
+    said["moved"] = await who("three")
+    for client in (alice, *there):
+        await client.leave()
+    return said
+
+
+async def main(server, authority, scene, *words):
+    print(json.dumps(await globals()[scene](server, authority, *words)), flush=True)
     if scene == "acknowledged":
         os._exit(0)
 
 
 if __name__ == "__main__":
     asyncio.get_event_loop().run_until_complete(
-        asyncio.wait_for(main(*sys.argv[1:4]), 3 * TIMEOUT))
+        asyncio.wait_for(main(*sys.argv[1:]), 3 * TIMEOUT))
