@@ -1,5 +1,7 @@
 #include "firmware/federation_service.h"
 
+#include "crypto/other_names.h"
+#include "crypto/path_check.h"
 #include "firmware/events.h"
 #include "firmware/rooms.h"
 #include "firmware/status_text.h"
@@ -81,6 +83,7 @@ s2s::Config FederationService::EngineConfig() const {
   out.external_out = is_on(from.external_out);
   out.dialback = is_on(from.dialback);
   out.bidirectional = is_on(from.bidirectional);
+  out.management = is_on(from.management);
   out.secret.Assign(from.dialback_secret.empty() ? own_secret_.view()
                                                  : from.dialback_secret.view());
   out.idle = Duration::Minutes(from.idle_minutes);
@@ -184,9 +187,11 @@ void FederationService::Resume(net::StreamId stream) { parts_.tls.streams().Resu
 
 bool FederationService::IsProved(net::StreamId stream, std::string_view domain) {
   const crypto::TlsSession* session = parts_.tls.streams().SessionOf(stream);
-  return session != nullptr && session->peer() != nullptr &&
-         session->verdict() == crypto::PeerVerdict::kGood &&
-         parts_.tls.streams().IsPeerNamed(stream, domain);
+  const mbedtls_x509_crt* peer = session != nullptr ? session->peer() : nullptr;
+  // RFC 6120 section 13.7.2.1.
+  return peer != nullptr && session->verdict() == crypto::PeerVerdict::kGood &&
+         (crypto::NamesHost(*peer, domain) || crypto::NamesService(*peer, "_xmpp-server", domain) ||
+          crypto::NamesXmppDomain(*peer, domain));
 }
 
 // --- Events --------------------------------------------------------------------------------------
@@ -271,6 +276,7 @@ bool FederationService::NextStatus(uint64_t& cursor, ByteWriter& out) {
       out.Text("XMPP Federation Stanzas:");
       Tell(out, "in", counters.stanzas_in);
       Tell(out, "out", counters.stanzas_out);
+      Tell(out, "acknowledged", counters.acknowledged);
       Tell(out, "returned", counters.returned);
       Tell(out, "forbidden", counters.forbidden);
       Tell(out, "blocks_free", federation_->chains().free_count());

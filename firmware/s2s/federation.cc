@@ -420,8 +420,11 @@ void Federation::OnTick() {
     Link* link = links_.At(i);
     // Who opened a stream closes it; the other side waits longer.
     const bool is_ours = link != nullptr && link->kind == LinkKind::kOutgoing;
-    if (link != nullptr && !link->doomed && link->state == LinkState::kReady &&
-        timers_.now() - link->used > (is_ours ? config_.idle : config_.idle * 4)) {
+    if (link != nullptr && !link->doomed && link->asked &&
+        timers_.now() - link->asked_at > Duration::Seconds(kAcknowledgeSeconds)) {
+      StreamError(*link, "connection-timeout", "it does not acknowledge");
+    } else if (link != nullptr && !link->doomed && link->state == LinkState::kReady &&
+               timers_.now() - link->used > (is_ours ? config_.idle : config_.idle * 4)) {
       CloseStream(*link);
       Doom(*link, "idle");
     }
@@ -481,6 +484,10 @@ void Federation::WriteHeader(Link& link) {
 void Federation::CloseStream(Link& link) {
   if (!link.connected || link.closing) {
     return;
+  }
+  if (link.counts_in && link.last_commit <= engine_.durable()) {
+    link.owed = link.handled;
+    SendOwed(link);
   }
   Write(link, "</stream:stream>");
   link.closing = true;
@@ -565,6 +572,9 @@ void Federation::End(Link& link) {
     lookups_.Release(link.lookup);
     link.lookup = nullptr;
   }
+  if (link.owing_node.linked()) {
+    owing_.Remove(link);
+  }
   verifying_ -= link.kind == LinkKind::kVerifying ? 1 : 0;
   unproven_incoming_ -= link.kind == LinkKind::kIncoming && link.unproven ? 1 : 0;
   link.condition = "remote-server-timeout";
@@ -638,6 +648,8 @@ void Federation::OnElement(Link& link, Node& element) {
       (element.name == "message" || element.name == "presence" || element.name == "iq");
   if (is_stanza) {
     OnStanza(link, element);
+  } else if (OnManagement(link, element)) {
+    return;
   } else if (link.kind == LinkKind::kIncoming) {
     OnIncoming(link, element);
   } else {
@@ -660,6 +672,7 @@ void Federation::OnStanza(Link& link, Node& stanza) {
     return;
   }
   ++link.stanzas_in;
+  link.handled += link.counts_in ? 1 : 0;
   ++counters_.stanzas_in;
   if (!config_.policy.Allows(from->domain(), Direction::kIncoming)) {
     ++counters_.forbidden;
@@ -671,6 +684,7 @@ void Federation::OnStanza(Link& link, Node& stanza) {
   }
   TakeAsClients(stanza);
   engine_.OnRemote(*from, *to, stanza);
+  link.last_commit = std::max(link.last_commit, engine_.remote_commit());
 }
 
 }  // namespace gh::s2s

@@ -49,6 +49,7 @@ struct Config {
   bool external_out = true;
   bool dialback = true;
   bool bidirectional = true;
+  bool management = true;  // XEP-0198
   FixedString<kSecretMax> secret;
   Policy policy;
   std::array<Route, kRouteMax> routes = {};
@@ -108,8 +109,9 @@ struct Counters {
   uint64_t keys_verified = 0;  // for other servers
   uint64_t stanzas_in = 0;
   uint64_t stanzas_out = 0;
-  uint64_t returned = 0;   // to their senders, as errors
-  uint64_t forbidden = 0;  // by the policy
+  uint64_t acknowledged = 0;  // of those out
+  uint64_t returned = 0;      // to their senders, as errors
+  uint64_t forbidden = 0;     // by the policy
 };
 
 enum class LinkKind : uint8_t { kIncoming, kOutgoing, kVerifying };
@@ -174,6 +176,20 @@ struct Link final : LookupUser {
   xmpp::Chain unsent;  // of the stanza that is on its way
   xmpp::Chain queue;   // u32 size and stanza each
   uint32_t queued = 0;
+  // XEP-0198.
+  bool offers_management = false;
+  bool counts_in = false;
+  bool counts_out = false;
+  bool asked = false;      // <r/> is out
+  uint32_t handled = 0;    // of theirs
+  uint32_t owed = 0;       // what <a/> will say
+  uint32_t confirmed = 0;  // of ours, by them
+  uint32_t unconfirmed = 0;
+  uint64_t last_commit = 0;  // of what theirs brought about
+  uint64_t owed_commit = 0;
+  ListNode owing_node;
+  Instant asked_at;
+  xmpp::Chain unacknowledged;  // as the queue
   Instant used;
   uint64_t stanzas_in = 0;
   uint64_t stanzas_out = 0;
@@ -210,6 +226,7 @@ class Federation final : public xmpp::Remote {
 
   Taken SendRemote(std::string_view local, std::string_view remote,
                    std::span<const uint8_t> stanza) override;
+  void OnDurable() override;
 
   // --- Operator ---
   // Ends all streams with a domain; "" all there are.
@@ -276,8 +293,19 @@ class Federation final : public xmpp::Remote {
   bool Enqueue(Link& link, std::span<const uint8_t> stanza);
   void Drain(Link& link);
   void ReturnAll(Link& link);
+  void ReturnEach(Link& link, xmpp::Chain& stanzas);
   void Return(Link& link, std::span<const uint8_t> stanza);
   xmpp::Node* Reread(std::span<const uint8_t> stanza);
+
+  // management.cc
+  void EnableManagement(Link& link);
+  bool OnManagement(Link& link, const xmpp::Node& element);
+  bool MaySend(const Link& link, size_t size) const;
+  void SendCounted(Link& link, std::span<const uint8_t> stanza);
+  void Ask(Link& link);
+  bool OnAcknowledged(Link& link, uint32_t handled);
+  void Acknowledge(Link& link);
+  void SendOwed(Link& link);
 
   // outgoing.cc
   Link* NewOutgoing(std::string_view local, std::string_view remote, LinkKind kind);
@@ -322,6 +350,7 @@ class Federation final : public xmpp::Remote {
   ReaderPool unproven_readers_;
   std::span<xmpp::XmlReader> own_reader_;  // one: of what comes back
   List<Link, &Link::doomed_node> doomed_;
+  List<Link, &Link::owing_node> owing_;
   std::span<uint8_t> scratch_;
   uint32_t unproven_incoming_ = 0;
   uint32_t verifying_ = 0;

@@ -29,6 +29,7 @@ void Federation::WriteFeatures(Link& link) {
     out.Text(config_.dialback ? "<dialback xmlns='urn:xmpp:features:dialback'><errors/></dialback>"
                               : "");
   }
+  out.Text(config_.management ? "<sm xmlns='urn:xmpp:sm:3'/>" : "");
   out.Text("<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>");
   out.Decimal(link.unproven ? xmpp::kUnprovenBytes : config_.stanza_max);
   out.Text("</max-bytes></limits></stream:features>");

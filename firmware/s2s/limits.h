@@ -24,13 +24,14 @@ inline constexpr uint16_t kDefaultPort = 5269;
 inline constexpr uint32_t kQueueBytesMax = 256 * 1024;
 inline constexpr uint32_t kQueueStanzaMax = 500;
 
-inline constexpr int64_t kAttemptSeconds = 20;   // from connecting to the proof
-inline constexpr int64_t kUnprovenSeconds = 60;  // of an incoming stream: it may have to ask DNS
-inline constexpr int64_t kVerifySeconds = 40;    // to ask the authoritative server
-inline constexpr int64_t kBackOffSeconds = 10;   // before a domain is tried again
-inline constexpr int64_t kStanzaSeconds = 30;    // a stanza that has begun
-inline constexpr int64_t kTickSeconds = 15;      // idle streams are looked for
-inline constexpr int64_t kCloseSeconds = 5;      // for the other side to close, too
+inline constexpr int64_t kAttemptSeconds = 20;      // from connecting to the proof
+inline constexpr int64_t kUnprovenSeconds = 60;     // of an incoming stream: it may have to ask DNS
+inline constexpr int64_t kVerifySeconds = 40;       // to ask the authoritative server
+inline constexpr int64_t kBackOffSeconds = 10;      // before a domain is tried again
+inline constexpr int64_t kStanzaSeconds = 30;       // a stanza that has begun
+inline constexpr int64_t kAcknowledgeSeconds = 60;  // for an acknowledgement that was asked for
+inline constexpr int64_t kTickSeconds = 15;         // idle streams are looked for
+inline constexpr int64_t kCloseSeconds = 5;         // for the other side to close, too
 
 static_assert(kQueueBytesMax >= xmpp::kOutputMax);
 

@@ -180,6 +180,7 @@ void Federation::OnOutgoing(Link& link, const Node& element) {
 }
 
 void Federation::OnFeatures(Link& link, const Node& features) {
+  link.offers_management = features.Child("sm", ns::kManagement) != nullptr;
   const bool has_tls = features.Child("starttls", ns::kTls) != nullptr;
   if (!link.secure && has_tls && config_.security != Security::kNone && !link.without_tls) {
     Write(link, "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
@@ -265,6 +266,7 @@ void Federation::OnReady(Link& link, const char* how) {
   ++(link.proved_by_certificate ? counters_.by_certificate : counters_.by_dialback);
   observer_.OnFederated(link.pair().local.view(), link.pair().remote.view(), false, link.remote,
                         link.proved_by_certificate ? "certificate" : how);
+  EnableManagement(link);
   Drain(link);
 }
 

@@ -56,13 +56,11 @@ xmpp::Remote::Taken Federation::SendRemote(std::string_view local, std::string_v
   if (link->state == LinkState::kBackingOff) {
     return Taken::kUnknown;
   }
-  if (link->state != LinkState::kReady || !link->unsent.empty() || !link->queue.empty()) {
+  if (link->state != LinkState::kReady || !link->unsent.empty() || !link->queue.empty() ||
+      !MaySend(*link, stanza.size())) {
     return Enqueue(*link, stanza) ? Taken::kYes : Taken::kFull;
   }
-  ++link->stanzas_out;
-  ++counters_.stanzas_out;
-  link->used = timers_.now();
-  Write(*link, stanza);
+  SendCounted(*link, stanza);
   return Taken::kYes;
 }
 
@@ -87,28 +85,34 @@ void Federation::Drain(Link& link) {
     (void)chains_.Copy(link.queue, 0, head);
     const uint32_t size = ByteReader(head).U32Be();
     GH_ASSERT_LE(size, scratch_.size());
+    if (!MaySend(link, size)) {
+      return;
+    }
     const auto stanza = scratch_.first(size);
     (void)chains_.Copy(link.queue, 4, stanza);
     chains_.Drop(link.queue, 4 + size);
     --link.queued;
-    ++link.stanzas_out;
-    ++counters_.stanzas_out;
-    link.used = timers_.now();
-    Write(link, stanza);
+    SendCounted(link, stanza);
   }
 }
 
 // --- Back ----------------------------------------------------------------------------------------
 
 void Federation::ReturnAll(Link& link) {
-  while (link.queued > 0) {
+  ReturnEach(link, link.unacknowledged);
+  link.unconfirmed = 0;
+  ReturnEach(link, link.queue);
+  link.queued = 0;
+}
+
+void Federation::ReturnEach(Link& link, xmpp::Chain& stanzas) {
+  while (!stanzas.empty()) {
     uint8_t head[4];
-    (void)chains_.Copy(link.queue, 0, head);
+    (void)chains_.Copy(stanzas, 0, head);
     const uint32_t size = ByteReader(head).U32Be();
     const auto stanza = scratch_.first(size);
-    (void)chains_.Copy(link.queue, 4, stanza);
-    chains_.Drop(link.queue, 4 + size);
-    --link.queued;
+    (void)chains_.Copy(stanzas, 4, stanza);
+    chains_.Drop(stanzas, 4 + size);
     Return(link, stanza);
   }
 }

@@ -29,6 +29,13 @@ struct Pair2 {
     alice->Say("<presence/>");
     bob->Say("<presence/>");
   }
+  // What came in is on the disk, and acknowledged.
+  void Commit() {
+    for (Site* site : {&here, &there}) {
+      site->world().Commit();
+    }
+    net.Run();
+  }
   void SetBoth(const std::function<void(Config&)>& change) {
     for (Site* site : {&here, &there}) {
       change(site->config);
@@ -380,6 +387,7 @@ TEST(Federation, APeerThatDoesNotRead) {
   Pair2 pair;
   pair.LogIn();
   pair.SayToBob("one");
+  pair.Commit();
   const uint32_t free = pair.here.federation().chains().free_count();
   pair.here.blocked = true;
   std::string got;
@@ -476,6 +484,7 @@ TEST(Federation, StrangersLeaveRoom) {
   EXPECT_EQ(pair.here.federation().link_count(), most);
   EXPECT_EQ(pair.SayToBob("still"), "");
   EXPECT_TRUE(Has(pair.bob->Take(), "still"));
+  pair.Commit();
   pair.here.Turn(61);
   EXPECT_EQ(pair.here.federation().link_count(), 1u);
 }
@@ -509,6 +518,7 @@ TEST(Federation, IdleStreamsEnd) {
   Pair2 pair;
   pair.LogIn();
   pair.SayToBob("one");
+  pair.Commit();
   EXPECT_EQ(pair.here.federation().link_count(), 1u);
   for (int i = 0; i < 70; ++i) {
     pair.here.Turn(15);
@@ -517,6 +527,127 @@ TEST(Federation, IdleStreamsEnd) {
   EXPECT_EQ(pair.there.federation().link_count(), 0u);
   pair.SayToBob("two");
   EXPECT_TRUE(Has(pair.bob->Take(), "two"));
+}
+
+// --- Stream management (XEP-0198) ----------------------------------------------------------------
+
+TEST(FederationManagement, AcknowledgesWhatIsOnTheDisk) {
+  Pair2 pair;
+  pair.LogIn();
+  pair.SayToBob("one");
+  EXPECT_TRUE(Has(pair.bob->Take(), "one"));
+  EXPECT_EQ(pair.here.counters().acknowledged, 0u);  // archived, and not on the disk yet
+  pair.Commit();
+  EXPECT_EQ(pair.here.counters().acknowledged, 1u);
+  // The other way on the same stream.
+  pair.bob->Say("<message to='alice@example.com/a' type='chat'><body>two</body></message>");
+  pair.net.Run();
+  pair.Commit();
+  EXPECT_EQ(pair.there.counters().acknowledged, 1u);
+  EXPECT_EQ(pair.net.connected.size(), 1u);
+}
+
+TEST(FederationManagement, WhatWasNotAcknowledgedComesBack) {
+  for (const bool is_on : {true, false}) {
+    Pair2 pair;
+    pair.LogIn();
+    pair.SetBoth([&](Config& config) { config.management = is_on; });
+    pair.SayToBob("first");
+    pair.Commit();
+    const uint32_t free = pair.here.federation().chains().free_count();
+    pair.SayToBob("second");
+    pair.there.federation().Disconnect("example.com");
+    pair.net.Run();
+    const std::string back = pair.alice->Take();
+    EXPECT_EQ(Has(back, "id='m1' type='error'"), is_on) << back;
+    EXPECT_EQ(Has(back, "remote-server-timeout"), is_on);
+    EXPECT_EQ(pair.here.counters().returned, is_on ? 1u : 0u);
+    EXPECT_EQ(pair.here.federation().chains().free_count(), free);
+    EXPECT_EQ(pair.here.federation().link_count(), 0u);
+  }
+}
+
+TEST(FederationManagement, StreamsOfOthersMayHaveIt) {
+  Pair2 pair;
+  pair.LogIn();
+  const net::StreamId raw = pair.here.OpenRaw(true, {"other.org"});
+  EXPECT_TRUE(Has(pair.here.Say(raw, kHeader), "<sm xmlns='urn:xmpp:sm:3'/>"));
+  pair.here.Say(raw,
+                "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>");
+  pair.here.Say(raw, kHeader);
+  EXPECT_TRUE(Has(pair.here.Say(raw, "<enable xmlns='urn:xmpp:sm:3' resume='true'/>"),
+                  "<enabled xmlns='urn:xmpp:sm:3'/>"));  // not to be resumed
+  EXPECT_TRUE(Has(pair.here.Say(raw, "<enable xmlns='urn:xmpp:sm:3'/>"), "<failed"));
+  EXPECT_TRUE(
+      Has(pair.here.Say(raw, "<resume xmlns='urn:xmpp:sm:3' previd='x' h='0'/>"), "<failed"));
+  const std::string message =
+      "<message from='bob@other.org/b' to='alice@example.com'><body>x</body></message>";
+  EXPECT_EQ(pair.here.Say(raw, message + "<r xmlns='urn:xmpp:sm:3'/>"), "");
+  pair.Commit();
+  EXPECT_EQ(pair.here.Said(raw), "<a xmlns='urn:xmpp:sm:3' h='1'/>");
+  EXPECT_EQ(pair.here.Say(raw, "<r xmlns='urn:xmpp:sm:3'/>"), "<a xmlns='urn:xmpp:sm:3' h='1'/>");
+  // Whoever closes has the last word.
+  pair.here.Say(raw, message);
+  pair.Commit();
+  EXPECT_TRUE(Has(pair.here.Say(raw, "</stream:stream>"),
+                  "<a xmlns='urn:xmpp:sm:3' h='2'/></stream:stream>"));
+}
+
+TEST(FederationManagement, WhatWasNotSentIsNotAcknowledged) {
+  for (const char* h : {"1", "-1", "x", "", "4294967295"}) {
+    Pair2 pair;
+    pair.LogIn();
+    const net::StreamId raw = pair.here.OpenRaw(true, {"other.org"});
+    pair.here.Say(raw, kHeader);
+    pair.here.Say(raw,
+                  "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>");
+    pair.here.Say(raw, kHeader);
+    pair.here.Say(raw, "<enable xmlns='urn:xmpp:sm:3'/>");
+    EXPECT_TRUE(Has(pair.here.Say(raw, "<a xmlns='urn:xmpp:sm:3' h='" + std::string(h) + "'/>"),
+                    "undefined-condition"))
+        << h;
+    EXPECT_FALSE(pair.here.IsOpen(raw));
+  }
+}
+
+TEST(FederationManagement, WhoNeverAcknowledgesIsBoundedAndGivenUp) {
+  Pair2 pair;
+  pair.LogIn();
+  pair.here.config.security = Security::kOptional;
+  pair.here.config.requires_certificate = false;
+  pair.here.Apply();
+  pair.here.speaks_for_others = true;
+  const std::string message = "<message to='bob@other.org' id='q'><body>x</body></message>";
+  pair.alice->Say(message);
+  pair.net.Run();
+  const net::StreamId stream = pair.here.outgoing;
+  pair.here.Say(stream,
+                "<stream:stream xmlns='jabber:server' xmlns:db='jabber:server:dialback' "
+                "xmlns:stream='http://etherx.jabber.org/streams' from='other.org' "
+                "to='example.com' id='s1' version='1.0'>");
+  const std::string key =
+      pair.here.Say(stream, "<stream:features><sm xmlns='urn:xmpp:sm:3'/></stream:features>");
+  EXPECT_TRUE(Has(key, "<db:result")) << key;
+  const std::string begun =
+      pair.here.Say(stream, "<db:result from='other.org' to='example.com' type='valid'/>");
+  EXPECT_TRUE(begun.starts_with("<enable xmlns='urn:xmpp:sm:3'/><message")) << begun;
+  EXPECT_TRUE(begun.ends_with("<r xmlns='urn:xmpp:sm:3'/>"));
+  std::string got;
+  uint32_t taken = 1;
+  while (!Has(got, "resource-constraint") && taken < 3 * kQueueStanzaMax) {
+    got = pair.alice->Say(message);
+    ++taken;
+  }
+  EXPECT_EQ(taken, 2 * kQueueStanzaMax + 1);  // out, waiting, and one too many
+  EXPECT_EQ(pair.here.counters().stanzas_out, uint64_t{kQueueStanzaMax});
+  pair.here.Say(stream, "<enabled xmlns='urn:xmpp:sm:3'/><a xmlns='urn:xmpp:sm:3' h='500'/>");
+  EXPECT_EQ(pair.here.counters().stanzas_out, 2u * kQueueStanzaMax);
+  for (int i = 0; i < 6; ++i) {
+    pair.here.Turn(15);
+  }
+  EXPECT_FALSE(pair.here.IsOpen(stream));
+  EXPECT_TRUE(Has(pair.alice->Take(), "remote-server-timeout"));
+  EXPECT_EQ(pair.here.counters().returned, uint64_t{kQueueStanzaMax});
 }
 
 }  // namespace

@@ -1,0 +1,149 @@
+// Stream management between servers (XEP-0198), without resumption: stanzas are kept until the
+// other side has them, and come back to their senders as errors when the stream ends first. We
+// acknowledge what is on the disk, not before.
+//
+// A side that does not acknowledge is sent no more than a queue holds, and is given up after a
+// while.
+#include <charconv>
+
+#include "firmware/s2s/federation.h"
+
+namespace gh::s2s {
+
+using xmpp::Node;
+namespace ns = xmpp::ns;
+
+namespace {
+
+bool ReadCount(std::string_view text, uint32_t& out) {
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+  return error == std::errc() && stop == text.data() + text.size() && !text.empty();
+}
+
+}  // namespace
+
+// Ours is the stream: we ask for it.
+void Federation::EnableManagement(Link& link) {
+  if (config_.management && link.offers_management) {
+    Write(link, "<enable xmlns='urn:xmpp:sm:3'/>");
+    link.counts_out = true;
+  }
+}
+
+// True: it was for here.
+bool Federation::OnManagement(Link& link, const Node& element) {
+  if (element.space != ns::kManagement || link.state != LinkState::kReady) {
+    return false;
+  }
+  uint32_t handled = 0;
+  if (element.name == "enable" && link.kind == LinkKind::kIncoming && config_.management &&
+      !link.counts_in) {
+    Write(link, "<enabled xmlns='urn:xmpp:sm:3'/>");
+    link.counts_in = link.counts_out = true;
+  } else if (element.name == "enabled" && link.counts_out) {
+    link.counts_in = true;
+  } else if (element.name == "failed") {
+    link.counts_out = false;
+    chains_.Free(link.unacknowledged);
+    link.unconfirmed = 0;
+  } else if (element.name == "r") {
+    Acknowledge(link);
+  } else if (element.name == "a") {
+    if (!ReadCount(element.Get("h"), handled) || !OnAcknowledged(link, handled)) {
+      StreamError(link, "undefined-condition", "it acknowledged what was not sent");
+    }
+  } else {
+    Write(link,
+          "<failed xmlns='urn:xmpp:sm:3'><unexpected-request "
+          "xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>");
+  }
+  return true;
+}
+
+// --- Ours ----------------------------------------------------------------------------------------
+
+bool Federation::MaySend(const Link& link, size_t size) const {
+  return !link.counts_out ||
+         (link.unconfirmed < kQueueStanzaMax &&
+          link.unacknowledged.size + size + 4 <= kQueueBytesMax &&
+          chains_.free_count() >= (size + 4) / xmpp::ChainPool::kBlockBytes + 2);
+}
+
+// `stanza` goes out now; MaySend has said so.
+void Federation::SendCounted(Link& link, std::span<const uint8_t> stanza) {
+  ++link.stanzas_out;
+  ++counters_.stanzas_out;
+  link.used = timers_.now();
+  if (link.counts_out) {
+    uint8_t head[4];
+    ByteWriter size(head);
+    size.U32Be(static_cast<uint32_t>(stanza.size()));
+    (void)chains_.Append(link.unacknowledged, head);
+    (void)chains_.Append(link.unacknowledged, stanza);
+    ++link.unconfirmed;
+  }
+  Write(link, stanza);
+  Ask(link);
+}
+
+void Federation::Ask(Link& link) {
+  if (link.unconfirmed > 0 && !link.asked && !link.doomed) {
+    link.asked = true;
+    link.asked_at = timers_.now();
+    Write(link, "<r xmlns='urn:xmpp:sm:3'/>");
+  }
+}
+
+bool Federation::OnAcknowledged(Link& link, uint32_t handled) {
+  const uint32_t count = handled - link.confirmed;
+  if (!link.counts_out || count > link.unconfirmed) {
+    return false;
+  }
+  for (uint32_t i = 0; i < count; ++i) {
+    uint8_t head[4];
+    (void)chains_.Copy(link.unacknowledged, 0, head);
+    chains_.Drop(link.unacknowledged, 4 + ByteReader(head).U32Be());
+  }
+  link.confirmed = handled;
+  link.unconfirmed -= count;
+  link.asked = false;
+  counters_.acknowledged += count;
+  Drain(link);
+  Ask(link);
+  return true;
+}
+
+// --- Theirs --------------------------------------------------------------------------------------
+
+void Federation::Acknowledge(Link& link) {
+  if (!link.counts_in) {
+    return;
+  }
+  link.owed = link.handled;
+  link.owed_commit = link.last_commit;
+  if (link.owed_commit <= engine_.durable()) {
+    SendOwed(link);
+  } else if (!link.owing_node.linked()) {
+    owing_.PushBack(link);
+  }
+}
+
+void Federation::SendOwed(Link& link) {
+  uint8_t bytes[64];
+  ByteWriter out(bytes);
+  out.Text("<a xmlns='urn:xmpp:sm:3' h='");
+  out.Decimal(link.owed);
+  out.Text("'/>");
+  Write(link, out.written());
+}
+
+void Federation::OnDurable() {
+  for (Link& link : owing_) {
+    if (link.owed_commit <= engine_.durable()) {
+      owing_.Remove(link);
+      SendOwed(link);
+    }
+  }
+}
+
+}  // namespace gh::s2s
