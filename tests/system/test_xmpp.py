@@ -1,7 +1,7 @@
 """XMPP by clients nobody here wrote: slixmpp logs in by STARTTLS and direct TLS, chats, sees
 presence, is refused, finds what it missed, resumes across a cut, shows a certificate; xmpp.js logs
-in by SASL2 and token; profanity, as a user types it, in tmux. On the Linux process and on the signed image, in namespaces around one switch; each board is
-booted once."""
+in by SASL2 and token; profanity, as a user types it, in tmux. On the Linux process and on the
+signed image, in namespaces around one switch; each board is booted once."""
 
 import json
 import re
@@ -286,7 +286,8 @@ def test_a_user_says_who_may_see_him(scene):
 
 
 def test_a_chat_goes_to_the_client_that_replied(scene):
-    assert scene.act("replies") == {"first": ["b", "desk"], "then": ["desk"], "moved": ["b", "desk"]}
+    assert scene.act("replies") == {"first": ["b", "desk"], "then": ["desk"],
+                                    "moved": ["b", "desk"]}
 
 
 def test_the_operator_sees_and_ends_sessions(scene):
