@@ -450,6 +450,19 @@ TEST(FederationPolicy, IsHeldBothWays) {
   EXPECT_EQ(pair.alice->Take(), "");
 }
 
+// POL-009: neither the user nor the one who asked hears of it.
+TEST(FederationPolicy, SubscriptionsOfTheForbiddenAreSilent) {
+  Pair2 pair;
+  pair.LogIn();
+  pair.here.config.policy.allows_by_default = false;
+  pair.here.Apply();
+  pair.bob->Say("<presence to='alice@example.com' type='subscribe'/>");
+  pair.net.Run();
+  EXPECT_EQ(pair.alice->Take(), "");
+  EXPECT_FALSE(Has(pair.bob->Take(), "subscribed"));
+  EXPECT_EQ(pair.here.world().engine().directory().contact_count(), 0u);
+}
+
 TEST(FederationDialback, KeysAreTheSpecifications) {
   // XEP-0185 section 4.
   EXPECT_EQ(MakeKey("s3cr3tf0rd14lb4ck", "xmpp.example.com", "example.org", "D60000229F").view(),

@@ -133,6 +133,34 @@ TEST_F(WebTest, ARequestThatDoesNotComeIsNotWaitedFor) {
 
 // --- WebSockets (RFC 7395) ---
 
+// The stream does not begin anew (XEP-0388), and there is no channel to bind.
+TEST_F(WebTest, SocketsLogInByTheExtensibleProfile) {
+  world.AddUser("alice");
+  Socket alice(web);
+  const std::string opened = alice.Say(kOpen);
+  EXPECT_NE(opened.find("<fast xmlns='urn:xmpp:fast:0'><mechanism>HT-SHA-256-NONE</mechanism>"
+                        "</fast>"),
+            std::string::npos)
+      << opened;
+  const std::string first = "n=alice,r=abcdef";
+  const std::string challenge = alice.Say(
+      "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='SCRAM-SHA-256'>"
+      "<initial-response>" +
+      Base64Of("n,," + first) +
+      "</initial-response><bind xmlns='urn:xmpp:bind:0'/></authenticate>");
+  const std::string proof =
+      ScramProof("secret", "n,,", "", first, FromBase64(Between(challenge, "sasl:2'>", "<")));
+  const std::string got =
+      alice.Say("<response xmlns='urn:xmpp:sasl:2'>" + Base64Of(proof) + "</response>");
+  EXPECT_TRUE(got.starts_with("<success xmlns='urn:xmpp:sasl:2'>")) << got;
+  EXPECT_NE(got.find("</success>\n<stream:features xmlns='jabber:client'"), std::string::npos);
+  EXPECT_NE(alice
+                .Say("<iq xmlns='jabber:client' type='get' id='p'><ping "
+                     "xmlns='urn:xmpp:ping'/></iq>")
+                .find("id='p'"),
+            std::string::npos);
+}
+
 TEST_F(WebTest, SocketsCarryAStream) {
   world.AddUser("alice");
   world.AddUser("bob");
