@@ -39,9 +39,11 @@ XmppService::XmppService(const XmppParts& parts, const xmpp::Capacity& capacity)
       parts.arena.New<XmppKeeper>(parts.arena, parts.loop, parts.store, parts.log, parts.alarms);
   engine_ = parts.arena.New<xmpp::Engine>(parts.arena, parts.loop.timers(), parts.random, *this,
                                           *keeper_, *this, capacity);
-  web_ = parts.arena.New<xmpp::Web>(
-      xmpp::Web::Parts{parts.arena, parts.loop, parts.tls.streams(), parts.random, *engine_, *this},
-      xmpp::Web::Capacity::For(capacity.sessions));
+  BuildFiles();
+  web_ =
+      parts.arena.New<xmpp::Web>(xmpp::Web::Parts{parts.arena, parts.loop, parts.tls.streams(),
+                                                  parts.random, *engine_, *this, *this, uploads_},
+                                 xmpp::Web::Capacity::For(capacity.sessions));
   keeper_->SetEngine(*engine_);
   keeper_->Load();
 }
@@ -83,6 +85,8 @@ xmpp::Config XmppService::EngineConfig() const {
   // Without a store nothing can be kept for anybody.
   out.messages_per_user =
       parts_.store.status().persistent ? static_cast<uint32_t>(from.offline_per_user) : 0;
+  out.client_history = settings.xmpp_client().history == config::OnOff::kOn;
+  out.client_cut_paste = settings.xmpp_client().cut_paste == config::OnOff::kOn;
   ReadRoomRules(settings, out);
   out.rooms.enabled = out.rooms.enabled && out.messages;  // IM-02
   return out;
@@ -106,6 +110,7 @@ void XmppService::Listen() {
 
 void XmppService::Apply() {
   engine_->Apply(EngineConfig());
+  ApplyUploads();
   Listen();
   UpdateAlarms();
 }
@@ -114,10 +119,13 @@ void XmppService::UpdateAlarms() {
   const bool is_wanted = parts_.configuration.active().xmpp().mode == config::OnOff::kOn &&
                          !parts_.configuration.is_factory();
   parts_.alarms.Set(AlarmId::kXmppNotServing, is_wanted && listeners_.count() == 0, "");
-  if (const int64_t now = UnixSeconds(); now / 60 != rooms_seen_) {
+  const int64_t now = UnixSeconds();
+  const bool is_minute = now / 60 != rooms_seen_;
+  if (is_minute) {
     rooms_seen_ = now / 60;
     (void)engine_->CloseIdleRooms();
   }
+  WatchFiles(is_minute);
 }
 
 void XmppService::OpenFirewall(uint8_t port_mask) { listeners_.OpenFirewall(port_mask); }
@@ -263,6 +271,7 @@ void XmppService::AddTo(admin::StatusTree& status, admin::CommandTable& commands
   close.value_help = "the number of a session (xStatus XMPP Session), or user@domain";
   AddCommand<&XmppService::CloseSession>(commands, close);
   AddRoomsTo(status, commands);
+  AddFilesTo(status, commands);
 }
 
 Result<xmpp::Address> XmppService::UserOf(std::string_view text) const {
@@ -317,6 +326,7 @@ Result<void> XmppService::SetPassword(std::string_view by, std::string_view valu
 Result<void> XmppService::RemoveUser(std::string_view by, std::string_view value, ByteWriter& out) {
   GH_TRY_ASSIGN(const xmpp::Address user, UserOf(value));
   GH_TRY(engine_->RemoveUser(user.full()));
+  (void)uploads_->Purge(user.full());
   keeper_->Flush();
   parts_.log.Emit(XmppUserChanged{.by = by, .user = user.full(), .change = "was removed"});
   out.Text(user.full());
@@ -520,7 +530,7 @@ void Appliance::Rooms::BuildXmpp() {
   machine.arena.OpenAccount("firmware/xmpp", capacity.xmpp.sessions);
   xmpp = machine.arena.New<XmppService>(
       XmppParts{machine.arena, loop, machine.clock, *stack, *tls_services, random, *store, log,
-                alarms, *configuration},
+                alarms, *configuration, machine.log},
       capacity.xmpp);
 }
 

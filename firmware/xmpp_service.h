@@ -30,13 +30,17 @@ struct XmppParts {
   log::Log& log;
   alarm::Alarms& alarms;
   const config::Configuration& configuration;
+  hal::BlockDevice* disk = nullptr;  // the log partition
 };
 
-class XmppService final : public xmpp::Host, public xmpp::Observer, private net::StreamHandler {
+class XmppService final : public xmpp::Host,
+                          public xmpp::Observer,
+                          public xmpp::UploadObserver,
+                          private net::StreamHandler {
  public:
   XmppService(const XmppParts& parts, const xmpp::Capacity& capacity);
   static uint64_t ArenaBytes(const xmpp::Capacity& capacity) {
-    return XmppKeeper::ArenaBytes() +
+    return XmppKeeper::ArenaBytes() + files::SealedFiles::ArenaBytes() + sizeof(xmpp::Uploads) +
            xmpp::Web::ArenaBytes(xmpp::Web::Capacity::For(capacity.sessions)) + 4096;
   }
 
@@ -56,6 +60,11 @@ class XmppService final : public xmpp::Host, public xmpp::Observer, private net:
   uint32_t ProvedUsers(net::StreamId stream,
                        std::span<xmpp::ProvedUser, xmpp::kProvedUserMax> out) override;
   int64_t UnixSeconds() override { return parts_.clock.Wall().unix_seconds(); }
+
+  // What of a log partition is for the record of messages.
+  static uint64_t ComplianceBytesOf(uint64_t partition);
+  void OnFileKept(std::string_view user, uint64_t bytes, std::string_view client) override;
+  void OnFileRefused(std::string_view user, const char* reason) override;
 
   void OnLoggedIn(std::string_view user, const net::Endpoint& client,
                   std::string_view mechanism) override;
@@ -100,12 +109,24 @@ class XmppService final : public xmpp::Host, public xmpp::Observer, private net:
   bool NextRoom(uint64_t& cursor, ByteWriter& out);
   Result<void> DestroyRoom(std::string_view by, std::string_view value, ByteWriter& out);
   Result<void> PurgeRoom(std::string_view by, std::string_view value, ByteWriter& out);
+  // Files of users (xmpp_files.cc).
+  void BuildFiles();
+  void OpenFiles();
+  void ApplyUploads();
+  void WatchFiles(bool is_minute);
+  void AddFilesTo(admin::StatusTree& status, admin::CommandTable& commands);
+  bool NextUploadStatus(uint64_t& cursor, ByteWriter& out);
+  Result<void> PurgeUploads(std::string_view by, std::string_view value, ByteWriter& out);
   Result<xmpp::Address> UserOf(std::string_view text) const;
 
   XmppParts parts_;
   XmppKeeper* keeper_ = nullptr;
   xmpp::Engine* engine_ = nullptr;
   xmpp::Web* web_ = nullptr;
+  files::SealedFiles* files_ = nullptr;
+  xmpp::Uploads* uploads_ = nullptr;
+  bool files_asked_ = false;  // they are looked for, or have been
+  const char* files_fault_ = "";
   XmppListeners listeners_;
   int64_t rooms_seen_ = 0;  // when idle ones were looked for
 };

@@ -81,6 +81,8 @@ Result<void> ParseField(std::string_view line, HttpRequest& out) {
     out.has_body = out.is_chunked = true;
   } else if (EqualsIgnoringCase(name, "content-length")) {
     return ParseLength(value, out);
+  } else if (EqualsIgnoringCase(name, "expect")) {
+    out.expects = EqualsIgnoringCase(value, "100-continue");
   } else if (EqualsIgnoringCase(name, "connection")) {
     out.closes = out.closes || EqualsIgnoringCase(value, "close");
   }

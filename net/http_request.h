@@ -25,6 +25,7 @@ struct HttpRequest {
   bool has_length = false;
   uint64_t length = 0;      // of the body; 0 when it does not say
   bool is_chunked = false;  // or coded in some other way
+  bool expects = false;     // "100-continue", before it sends the body
   bool closes = false;      // its sender wants no other request on this connection
 };
 

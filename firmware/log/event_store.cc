@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace gh::log {
 namespace {
@@ -29,7 +30,7 @@ uint64_t EventStore::BlockOf(uint64_t number) const {
 
 // The page that is being written next takes the oldest's slot.
 uint64_t EventStore::oldest() const {
-  return newest_ >= slot_count_ ? newest_ - slot_count_ + 2 : 1;
+  return std::max(newest_ >= slot_count_ ? newest_ - slot_count_ + 2 : 1, floor_);
 }
 
 Result<void> EventStore::Open() {
@@ -41,9 +42,14 @@ Result<void> EventStore::Open() {
   if (bytes < kCrashAreaBytes + kEventPagesMin * uint64_t{kEventPageBytes}) {
     return Error(ErrorCode::kUnsupported, "the log partition has no room for events");
   }
-  slot_count_ = (bytes - kCrashAreaBytes) / kEventPageBytes;
-  FindNewest();
-  if (newest_ != 0) {
+  const uint64_t alone = (bytes - kCrashAreaBytes) / kEventPageBytes;
+  const uint64_t shared = (EventBytesOf(bytes) - kCrashAreaBytes) / kEventPageBytes;
+  const uint64_t before = alone != shared ? FindNewest(alone) : 0;
+  newest_ = FindNewest(shared);
+  if (before > newest_) {
+    TakeOver(before);
+  } else if (newest_ != 0) {
+    FindFloor();
     const auto head = ReadPage(newest_);
     if (head.ok()) {
       disk_head_ = *head;
@@ -57,6 +63,33 @@ Result<void> EventStore::Open() {
   }
   writing_next_ = stored_next_;
   return Ok();
+}
+
+// The last page of a ring that had the partition alone: what is known of it is kept, and this ring
+// begins a lap above it.
+void EventStore::TakeOver(uint64_t before) {
+  const uint64_t shared =
+      std::exchange(slot_count_, (device_.block_count() * device_.block_size() - kCrashAreaBytes) /
+                                     kEventPageBytes);
+  if (const auto head = ReadPage(before); head.ok()) {
+    stored_next_ = head->last + 1;
+    head_.marks = disk_head_.marks = head->marks;
+    disk_head_.number = head->number;
+  }
+  slot_count_ = shared;
+  read_head_ = {};
+  newest_ = (before + shared - 1) / shared * shared;
+  floor_ = newest_ + 1;
+}
+
+// The lap before the newest's may be of a ring that was taken over.
+void EventStore::FindFloor() {
+  const uint64_t base = (newest_ - 1) / slot_count_ * slot_count_ + 1;
+  bool is_there = base == 1;
+  for (uint64_t back = 1; back <= kDamagedPagesMax && back < base && !is_there; ++back) {
+    is_there = IsPage(base - back);
+  }
+  floor_ = is_there ? 1 : base;
 }
 
 bool EventStore::IsPage(uint64_t number) { return ReadPage(number).ok(); }
@@ -76,8 +109,9 @@ uint64_t EventStore::LastOf(uint64_t base, uint64_t low) {
   return low;
 }
 
-void EventStore::FindNewest() {
-  newest_ = 0;
+// Of a ring of so many slots; 0: there is none.
+uint64_t EventStore::FindNewest(uint64_t slot_count) {
+  slot_count_ = slot_count;
   uint64_t base = 0;
   uint64_t at = 0;
   // The first slots say which lap it is; one may be torn or damaged.
@@ -93,18 +127,19 @@ void EventStore::FindNewest() {
   }
   read_head_ = {};
   if (base == 0) {
-    return;
+    return 0;
   }
-  newest_ = LastOf(base, at);
+  uint64_t newest = LastOf(base, at);
   // A damaged page in between ends the search too soon.
   for (uint64_t ahead = 1; ahead <= kDamagedPagesMax; ++ahead) {
-    if (newest_ + ahead < base + slot_count_ && IsPage(newest_ + ahead)) {
-      newest_ = LastOf(base, newest_ + ahead);
+    if (newest + ahead < base + slot_count_ && IsPage(newest + ahead)) {
+      newest = LastOf(base, newest + ahead);
       ahead = 0;
     }
   }
   // The lap's first page was under way: the lap before is whole. Its page 0 is torn then, and base
   // came from a page of that lap, whose newest is its last.
+  return newest;
 }
 
 Result<EventPage> EventStore::ReadPage(uint64_t number) {

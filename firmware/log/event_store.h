@@ -1,5 +1,8 @@
 // The event log on the `log` partition: a ring of pages (event_page.h) behind the crash records.
 //
+// A large partition is shared with files (firmware/files); a ring that had all of it before is
+// taken over: its numbers go on, what it held is not read any more.
+//
 // Page n lies in slot (n - 1) mod slots: a full ring overwrites its oldest. Events go to the ring
 // in memory first (log.h) and are written from there in batches, asynchronously: after a moment, or
 // at once when a page is full or an event is grave. One page is under way at a time, flushed before
@@ -64,7 +67,9 @@ class EventStore {
   uint64_t BlockOf(uint64_t number) const;
   uint64_t oldest() const;
   Result<EventPage> ReadPage(uint64_t number);  // into read_page_
-  void FindNewest();
+  uint64_t FindNewest(uint64_t slot_count);
+  void TakeOver(uint64_t before);
+  void FindFloor();
   bool IsPage(uint64_t number);
   uint64_t LastOf(uint64_t base, uint64_t low);
   bool IsDue(Instant now) const;
@@ -82,6 +87,7 @@ class EventStore {
   bool done_ = false;
   uint64_t slot_count_ = 0;
   uint64_t newest_ = 0;       // page number on the disk; 0: none
+  uint64_t floor_ = 1;        // no page below it is of this ring
   uint64_t stored_next_ = 1;  // sequence behind the last that is on the disk
   uint64_t writing_next_ = 1;
   EventPage head_;       // what the next page's head says

@@ -21,6 +21,7 @@
 #include "firmware/xmpp/items.h"
 #include "firmware/xmpp/rooms.h"
 #include "firmware/xmpp/tokens.h"
+#include "firmware/xmpp/uploads.h"
 #include "firmware/xmpp/xml_reader.h"
 #include "hal/rt/timer_wheel.h"
 #include "net/stream.h"
@@ -65,6 +66,9 @@ struct Config {
   uint32_t sessions_per_user = 10;
   uint32_t contacts_per_user = 200;
   uint32_t messages_per_user = 100;
+  // What clients are asked to observe themselves.
+  bool client_history = true;
+  bool client_cut_paste = true;
   RoomRules rooms;
   ArchiveConfig archive;
 };
@@ -308,6 +312,7 @@ class Engine final : private RoomHost {
   // The commit that has what stanzas from other servers have brought about so far.
   uint64_t remote_commit() const { return remote_session_.last_commit; }
   uint64_t durable() const { return keeper_.durable(); }
+  void SetUploads(Uploads* uploads) { uploads_ = uploads; }
   // The keeper has made more durable.
   void OnDurable();
   void OnTimer(Session& session);  // of its own timers
@@ -584,6 +589,10 @@ class Engine final : private RoomHost {
   void OnBlocking(Session& session, const Node& stanza, const Node& query, bool is_set);
   void PushBlocking(Account& account, std::string_view payload);
 
+  // services.cc
+  void DescribeServer(Session& session, const Node& stanza, std::string_view features);
+  void OnUploadRequest(Session& session, const Node& stanza, const Node& request);
+
   // roster.cc
   void OnRosterGet(Session& session, const Node& stanza, const Node& query);
   void OnRosterSet(Session& session, const Node& stanza, const Node& query);
@@ -621,7 +630,8 @@ class Engine final : private RoomHost {
   std::span<uint8_t> scratch2_;          // one made from it
   std::span<uint8_t> scratch3_;          // bytes on their way out of a chain
   Remote* remote_ = nullptr;
-  Session remote_session_;  // lent to whoever's stanza from another server is dealt with
+  Uploads* uploads_ = nullptr;  // null: no files
+  Session remote_session_;      // lent to whoever's stanza from another server is dealt with
   Account remote_account_;
   Address remote_from_, remote_to_;
   uint32_t bound_count_ = 0;

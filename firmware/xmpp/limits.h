@@ -49,6 +49,11 @@ inline constexpr uint64_t kParserHeapMax = 160 * 1024;
 inline constexpr uint64_t kParserHeapUsual = 24 * 1024;
 inline constexpr uint32_t kParserStanzasMax = 64;
 
+// Slots for files (XEP-0363) that are not used yet, and how long they may be.
+inline constexpr uint32_t kUploadSlotsMax = 128;
+inline constexpr uint32_t kUploadSlotsPerUser = 8;
+inline constexpr int64_t kUploadSlotSeconds = 600;
+
 // Addresses (RFC 7622 allows 1023 bytes to each part).
 inline constexpr uint32_t kLocalMax = 128;
 inline constexpr uint32_t kDomainMax = 191;

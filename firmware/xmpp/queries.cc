@@ -184,9 +184,11 @@ void Engine::OnServerQuery(Session& session, const Node& stanza, const Node& que
       AnswerError(session, stanza, "cancel", "item-not-found");
       return;
     }
-    SendResult(session, stanza, kServerFeatures, from);
+    DescribeServer(session, stanza, kServerFeatures);
   } else if (!is_set && query.Is("query", ns::kItems)) {
     SendServerItems(session, stanza, query);
+  } else if (!is_set && query.Is("request", ns::kUpload)) {
+    OnUploadRequest(session, stanza, query);
   } else if (!is_set && query.Is("query", ns::kVersion)) {
     SendResult(session, stanza,
                "<query xmlns='jabber:iq:version'><name>Gatehouse</name><version>1</version>"

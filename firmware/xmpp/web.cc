@@ -96,6 +96,13 @@ size_t Web::OnStreamData(net::StreamId id, std::span<uint8_t> data) {
     if (connection->answers || connection->bosh != nullptr || data.empty()) {
       return all - data.size();
     }
+    if (connection->transfer != nullptr) {
+      const size_t given = parts_.uploads->files().Give(*connection->transfer, data);
+      if (given > 0) {
+        ArmIdle(*connection, kWebRequestSeconds);
+      }
+      return all - data.size() + given;
+    }
     const size_t taken = TakeRequest(*connection, data);
     if (taken == 0) {
       return all - data.size();
@@ -125,6 +132,7 @@ void Web::OnStreamClosed(net::StreamId id, net::StreamClose) {
   if (connection->is_websocket) {
     parts_.engine.OnClosed(id);
   }
+  LeaveFile(*connection);
   if (Bosh* bosh = connection->bosh; bosh != nullptr) {  // he will ask again, or stay away
     bosh->held = nullptr;
     parts_.loop.timers().Arm(bosh->timer, Duration::Seconds(kBoshInactivitySeconds));
@@ -163,6 +171,10 @@ size_t Web::TakeRequest(Connection& connection, std::span<uint8_t> data) {
   if (request->path == kBoshPath && request->method == "POST") {
     return TakeBody(connection, *request, head_size, data);
   }
+  if (request->path.starts_with(Uploads::kPath) && parts_.uploads != nullptr &&
+      request->method != "OPTIONS") {
+    return TakeFileRequest(connection, *request, head_size, data);
+  }
   if (request->has_body) {
     Refuse(connection, "413 Content Too Large", "a body nobody asked for");
     return data.size();
@@ -171,7 +183,7 @@ size_t Web::TakeRequest(Connection& connection, std::span<uint8_t> data) {
   const bool is_json = request->path == "/.well-known/host-meta.json";
   if (request->method == "OPTIONS") {
     Answer(connection, "204 No Content",
-           "Access-Control-Allow-Methods: GET, POST, OPTIONS\r\n"
+           "Access-Control-Allow-Methods: GET, HEAD, PUT, POST, OPTIONS\r\n"
            "Access-Control-Allow-Headers: Content-Type\r\nAccess-Control-Max-Age: 86400\r\n",
            "");
   } else if (request->method != "GET") {
@@ -267,6 +279,9 @@ void Web::Pump(Connection& connection) {
       return;
     }
     chains_.Drop(connection.out, static_cast<uint32_t>(count));
+  }
+  if (connection.transfer != nullptr && !PumpFile(connection)) {
+    return;
   }
   ArmIdle(connection, kWebIdleSeconds);
   if (connection.closes) {

@@ -1,5 +1,5 @@
 // Clients that come by HTTPS, browsers above all: WebSockets (RFC 7395), BOSH (XEP-0124, XEP-0206),
-// and the page that tells where both are (XEP-0156).
+// the page that tells where both are (XEP-0156), and files users leave for others (XEP-0363).
 //
 // A request waits in its stream until it is whole, so a connection costs no buffer; it is bounded
 // by kWebHeadMax and by what the engine takes next. A BOSH session is a stream of the engine's with
@@ -18,6 +18,7 @@
 #include "crypto/random.h"
 #include "firmware/xmpp/chain.h"
 #include "firmware/xmpp/engine.h"
+#include "firmware/xmpp/uploads.h"
 #include "firmware/xmpp/xml_reader.h"
 #include "hal/rt/event_loop.h"
 #include "hal/rt/hash_table.h"
@@ -45,6 +46,8 @@ class Web final : public net::StreamHandler {
     crypto::Random& random;
     Engine& engine;
     Observer& observer;
+    Host& host;
+    Uploads* uploads = nullptr;  // null: no files
   };
   struct Capacity {
     uint32_t connections = 0;
@@ -75,7 +78,8 @@ class Web final : public net::StreamHandler {
  private:
   static constexpr uint32_t kOurs = uint32_t{1} << 31;
   struct Bosh;
-  struct Connection {
+  struct Connection final : files::TransferOwner {
+    void OnTransfer(files::Transfer&) override { web->OnFile(*this); }
     Web* web = nullptr;
     HashNode node;
     uint64_t key = 0;
@@ -87,6 +91,7 @@ class Web final : public net::StreamHandler {
     bool is_over = false;   // it is being closed
     Bosh* bosh = nullptr;   // whose request it holds
     Bosh* early = nullptr;  // whose request, which came before its turn, waits in the stream
+    files::Transfer* transfer = nullptr;  // of a file, either way
     Chain out;
     net::WebSocketReader frames;
     Timer timer;
@@ -135,6 +140,15 @@ class Web final : public net::StreamHandler {
               std::string_view body);
   void SendAnswer(Connection& connection, Chain& answer);
   void Pump(Connection& connection);
+
+  // web_files.cc
+  size_t TakeFileRequest(Connection& connection, const net::HttpRequest& request, size_t head_size,
+                         std::span<uint8_t> data);
+  void SendFile(Connection& connection, files::File& file, bool with_bytes);
+  void TakeFile(Connection& connection, const net::HttpRequest& request);
+  bool PumpFile(Connection& connection);
+  void OnFile(Connection& connection);
+  void LeaveFile(Connection& connection);
 
   // bosh.cc
   size_t TakeBody(Connection& connection, const net::HttpRequest& request, size_t head_size,

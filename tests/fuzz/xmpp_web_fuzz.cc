@@ -1,5 +1,6 @@
 // Whatever browsers send: the input is cut into pieces, each for one of three connections, one of
-// which is a WebSocket. Nothing may fall, and nothing may be left when all are gone.
+// which is a WebSocket, and one in the middle of a file. Nothing may fall, and nothing may be left
+// when all are gone.
 #include <cstdint>
 #include <cstdlib>
 
@@ -10,12 +11,17 @@ using gh::xmpp::test::World;
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   World world(World::FewCapacity(), World::FewBytes());
-  WebWorld web(world);
+  WebWorld web(world, true);
+  gh::xmpp::Uploads::Slot slot;
+  (void)web.uploads->Ask({"a@example.com", "example.com", "f", "", 300}, 1, slot);
   gh::net::StreamId ids[] = {web.Open(), web.Open(), web.Open()};
   web.Say(ids[0],
           "GET /xmpp-websocket HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
           "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
           "Sec-WebSocket-Protocol: xmpp\r\n\r\n");
+  const std::string_view put = slot.put.view();
+  web.Say(ids[1], "PUT " + std::string(put.substr(put.find("/upload"))) +
+                      " HTTP/1.1\r\nHost: h\r\nContent-Length: 300\r\n\r\n");
   while (size > 2) {
     const gh::net::StreamId id = ids[data[0] % 3];
     const size_t count = std::min<size_t>(size - 2, data[1] * 4u + 1);

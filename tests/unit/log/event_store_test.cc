@@ -79,6 +79,41 @@ TEST(EventStore, KeepsEventsOverRestartsAndNumbersGoOn) {
   EXPECT_EQ(run.PortOf(2), "2=b");
 }
 
+// A partition large enough is shared with files. A ring that had it alone is taken over.
+TEST(EventStore, AnOldRingsNumbersGoOnInASharedPartition) {
+  constexpr uint64_t kShared = (EventBytesOf(kFilesPartitionMin) - kCrashAreaBytes) / 4096;
+  store::FakeDisk before(512, kFilesPartitionMin / 512 - 1);  // one block too small to be shared
+  before.IgnoreFlushes();
+  uint64_t last = 0;
+  {
+    Life run(before);
+    EXPECT_GT(run.events->slot_count(), kShared);
+    run.events->SetMark(0, {9, 1000});
+    for (; last < kShared + 60; ++last) {
+      run.clock.now = run.clock.now + Duration::Seconds(1);  // as many as may be told
+      run.Emit("old");
+      run.events->Flush();
+    }
+  }
+  store::FakeDisk disk(512, kFilesPartitionMin / 512);
+  disk.IgnoreFlushes();
+  disk.Put(0, before.raw());
+  for (int start = 0; start < 3; ++start) {
+    Life run(disk);
+    ASSERT_TRUE(run.opened.ok());
+    EXPECT_EQ(run.events->slot_count(), kShared);
+    EXPECT_EQ(run.log.next_sequence(), last + 1);
+    EXPECT_EQ(run.events->MarkOf(9), 1000u);
+    EXPECT_EQ(run.events->page_count(), static_cast<uint64_t>(start));
+    run.events->SetMark(0, {9, 1000});
+    run.Emit("new");
+    run.events->Flush();
+    ++last;
+    EXPECT_EQ(run.PortOf(last), std::to_string(last) + "=new");
+    EXPECT_EQ(run.events->first_sequence(), last - static_cast<uint64_t>(start));
+  }
+}
+
 TEST(EventStore, AFewEventsWaitForCompanyAndGraveOnesDoNot) {
   store::FakeDisk disk(4096, kDiskBytes / 4096);
   Life run(disk);

@@ -8,6 +8,7 @@
 #include "firmware/xmpp/web.h"
 #include "hal/rt/event_loop.h"
 #include "tests/unit/http/websocket_client.h"
+#include "tests/unit/store/fake_disk.h"
 #include "tests/unit/xmpp/world.h"
 
 namespace gh::xmpp::test {
@@ -15,16 +16,32 @@ namespace gh::xmpp::test {
 class WebWorld final : public net::StreamService {
  public:
   static constexpr Web::Capacity kCapacity{8, 2, 8192};
-  explicit WebWorld(World& world)
+  static constexpr uint32_t kFileChunks = 8;
+  // `with_files`: users may leave files, on a disk of few chunks.
+  explicit WebWorld(World& world, bool with_files = false)
       : world_(world),
-        memory_(Web::ArenaBytes(kCapacity) + (1 << 20)),
+        memory_(Web::ArenaBytes(kCapacity) + (1 << 20) +
+                (with_files ? files::SealedFiles::ArenaBytes() : 0)),
         arena_(std::span<uint8_t>(memory_)),
         loop_(world.clock) {
-    web_ = std::make_unique<Web>(
-        Web::Parts{arena_, loop_, *this, world.random(), world.engine(), world}, kCapacity);
+    if (with_files) {
+      MakeFiles();
+    }
+    web_ = std::make_unique<Web>(Web::Parts{arena_, loop_, *this, world.random(), world.engine(),
+                                            world, world, uploads.get()},
+                                 kCapacity);
     world.web = web_.get();
   }
-  ~WebWorld() { world_.web = nullptr; }
+  ~WebWorld() {
+    world_.web = nullptr;
+    world_.engine().SetUploads(nullptr);
+  }
+  // So long that the disk is done.
+  void Settle(int turns = 60) {
+    for (int i = 0; i < turns; ++i) {
+      Turn(Duration::Milliseconds(1));
+    }
+  }
   Web& web() { return *web_; }
 
   net::StreamId Open() {
@@ -87,7 +104,31 @@ class WebWorld final : public net::StreamService {
   void AbortStream(net::StreamId id) override { world_.closed[id.index] = true; }
   const net::StreamInfo* InfoOf(net::StreamId) const override { return nullptr; }
 
+  store::FakeDisk disk{512, uint64_t{kFileChunks} * files::kChunkBytes / 512};
+  std::unique_ptr<files::SealedFiles> sealed;
+  std::unique_ptr<Uploads> uploads;
+
  private:
+  void MakeFiles() {
+    sealed = std::make_unique<files::SealedFiles>(
+        arena_, loop_.timers(), world_.random(),
+        files::SealedFiles::Part{&disk, 0, uint64_t{kFileChunks} * files::kChunkBytes});
+    sealed->Open(std::array<uint8_t, files::SealedFiles::kKeyBytes>{});
+    uploads = std::make_unique<Uploads>(*sealed, world_.random(), world_);
+    UploadConfig config;
+    config.enabled = true;
+    config.port = 5281;
+    config.size_max = 200'000;
+    config.user_max = 250'000;
+    config.total_max = 300'000;
+    config.keep_s = 3600;
+    uploads->Apply(config);
+    world_.engine().SetUploads(uploads.get());
+    for (int i = 0; i < 30; ++i) {
+      world_.Turn(Duration::Milliseconds(1));
+      loop_.RunOnce();
+    }
+  }
   void Offer(net::StreamId id) {
     std::string& held = held_[id.index];
     if (held.empty() || gone_[id.index]) {

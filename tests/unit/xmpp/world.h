@@ -20,7 +20,7 @@ namespace gh::xmpp::test {
 inline constexpr const char* kDomain = "example.com";
 inline constexpr const char* kRooms = "rooms.example.com";
 
-class World final : public Host, public Keeper, public Observer {
+class World final : public Host, public Keeper, public Observer, public UploadObserver {
  public:
   static Config MakeConfig() {
     Config config;
@@ -163,6 +163,13 @@ class World final : public Host, public Keeper, public Observer {
 
   void OnRoom(std::string_view room, std::string_view by, const char* what) override {
     events.push_back(std::string(room) + " " + what + " by " + std::string(by));
+  }
+
+  void OnFileKept(std::string_view user, uint64_t bytes, std::string_view) override {
+    events.push_back(std::string(user) + " kept " + std::to_string(bytes));
+  }
+  void OnFileRefused(std::string_view user, const char* reason) override {
+    events.push_back(std::string(user) + " file: " + reason);
   }
 
   net::test::FakeClock clock;
