@@ -55,8 +55,9 @@ constexpr GroupSet kDialPlanGroups =
     GroupId::kCallPolicyRule | GroupId::kRegistrationRestrictionPolicy |
     GroupId::kRegistrationRestrictionRule | GroupId::kBandwidth | GroupId::kBandwidthPipe |
     GroupId::kBandwidthLink;
-constexpr GroupSet kTlsGroups = GroupId::kTls | GroupId::kSipTls | GroupId::kTlsSip |
-                                GroupId::kTlsTurn | GroupId::kTlsWeb | GroupId::kTlsHsm;
+constexpr GroupSet kTlsGroups = GroupId::kTls | GroupId::kSipTls | GroupId::kXmpp |
+                                GroupId::kTlsSip | GroupId::kTlsTurn | GroupId::kTlsWeb |
+                                GroupId::kTlsHsm;
 constexpr GroupSet kTurnGroups =
     GroupId::kTraversalServerTurn | GroupId::kTraversalServerTurnSecret |
     GroupId::kTraversalServerTurnToken | GroupId::kTraversalServerTurnAllow |

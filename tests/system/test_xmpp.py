@@ -268,7 +268,7 @@ def test_a_certificate_is_a_user(scene):
     try:
         said = scene.act("certificates", scene.folder)
         assert said == {"alice": "alice@example.com", "bob as alice": None, "mail": None,
-                        "none": None}, said
+                        "none": None}, f"{said}\n" + scene.ask("xCommand Log Show: last=20")
         scene.ask("xConfiguration XMPP Authentication CertificateEmail: On")
         assert scene.act("certificates", scene.folder)["mail"] == "bob@example.com"
     finally:

@@ -313,7 +313,7 @@ async def certificates(server, authority, folder):
         client = Client(user, "x", password="", mechanism="EXTERNAL")
         if name:
             client.certfile, client.keyfile = f"{folder}/{name}.pem", f"{folder}/{name}.key"
-        client.credentials["authzid"] = f"{user}@{DOMAIN}"
+        client.credentials["authzid"] = f"{user}@{DOMAIN}".encode()
         logged_in = await client.log_in(server, authority, direct)
         address = client.boundjid.bare if logged_in else None
         await client.leave()
