@@ -106,6 +106,9 @@ void Appliance::Rooms::BuildAdministration() {
   machine.arena.OpenAccount("firmware/files");
   folders = machine.arena.New<Folders>(*this);
   files = &folders->service();
+  files->Add("compliance", xmpp->compliance_folder());
+  xmpp_contacts = machine.arena.New<XmppContacts>(*this);
+  xmpp_contacts->AddTo(commands);
 }
 
 void Appliance::Rooms::AddAdministrationCommands() {

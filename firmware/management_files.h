@@ -111,6 +111,7 @@ class Folders {
   // Bytes that the waiting file may take.
   static uint64_t MemoryFor(uint32_t users);
   admin::FileService& service() { return service_; }
+  BackupFolder& backup() { return backup_; }
   const LogBundle& bundle() const { return bundle_; }
   // Once a second: the events are counted as they come, so that opening them is quick.
   void Watch() { (void)events_.Advance(kEventsPerSecond); }

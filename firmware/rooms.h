@@ -44,6 +44,7 @@
 #include "firmware/store/store.h"
 #include "firmware/tls_services.h"
 #include "firmware/turn_service.h"
+#include "firmware/xmpp_contacts.h"
 #include "firmware/xmpp_service.h"
 #include "hal/machine.h"
 #include "hal/rt/event_loop.h"
@@ -215,6 +216,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   admin::FileService* files = nullptr;
   admin::SshService* ssh = nullptr;
   Folders* folders = nullptr;
+  XmppContacts* xmpp_contacts = nullptr;
   StatusPages pages;
   TrustStatus trust;
 

@@ -46,29 +46,36 @@ void XmppService::BuildFiles() {
                                                 PartOf(parts_.disk));
   uploads_ = parts_.arena.New<xmpp::Uploads>(*files_, parts_.random, *this);
   engine_->SetUploads(uploads_);
+  BuildCompliance();
 }
 
-// The key is a row of the store, so that a reset of the store is the end of all files. Without a
-// store, or one that is closed for now, there are no files: they would be lost under another key.
-void XmppService::OpenFiles() {
-  if (!files_->has_room() || !parts_.store.status().persistent || files_asked_) {
-    return;
-  }
-  files_asked_ = true;
+// The key of files is a row of the store, so that a reset of the store is the end of them all.
+// Without a store, or with one that is closed for now, there are none: they would be lost under
+// another key.
+bool XmppService::ReadFilesKey(SecretBytes<files::SealedFiles::kKeyBytes>& out) {
   KeyReader key;
-  const auto read = parts_.store.ForEachIn(store::Table::kNotes, "", UINT32_MAX, key);
-  if (read.ok() && !key.is_there) {
+  if (!parts_.store.status().persistent ||
+      !parts_.store.ForEachIn(store::Table::kNotes, "", UINT32_MAX, key).ok()) {
+    return false;
+  }
+  if (!key.is_there) {
     parts_.random.Fill(key.bytes.Expose());
     const auto kept = store::InTransaction(parts_.store, [&] {
       return parts_.store.PutIn(store::Table::kNotes, kKeyRow, key.bytes.Expose());
     });
     if (!kept.ok()) {
-      files_asked_ = false;  // a second later
-      return;
+      return false;  // asked again a second later
     }
   }
-  if (read.ok()) {
-    files_->Open(key.bytes.Expose());
+  out.TakeFrom(key.bytes);
+  return true;
+}
+
+void XmppService::OpenFiles() {
+  SecretBytes<files::SealedFiles::kKeyBytes> key;
+  if (files_->has_room() && !files_asked_ && ReadFilesKey(key)) {
+    files_asked_ = true;
+    files_->Open(key.Expose());
   }
 }
 
@@ -92,6 +99,9 @@ void XmppService::WatchFiles(bool is_minute) {
   const bool is_wanted = engine_->config().enabled &&
                          parts_.configuration.active().xmpp_upload().mode == config::OnOff::kOn;
   const char* fault = files_->fault();
+  if (uploads_->config().enabled) {
+    OpenFiles();
+  }
   parts_.alarms.Set(log::AlarmId::kXmppFiles,
                     is_wanted && (!uploads_->config().enabled || !files_asked_ || fault[0] != '\0'),
                     fault);
@@ -99,9 +109,7 @@ void XmppService::WatchFiles(bool is_minute) {
     parts_.log.Emit(log::event::XmppFilesFailed{.reason = fault});
   }
   files_fault_ = fault;
-  if (uploads_->config().enabled) {
-    OpenFiles();
-  }
+  WatchCompliance();
   if (is_minute) {
     uploads_->Expire(UnixSeconds());
   }
@@ -120,6 +128,7 @@ void XmppService::OnFileRefused(std::string_view user, const char* reason) {
 void XmppService::AddFilesTo(admin::StatusTree& status, admin::CommandTable& commands) {
   status.AddMember<&XmppService::NextUploadStatus>("XMPP Upload", "Files users left for others",
                                                    this);
+  AddComplianceTo(status, commands);
   admin::Command purge;
   purge.path = "XMPP Upload Purge";
   purge.help = "Removes the files that a user left for others, or all";

@@ -85,6 +85,9 @@ xmpp::Config XmppService::EngineConfig() const {
   // Without a store nothing can be kept for anybody.
   out.messages_per_user =
       parts_.store.status().persistent ? static_cast<uint32_t>(from.offline_per_user) : 0;
+  out.push = settings.xmpp_push().mode == config::OnOff::kOn;
+  out.push_contents = settings.xmpp_push().contents == config::OnOff::kOn;
+  out.file_transfer = settings.xmpp_file_transfer().mode == config::OnOff::kOn;
   out.client_history = settings.xmpp_client().history == config::OnOff::kOn;
   out.client_cut_paste = settings.xmpp_client().cut_paste == config::OnOff::kOn;
   ReadRoomRules(settings, out);
@@ -230,6 +233,11 @@ void XmppService::OnRefused(const net::Endpoint& client, std::string_view user,
       XmppRefused{.client = net::ToText(client).view(), .user = user, .reason = reason});
 }
 
+void XmppService::OnPushGone(std::string_view user, std::string_view service,
+                             std::string_view reason) {
+  parts_.log.Emit(XmppPushFailed{.service = service, .user = user, .reason = reason});
+}
+
 // --- Commands ------------------------------------------------------------------------------------
 
 void XmppService::AddTo(admin::StatusTree& status, admin::CommandTable& commands) {
@@ -270,7 +278,13 @@ void XmppService::AddTo(admin::StatusTree& status, admin::CommandTable& commands
   close.help = "Ends one session of an XMPP user, or all of a user's";
   close.value_help = "the number of a session (xStatus XMPP Session), or user@domain";
   AddCommand<&XmppService::CloseSession>(commands, close);
+  admin::Command broadcast;
+  broadcast.path = "XMPP Broadcast";
+  broadcast.help = "Sends a message to all users who are there now";
+  broadcast.value_help = "a domain or all, a blank, and the text";
+  AddCommand<&XmppService::Broadcast>(commands, broadcast);
   AddRoomsTo(status, commands);
+  AddChecksTo(commands);
   AddFilesTo(status, commands);
 }
 
@@ -379,6 +393,28 @@ Result<void> XmppService::SetPolicy(std::string_view by, std::string_view value,
   return Ok();
 }
 
+Result<void> XmppService::Broadcast(std::string_view by, std::string_view value, ByteWriter& out) {
+  const size_t blank = value.find(' ');
+  const std::string_view domain = value.substr(0, blank);
+  if (blank == std::string_view::npos || value.substr(blank + 1).empty()) {
+    return Error{ErrorCode::kInvalidArgument, "expected a domain or all, and a text"};
+  }
+  bool is_ours = domain == "all";
+  for (const auto& each : engine_->config().domains) {
+    is_ours = is_ours || each == domain;
+  }
+  if (!is_ours) {
+    return Error{ErrorCode::kNotFound, "not a domain of ours (xConfiguration XMPP Domain)"};
+  }
+  const uint32_t count =
+      engine_->Broadcast(domain == "all" ? std::string_view() : domain, value.substr(blank + 1));
+  parts_.log.Emit(XmppBroadcast{.by = by, .count = count});
+  out.Text("Sent to ");
+  out.Decimal(count);
+  out.Text(count == 1 ? " user." : " users.");
+  return Ok();
+}
+
 Result<void> XmppService::CloseSession(std::string_view by, std::string_view value,
                                        ByteWriter& out) {
   uint32_t count = 0;
@@ -463,6 +499,7 @@ bool XmppService::NextStatus(uint64_t& cursor, ByteWriter& out) {
       Tell(out, "queries", counters.queries);
       Tell(out, "kept", counters.kept);
       Tell(out, "delivered_later", counters.delivered);
+      Tell(out, "pushes", counters.pushes);
       Tell(out, "refused", counters.refused);
       return true;
     case 6:

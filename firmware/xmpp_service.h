@@ -5,9 +5,11 @@
 #include <array>
 
 #include "firmware/admin/commands.h"
+#include "firmware/admin/file_service.h"
 #include "firmware/admin/status.h"
 #include "firmware/alarm/alarms.h"
 #include "firmware/config/configuration.h"
+#include "firmware/files/sealed_stream.h"
 #include "firmware/log/log.h"
 #include "firmware/tls_services.h"
 #include "firmware/xmpp/engine.h"
@@ -18,6 +20,8 @@
 #include "net/stack.h"
 
 namespace gh {
+
+class XmppCompliance;
 
 struct XmppParts {
   Arena& arena;
@@ -40,11 +44,14 @@ class XmppService final : public xmpp::Host,
  public:
   XmppService(const XmppParts& parts, const xmpp::Capacity& capacity);
   static uint64_t ArenaBytes(const xmpp::Capacity& capacity) {
-    return XmppKeeper::ArenaBytes() + files::SealedFiles::ArenaBytes() + sizeof(xmpp::Uploads) +
+    return XmppKeeper::ArenaBytes() + files::SealedFiles::ArenaBytes() +
+           files::SealedStream::ArenaBytes() + sizeof(xmpp::Uploads) +
            xmpp::Web::ArenaBytes(xmpp::Web::Capacity::For(capacity.sessions)) + 4096;
   }
 
   xmpp::Engine& engine() { return *engine_; }
+  admin::FileProvider& compliance_folder();
+  void FlushRows() { keeper_->Flush(); }
   // Settings or addresses have changed.
   void Apply();
   void OpenFirewall(uint8_t port_mask);
@@ -70,6 +77,8 @@ class XmppService final : public xmpp::Host,
                   std::string_view mechanism) override;
   void OnEnded(std::string_view user, const net::Endpoint& client,
                std::string_view reason) override;
+  void OnPushGone(std::string_view user, std::string_view service,
+                  std::string_view reason) override;
   void OnRoom(std::string_view room, std::string_view by, const char* what) override;
   void OnRefused(const net::Endpoint& client, std::string_view user,
                  std::string_view reason) override;
@@ -101,6 +110,7 @@ class XmppService final : public xmpp::Host,
   Result<void> RemoveUser(std::string_view by, std::string_view value, ByteWriter& out);
   Result<void> SetPolicy(std::string_view by, std::string_view value, ByteWriter& out);
   Result<void> RevokeUser(std::string_view by, std::string_view value, ByteWriter& out);
+  Result<void> Broadcast(std::string_view by, std::string_view value, ByteWriter& out);
   Result<void> CloseSession(std::string_view by, std::string_view value, ByteWriter& out);
   // Rooms and archives (xmpp_rooms.cc).
   void AddRoomsTo(admin::StatusTree& status, admin::CommandTable& commands);
@@ -114,8 +124,20 @@ class XmppService final : public xmpp::Host,
   void OpenFiles();
   void ApplyUploads();
   void WatchFiles(bool is_minute);
+  bool ReadFilesKey(SecretBytes<files::SealedFiles::kKeyBytes>& out);
+  // The record of messages (xmpp_compliance.cc).
+  void BuildCompliance();
+  void AddComplianceTo(admin::StatusTree& status, admin::CommandTable& commands);
+  Result<void> PurgeCompliance(std::string_view by, ByteWriter& out);
+  void WatchCompliance();
+  bool NextComplianceStatus(uint64_t& cursor, ByteWriter& out);
   void AddFilesTo(admin::StatusTree& status, admin::CommandTable& commands);
   bool NextUploadStatus(uint64_t& cursor, ByteWriter& out);
+  // The troubleshooter (xmpp_checks.cc).
+  void AddChecksTo(admin::CommandTable& commands);
+  bool NextCheck(uint64_t& cursor, ByteWriter& out);
+  void CheckLists(ByteWriter& out);
+  void CheckDomains(ByteWriter& out);
   Result<void> PurgeUploads(std::string_view by, std::string_view value, ByteWriter& out);
   Result<xmpp::Address> UserOf(std::string_view text) const;
 
@@ -127,6 +149,8 @@ class XmppService final : public xmpp::Host,
   xmpp::Uploads* uploads_ = nullptr;
   bool files_asked_ = false;  // they are looked for, or have been
   const char* files_fault_ = "";
+  XmppCompliance* compliance_ = nullptr;
+  const char* compliance_fault_ = "";
   XmppListeners listeners_;
   int64_t rooms_seen_ = 0;  // when idle ones were looked for
 };

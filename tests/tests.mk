@@ -36,6 +36,7 @@ s2s_test_ROOMS := firmware_s2s
 xmpp_s2s_fuzz_ROOMS := firmware_s2s
 xmpp_stream_fuzz_ROOMS := firmware_xmpp
 xmpp_web_fuzz_ROOMS := firmware_xmpp
+xmpp_contacts_fuzz_ROOMS := firmware_xmpp
 xmpp_address_fuzz_ROOMS := firmware_xmpp
 turn_conformance_test_ROOMS := firmware_turn
 config_test_ROOMS := firmware_config
@@ -165,8 +166,9 @@ sip_NEEDS := $(system_NEEDS) \
   $(patsubst %,out/asan/tests/%_test,sip sip_conformance dialplan sdp rtp http) \
   $(patsubst %,out/fuzz/bin/%_fuzz,sip_message sip_uri sip_engine dialplan_pattern \
   dialplan_rules policy_answer sdp rtp_anchor rtp_mux websocket)
-xmpp_NEEDS := $(system_NEEDS) $(patsubst %,out/asan/tests/%_test,xmpp s2s net) \
-  $(patsubst %,out/fuzz/bin/%_fuzz,xmpp_stream xmpp_address xmpp_s2s xmpp_web)
+xmpp_NEEDS := $(system_NEEDS) $(patsubst %,out/asan/tests/%_test,xmpp files s2s net) \
+  $(patsubst %,out/fuzz/bin/%_fuzz,xmpp_stream xmpp_address xmpp_s2s xmpp_web \
+  xmpp_contacts)
 threads_NEEDS := out/tsan/tests/media_threads_test
 fuzz_NEEDS := $(FUZZ_TARGETS:%=out/fuzz/bin/%)
 tidy_NEEDS := out/sources

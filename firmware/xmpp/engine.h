@@ -17,6 +17,7 @@
 
 #include "crypto/random.h"
 #include "firmware/xmpp/caps.h"
+#include "firmware/xmpp/contact_lists.h"
 #include "firmware/xmpp/directory.h"
 #include "firmware/xmpp/items.h"
 #include "firmware/xmpp/rooms.h"
@@ -66,6 +67,9 @@ struct Config {
   uint32_t sessions_per_user = 10;
   uint32_t contacts_per_user = 200;
   uint32_t messages_per_user = 100;
+  bool push = true;
+  bool push_contents = false;  // push services are told who wrote and what
+  bool file_transfer = true;   // offers of files between clients are carried
   // What clients are asked to observe themselves.
   bool client_history = true;
   bool client_cut_paste = true;
@@ -106,6 +110,11 @@ class Observer {
   virtual void OnRefused(const net::Endpoint& client, std::string_view user,
                          std::string_view reason) = 0;
   // A room was made or destroyed.
+  // A user's push service is not told any more.
+  virtual void OnPushGone(std::string_view user, std::string_view service,
+                          std::string_view reason) {
+    (void)user, (void)service, (void)reason;
+  }
   virtual void OnRoom(std::string_view room, std::string_view by, const char* what) = 0;
 
  protected:
@@ -133,6 +142,16 @@ class Remote {
   ~Remote() = default;
 };
 
+// Who keeps a record of messages.
+class Recorder {
+ public:
+  // A message on its way. False: it is to be refused, for it could not be recorded.
+  virtual bool Record(std::span<const uint8_t> stanza) = 0;
+
+ protected:
+  ~Recorder() = default;
+};
+
 struct Counters {
   uint64_t streams = 0;
   uint64_t stream_errors = 0;
@@ -147,6 +166,7 @@ struct Counters {
   uint64_t kept = 0;       // messages put by for later
   uint64_t delivered = 0;  // of them, sent since
   uint64_t resumed = 0;
+  uint64_t pushes = 0;
   uint64_t refused = 0;  // stanzas answered with an error for want of room
 };
 
@@ -312,6 +332,7 @@ class Engine final : private RoomHost {
   // The commit that has what stanzas from other servers have brought about so far.
   uint64_t remote_commit() const { return remote_session_.last_commit; }
   uint64_t durable() const { return keeper_.durable(); }
+  void SetRecorder(Recorder* recorder) { recorder_ = recorder; }
   void SetUploads(Uploads* uploads) { uploads_ = uploads; }
   // The keeper has made more durable.
   void OnDurable();
@@ -328,6 +349,11 @@ class Engine final : private RoomHost {
   uint32_t TokenCount(const Account& account) const { return tokens_.CountOf(account); }
   Result<void> DestroyRoom(std::string_view name, std::string_view reason);
   uint32_t CloseIdleRooms();
+  // Of contact lists (contact_lists.h). What is to be kept is the keeper's; the caller flushes it.
+  ContactFault ImportContact(const ContactLine& line);
+  void ExportContact(Account& account, const Contact& contact, ByteWriter& out);
+  uint32_t RenameContact(const RenameLine& line);
+  uint32_t Broadcast(std::string_view domain, std::string_view text);
   bool NextSession(uint32_t& cursor, SessionInfo& out);
   uint32_t session_count() const { return sessions_.used_count(); }
   uint32_t session_capacity() const { return sessions_.capacity(); }
@@ -589,14 +615,30 @@ class Engine final : private RoomHost {
   void OnBlocking(Session& session, const Node& stanza, const Node& query, bool is_set);
   void PushBlocking(Account& account, std::string_view payload);
 
+  // avatars.cc
+  std::string_view AvatarOf(Account& account, std::span<uint8_t> out);
+  void StampAvatar(Account& account, ByteWriter& presence);
+  void TellAvatar(Account& account);
+  void OnAvatarPublished(Account& owner, std::string_view node_name, const Node* metadata);
+  void OnCardSet(Account& owner, const Node& card);
+
+  // push.cc
+  void OnPush(Session& session, const Node& stanza, const Node& query);
+  void NotifyPush(Account& account, std::string_view from, std::string_view body);
+  void SendPush(Account& account, std::string_view jid, std::string_view node,
+                std::string_view form, std::string_view from, std::string_view body);
+  bool OnPushAnswer(Account& account, const Node& stanza, std::string_view from);
+
   // services.cc
   void DescribeServer(Session& session, const Node& stanza, std::string_view features);
+  bool MayPass(Session& session, const Node& stanza, const Address& to);
   void OnUploadRequest(Session& session, const Node& stanza, const Node& request);
 
   // roster.cc
   void OnRosterGet(Session& session, const Node& stanza, const Node& query);
   void OnRosterSet(Session& session, const Node& stanza, const Node& query);
   void RemoveContact(Session& session, const Node& stanza, Contact& contact);
+  uint64_t ForgetContact(Account& account, Contact& contact);
   void WriteItem(const Contact& contact, ByteWriter& out);
   void PushItem(Account& account, std::string_view item);
   // Keeps and pushes; the contact may be gone after it.
@@ -630,6 +672,7 @@ class Engine final : private RoomHost {
   std::span<uint8_t> scratch2_;          // one made from it
   std::span<uint8_t> scratch3_;          // bytes on their way out of a chain
   Remote* remote_ = nullptr;
+  Recorder* recorder_ = nullptr;
   Uploads* uploads_ = nullptr;  // null: no files
   Session remote_session_;      // lent to whoever's stanza from another server is dealt with
   Account remote_account_;

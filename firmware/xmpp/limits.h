@@ -49,6 +49,11 @@ inline constexpr uint64_t kParserHeapMax = 160 * 1024;
 inline constexpr uint64_t kParserHeapUsual = 24 * 1024;
 inline constexpr uint32_t kParserStanzasMax = 64;
 
+// Push services of one user (XEP-0357), what is kept of each, and what of a message they are told.
+inline constexpr uint32_t kPushMax = 8;
+inline constexpr uint32_t kPushBytesMax = 3000;
+inline constexpr uint32_t kPushBodyMax = 200;
+
 // Slots for files (XEP-0363) that are not used yet, and how long they may be.
 inline constexpr uint32_t kUploadSlotsMax = 128;
 inline constexpr uint32_t kUploadSlotsPerUser = 8;
@@ -74,6 +79,7 @@ inline constexpr uint32_t kDirectedMax = 32;             // addresses sent prese
 
 inline constexpr uint32_t kContactNameMax = 256;
 inline constexpr uint32_t kContactGroupsMax = 512;  // all together
+inline constexpr uint32_t kContactDetailsMax = kContactNameMax + 2 * kContactGroupsMax + 4;
 inline constexpr uint32_t kBlockedMax = 200;
 // A stanza as we write it; name spaces may make it longer than it came.
 inline constexpr uint32_t kOutputMax = 3 * kStanzaMax;

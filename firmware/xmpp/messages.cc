@@ -86,6 +86,9 @@ void Engine::OnMessage(Session& session, Node& stanza, const Address& to, Accoun
   if (IsCopied(stanza)) {
     CarbonCopies(session, stanza, to, &account, only);
   }
+  if (is_kept) {
+    NotifyPush(account, from.ok() ? from->bare() : full, stanza.Child("body", ns::kClient)->Text());
+  }
 }
 
 // Keeps the message as one that was delayed; its number, 0: there is no room.

@@ -73,6 +73,9 @@ void Engine::OnOwnPresence(Session& session, Node& stanza, bool available) {
   uint8_t full_bytes[kAddressMax];
   ByteWriter out(scratch_);
   WriteStanza(stanza, {FullOf(session, full_bytes), {}}, out);
+  if (available) {
+    StampAvatar(*session.account, out);
+  }
   if (!out.ok() || out.size() > kPresenceMax) {
     AnswerError(session, stanza, "modify", "policy-violation");
     return;

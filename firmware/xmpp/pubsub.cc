@@ -227,7 +227,11 @@ void Engine::OnPublish(Session& session, const Node& stanza, const Node& query, 
   uint8_t id_bytes[24];
   ByteWriter made(id_bytes);
   made.Hex(random_.U64(), 16);
-  const std::string_view id = item->Get("id").empty() ? made.text() : item->Get("id");
+  const bool no_avatar = publish.Get("node") == "urn:xmpp:avatar:metadata" &&
+                         (payload == nullptr || payload->FirstElement() == nullptr);
+  const std::string_view id = no_avatar                 ? "none"  // a hash names a picture
+                              : item->Get("id").empty() ? made.text()
+                                                        : item->Get("id");
   ByteWriter text(scratch3_);
   if (payload != nullptr) {
     WriteElement(*payload, {}, text);
@@ -254,6 +258,7 @@ void Engine::OnPublish(Session& session, const Node& stanza, const Node& query, 
   answer.Text("/></publish></pubsub>");
   SendResult(session, stanza, answer.text());
   Notify(owner, *node, AsText(scratch2_.first(event_size)));
+  OnAvatarPublished(owner, publish.Get("node"), payload);
 }
 
 void Engine::NotifySession(Account& owner, Session& session, const ItemNode& node,
@@ -440,6 +445,9 @@ void Engine::OnStored(Session& session, const Node& stanza, std::string_view nam
     }
     session.last_commit = std::max(session.last_commit, keeper_.durable() + 1);
     SendResult(session, stanza, "");
+    if (content.space == ns::kVcard) {
+      OnCardSet(owner, content);
+    }
     return;
   }
   const Item* item = node != nullptr ? node->items.front() : nullptr;

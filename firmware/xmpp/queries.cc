@@ -27,7 +27,8 @@ constexpr std::string_view kAccountFeatures =
     "<feature var='http://jabber.org/protocol/disco#info'/>"
     "<feature var='http://jabber.org/protocol/disco#items'/>"
     "<feature var='urn:xmpp:sid:0'/><feature var='vcard-temp'/><feature var='jabber:iq:last'/>"
-    "<feature var='http://jabber.org/protocol/pubsub'/>";
+    "<feature var='http://jabber.org/protocol/pubsub'/>"
+    "<feature var='urn:xmpp:pep-vcard-conversion:0'/>";
 constexpr std::string_view kArchiveFeatures =
     "<feature var='urn:xmpp:mam:2'/><feature var='urn:xmpp:mam:2#extended'/>";
 constexpr std::string_view kPubsubFeatures[] = {"access-open",
@@ -59,7 +60,11 @@ constexpr std::string_view kPubsubFeatures[] = {"access-open",
 void Engine::OnQuery(Session& session, Node& stanza, const Address* to) {
   const std::string_view type = stanza.Get("type");
   if (type == "result" || type == "error") {
-    OnCapsAnswer(session, stanza);  // else to a push of ours
+    uint8_t full_bytes[kAddressMax];
+    Account* account = to != nullptr ? directory_->Find(to->full()) : nullptr;
+    if (account == nullptr || !OnPushAnswer(*account, stanza, FullOf(session, full_bytes))) {
+      OnCapsAnswer(session, stanza);  // else to a push of ours
+    }
     return;
   }
   const Node* query = stanza.FirstElement();
@@ -122,6 +127,7 @@ void Engine::DescribeAccount(Session& session, const Node& stanza, const Node& q
   if (query.space == ns::kInfo) {
     out.Text(kAccountFeatures);
     out.Text(archive_.enabled() ? kArchiveFeatures : "");
+    out.Text(config_.push ? "<feature var='urn:xmpp:push:0'/>" : "");
     for (std::string_view feature : kPubsubFeatures) {
       out.Text("<feature var='http://jabber.org/protocol/pubsub#");
       out.Text(feature);
@@ -162,6 +168,9 @@ void Engine::OnOwnQuery(Session& session, const Node& stanza, const Node& query,
     SendResult(session, stanza, "");
   } else if (is_set && query.Is("bind", ns::kBind)) {
     AnswerError(session, stanza, "cancel", "not-allowed");  // one resource to a stream
+  } else if (is_set && query.space == ns::kPush &&
+             (query.name == "enable" || query.name == "disable")) {
+    OnPush(session, stanza, query);
   } else if (query.Is("query", ns::kPrivate)) {
     OnPrivate(session, stanza, query, is_set);
   } else if ((query.space == ns::kInfo || query.space == ns::kItems) && stanza.Get("to").empty()) {

@@ -6,8 +6,6 @@
 namespace gh::xmpp {
 namespace {
 
-constexpr uint32_t kDetailsMax = kContactNameMax + 2 * kContactGroupsMax + 4;
-
 const char* SubscriptionOf(uint8_t state) {
   switch (state & (kTo | kFrom)) {
     case kTo:
@@ -46,7 +44,7 @@ bool WriteDetails(const Node& item, ByteWriter& out) {
 
 void Engine::WriteItem(const Contact& contact, ByteWriter& out) {
   uint8_t address_bytes[kAddressMax];
-  uint8_t details_bytes[kDetailsMax];
+  uint8_t details_bytes[kContactDetailsMax];
   const size_t size = chains_.Copy(contact.details, 0, details_bytes);
   ByteReader details(std::span<const uint8_t>(details_bytes, size));
   out.Text("<item");
@@ -121,7 +119,7 @@ void Engine::OnRosterSet(Session& session, const Node& stanza, const Node& query
     RemoveContact(session, stanza, *contact);
     return;
   }
-  uint8_t bytes[kDetailsMax];
+  uint8_t bytes[kContactDetailsMax];
   ByteWriter details(bytes);
   if (!WriteDetails(*item, details)) {
     AnswerError(session, stanza, "modify", "not-acceptable");
@@ -147,12 +145,22 @@ void Engine::OnRosterSet(Session& session, const Node& stanza, const Node& query
   SendResult(session, stanza, "");
 }
 
-// Both subscriptions end with it (RFC 6121 section 2.5.2).
 void Engine::RemoveContact(Session& session, const Node& stanza, Contact& contact) {
-  Account& account = *session.account;
+  const uint64_t commit = ForgetContact(*session.account, contact);
+  if (commit == 0) {
+    AnswerError(session, stanza, "wait", "resource-constraint");
+    return;
+  }
+  session.last_commit = commit;
+  SendResult(session, stanza, "");
+}
+
+// Both subscriptions end with it (RFC 6121 section 2.5.2). 0: the keeper takes no more.
+uint64_t Engine::ForgetContact(Account& account, Contact& contact) {
   uint8_t address_bytes[kAddressMax];
   const auto address = Address::Parse(directory_->AddressOf(contact, address_bytes));
   GH_ASSERT(address.ok());
+  const bool was_listed = (contact.state & kInRoster) != 0;
   if ((contact.state & (kTo | kAsked)) != 0) {
     Subscribe(account, *address, "unsubscribe", nullptr);
   }
@@ -161,18 +169,15 @@ void Engine::RemoveContact(Session& session, const Node& stanza, Contact& contac
   }
   contact.state = 0;
   const uint64_t commit = directory_->KeepContact(account, contact, true);
-  if (commit == 0) {
-    AnswerError(session, stanza, "wait", "resource-constraint");
-    return;
+  if (commit != 0 && was_listed) {
+    uint8_t bytes[kAddressMax * 6 + 64];
+    ByteWriter item(bytes);
+    item.Text("<item");
+    WriteAttribute("jid", address->full(), item);
+    item.Text(" subscription='remove'/>");
+    PushItem(account, item.text());
   }
-  session.last_commit = commit;
-  uint8_t bytes[kAddressMax * 6 + 64];
-  ByteWriter item(bytes);
-  item.Text("<item");
-  WriteAttribute("jid", address->full(), item);
-  item.Text(" subscription='remove'/>");
-  PushItem(account, item.text());
-  SendResult(session, stanza, "");
+  return commit;
 }
 
 bool Engine::Changed(Account& account, Contact& contact, bool visible) {

@@ -92,6 +92,9 @@ void Engine::Route(Session& session, Node& stanza, const Address& to) {
     AnswerError(session, stanza, "cancel", "service-unavailable");
     return;
   }
+  if (!MayPass(session, stanza, to)) {
+    return;
+  }
   if (rooms_->Serves(to.domain())) {
     uint8_t full_bytes[kAddressMax];
     if (const auto from = Address::Parse(FullOf(session, full_bytes)); from.ok()) {

@@ -22,6 +22,49 @@ void WriteField(std::string_view name, uint64_t value, ByteWriter& out) {
   out.Text("</value></field>");
 }
 
+// Offers of files from client to client, by whatever extension (XEP-0096, 0065, 0047, 0066, 0234).
+bool IsFileOffer(const Node& stanza) {
+  const Node* query = stanza.FirstElement();
+  if (stanza.name != "iq" || stanza.Get("type") != "set" || query == nullptr) {
+    return false;
+  }
+  if (query->space == "urn:xmpp:jingle:1") {
+    for (const Node* content = query->FirstElement(); content != nullptr;
+         content = content->NextElement()) {
+      for (const Node* each = content->FirstElement(); each != nullptr;
+           each = each->NextElement()) {
+        if (each->space.starts_with("urn:xmpp:jingle:apps:file-transfer:")) {
+          return true;
+        }
+      }
+    }
+    return false;
+  }
+  for (std::string_view space :
+       {"http://jabber.org/protocol/si", "http://jabber.org/protocol/bytestreams",
+        "http://jabber.org/protocol/ibb", "jabber:iq:oob"}) {
+    if (query->space == space) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// Messages that say something; not that somebody is typing, or has read.
+bool IsRecorded(const Node& stanza) {
+  if (stanza.name != "message" || stanza.Get("type") == "error") {
+    return false;
+  }
+  for (const Node* child = stanza.FirstElement(); child != nullptr; child = child->NextElement()) {
+    if (child->space != "http://jabber.org/protocol/chatstates" &&
+        child->space != "urn:xmpp:receipts" && child->space != "urn:xmpp:chat-markers:0" &&
+        child->space != ns::kHints && child->name != "thread") {
+      return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 // `features`: a whole <query/>; what depends on settings goes into it.
@@ -42,6 +85,27 @@ void Engine::DescribeServer(Session& session, const Node& stanza, std::string_vi
   out.Text("</x>");
   out.Text(kQueryEnd);
   SendResult(session, stanza, out.text(), stanza.Get("to"));
+}
+
+// What the policy lets pass; else it is answered.
+bool Engine::MayPass(Session& session, const Node& stanza, const Address& to) {
+  if (!config_.file_transfer && IsFileOffer(stanza)) {
+    ++counters_.refused;
+    AnswerError(session, stanza, "cancel", "not-allowed");
+    return false;
+  }
+  if (recorder_ == nullptr || !IsRecorded(stanza)) {
+    return true;
+  }
+  uint8_t full_bytes[kAddressMax];
+  ByteWriter out(scratch_);
+  WriteStanza(stanza, {FullOf(session, full_bytes), to.full()}, out);
+  if (!out.ok() || !recorder_->Record(out.written())) {
+    ++counters_.refused;
+    AnswerError(session, stanza, "wait", "resource-constraint");
+    return false;
+  }
+  return true;
 }
 
 void Engine::OnUploadRequest(Session& session, const Node& stanza, const Node& request) {

@@ -58,6 +58,7 @@ inline constexpr std::string_view kCommands = "http://jabber.org/protocol/comman
 inline constexpr std::string_view kPolicy = "urn:gatehouse:policy";
 inline constexpr std::string_view kTemporary = "urn:gatehouse:presence:temporary";
 inline constexpr std::string_view kHidden = "urn:gatehouse:room:hidden";
+inline constexpr std::string_view kPush = "urn:xmpp:push:0";
 inline constexpr std::string_view kUpload = "urn:xmpp:http:upload:0";
 inline constexpr std::string_view kXml = "http://www.w3.org/XML/1998/namespace";
 }  // namespace ns

@@ -27,6 +27,8 @@ xConfiguration Network Port 1 IPv4 PrefixLength: 24
 xConfiguration XMPP Mode: On
 xConfiguration XMPP Domain 1 Name: example.com
 xConfiguration XMPP Web Mode: On
+xConfiguration XMPP Upload Mode: On
+xConfiguration XMPP Compliance Mode: On
 """
 # A browser's opening of a WebSocket.
 UPGRADE = """\
@@ -164,6 +166,69 @@ def test_archives_come_in_pages(scene):
     assert said["last"] == [f"archived {number}" for number in range(11, 6, -1)]
     assert said["same_ids"]
     assert said["all"] == [f"archived {number}" for number in range(12)]
+
+
+def test_a_file_is_left_for_others(scene):
+    netns.wait_for(lambda: "mode=on" in operator_console.ask(scene.machine, "xStatus XMPP Upload"),
+                   qemu.patience(30), "files are looked for")
+    said = scene.act("upload")
+    assert said["service"] == "example.com"
+    assert said["too_large"] == "not-acceptable"
+    assert said["put"] == 201 and said["again"] == 409, said
+    assert said["get"] == [200, True, "image/png", "nosniff"]
+    shown = operator_console.ask(scene.machine, "xStatus XMPP Upload")
+    assert re.search(r"XMPP Upload \d+: alice@example.com bytes=102400 state=kept", shown), shown
+    assert "a%20b" not in shown
+
+
+def test_push_wakes_who_is_away(scene):
+    assert scene.act("push") == {
+        "enabled": "result", "node": True, "count": True, "words": False, "body": "secret words",
+        "disabled": "result"}
+
+
+def paste(machine, lines):
+    """Lines into /backup."""
+    machine.position = len(machine.console)
+    machine.send("xCommand File Paste\r")
+    machine.expect(r"dot alone\.")
+    machine.send("\r".join([*lines, "."]) + "\r")
+    machine.expect(r"/backup/pasted")
+    machine.expect(operator_console.PROMPT)
+
+
+def test_contact_lists_go_in_and_out(scene):
+    paste(scene.machine, ["alice,example.com,zed,other.example,Zed,Friends",
+                          "alice,example.com,alice,example.com,me,Friends",
+                          "nobody,example.com,zed,other.example,,Friends", "nonsense"])
+    said = operator_console.ask(scene.machine, "xCommand XMPP Contacts Import")
+    assert "1 contacts imported, 3 lines ignored" in said, said
+    paste(scene.machine, ["Contact ID, New Contact ID", "zed@other.example, zoe@other.example"])
+    said = operator_console.ask(scene.machine, "xCommand XMPP Contacts Rename")
+    assert "1 contacts renamed, 0 lines ignored" in said, said
+    said = operator_console.ask(scene.machine, "xCommand XMPP Contacts Export: alice@example.com")
+    assert re.search(r"The lists of 1 users are in /backup/contacts-\S+\.csv", said), said
+    said = operator_console.ask(scene.machine, "xCommand XMPP Contacts Export: nobody@example.com")
+    assert "no such user" in said, said
+
+
+def test_the_operator_looks_and_speaks_to_all(scene):
+    said = operator_console.ask(scene.machine, "xCommand XMPP Check")
+    assert "XMPP Check: service: OK" in said and "FAILED" not in said, said
+    said = operator_console.ask(scene.machine, "xCommand XMPP Broadcast: all down at six")
+    assert re.search(r"Sent to \d+ user", said), said
+    said = operator_console.ask(scene.machine, "xCommand XMPP Broadcast: elsewhere.org x")
+    assert "not a domain of ours" in said, said
+
+
+def test_messages_are_recorded(scene):
+    scene.act("offline")
+    netns.wait_for(lambda: re.search(r"mode=on recorded=[1-9]\d* missed=0 bytes=[1-9]",
+                                     operator_console.ask(scene.machine, "xStatus XMPP Compliance")),
+                   qemu.patience(20), "the record is written")
+    said = operator_console.ask(scene.machine, "xCommand XMPP Compliance Purge Confirm: Yes")
+    assert "The record is empty" in said, said
+    assert " bytes=0 " in operator_console.ask(scene.machine, "xStatus XMPP Compliance")
 
 
 def test_nothing_acknowledged_is_lost_when_it_is_killed(scene):

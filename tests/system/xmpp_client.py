@@ -5,12 +5,17 @@ what came of it is printed as one line of JSON.
 """
 
 import asyncio
+import http.client
 import json
 import os
 import ssl
 import sys
+import urllib.parse
+from xml.etree import ElementTree
 
 import slixmpp
+from slixmpp.xmlstream.handler import Callback
+from slixmpp.xmlstream.matcher import MatchXPath
 
 # slixmpp 1.8 knows one channel binding, tls-unique, and says so under TLS 1.3, where there is none:
 # a server that offers others has to take that for an attack. It is told that it has none.
@@ -294,6 +299,78 @@ async def publishing(server, authority):
     got = await bob["xep_0054"].get_vcard(f"alice@{DOMAIN}")
     said["name"] = got["vcard_temp"]["FN"]
     for client in (alice, bob):
+        await client.leave()
+    return said
+
+
+async def upload(server, authority):
+    """A slot asked for and filled; the address it is then read at. A file that is too large."""
+    alice = Client("alice", "a", plugins=("xep_0363",))
+    await alice.log_in(server, authority)
+    info = await alice["xep_0363"].find_upload_service()
+    said = {"service": str(info["from"])}
+    picture = bytes(range(256)) * 400
+
+    async def slot(size):
+        got = await alice["xep_0363"].request_slot(info["from"], "a b.png", size, "image/png")
+        return got["http_upload_slot"]
+    try:
+        await slot(1 << 30)
+    except slixmpp.exceptions.IqError as error:
+        said["too_large"] = error.condition
+    given = await slot(len(picture))
+    context = ssl.create_default_context(cafile=authority)
+    context.check_hostname = False
+
+    def send(method, url, body=None):
+        path = urllib.parse.urlsplit(url)
+        link = http.client.HTTPSConnection(server, path.port, context=context, timeout=TIMEOUT)
+        link.request(method, f"{path.path}?{path.query}", body, {"Content-Type": "image/png"})
+        answer = link.getresponse()
+        return answer.status, answer.read(), dict(answer.getheaders())
+    loop = asyncio.get_event_loop()
+    said["put"] = (await loop.run_in_executor(None, send, "PUT", given["put"]["url"], picture))[0]
+    said["again"] = (await loop.run_in_executor(None, send, "PUT", given["put"]["url"],
+                                                picture))[0]
+    status, body, fields = await loop.run_in_executor(None, send, "GET", given["get"]["url"])
+    said["get"] = [status, body == picture, fields["Content-Type"],
+                   fields["X-Content-Type-Options"]]
+    said["url"] = given["get"]["url"]
+    await alice.leave()
+    return said
+
+
+async def push(server, authority):
+    """Bob's client as carol's push service: it is told that something waits for her, and no more."""
+    carol, bob, alice = Client("carol", "phone"), Client("bob", "push"), Client("alice", "a")
+    told = asyncio.Queue()
+
+    def on_publish(stanza):
+        told.put_nowait(ElementTree.tostring(stanza.xml, encoding="unicode"))
+        stanza.reply().send()
+    bob.register_handler(Callback(
+        "push", MatchXPath("{jabber:client}iq/{http://jabber.org/protocol/pubsub}pubsub"),
+        on_publish))
+    for client in (carol, bob, alice):
+        await client.log_in(server, authority)
+    enable = carol.make_iq_set()
+    enable.append(ElementTree.fromstring(
+        f"<enable xmlns='urn:xmpp:push:0' jid='{bob.boundjid.full}' node='phone1'/>"))
+    said = {"enabled": (await enable.send())["type"]}
+    await carol.leave()
+    alice.send_message(f"carol@{DOMAIN}", "secret words", mtype="chat")
+    text = await asyncio.wait_for(told.get(), TIMEOUT)
+    said["node"] = "phone1" in text
+    said["count"] = "message-count" in text
+    said["words"] = "secret words" in text or "alice" in text
+    carol = Client("carol", "phone")
+    await carol.log_in(server, authority)
+    said["body"] = (await carol.next_message())["body"]
+    disable = carol.make_iq_set()
+    disable.append(ElementTree.fromstring(
+        f"<disable xmlns='urn:xmpp:push:0' jid='{bob.boundjid.full}'/>"))
+    said["disabled"] = (await disable.send())["type"]
+    for client in (carol, bob, alice):
         await client.leave()
     return said
 
