@@ -526,6 +526,25 @@ TEST_F(RoomTest, PersistentRoomsSurviveARestart) {
   }
 }
 
+// An alias that is taken away takes nobody's room along: it is there again with its host
+// (ALIAS-09).
+TEST_F(RoomTest, RoomsComeBackWithTheirHost) {
+  Make(Field("muc#roomconfig_persistentroom", "1"));
+  alice.Say(Chat("kept"));
+  Config config = World::MakeConfig();
+  config.rooms.hosts[0].Assign("talk.example.com");
+  world.engine().Apply(config);
+  EXPECT_TRUE(Has(alice.Take(), "<status code='332'/>"));
+  EXPECT_FALSE(Has(bob.Say(Join("Bo")), "<status code='110'/>"));
+  EXPECT_EQ(world.engine().rooms().persistent_count(), 1u);
+  config.rooms.hosts[1].Assign(kRooms);  // beside its new name
+  config.rooms.host_count = 2;
+  world.engine().Apply(config);
+  const std::string seen = bob.Say(Join("Bo"));
+  EXPECT_TRUE(Has(seen, "<status code='110'/>")) << seen;
+  EXPECT_TRUE(Has(seen, "<body>kept</body>")) << seen;
+}
+
 TEST_F(RoomTest, PersistentRoomsAreBoundedAndNeedAKeeper) {
   Config config = World::MakeConfig();
   config.rooms.persistent_max = 1;
