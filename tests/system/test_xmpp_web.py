@@ -31,6 +31,8 @@ xConfiguration Network Port 1 IPv4 PrefixLength: 24
 xConfiguration XMPP Mode: On
 xConfiguration XMPP Domain 1 Name: example.com
 xConfiguration XMPP Web Mode: On
+xConfiguration XMPP Upload Mode: On
+xConfiguration XMPP Upload Host: {SERVER}
 """
 SOCKET, BOSH = f"wss://{SERVER}:5281/xmpp-websocket", f"https://{SERVER}:5281/http-bind"
 
@@ -118,6 +120,15 @@ def test_converse_chats(scene, page, tmp_path_factory):
         assert scene[2].run("textsOf('bob', 2)", qemu.patience(30))[1] == "by Converse ☺"
         scene[2].run("say('bob', 'alice', 'to Converse')")
         assert chromium.run("received(1)", qemu.patience(30)) == ["to Converse"]
+        netns.wait_for(lambda: "mode=on" in operator_console.ask(scene[0], "xStatus XMPP Upload"),
+                       qemu.patience(30), "files are looked for")
+        chromium.run("sendFile('bob@example.com', 'note one.txt', 'left by Converse ☺')",
+                     qemu.patience(30))
+        url = scene[2].run("textsOf('bob', 3)", qemu.patience(30))[2]
+        assert url.startswith(f"https://{SERVER}:5281/upload/"), url
+        assert url.endswith("/note%20one.txt"), url
+        read = f"fetch('{url}').then((answer) => answer.text())"
+        assert scene[2].run(read, qemu.patience(30)) == "left by Converse ☺"
 
 
 def test_who_leaves_is_gone(scene):
