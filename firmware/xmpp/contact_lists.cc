@@ -93,6 +93,15 @@ bool IsDomain(std::string_view text) {
          });
 }
 
+// A user's: looser, for it has to be one of ours anyway.
+bool IsUserDomain(std::string_view text) {
+  return !text.empty() && text.size() <= kListDomainMax && std::ranges::all_of(text, [](char c) {
+    const char low = AsciiLower(c);
+    return (low >= 'a' && low <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+           static_cast<uint8_t>(c) >= 0x80;
+  });
+}
+
 // XEP-0106.
 struct Escape {
   char c;
@@ -173,9 +182,8 @@ ContactFault ReadContactLine(std::string_view line, ContactLine& out) {
     return ContactFault::kFormat;
   }
   const auto& at = fields.at;
-  if (!IsId(at[0].view()) || at[1].empty() || at[1].size() > kListDomainMax ||
-      !IsId(at[2].view()) || at[5].empty() || at[4].size() > kListNameMax ||
-      at[5].size() > kListNameMax) {
+  if (!IsId(at[0].view()) || !IsUserDomain(at[1].view()) || !IsId(at[2].view()) || at[5].empty() ||
+      at[4].size() > kListNameMax || at[5].size() > kListNameMax) {
     return ContactFault::kFormat;
   }
   if (!IsDomain(at[3].view())) {

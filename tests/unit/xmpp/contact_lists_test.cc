@@ -42,9 +42,9 @@ TEST(ContactLists, KeepTheSpecifiedLimits) {
   EXPECT_EQ(FaultOf("a,b.com,c,d.com,n," + id(256)), ContactFault::kFormat);
   for (const char* line :
        {"", "a", "a,b.com,c,d.com,n", "a,b.com,c,d.com,n,g,h", "a,b.com,c,d.com,n,",
-        ",b.com,c,d.com,n,g", "a,,c,d.com,n,g", "a,b.com,,d.com,n,g", "a,b.com,c,d.com,\"n,g",
-        "a,b.com,c,d.com,\"n\"x,g", "a,b.com,c,d.com,n\"x,g", "a,b.com,c,d.com,n\x01,g",
-        "a,b.com,c,d.com,\xff,g"}) {
+        ",b.com,c,d.com,n,g", "a,,c,d.com,n,g", "a,b@c.com,c,d.com,n,g", "a,b.com,,d.com,n,g",
+        "a,b.com,c,d.com,\"n,g", "a,b.com,c,d.com,\"n\"x,g", "a,b.com,c,d.com,n\"x,g",
+        "a,b.com,c,d.com,n\x01,g", "a,b.com,c,d.com,\xff,g"}) {
     EXPECT_EQ(FaultOf(line), ContactFault::kFormat) << line;
   }
   EXPECT_EQ(FaultOf(contact(id(63) + ".com")), ContactFault::kNone);
