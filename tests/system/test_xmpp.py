@@ -3,6 +3,7 @@ presence, is refused, finds what it missed, resumes across a cut, shows a certif
 in by SASL2 and token; profanity, as a user types it, in tmux. On the Linux process and on the
 signed image, in namespaces around one switch; each board is booted once."""
 
+import concurrent.futures
 import json
 import re
 import shutil
@@ -154,6 +155,19 @@ def test_a_room_from_its_making_to_its_end(scene):
     assert said["archived"] == ["hello & <all>", ""]
     assert said["outcasts"] == ["bob@example.com"]
     assert said["listed"] == 0
+
+
+def test_the_operator_purges_and_destroys_rooms(scene):
+    scene.act("a_room")
+    room = "desk@conference.example.com"
+
+    def ask(line):
+        return operator_console.ask(scene.machine, line)
+    assert re.search(rf"{room} .* archived=1\b", ask("xStatus XMPP Room"))
+    assert f"{room} purged." in ask(f"xCommand XMPP Room Purge: {room} Confirm: Yes")
+    assert re.search(rf"{room} .* archived=0\b", ask("xStatus XMPP Room"))
+    assert f"{room} destroyed." in ask(f"xCommand XMPP Room Destroy: {room} Confirm: Yes")
+    assert room not in ask("xStatus XMPP Room")
 
 
 def test_what_is_published_is_seen(scene):
@@ -366,6 +380,19 @@ def test_a_chat_goes_to_the_client_that_replied(scene):
 
 def test_the_operator_sees_and_ends_sessions(scene):
     ask = operator_console.ask
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        clients = pool.submit(scene.act, "ended")
+
+        def are_there():
+            shown = ask(scene.machine, "xStatus XMPP Session")
+            return all(re.search(rf"{name} .*presence=available", shown) for name in
+                       ("alice@example.com/ended", "bob@example.com/listens"))
+        netns.wait_for(are_there, qemu.patience(60), "both log in")
+        said = ask(scene.machine, "xCommand XMPP Broadcast: example.com down at six")
+        assert "Sent to 2 users." in said, said
+        said = ask(scene.machine, "xCommand XMPP Session Close: alice@example.com")
+        assert "1 session" in said, said
+        assert clients.result() == {"broadcast": "down at six", "ended": "not-authorized"}
     assert "messages_waiting=0" in ask(scene.machine, "xStatus XMPP User")
     assert "XMPP Server: Serving" in ask(scene.machine, "xStatus XMPP")
     said = ask(scene.machine, "xCommand XMPP User Remove: carol@example.com Confirm: Yes")

@@ -225,6 +225,22 @@ async def rooms(server, authority):
     return said
 
 
+async def a_room(server, authority):
+    """A persistent room in which something was said."""
+    room = f"desk@conference.{DOMAIN}"
+    alice = Client("alice", "a", plugins=("xep_0004", "xep_0045"))
+    await alice.log_in(server, authority)
+    await room_of(alice, room, "Al")
+    muc = alice["xep_0045"]
+    form = await muc.get_room_config(room)
+    form.set_values({"muc#roomconfig_persistentroom": True})
+    await muc.set_room_config(room, form)
+    alice.send_message(room, "to be forgotten", mtype="groupchat")
+    await alice["xep_0199"].ping(DOMAIN)
+    await alice.leave()
+    return {}
+
+
 async def rooms_again(server, authority):
     """What is left of that room: history, subject, archive, the ban."""
     room = f"lab@conference.{DOMAIN}"
@@ -375,6 +391,20 @@ async def push(server, authority):
     said["disabled"] = (await disable.send())["type"]
     for client in (carol, bob, alice):
         await client.leave()
+    return said
+
+
+async def ended(server, authority):
+    """A session that the operator ends, while another hears what he says to all."""
+    alice, bob = Client("alice", "ended"), Client("bob", "listens")
+    over = asyncio.Queue()
+    alice.add_event_handler("stream_error", over.put_nowait)
+    for client in (alice, bob):
+        await client.log_in(server, authority)
+    said = {"broadcast": (await bob.next_message())["body"]}
+    said["ended"] = (await asyncio.wait_for(over.get(), TIMEOUT))["condition"]
+    alice.abort()
+    await bob.leave()
     return said
 
 
