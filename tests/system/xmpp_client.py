@@ -21,7 +21,7 @@ from slixmpp.xmlstream.matcher import MatchXPath
 # slixmpp 1.8 knows one channel binding, tls-unique, and says so under TLS 1.3, where there is none:
 # a server that offers others has to take that for an attack. It is told that it has none.
 ssl.SSLObject.get_channel_binding = lambda self, cb_type="tls-unique": None
-# Of slixmpp's uploads the slots are used, the bytes go by http.client: no other HTTP client is needed.
+# Of slixmpp's uploads the slots alone are used; the bytes go by http.client.
 sys.modules.setdefault("aiohttp", types.SimpleNamespace(ClientSession=None))
 DOMAIN = "example.com"
 TIMEOUT = 20
