@@ -2,11 +2,12 @@
 """Races out/host/gatehouse against Kamailio: registrations and calls per core, memory a binding.
 
 Both servers stand at the same address in the same network namespace, one at a time, alternating
-A B A B; SIPp loads them from another namespace over one veth pair, at whose ends the kernel
-receives in threads of its own, so that nobody pays for what another receives. Two figures are taken
-of each run: the CPU time of the server's own processes, and the same with the kernel's receiving
-for it. A kernel TCP/IP stack does more there than ours, which takes frames: the second is the
-fairer, and the one to judge by.
+A B A B; SIPp loads them from another namespace over one veth pair, through stunnel for TLS, which
+SIPp does not speak (one connection; stunnel's time is the generator's). At the pair's ends the
+kernel receives in threads of its own, so that nobody pays for what another receives. Two figures
+are taken of each run: the CPU time of the server's own processes, and the same with the kernel's
+receiving for it. A kernel TCP/IP stack does more there than ours, which takes frames: the second is
+the fairer, and the one to judge by.
 """
 
 import argparse
@@ -30,6 +31,7 @@ DOMAIN = "bench.example"
 PASSWORD = "secret"
 SERVER_ADDRESS = "10.77.0.2"
 LOAD_ADDRESS = "10.77.0.1"
+TUNNEL_PORT = 15061
 PREFIX_LENGTH = 24
 DIGEST_USER_COUNT = 500
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -141,6 +143,9 @@ class Kamailio:
                  "-x", "tlsf", "-X", "tlsf", "-m", "2048", "-M", "64", "-Y", str(folder),
                  "-l", f"udp:{SERVER_ADDRESS}:5060", "-l", f"tcp:{SERVER_ADDRESS}:5060"]
         words += ["-A", "AUTH"] if digest else []
+        words += ["-l", f"tls:{SERVER_ADDRESS}:5061", "-A", "TLS",
+                  "-A", f'TLS_CERTIFICATE="{make_certificate(folder)}"',
+                  "-A", f'TLS_KEY="{folder / "key.pem"}"']
         words += ["-A", f'CONTROL="unix:{self.control}"']
         with open(folder / "kamailio.log", "w", encoding="utf-8") as log:
             self.process = wire.start(wire.edge, words, stdout=log, stderr=log)
@@ -253,9 +258,52 @@ class Load:
         return result
 
 
-def start_sipp(wire, scenario, words):
+def make_certificate(folder):
+    run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+        "-subj", f"/CN={DOMAIN}", "-days", "2", "-keyout", folder / "key.pem",
+        "-out", folder / "certificate.pem")
+    return folder / "certificate.pem"
+
+
+class Tunnel:
+    """What SIPp sends to the tunnel's port by TCP goes to the server by TLS."""
+
+    def __init__(self, wire, folder):
+        (folder / "stunnel.conf").write_text(
+            f"foreground = yes\npid =\n[sip]\nclient = yes\naccept = {LOAD_ADDRESS}:{TUNNEL_PORT}\n"
+            f"connect = {SERVER_ADDRESS}:5061\nverifyChain = no\n", encoding="ascii")
+        with open(folder / "stunnel.log", "w", encoding="utf-8") as log:
+            self.process = wire.start(wire.load, ["stunnel", folder / "stunnel.conf"], stdout=log,
+                                      stderr=log)
+        probe = f"import socket; socket.create_connection(('{LOAD_ADDRESS}', {TUNNEL_PORT}), 1)"
+        deadline = time.monotonic() + 20
+        while wire.start(wire.load, [sys.executable, "-c", probe],
+                         stderr=subprocess.DEVNULL).wait() != 0:
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                sys.exit(f"sip_race: stunnel: {(folder / 'stunnel.log').read_text()}")
+            time.sleep(0.1)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(10)
+
+
+@contextlib.contextmanager
+def way_to(wire, folder, tls):
+    """Where SIPp sends to and how, and whose time besides its own is the generator's."""
+    if not tls:
+        yield SERVER_ADDRESS, [], []
+        return
+    tunnel = Tunnel(wire, folder)
+    try:
+        yield f"{LOAD_ADDRESS}:{TUNNEL_PORT}", ["-t", "t1"], [tunnel]
+    finally:
+        tunnel.stop()
+
+
+def start_sipp(wire, scenario, words, to=SERVER_ADDRESS):
     folder = pathlib.Path(tempfile.mkdtemp(prefix="gatehouse-sipp-"))
-    command = ["sipp", SERVER_ADDRESS, "-sf", str(HERE / "sipp" / scenario), "-i", LOAD_ADDRESS,
+    command = ["sipp", to, "-sf", str(HERE / "sipp" / scenario), "-i", LOAD_ADDRESS,
                "-nostdin", "-trace_stat", "-stf", str(folder / "stat.csv"), "-fd", "1",
                "-timeout", "240",
                "-auth_uri", DOMAIN, *words]
@@ -292,7 +340,7 @@ def measure(server, start):
     return figures
 
 
-def race_register(wire, server_class, folder, count, rate, digest):
+def race_register(wire, server_class, folder, count, rate, digest, tls=False):
     server = server_class(wire, folder, digest)
     try:
         distinct = DIGEST_USER_COUNT if digest else count
@@ -301,8 +349,10 @@ def race_register(wire, server_class, folder, count, rate, digest):
         scenario = "register_digest.xml" if digest else "register.xml"
         words = ["-inf", str(users), "-m", str(count), "-r", str(rate), "-l", "10000", "-p", "6060",
                  "-key", "contact_port", "7070"]
-        figures = measure(server, lambda: start_sipp(wire, scenario, words))
-        if not digest:
+        with way_to(wire, folder, tls) as (to, transport, others):
+            figures = measure(server, lambda: start_sipp(wire, scenario, words + transport, to),
+                              others)
+        if not digest and not tls:
             held = server.memory_per_binding(memory, figures["ok"])
             figures.update({"memory_per_binding": held} if held else {})
         return figures
@@ -310,11 +360,13 @@ def race_register(wire, server_class, folder, count, rate, digest):
         server.stop()
 
 
-def race_options(wire, server_class, folder, count, rate):
+def race_options(wire, server_class, folder, count, rate, tls=False):
     server = server_class(wire, folder, False)
     try:
         words = ["-m", str(count), "-r", str(rate), "-l", "10000", "-p", "6060"]
-        return measure(server, lambda: start_sipp(wire, "options.xml", words))
+        with way_to(wire, folder, tls) as (to, transport, others):
+            return measure(server, lambda: start_sipp(wire, "options.xml", words + transport, to),
+                           others)
     finally:
         server.stop()
 
@@ -395,7 +447,10 @@ def main():
     parser.add_argument("--options-rate", type=int, default=6000)
     parser.add_argument("--overload-rate", type=int, default=20, help="the profile's set-ups/s")
     parser.add_argument("--overload-seconds", type=int, default=60)
-    parser.add_argument("--only", choices=["register", "digest", "call", "options", "overload"])
+    parser.add_argument("--tls-count", type=int, default=20000)
+    parser.add_argument("--tls-rate", type=int, default=2000)
+    parser.add_argument("--only", choices=["register", "digest", "call", "options", "register_tls",
+                                           "digest_tls", "options_tls", "overload"])
     parser.add_argument("--server", choices=[Gatehouse.name, Kamailio.name])
     parser.add_argument("--json", type=pathlib.Path)
     arguments = parser.parse_args()
@@ -407,6 +462,13 @@ def main():
             race_register(w, s, f, arguments.digest_count, arguments.digest_rate, True)),
         "options": ("OPTIONS for the server", "request", lambda w, s, f: race_options(
             w, s, f, arguments.options_count, arguments.options_rate)),
+        "register_tls": ("REGISTER without digest, TLS", "registration",
+            lambda w, s, f: race_register(w, s, f, arguments.tls_count, arguments.tls_rate, False,
+                                          tls=True)),
+        "digest_tls": ("REGISTER with digest, TLS", "registration", lambda w, s, f: race_register(
+            w, s, f, arguments.tls_count, arguments.tls_rate, True, tls=True)),
+        "options_tls": ("OPTIONS for the server, TLS", "request", lambda w, s, f: race_options(
+            w, s, f, arguments.tls_count, arguments.tls_rate, tls=True)),
         "call": ("Proxied call with Record-Route (INVITE 180 200 ACK BYE 200)", "call",
             lambda w, s, f: race_call(w, s, f, arguments.call_count, arguments.call_rate)),
     }

@@ -315,6 +315,63 @@ TEST_F(CallFlow, MessageIsCarried) {
 }
 
 // RFC 4320: 100 after timer E could have reached T2; silence instead of 408; late answers dropped.
+// RFC 6665, 3856: a subscription is a dialog of its own; its notifications come back through us.
+TEST_F(CallFlow, SubscriptionAndItsNotificationsAreCarried) {
+  Phone::Spec spec{.method = "SUBSCRIBE", .uri = bob.uri()};
+  spec.headers = "Event: presence\nAccept: application/pidf+xml\nExpires: 600\n";
+  alice.Send(spec);
+  const Sent subscribe = bob.Take();
+  ASSERT_EQ(subscribe.Method(), "SUBSCRIBE");
+  EXPECT_EQ(subscribe.Header("Event"), "presence");
+  EXPECT_EQ(subscribe.Header("Accept"), "application/pidf+xml");
+  EXPECT_EQ(subscribe.Headers("Record-Route").size(), 1u);
+  bob.Respond(subscribe, 200, "tt", "Expires: 600\n");
+  const Sent answer = alice.Take();
+  EXPECT_EQ(answer.Header("Expires"), "600");
+  Phone::Spec notify{.method = "NOTIFY", .uri = "sip:alice@192.0.2.20:5060", .to = alice.uri()};
+  notify.from_tag = "tt";
+  notify.to_tag = "ft";
+  notify.headers = RouteSet(subscribe, false) +
+                   "Event: presence\nSubscription-State: active;expires=600\n" +
+                   "Content-Type: application/pidf+xml\n";
+  notify.body = "<presence/>";
+  bob.Send(notify);
+  const Sent got = alice.Take();
+  ASSERT_EQ(got.Method(), "NOTIFY");
+  EXPECT_EQ(got.Body(), "<presence/>");
+  EXPECT_EQ(got.Header("Subscription-State"), "active;expires=600");
+  alice.Respond(got, 200);
+  EXPECT_EQ(bob.Take().Status(), 200);
+  // The end of it, and a package that the other does not know.
+  spec.uri = "sip:bob@192.0.2.30:5060";
+  spec.to = bob.uri();
+  spec.to_tag = "tt";
+  spec.cseq = 2;
+  spec.headers = RouteSet(answer, true) + "Event: presence\nExpires: 0\n";
+  alice.Send(spec);
+  const Sent over = bob.Take();
+  EXPECT_EQ(over.Header("Expires"), "0");
+  bob.Respond(over, 489, "tt", "Allow-Events: dialog\n");
+  EXPECT_EQ(alice.Take().Header("Allow-Events"), "dialog");
+}
+
+// RFC 3903: what is published is the presence server's; entity tags pass.
+TEST_F(CallFlow, PublicationIsCarried) {
+  Phone::Spec spec{.method = "PUBLISH", .uri = bob.uri()};
+  spec.headers = "Event: presence\nSIP-If-Match: dx200xyz\nExpires: 1800\n";
+  alice.Send(spec);
+  const Sent publish = bob.Take();
+  ASSERT_EQ(publish.Method(), "PUBLISH");
+  EXPECT_EQ(publish.Header("SIP-If-Match"), "dx200xyz");
+  EXPECT_TRUE(publish.Headers("Record-Route").empty());  // it makes no dialog
+  bob.Respond(publish, 200, "tt", "SIP-ETag: kwj449x\nExpires: 1800\n");
+  EXPECT_EQ(alice.Take().Header("SIP-ETag"), "kwj449x");
+  spec.cseq = 2;
+  alice.Send(spec);
+  bob.Respond(bob.Take(), 412);
+  EXPECT_EQ(alice.Take().Status(), 412);
+}
+
 TEST_F(CallFlow, SlowNonInvite) {
   alice.Send({.method = "MESSAGE", .uri = bob.uri()});
   const Sent got = bob.Take();

@@ -179,6 +179,11 @@ class Registrations : public ZonesTest {
     reg.cseq = cseq;
     alice.Send(reg);
   }
+  // After 4 s and less the phone has been told that we are at it (RFC 4320).
+  int Final() {
+    const int status = alice.Take().Status();
+    return status == 100 ? alice.Take().Status() : status;
+  }
   // What the peer got that is no OPTIONS.
   Sent TakeRegister(Phone& peer) {
     Sent sent = peer.Take();
@@ -199,7 +204,7 @@ TEST_F(Registrations, GoToTheNextPeerWhenOneIsSilentAndStayThere) {
   const Sent second = TakeRegister(peers[1]);
   ASSERT_EQ(second.Method(), "REGISTER");
   peers[1].Respond(second, 200);
-  EXPECT_EQ(alice.Take().Status(), 200);
+  EXPECT_EQ(Final(), 200);
   // The way that was found is kept: the silent one is not asked again first.
   world.Clear();
   Register(2);
@@ -207,7 +212,7 @@ TEST_F(Registrations, GoToTheNextPeerWhenOneIsSilentAndStayThere) {
   ASSERT_EQ(again.Method(), "REGISTER");
   EXPECT_EQ(again.Headers("Path").size(), 1u);
   peers[1].Respond(again, 200);
-  EXPECT_EQ(alice.Take().Status(), 200);
+  EXPECT_EQ(Final(), 200);
   // Silence brought the question forward whether it lives.
   world.Advance(Duration::Seconds(33));
   EXPECT_TRUE(world.HasEvent("zone-down East 198.51.100.1 no answer"));
@@ -223,7 +228,7 @@ TEST_F(Registrations, WithoutTheFastPathTheSearchBeginsAnew) {
     const Sent second = TakeRegister(peers[1]);
     ASSERT_EQ(second.Method(), "REGISTER");
     peers[1].Respond(second, 200);
-    EXPECT_EQ(alice.Take().Status(), 200);
+    EXPECT_EQ(Final(), 200);
   }
 }
 
@@ -232,7 +237,7 @@ TEST_F(Registrations, WayIsForgottenWithThePlanItWasFoundBy) {
   Register(1);
   peers[0].Respond(TakeRegister(peers[0]), 503);
   peers[1].Respond(TakeRegister(peers[1]), 200);
-  EXPECT_EQ(alice.Take().Status(), 200);
+  EXPECT_EQ(Final(), 200);
   engine.plan().Begin();
   ASSERT_TRUE(engine.plan().Add(2, Neighbour("East", {}).plan).ok());
   MakeRules();
@@ -240,7 +245,7 @@ TEST_F(Registrations, WayIsForgottenWithThePlanItWasFoundBy) {
   const Sent first = TakeRegister(peers[0]);
   ASSERT_EQ(first.Method(), "REGISTER");
   peers[0].Respond(first, 403);
-  EXPECT_EQ(alice.Take().Status(), 403);
+  EXPECT_EQ(Final(), 403);
 }
 
 // Five of six are dead: the sixth is found while the phone still waits. One that says it works on
@@ -252,7 +257,7 @@ TEST_F(Registrations, SixPeersAreTriedWhileThePhoneWaits) {
   Sent last = TakeRegister(peers[5]);
   ASSERT_EQ(last.Method(), "REGISTER");
   peers[5].Respond(last, 200);
-  EXPECT_EQ(alice.Take().Status(), 200);
+  EXPECT_EQ(Final(), 200);
   world.Clear();
   Register(2);
   last = TakeRegister(peers[5]);
@@ -260,7 +265,7 @@ TEST_F(Registrations, SixPeersAreTriedWhileThePhoneWaits) {
   world.Advance(Duration::Seconds(20));
   world.Clear();
   peers[5].Respond(last, 200);
-  EXPECT_EQ(alice.Take().Status(), 200);
+  EXPECT_EQ(Final(), 200);
 }
 
 // --- A peer that is busy (RFC 7339) --------------------------------------------------------------
