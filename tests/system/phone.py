@@ -32,7 +32,7 @@ auplay_srate 8000
 rtp_ports 10000-10100
 rtp_stats yes
 module_path {modules}
-module g711.so
+{early}module g711.so
 module aufile.so
 module srtp.so
 module ice.so
@@ -65,23 +65,28 @@ def _in_uri(address):
 
 class Phone:
     def __init__(self, folder, host, user, domain, password, server, transport="udp",
-                 answer="manual", expires=120, encryption=None, speaks_ice=False):
-        """`encryption`: as baresip calls it: "srtp" (best effort), "srtp-mand" (RTP/SAVP)."""
+                 answer="manual", expires=120, encryption=None, speaks_ice=False,
+                 keeps_flow=False):
+        """`encryption`: as baresip calls it: "srtp" (best effort), "srtp-mand" (RTP/SAVP).
+        `keeps_flow`: by RFC 5626, with an instance that GRUUs can be given to."""
         self.folder = Path(folder) / f"baresip-{user}"
         self.host, self.user, self.domain = host, user, domain
-        server = _in_uri(server)
+        server, self.keeps_flow = _in_uri(server), keeps_flow
         self.replies = []
         self.account = (f"<sip:{user}@{domain};transport={transport}>;auth_user={user};"
                         f"auth_pass={password};outbound=\"sip:{server};transport={transport}\";"
                         f"regint={expires};answermode={answer};audio_codecs=pcmu,pcma;mwi=no"
                         f"{f';mediaenc={encryption}' if encryption else ''}"
-                        f"{';medianat=ice' if speaks_ice else ''}\n")
+                        f"{';medianat=ice' if speaks_ice else ''}"
+                         f"{';sipnat=outbound' if keeps_flow else ''}
+")
         self.condition = threading.Condition()
 
     def __enter__(self):
         self.folder.mkdir(parents=True)
         (self.folder / "config").write_text(CONFIG.format(
             address=_in_uri(self.host.address), modules=MODULES, control=CONTROL_PORT,
+            early="module_tmp uuid.so\n" if self.keeps_flow else "",
             tone=self.folder / "tone.wav"), encoding="ascii")
         self._write_tone()
         (self.folder / "accounts").write_text(self.account, encoding="ascii")

@@ -77,7 +77,7 @@ def world(tmp_path_factory):
             w.edge.expect(r"SIP ready", timeout=90)
             with make("alice") as w.alice, \
                  make("bob", encryption="srtp-mand", answer="auto") as w.bob, \
-                 make("carol") as w.carol:
+                 make("carol", keeps_flow=True) as w.carol:
                 for one in (w.alice, w.bob, w.carol):
                     one.wait_registered()
                 log_in(w.edge)
@@ -147,6 +147,22 @@ def test_a_call_is_transferred_by_refer(world):
     found = re.search(r"SIP Call (\d+): sip:bob@\S+ -> sip:carol@", said)
     assert found, said
     world.ask(f"xCommand Call Disconnect: {found[1]}")
+
+
+def test_a_phone_that_keeps_its_flow_is_reached_by_its_gruu(world):
+    """RFC 5626 and 5627, as baresip does them."""
+    said = world.carol.log_text()
+    assert re.search(r"^Contact: .*;\+sip\.instance=.*;reg-id=1", said, re.M), said[:4000]
+    gruu = re.search(r"pub-gruu=\"(sip:carol@[^\"]+;gr=urn:uuid:[^\"]+)\"", said)[1]
+    marks = world.alice.mark(), world.carol.mark()
+    world.alice.command("dial", gruu)
+    world.carol.wait("Incoming call", since=marks[1])
+    world.carol.command("accept")
+    world.alice.wait("Call established", since=marks[0])
+    world.alice.command("hangup")
+    world.carol.wait("session closed|terminated", since=marks[1])
+    world.alice.command("dial", gruu[:-1] + ("0" if gruu[-1] != "0" else "1"))
+    world.alice.wait(r"\b480\b|\b404\b", since=marks[0])
 
 
 def test_a_call_that_is_given_up_is_cancelled(world):

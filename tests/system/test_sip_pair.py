@@ -57,11 +57,19 @@ xConfiguration Authentication User 2 Name: pair
 xConfiguration Authentication User 2 Password: t-Secret-1
 xConfiguration Authentication User 3 Name: carol
 xConfiguration Authentication User 3 Password: p-Secret-1
+xConfiguration Zones Policy SearchRules Rule 3 Name: registrations
+xConfiguration Zones Policy SearchRules Rule 3 Mode: AliasPatternMatch
+xConfiguration Zones Policy SearchRules Rule 3 Pattern Type: Exact
+xConfiguration Zones Policy SearchRules Rule 3 Pattern String: in.example
+xConfiguration Zones Policy SearchRules Rule 3 Pattern Behavior: Leave
+xConfiguration Zones Policy SearchRules Rule 3 Target Name: Pair
 """
 CORE_ONLY = f"""\
 xConfiguration Zones Zone 1 Peer1 Address: {EDGE}
 xConfiguration Zones Zone 1 Authentication Password: t-Secret-1
 xConfiguration Zones Zone 1 RetryInterval: 2
+xConfiguration Authentication User 2 Name: dan
+xConfiguration Authentication User 2 Password: p-Secret-1
 xConfiguration Transform 1 Pattern Type: Prefix
 xConfiguration Transform 1 Pattern String: "9"
 xConfiguration Transform 1 Pattern Behavior: Strip
@@ -375,6 +383,38 @@ def test_a_transfer_crosses_the_pair(world, phones, carols):
                    "the first call's media gone", interval=0.3)
     wait_audio(world, 50)
     carols[0].command("hangup")
+    wait_nothing_left(world)
+
+
+def test_a_phone_outside_registers_at_the_core_and_is_called(world, phones):
+    """By the Edge, which knows neither it nor its password; it keeps its flow (RFC 5626), has a
+    GRUU from the Core and is told the way back (RFC 3608)."""
+    host = world.edge.network.host("dan", "10.80.0.23/24")
+    world.core.ask("xConfiguration SIP Registration ServiceRoute: On")
+    for line in ("SIP Registration FastPath: On",
+                 "Zones DefaultZone Authentication Mode: DoNotCheckCredentials"):
+        world.edge.ask(f"xConfiguration {line}")
+    try:
+        with phone.Phone(world.folder, host, "dan", IN, "p-Secret-1", server=EDGE, answer="auto",
+                         keeps_flow=True) as dan:
+            dan.wait_registered(qemu.patience(30))
+            said = dan.log_text()
+            routes = re.findall(r"^Service-Route: <sip:([^>]+)>", said, re.M)
+            assert EDGE in routes[0] and CORE in routes[1], said[-4000:]
+            assert re.search(r"pub-gruu=\"sip:dan@in\.example;gr=urn:uuid:", said)
+            assert "dan@in.example: " in world.core.ask("xStatus SIP Registration")
+            bob = phones[1]
+            marks = bob.mark(), dan.mark()
+            bob.command("dial", f"sip:dan@{IN}")
+            bob.wait("Call established", since=marks[0])
+            dan.wait("Call established", since=marks[1])
+            bob.command("hangup")
+            dan.wait("session closed|terminated", since=marks[1])
+    finally:
+        world.core.ask("xConfiguration SIP Registration ServiceRoute: Off")
+        for line in ("SIP Registration FastPath: Off",
+                     "Zones DefaultZone Authentication Mode: CheckCredentials"):
+            world.edge.ask(f"xConfiguration {line}")
     wait_nothing_left(world)
 
 

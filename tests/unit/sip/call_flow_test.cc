@@ -372,6 +372,22 @@ TEST_F(CallFlow, PublicationIsCarried) {
   EXPECT_EQ(alice.Take().Status(), 412);
 }
 
+// RFC 3325: what a phone says of its own identity is not believed; its wish for privacy (RFC 3323)
+// goes on.
+TEST_F(CallFlow, IdentityThatASenderAssertsIsNotPassedOn) {
+  Phone::Spec spec{.method = "MESSAGE", .uri = bob.uri()};
+  spec.headers =
+      "P-Asserted-Identity: <sip:boss@example.com>\nP-Asserted-Identity: <tel:+15551234>\n"
+      "Privacy: id\n";
+  alice.Send(spec);
+  const Sent message = bob.Take();
+  ASSERT_EQ(message.Method(), "MESSAGE");
+  EXPECT_TRUE(message.Headers("P-Asserted-Identity").empty());
+  EXPECT_EQ(message.Header("Privacy"), "id");
+  bob.Respond(message, 200);
+  EXPECT_EQ(alice.Take().Status(), 200);
+}
+
 TEST_F(CallFlow, SlowNonInvite) {
   alice.Send({.method = "MESSAGE", .uri = bob.uri()});
   const Sent got = bob.Take();
