@@ -503,7 +503,7 @@ TEST(TwiceTheCapacity, GoodputComesBackToATenthOfTheMaximumWhereSendersHeedRepor
 // Senders that know nothing of it, and come again with what is not answered.
 TEST(TwiceTheCapacity, GoodputComesBackToATenthOfTheMaximumWithPlainSenders) {
   Load load(kTarget, false);
-  EXPECT_GE(load.Run(2 * kMaximumPerSecond, 5000, 1000), kMaximumPerSecond * 9 / 10);
+  EXPECT_GE(load.Run(2 * kMaximumPerSecond, 9500, 1500), kMaximumPerSecond * 3 / 2 * 9 / 10);
   EXPECT_EQ(load.bye_refused(), 0u);
 }
 
