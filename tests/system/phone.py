@@ -78,8 +78,7 @@ class Phone:
                         f"regint={expires};answermode={answer};audio_codecs=pcmu,pcma;mwi=no"
                         f"{f';mediaenc={encryption}' if encryption else ''}"
                         f"{';medianat=ice' if speaks_ice else ''}"
-                         f"{';sipnat=outbound' if keeps_flow else ''}
-")
+                        f"{';sipnat=outbound' if keeps_flow else ''}\n")
         self.condition = threading.Condition()
 
     def __enter__(self):
