@@ -35,6 +35,11 @@ uint64_t XmppKeeper::ArenaBytes() {
          kValueBytesMax + sizeof(XmppKeeper) + 256;
 }
 
+xmpp::KeeperRoom XmppKeeper::room() const {
+  const bool is_bounded = stored_.persistent && stored_.bytes_capacity > 0;
+  return {stored_.bytes_used + used_, is_bounded ? stored_.bytes_capacity : UINT64_MAX};
+}
+
 void XmppKeeper::Load() {
   class Loader final : public store::EntryVisitor {
    public:
@@ -53,6 +58,7 @@ void XmppKeeper::Load() {
   };
   Loader loader(*engine_);
   const auto read = store_.ForEachIn(store::Table::kXmpp, "", UINT32_MAX, loader);
+  stored_ = store_.status();
   if (!read.ok() || loader.refused > 0) {
     log_.Emit(log::event::XmppStoreFailed{.reason = read.ok() ? loader.reason : read.error().what});
   }
@@ -113,6 +119,13 @@ void XmppKeeper::Forget(Change& change) {
 
 uint64_t XmppKeeper::Put(std::string_view key, std::span<const uint8_t> value) {
   GH_ASSERT_LE(value.size(), xmpp::kRowMax);
+  const bool is_message = key[0] == 'm' || key[0] == 't' || key[0] == 'u';
+  const xmpp::KeeperRoom room = this->room();
+  if (room.used >
+      room.capacity / 100 * (is_message ? xmpp::kMessageStorePercent : xmpp::kRowStorePercent)) {
+    ++refused_;
+    return 0;
+  }
   const auto size = static_cast<uint32_t>(value.size());
   Change* change = Make(key);
   if (change != nullptr && !Reserve(*change, size)) {
@@ -156,18 +169,37 @@ uint64_t XmppKeeper::Remove(std::string_view key) {
 // What the engine waits for is told by the timer, never from inside one of its calls.
 void XmppKeeper::Flush() { (void)Commit(); }
 
-bool XmppKeeper::Commit() {
-  const auto committed = store::InTransaction(store_, [&]() -> Result<void> {
+Result<void> XmppKeeper::CommitRows(bool removals_alone) {
+  return store::InTransaction(store_, [&]() -> Result<void> {
     for (const Change& change : order_) {
       if (change.removes) {
         GH_TRY(store_.RemoveIn(store::Table::kXmpp, change.key.view()));
-      } else {
+      } else if (!removals_alone) {
         GH_TRY(store_.PutIn(store::Table::kXmpp, change.key.view(),
                             values_.subspan(change.at, change.size)));
       }
     }
     return Ok();
   });
+}
+
+void XmppKeeper::ForgetCommitted(bool removals_alone) {
+  for (Change* change = order_.front(); change != nullptr;) {
+    Change* const next = order_.Next(*change);
+    if (change->removes || !removals_alone) {
+      Forget(*change);
+    }
+    change = next;
+  }
+}
+
+bool XmppKeeper::Commit() {
+  auto committed = CommitRows(false);
+  if (committed.code() == ErrorCode::kNoSpace && CommitRows(true).ok()) {
+    ForgetCommitted(true);  // room for the others, and for what others of the store have to keep
+    committed = CommitRows(false);
+  }
+  stored_ = store_.status();
   alarms_.Set(log::AlarmId::kXmppStore, !committed.ok(), "");
   if (!committed.ok()) {
     log_.Emit(log::event::XmppStoreFailed{.reason = committed.error().what});
@@ -176,9 +208,7 @@ bool XmppKeeper::Commit() {
   }
   ++commits_;
   ++durable_;
-  while (Change* change = order_.front()) {
-    Forget(*change);
-  }
+  ForgetCommitted(false);
   loop_.timers().Arm(timer_, Duration());
   return true;
 }

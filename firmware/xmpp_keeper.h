@@ -5,8 +5,9 @@
 // Changes lie in a table by their keys; what they say, one behind the other in a buffer that is
 // emptied by the commit. A full table or buffer is committed at once.
 //
-// Fault model: when a commit fails the changes are kept and tried again; when there is no room for
-// more, the engine hears it and refuses what it cannot promise to keep.
+// Fault model: when a commit fails the changes are kept and tried again, removals alone first when
+// the store is full; when there is no room for more, here or in XMPP's share of the store, the
+// engine hears it and refuses what it cannot promise to keep.
 #pragma once
 
 #include <array>
@@ -37,10 +38,12 @@ class XmppKeeper final : public xmpp::Keeper {
   uint64_t durable() const override { return durable_; }
   void Flush() override;
   size_t Read(std::string_view key, std::span<uint8_t> out) override;
+  xmpp::KeeperRoom room() const override;
 
   uint32_t pending_count() const { return by_key_.size(); }
   uint64_t commit_count() const { return commits_; }
   uint64_t saved_count() const { return saved_; }  // changes that needed no commit after all
+  uint64_t refused_count() const { return refused_; }
 
  private:
   struct Change {
@@ -60,6 +63,8 @@ class XmppKeeper final : public xmpp::Keeper {
   bool Reserve(Change& change, uint32_t size);
   void Forget(Change& change);
   bool Commit();
+  Result<void> CommitRows(bool removals_alone);
+  void ForgetCommitted(bool removals_alone);
   void OnTimer();
 
   EventLoop& loop_;
@@ -75,6 +80,8 @@ class XmppKeeper final : public xmpp::Keeper {
   uint64_t durable_ = 0;
   uint64_t commits_ = 0;
   uint64_t saved_ = 0;
+  uint64_t refused_ = 0;
+  store::StoreStatus stored_;  // after the last commit
   Timer timer_;
 };
 

@@ -106,6 +106,33 @@ void XmppService::ReadRoomRules(const config::Settings& settings, xmpp::Config& 
   out.archive.bytes_max = static_cast<uint64_t>(archive.size_mib) << 20;
 }
 
+// --- Their share of the store --------------------------------------------------------------------
+
+void XmppService::WatchStorage() {
+  const xmpp::Archive& archive = engine_->archive();
+  const xmpp::KeeperRoom room = keeper_->room();
+  const bool is_near = room.used > room.capacity / 100 * xmpp::kShareAlarmPercent ||
+                       archive.byte_count() > archive.byte_max() / 10 * 9;
+  parts_.alarms.Set(log::AlarmId::kXmppShareFull, engine_->config().enabled && is_near, "");
+  if (archive.pruned_count() != pruned_told_) {
+    parts_.log.Emit(log::event::XmppArchivePruned{
+        .count = archive.pruned_count() - pruned_told_,
+        .reason = "the share of all archives in the store is used up"});
+    pruned_told_ = archive.pruned_count();
+  }
+}
+
+void XmppService::TellStorage(ByteWriter& out) const {
+  const xmpp::KeeperRoom room = keeper_->room();
+  const bool is_bounded = room.capacity != UINT64_MAX;
+  out.Text("XMPP Storage:");
+  Tell(out, "used", room.used);
+  Tell(out, "capacity", is_bounded ? room.capacity : 0);
+  Tell(out, "used_percent", is_bounded ? room.used * 100 / room.capacity : 0);
+  Tell(out, "archives_pruned", engine_->archive().pruned_count());
+  Tell(out, "refused", keeper_->refused_count());
+}
+
 void XmppService::OnRoom(std::string_view room, std::string_view by, const char* what) {
   parts_.log.Emit(log::event::XmppRoomChanged{.room = room, .change = what, .by = by});
 }
@@ -150,7 +177,7 @@ bool XmppService::NextRoomStatus(uint64_t& cursor, ByteWriter& out) {
       Tell(out, "mode", engine_->archive().enabled() ? "on" : "off");
       Tell(out, "messages", engine_->archive().entry_count());
       Tell(out, "bytes", engine_->archive().byte_count());
-      Tell(out, "bytes_max", engine_->config().archive.bytes_max);
+      Tell(out, "bytes_max", engine_->archive().byte_max());
       Tell(out, "refused", engine_->archive().refused_count());
       return true;
     default:

@@ -122,6 +122,7 @@ void XmppService::UpdateAlarms() {
   const bool is_wanted = parts_.configuration.active().xmpp().mode == config::OnOff::kOn &&
                          !parts_.configuration.is_factory();
   parts_.alarms.Set(AlarmId::kXmppNotServing, is_wanted && listeners_.count() == 0, "");
+  WatchStorage();
   const int64_t now = UnixSeconds();
   const bool is_minute = now / 60 != rooms_seen_;
   if (is_minute) {
@@ -236,6 +237,10 @@ void XmppService::OnRefused(const net::Endpoint& client, std::string_view user,
 void XmppService::OnPushGone(std::string_view user, std::string_view service,
                              std::string_view reason) {
   parts_.log.Emit(XmppPushFailed{.service = service, .user = user, .reason = reason});
+}
+
+void XmppService::OnHeldBack(uint32_t free, uint32_t blocks) {
+  parts_.log.Emit(XmppHeldBack{.free = free, .blocks = blocks});
 }
 
 // --- Commands ------------------------------------------------------------------------------------
@@ -472,6 +477,8 @@ bool XmppService::NextStatus(uint64_t& cursor, ByteWriter& out) {
       Tell(out, "blocks_free", engine_->chains().free_count());
       Tell(out, "blocks", engine_->chains().capacity());
       Tell(out, "refused", engine_->chains().refused_count());
+      Tell(out, "held_back", counters.held_back);
+      Tell(out, "shed", counters.shed);
       return true;
     case 3:
       out.Text("XMPP Directory:");
@@ -510,6 +517,9 @@ bool XmppService::NextStatus(uint64_t& cursor, ByteWriter& out) {
       return true;
     case 7:
       TellWeb(out);
+      return true;
+    case 8:
+      TellStorage(out);
       return true;
     default:
       return false;

@@ -79,6 +79,7 @@ class XmppService final : public xmpp::Host,
                std::string_view reason) override;
   void OnPushGone(std::string_view user, std::string_view service,
                   std::string_view reason) override;
+  void OnHeldBack(uint32_t free, uint32_t blocks) override;
   void OnRoom(std::string_view room, std::string_view by, const char* what) override;
   void OnRefused(const net::Endpoint& client, std::string_view user,
                  std::string_view reason) override;
@@ -118,6 +119,8 @@ class XmppService final : public xmpp::Host,
   bool NextRoomStatus(uint64_t& cursor, ByteWriter& out);
   bool NextRoom(uint64_t& cursor, ByteWriter& out);
   Result<void> DestroyRoom(std::string_view by, std::string_view value, ByteWriter& out);
+  void WatchStorage();
+  void TellStorage(ByteWriter& out) const;
   Result<void> PurgeRoom(std::string_view by, std::string_view value, ByteWriter& out);
   // Files of users (xmpp_files.cc).
   void BuildFiles();
@@ -152,6 +155,7 @@ class XmppService final : public xmpp::Host,
   XmppCompliance* compliance_ = nullptr;
   const char* compliance_fault_ = "";
   XmppListeners listeners_;
+  uint64_t pruned_told_ = 0;
   int64_t rooms_seen_ = 0;  // when idle ones were looked for
 };
 

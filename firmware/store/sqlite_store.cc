@@ -266,12 +266,22 @@ Result<void> SqliteStore::OpenDatabase() {
   GH_TRY(Prepare("SELECT key,value,crc FROM entry WHERE room=?1 AND key>?2 ORDER BY key LIMIT ?3",
                  select_));
   GH_TRY(Prepare("COMMIT", commit_));
-  return Prepare("ROLLBACK", rollback_);
+  GH_TRY(Prepare("PRAGMA freelist_count", free_pages_));
+  GH_TRY(Prepare("ROLLBACK", rollback_));
+  CountFreePages();
+  return Ok();
+}
+
+void SqliteStore::CountFreePages() {
+  if (sqlite3_step(free_pages_) == SQLITE_ROW) {
+    free_page_count_ = static_cast<uint64_t>(sqlite3_column_int64(free_pages_, 0));
+  }
+  sqlite3_reset(free_pages_);
 }
 
 void SqliteStore::Close() {
   for (sqlite3_stmt** statement : {&begin_, &put_, &remove_, &remove_all_, &remove_everything_,
-                                   &select_, &commit_, &rollback_}) {
+                                   &select_, &commit_, &rollback_, &free_pages_}) {
     sqlite3_finalize(*statement);
     *statement = nullptr;
   }
@@ -440,6 +450,7 @@ Result<void> SqliteStore::Commit() {
     }
     return committed;
   }
+  CountFreePages();
   ++commit_count_;
   commit_ns_max_ = std::max(commit_ns_max_, (clock_.Now() - start).ns);
   return Ok();
@@ -457,7 +468,8 @@ StoreStatus SqliteStore::status() const {
   status.kind = "SQLite on the store partition, sealed";
   status.sealed = key_.wrapper_name();
   status.persistent = database_ != nullptr;
-  status.bytes_used = files_.Size(FileId::kDatabase);
+  const uint64_t size = files_.Size(FileId::kDatabase);
+  status.bytes_used = size - std::min(size, free_page_count_ * kSectorSize);
   status.bytes_capacity = files_.Capacity(FileId::kDatabase);
   status.heap_used = heap_.used_bytes();
   status.heap_max = heap_.used_bytes_max();

@@ -100,6 +100,7 @@ class SqliteStore final : public Store {
   Result<void> CheckIntegrity();
   Result<void> Prepare(const char* sql, sqlite3_stmt*& statement);
   Result<void> Step(sqlite3_stmt* statement);
+  void CountFreePages();
   Error ErrorOf(int code) const;
 
   hal::Clock& clock_;
@@ -117,9 +118,11 @@ class SqliteStore final : public Store {
   sqlite3_stmt* select_ = nullptr;
   sqlite3_stmt* commit_ = nullptr;
   sqlite3_stmt* rollback_ = nullptr;
+  sqlite3_stmt* free_pages_ = nullptr;
   bool must_reopen_ = false;
   uint64_t commit_count_ = 0;
   int64_t commit_ns_max_ = 0;
+  uint64_t free_page_count_ = 0;  // of the database, to be used again
   StoreOrigin origin_ = StoreOrigin::kThere;
   // The good copy: which commit it is of, and how far it has come.
   uint64_t copied_commit_ = UINT64_MAX;

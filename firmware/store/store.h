@@ -36,7 +36,7 @@ struct StoreStatus {
   const char* kind = "";    // "SQLite on store partition", "memory only"
   const char* sealed = "";  // by whom the key is wrapped; "" is not sealed
   bool persistent = false;
-  uint64_t bytes_used = 0;  // of the partition
+  uint64_t bytes_used = 0;  // of the partition, without what was given up since
   uint64_t bytes_capacity = 0;
   uint64_t heap_used = 0;
   uint64_t heap_max = 0;  // high-water mark

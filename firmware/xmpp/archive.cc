@@ -25,6 +25,13 @@ bool ReadArchiveId(std::string_view text, uint64_t& number) {
   return text.size() == kNumberDigits && ReadHex(text, number) && number != 0;
 }
 
+Archive::Archive(Arena& arena, Keeper& keeper, uint32_t log_max)
+    : keeper_(keeper), by_age_(arena.NewArray<ArchiveLog*>(log_max)) {}
+
+uint64_t Archive::byte_max() const {
+  return std::min(config_.bytes_max, keeper_.room().capacity / 100 * kArchiveSharePercent);
+}
+
 Result<void> Archive::Load(ArchiveLog& log, const RowName& name, std::span<const uint8_t> value) {
   if (name.number == 0 || value.empty()) {
     return kBadRow;
@@ -34,7 +41,11 @@ Result<void> Archive::Load(ArchiveLog& log, const RowName& name, std::span<const
     return Ok();
   }
   ++entries_;
-  log.first = log.first == log.next ? name.number : std::min(log.first, name.number);
+  if (log.first == log.next) {
+    log.first = name.number;
+    log.oldest = static_cast<int64_t>(ByteReader(value.subspan(1)).U64Be());
+    Enlist(log);
+  }
   log.next = std::max(log.next, name.number + 1);
   return Ok();
 }
@@ -80,14 +91,14 @@ uint64_t Archive::Append(ArchiveLog& log, int64_t unix_seconds, std::string_view
   }
   Trim(log, unix_seconds);
   const uint64_t size = SizeOf(with, AsText(stanza));
-  while (bytes_ + size > config_.bytes_max && log.first != log.next) {
-    RemoveOldest(log);
-  }
-  const uint64_t commit =
-      bytes_ + size > config_.bytes_max ? 0 : Write(log, log.next, unix_seconds, with, stanza);
+  const uint64_t commit = MakeRoom(size) ? Write(log, log.next, unix_seconds, with, stanza) : 0;
   if (commit == 0) {
     ++refused_;
     return 0;
+  }
+  if (log.first == log.next) {
+    log.oldest = unix_seconds;
+    Enlist(log);
   }
   log.commit = commit;
   bytes_ += size;
@@ -144,7 +155,17 @@ void Archive::RemoveRows(const ArchiveLog& log, uint64_t number) {
 void Archive::RemoveOldest(ArchiveLog& log) {
   RemoveRows(log, log.first);
   entries_ -= std::min<uint64_t>(entries_, 1);
-  ++log.first;
+  if (++log.first == log.next) {
+    Delist(log);
+  }
+}
+
+int64_t Archive::TimeOfFirst(const ArchiveLog& log) {
+  uint8_t bytes[kRowMax];
+  const size_t size = keeper_.Read(RowKey(log.kind, log.id, log.first, 0), bytes);
+  ByteReader reader(std::span<const uint8_t>(bytes, size));
+  reader.Skip(1);
+  return static_cast<int64_t>(reader.U64Be());  // not readable: as old as may be
 }
 
 // No more than a few at a time: an archive that was made smaller shrinks as it is written to.
@@ -154,14 +175,85 @@ void Archive::Trim(ArchiveLog& log, int64_t now) {
   }
   const int64_t oldest = now - config_.days * 86400;
   for (uint32_t i = 0; i < 4 && config_.days > 0 && log.first != log.next; ++i) {
-    uint8_t bytes[kRowMax];
-    const size_t size = keeper_.Read(RowKey(log.kind, log.id, log.first, 0), bytes);
-    ByteReader reader(std::span<const uint8_t>(bytes, size));
-    reader.Skip(1);
-    if (static_cast<int64_t>(reader.U64Be()) >= oldest && size > 0) {
+    if (TimeOfFirst(log) >= oldest) {
       return;
     }
     RemoveOldest(log);
+  }
+}
+
+// False: it is too much whatever goes. Where the store itself runs short twice the size goes: rows
+// that are gone leave room in their pages, not always pages.
+bool Archive::MakeRoom(uint64_t size) {
+  const uint64_t limit = byte_max();
+  if (size > limit) {
+    return false;
+  }
+  const KeeperRoom room = keeper_.room();
+  const bool is_short = room.used > room.capacity / 100 * kArchiveStorePercent;
+  const uint64_t wanted = is_short ? bytes_ - std::min(bytes_, 2 * size) : limit - size;
+  for (uint32_t i = 0; i < kArchivePruneMax && bytes_ > wanted && log_count_ > 0; ++i) {
+    PruneOldest();
+  }
+  return bytes_ + size <= limit;
+}
+
+// What the heap knows of an archive's age is a bound: it is looked up when it matters.
+void Archive::PruneOldest() {
+  for (uint32_t i = 0; i < kArchiveLooksMax; ++i) {
+    ArchiveLog& log = *by_age_[0];
+    const int64_t oldest = TimeOfFirst(log);
+    if (oldest <= log.oldest) {
+      break;
+    }
+    log.oldest = oldest;
+    Settle(0);
+    if (by_age_[0] == &log) {
+      break;
+    }
+  }
+  ++pruned_;
+  RemoveOldest(*by_age_[0]);
+}
+
+void Archive::PutAt(uint32_t place, ArchiveLog* log) {
+  by_age_[place] = log;
+  log->place = place;
+}
+
+// Of the one at `place` alone it is not known that it stands right.
+void Archive::Settle(uint32_t place) {
+  ArchiveLog* log = by_age_[place];
+  for (; place > 0 && log->oldest < by_age_[(place - 1) / 2]->oldest; place = (place - 1) / 2) {
+    PutAt(place, by_age_[(place - 1) / 2]);
+  }
+  for (uint32_t child = 2 * place + 1; child < log_count_; child = 2 * place + 1) {
+    if (child + 1 < log_count_ && by_age_[child + 1]->oldest < by_age_[child]->oldest) {
+      ++child;
+    }
+    if (by_age_[child]->oldest >= log->oldest) {
+      break;
+    }
+    PutAt(place, by_age_[child]);
+    place = child;
+  }
+  PutAt(place, log);
+}
+
+void Archive::Enlist(ArchiveLog& log) {
+  GH_ASSERT_LT(log_count_, by_age_.size());
+  PutAt(log_count_++, &log);
+  Settle(log.place);
+}
+
+void Archive::Delist(ArchiveLog& log) {
+  const uint32_t place = log.place;
+  GH_ASSERT(place < log_count_ && by_age_[place] == &log);
+  log.place = UINT32_MAX;
+  ArchiveLog* last = by_age_[--log_count_];
+  if (last != &log) {
+    PutAt(place, last);
+    Settle(place);
   }
 }
 

@@ -26,6 +26,12 @@
 
 namespace gh::xmpp {
 
+// What is used of the place where rows are kept, by all who keep something there, in bytes.
+struct KeeperRoom {
+  uint64_t used = 0;
+  uint64_t capacity = UINT64_MAX;
+};
+
 // Where rows are kept; a few words wide. Rows given between two commits are committed together.
 class Keeper {
  public:
@@ -38,6 +44,7 @@ class Keeper {
   virtual void Flush() = 0;
   // A row as last given; its size, 0 when there is none.
   virtual size_t Read(std::string_view key, std::span<uint8_t> out) = 0;
+  virtual KeeperRoom room() const { return {}; }
 
  protected:
   ~Keeper() = default;
@@ -116,7 +123,9 @@ struct ArchiveLog {
   uint32_t id = 0;
   uint64_t first = 1;
   uint64_t next = 1;
-  uint64_t commit = 0;  // of the last entry
+  uint64_t commit = 0;          // of the last entry
+  int64_t oldest = 0;           // the first entry is not older, in Unix seconds
+  uint32_t place = UINT32_MAX;  // among archives that are not empty
 };
 
 // What of a user's messages is archived when no address is named (XEP-0313 section 6).

@@ -41,8 +41,8 @@ Capacity Capacity::For(uint32_t accounts, uint32_t sessions) {
 uint64_t Capacity::ArenaBytes() const {
   const uint64_t parsers = readers + unproven_readers;
   return Directory::ArenaBytes(directory) + Rooms::ArenaBytes(rooms) + Items::ArenaBytes(items) +
-         CapsCache::ArenaBytes() + ChainPool::ArenaBytes(blocks) +
-         uint64_t{watches} * Pool<Watch>::bytes_per_item() +
+         CapsCache::ArenaBytes() + Archive::ArenaBytes(directory.accounts + rooms.rooms) +
+         ChainPool::ArenaBytes(blocks) + uint64_t{watches} * Pool<Watch>::bytes_per_item() +
          uint64_t{sessions} * (Pool<Session>::bytes_per_item() + 16) +
          uint64_t{unproven_readers} *
              (Pool<ScramLogin>::bytes_per_item() + Pool<Wishes>::bytes_per_item() +
@@ -61,7 +61,7 @@ Engine::Engine(Arena& arena, TimerWheel& timers, crypto::Random& random, Host& h
       observer_(observer),
       chains_(arena, capacity.blocks),
       directory_(arena.New<Directory>(arena, capacity.directory, chains_, keeper, random)),
-      archive_(keeper),
+      archive_(arena, keeper, capacity.directory.accounts + capacity.rooms.rooms),
       tokens_(keeper, chains_, random),
       rooms_(arena.New<Rooms>(arena, capacity.rooms, chains_, keeper, archive_, random,
                               static_cast<RoomHost&>(*this))),
@@ -78,6 +78,7 @@ Engine::Engine(Arena& arena, TimerWheel& timers, crypto::Random& random, Host& h
       scratch2_(arena.NewArray<uint8_t>(kOutputMax)),
       scratch3_(arena.NewArray<uint8_t>(kOutputMax)) {
   random.Fill(secret_);
+  pressure_timer_.Bind<&Engine::OnPressure>(this);
   remote_session_.engine = this;
   remote_session_.account = &remote_account_;
   remote_session_.state = SessionState::kBound;
@@ -120,6 +121,7 @@ Result<void> Engine::Load(std::string_view key, std::span<const uint8_t> value) 
 }
 
 Engine::~Engine() {
+  timers_.Cancel(pressure_timer_);
   for (ReaderPool* pool : {&readers_, &unproven_readers_}) {
     for (XmlReader& reader : pool->all) {
       reader.~XmlReader();
@@ -208,6 +210,10 @@ size_t Engine::OnData(net::StreamId stream, std::span<const uint8_t> data) {
         break;
       }
     }
+    if (session->reader->is_at_rest() && HoldsBack(*session)) {
+      ReturnReader(*session);
+      break;
+    }
     const size_t before = in.size();
     const XmlEvent event = session->reader->Read(in);
     if (!TakeUnproven(*session, before - in.size())) {
@@ -285,6 +291,10 @@ void Engine::OnWritable(net::StreamId stream) {
       return;
     }
     chains_.Drop(session->unsent, static_cast<uint32_t>(count));
+    NoteTaken(*session, static_cast<uint32_t>(count));
+  }
+  if (!held_.empty() && !IsShort()) {
+    ReleaseHeld();
   }
   if (session->closing) {
     host_.Close(stream);
@@ -308,6 +318,9 @@ void Engine::OnClosed(net::StreamId stream) {
 // --- Readers -------------------------------------------------------------------------------------
 
 bool Engine::LendReader(Session& session) {
+  if (HoldsBack(session)) {
+    return false;
+  }
   ReaderPool& pool = PoolOf(session);
   if (pool.free_count == 0) {
     if (!session.waiting_node.linked()) {
@@ -404,8 +417,7 @@ void Engine::WriteBytes(Session& session, std::span<const uint8_t> bytes) {
   if (bytes.empty()) {
     return;
   }
-  if (session.framing == Framing::kBodies ||  // who frames it has queues of his own
-      session.unsent.size + bytes.size() > kUnsentMax || !chains_.Append(session.unsent, bytes)) {
+  if (!QueueUnsent(session, bytes)) {
     // It does not read. What it has not acknowledged waits for it, elsewhere.
     host_.Abort(session.stream);
     if (session.state == SessionState::kBound && session.resumable) {
@@ -551,6 +563,7 @@ void Engine::Detach(Session& session) {
     ReturnReader(session);
     by_stream_.Remove(session);
     session.connected = false;
+    ForgetUnsent(session);
     chains_.Free(session.unsent);
   }
 }

@@ -109,13 +109,15 @@ class Observer {
                        std::string_view reason) = 0;
   virtual void OnRefused(const net::Endpoint& client, std::string_view user,
                          std::string_view reason) = 0;
-  // A room was made or destroyed.
   // A user's push service is not told any more.
   virtual void OnPushGone(std::string_view user, std::string_view service,
                           std::string_view reason) {
     (void)user, (void)service, (void)reason;
   }
+  // A room was made or destroyed.
   virtual void OnRoom(std::string_view room, std::string_view by, const char* what) = 0;
+  // Memory is short: what clients say is held back.
+  virtual void OnHeldBack(uint32_t /*free*/, uint32_t /*blocks*/) {}
 
  protected:
   ~Observer() = default;
@@ -168,6 +170,8 @@ struct Counters {
   uint64_t resumed = 0;
   uint64_t pushes = 0;
   uint64_t refused = 0;  // stanzas answered with an error for want of room
+  uint64_t held_back = 0;
+  uint64_t shed = 0;  // sessions ended because they did not read
 };
 
 // How elements lie in a connection's bytes.
@@ -215,6 +219,8 @@ struct Session {
   ListNode doomed_node;
   ListNode waiting_node;  // for a reader
   ListNode owing_node;    // an acknowledgement that waits for the disk
+  ListNode unsent_node;   // something is unsent
+  ListNode held_node;     // what it says is held back
   Session* next_of_account = nullptr;
   Account* account = nullptr;
   net::StreamId stream;
@@ -259,10 +265,12 @@ struct Session {
   Wishes* wishes = nullptr;
   uint64_t said_from = 0;  // a hash of the user its header named; 0: none
   Chain unsent;
-  Chain held;      // presence for a client that does not look
-  Chain presence;  // as last broadcast
-  Chain directed;  // u16 size and address each
-  Chain replies;   // whom its user replied to from here (replies.cc)
+  Instant unsent_since;       // when the network last took some of it
+  uint32_t unsent_taken = 0;  // bytes since
+  Chain held;                 // presence for a client that does not look
+  Chain presence;             // as last broadcast
+  Chain directed;             // u16 size and address each
+  Chain replies;              // whom its user replied to from here (replies.cc)
   List<Occupant, &Occupant::session_node> rooms;
   List<Watch, &Watch::session_node> watches;
   Timer timer;
@@ -409,6 +417,17 @@ class Engine final : private RoomHost {
   void Hibernate(Session& session);
   void LinkToAccount(Session& session);
   void UnlinkFromAccount(Session& session);
+
+  // pressure.cc
+  bool IsShort() const;
+  bool HoldsBack(Session& session);
+  void OnPressure();
+  void ReleaseHeld();
+  void Shed(Session& session);
+  bool QueueUnsent(Session& session, std::span<const uint8_t> bytes);
+  void NoteUnsent(Session& session);
+  void NoteTaken(Session& session, uint32_t count);
+  void ForgetUnsent(Session& session);
 
   // framing.cc
   void OnWhole(Session& session, Node& element);
@@ -640,6 +659,7 @@ class Engine final : private RoomHost {
   void RemoveContact(Session& session, const Node& stanza, Contact& contact);
   uint64_t ForgetContact(Account& account, Contact& contact);
   void WriteItem(const Contact& contact, ByteWriter& out);
+  bool RosterHolds(Account& account, const Contact* replaced, std::span<const uint8_t> details);
   void PushItem(Account& account, std::string_view item);
   // Keeps and pushes; the contact may be gone after it.
   bool Changed(Account& account, Contact& contact, bool visible);
@@ -667,6 +687,9 @@ class Engine final : private RoomHost {
   ReaderPool unproven_readers_;
   List<Session, &Session::doomed_node> doomed_;
   List<Session, &Session::owing_node> owing_;
+  List<Session, &Session::unsent_node> slow_;  // the longest stalled first
+  List<Session, &Session::held_node> held_;
+  Timer pressure_timer_;
   std::array<uint8_t, 32> secret_ = {};  // of salts for nobody
   std::span<uint8_t> scratch_;           // a stanza being written
   std::span<uint8_t> scratch2_;          // one made from it

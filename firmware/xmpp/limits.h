@@ -77,12 +77,20 @@ inline constexpr uint32_t kInactiveHeldMax = 16 * 1024;  // presence held back (
 inline constexpr uint32_t kPresenceMax = 4 * 1024;       // a presence stanza that is remembered
 inline constexpr uint32_t kDirectedMax = 32;             // addresses sent presence directly
 
+// Where memory is short: a client that has not taken so much in so many seconds goes.
+inline constexpr uint32_t kReadsBytes = 8 * 1024;
+inline constexpr int64_t kStalledSeconds = 5;
+inline constexpr int64_t kPressureTickMs = 100;
+
 inline constexpr uint32_t kContactNameMax = 256;
 inline constexpr uint32_t kContactGroupsMax = 512;  // all together
 inline constexpr uint32_t kContactDetailsMax = kContactNameMax + 2 * kContactGroupsMax + 4;
 inline constexpr uint32_t kBlockedMax = 200;
 // A stanza as we write it; name spaces may make it longer than it came.
 inline constexpr uint32_t kOutputMax = 3 * kStanzaMax;
+
+// A roster as it is sent, when an item with name and groups is added to it.
+inline constexpr uint32_t kRosterBytesMax = kOutputMax / 4 * 3;
 
 // Stored rows: parts of a message, and one contact.
 inline constexpr uint32_t kRowMax = 3800;
@@ -113,6 +121,17 @@ inline constexpr uint32_t kArchivePageBytesMax = 128 * 1024;
 inline constexpr uint32_t kArchiveScanMax = 4000;  // entries looked at for one page
 inline constexpr uint32_t kArchiveRulesMax = 64;   // addresses in a user's preferences
 inline constexpr uint32_t kArchiveRulesBytesMax = 3200;
+
+// Who may fill the store how far, in percent of its room: archives have half of it, and give way
+// from the first mark on; from the second on no message is put by; rosters, rooms and items stop at
+// the third. The rest is the configuration's.
+inline constexpr uint32_t kArchiveSharePercent = 50;
+inline constexpr uint32_t kArchiveStorePercent = 70;
+inline constexpr uint32_t kMessageStorePercent = 85;
+inline constexpr uint32_t kRowStorePercent = 92;
+inline constexpr uint32_t kShareAlarmPercent = 65;  // before the first mark
+inline constexpr uint32_t kArchivePruneMax = 256;   // entries that go for one
+inline constexpr uint32_t kArchiveLooksMax = 16;    // archives asked for their age for one to go
 
 // What a user publishes or keeps (XEP-0163, 0049, 0054).
 inline constexpr uint32_t kNodesPerUserMax = 64;

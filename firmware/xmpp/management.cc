@@ -222,6 +222,7 @@ void Engine::TakeOver(Session& session, Session& old) {
   }
   by_stream_.Remove(session);
   session.connected = false;
+  ForgetUnsent(session);
   timers_.Cancel(session.timer);
   timers_.Cancel(old.timer);
   old.stream = session.stream;
@@ -230,6 +231,7 @@ void Engine::TakeOver(Session& session, Session& old) {
   old.secure = session.secure;
   old.framing = session.framing;
   old.unsent = std::exchange(session.unsent, Chain());
+  NoteUnsent(old);
   old.reader = std::exchange(session.reader, nullptr);
   old.connected = true;
   old.closing = false;

@@ -98,6 +98,19 @@ void Engine::OnRosterGet(Session& session, const Node& stanza, const Node& query
   SendResult(session, stanza, out.text());
 }
 
+// Whether the roster with such an item still goes into one stanza, plain contacts beside it.
+bool Engine::RosterHolds(Account& account, const Contact* replaced,
+                         std::span<const uint8_t> details) {
+  ByteWriter out(scratch2_.first(kRosterBytesMax));
+  for (const Contact& contact : account.contacts) {
+    if (&contact != replaced && (contact.state & kInRoster) != 0) {
+      WriteItem(contact, out);
+    }
+  }
+  WriteEscaped(AsText(details), out);
+  return out.ok();
+}
+
 void Engine::OnRosterSet(Session& session, const Node& stanza, const Node& query) {
   Account& account = *session.account;
   const Node* item = query.FirstElement();
@@ -123,6 +136,10 @@ void Engine::OnRosterSet(Session& session, const Node& stanza, const Node& query
   ByteWriter details(bytes);
   if (!WriteDetails(*item, details)) {
     AnswerError(session, stanza, "modify", "not-acceptable");
+    return;
+  }
+  if (details.size() > 2 && !RosterHolds(account, contact, details.written())) {
+    AnswerError(session, stanza, "wait", "resource-constraint");
     return;
   }
   const bool is_new = contact == nullptr;
