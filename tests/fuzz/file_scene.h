@@ -7,12 +7,13 @@
 
 #include "firmware/admin/file_service.h"
 #include "hal/clock.h"
+#include "tests/unit/rt/memory.h"
 
 namespace gh::admin {
 
 class FileScene {
  public:
-  FileScene() : memory_(4u << 20), arena_({memory_.data(), memory_.size()}) {
+  FileScene() : memory_(4u << 20), arena_(memory_) {
     files.Add("upgrade", folder_);
     user.identity.user.Assign("admin");
     user.identity.role = config::Role::kAdministrator;
@@ -65,7 +66,7 @@ class FileScene {
    private:
     uint32_t turn_ = 0;
   };
-  std::vector<uint8_t> memory_;
+  gh::test::Memory memory_;
   Arena arena_;
   StillClock clock_;
   log::Log log_{arena_, clock_, 16};

@@ -11,6 +11,7 @@
 #include "crypto/init.h"
 #include "firmware/rtp/anchor.h"
 #include "tests/unit/net/fake_wire.h"
+#include "tests/unit/rt/memory.h"
 
 namespace gh::rtp::fuzz {
 
@@ -73,7 +74,7 @@ class Scene : public media::Relay, public Observer {
   std::set<media::Flow*> flows;
 
  private:
-  std::vector<uint8_t> memory_;
+  gh::test::Memory memory_;
   Arena arena_;
   net::test::SeededEntropy entropy_;
   crypto::Random random_;

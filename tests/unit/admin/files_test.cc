@@ -11,6 +11,7 @@
 #include "firmware/admin/file_service.h"
 #include "firmware/admin/files/scp_server.h"
 #include "firmware/admin/files/sftp_server.h"
+#include "tests/unit/rt/memory.h"
 #include "tests/unit/store/fake_disk.h"
 
 namespace gh::admin {
@@ -87,8 +88,7 @@ class MemoryFolder final : public FileProvider {
 
 class FilesTest : public ::testing::Test {
  protected:
-  FilesTest()
-      : memory_(8u << 20), arena_({memory_.data(), memory_.size()}), log_(arena_, clock_, 64) {
+  FilesTest() : memory_(8u << 20), arena_(memory_), log_(arena_, clock_, 64) {
     files_.Add("upgrade", upgrade_);
     files_.Add("logs", logs_);
     logs_.takes = false;
@@ -112,7 +112,7 @@ class FilesTest : public ::testing::Test {
   }
 
   store::FakeClock clock_;
-  std::vector<uint8_t> memory_;
+  gh::test::Memory memory_;
   Arena arena_;
   log::Log log_;
   MemoryFolder upgrade_, logs_;

@@ -11,6 +11,7 @@
 #include "crypto/init.h"
 #include "firmware/config/configuration.h"
 #include "hal/entropy.h"
+#include "tests/unit/rt/memory.h"
 
 namespace gh::config {
 
@@ -100,7 +101,7 @@ class FixedClock final : public hal::Clock {
 class ConfigTest : public ::testing::Test, public ChangeListener, public LineReporter {
  protected:
   static constexpr uint32_t kUsers = 50;
-  ConfigTest() : memory_(4u << 20), arena_({memory_.data(), memory_.size()}) {
+  ConfigTest() : memory_(4u << 20), arena_(memory_) {
     crypto::Initialise();
     hasher_ = arena_.New<crypto::PasswordHasher>(arena_, crypto::PasswordCost{64, 1});
     random_ = std::make_unique<crypto::Random>(entropy_);
@@ -108,7 +109,7 @@ class ConfigTest : public ::testing::Test, public ChangeListener, public LineRep
   }
   // What a restart of the machine does to the configuration.
   void Restart() {
-    config_memory_.emplace_back(std::make_unique<std::vector<uint8_t>>(4u << 20));
+    config_memory_.emplace_back(std::make_unique<gh::test::Memory>(4u << 20));
     arenas_.emplace_back(std::make_unique<Arena>(
         std::span<uint8_t>(config_memory_.back()->data(), config_memory_.back()->size())));
     history_ = arenas_.back()->New<History>(store_, clock_);
@@ -167,13 +168,13 @@ class ConfigTest : public ::testing::Test, public ChangeListener, public LineRep
   Result<Selector> FindSettingFor(const Line& line);
   void FormatFor(Selector selector, ByteWriter& out);
 
-  std::vector<uint8_t> memory_;
+  gh::test::Memory memory_;
   Arena arena_;
   CountingEntropy entropy_;
   crypto::PasswordHasher* hasher_ = nullptr;
   std::unique_ptr<crypto::Random> random_;
   MapStore store_;
-  std::vector<std::unique_ptr<std::vector<uint8_t>>> config_memory_;
+  std::vector<std::unique_ptr<gh::test::Memory>> config_memory_;
   std::vector<std::unique_ptr<Arena>> arenas_;
   FixedClock clock_;
   History* history_ = nullptr;

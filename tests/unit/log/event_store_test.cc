@@ -10,6 +10,7 @@
 
 #include "firmware/log/event_filter.h"
 #include "firmware/log/render.h"
+#include "tests/unit/rt/memory.h"
 #include "tests/unit/store/fake_disk.h"
 
 namespace gh::log {
@@ -22,7 +23,7 @@ constexpr uint64_t kDiskBytes = kCrashAreaBytes + kPages * kEventPageBytes;
 class Life {
  public:
   explicit Life(store::FakeDisk& disk, uint32_t ring = 256)
-      : memory_(4u << 20), arena_({memory_.data(), memory_.size()}), log(arena_, clock, ring) {
+      : memory_(4u << 20), arena_(memory_), log(arena_, clock, ring) {
     events = arena_.New<EventStore>(arena_, disk, log);
     opened = events->Open();
     if (opened.ok()) {
@@ -45,7 +46,7 @@ class Life {
   }
 
  private:
-  std::vector<uint8_t> memory_;
+  gh::test::Memory memory_;
   Arena arena_;
 
  public:

@@ -2,6 +2,7 @@
 #include "net/dtls_service.h"
 
 #include "tests/unit/net/tls_scene.h"
+#include "tests/unit/rt/memory.h"
 
 namespace gh::net::test {
 namespace {
@@ -116,7 +117,7 @@ class DtlsServiceTest : public ::testing::Test {
   SeededEntropy entropy_{3};
   crypto::Random random_{entropy_};
   EventLoop loop_{clock_};
-  std::vector<uint8_t> memory_;
+  gh::test::Memory memory_;
   Arena arena_;
   Heap client_heap_;
   crypto::TlsEnvironment client_environment_;

@@ -3,6 +3,7 @@
 #include "net/tls_streams.h"
 
 #include "tests/unit/net/tls_scene.h"
+#include "tests/unit/rt/memory.h"
 
 namespace gh::net::test {
 namespace {
@@ -97,7 +98,7 @@ class TlsStreamsTest : public ::testing::Test {
   crypto::Random random_{entropy_};
   EventLoop loop_{clock_};
   FakeTcp tcp_{loop_};
-  std::vector<uint8_t> memory_;
+  gh::test::Memory memory_;
   Arena arena_;
   Capacity capacity_;
   std::unique_ptr<TlsStreams> server_, client_;

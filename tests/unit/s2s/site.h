@@ -11,6 +11,7 @@
 #include <string>
 
 #include "firmware/s2s/federation.h"
+#include "tests/unit/rt/memory.h"
 #include "tests/unit/xmpp/world.h"
 
 namespace gh::s2s::test {
@@ -47,9 +48,9 @@ class Site final : public Host, public Observer, public net::Resolver {
        const Capacity& capacity = Capacity::For(0))
       : net_(wire),
         world_(xmpp::test::World::FewCapacity(), xmpp::test::World::FewBytes(), domain),
-        address_(address) {
-    memory_.resize(capacity.ArenaBytes() + (1 << 20));
-    arena_ = std::make_unique<Arena>(std::span<uint8_t>(memory_));
+        address_(address),
+        memory_(capacity.ArenaBytes() + (1 << 20)) {
+    arena_ = std::make_unique<Arena>(memory_);
     federation_ =
         std::make_unique<Federation>(Federation::Parts{*arena_, world_.timers(), world_.random(),
                                                        *this, world_.engine(), *this, *this},
@@ -256,7 +257,7 @@ class Site final : public Host, public Observer, public net::Resolver {
   Net& net_;
   xmpp::test::World world_;
   std::string address_;
-  std::vector<uint8_t> memory_;
+  gh::test::Memory memory_;
   std::unique_ptr<Arena> arena_;
   std::map<uint32_t, Stream> streams_;
   std::map<uint32_t, std::string> last_;

@@ -13,6 +13,7 @@
 #include "firmware/config/network_settings.h"
 #include "firmware/config/tree.h"
 #include "firmware/config/value.h"
+#include "tests/unit/rt/memory.h"
 
 namespace gh::upgrade {
 namespace {
@@ -44,7 +45,7 @@ class KeptNetworkTest : public testing::Test {
     EXPECT_EQ(found.value_or(false), !rows.rows.empty());
     return rows.rows;
   }
-  std::vector<uint8_t> memory_ = std::vector<uint8_t>(4 << 20);
+  gh::test::Memory memory_{4 << 20};
   Arena arena_{memory_};
   sim::SimDisk disk_{"bootstate", sim::Random(3, "state"), 1 << 20};
   BootRecord* record_ = arena_.New<BootRecord>(&disk_);

@@ -12,6 +12,7 @@
 #include "firmware/upgrade/upgrade.h"
 #include "image/key_list.h"
 #include "tests/unit/image/sample.h"
+#include "tests/unit/rt/memory.h"
 
 namespace gh::upgrade {
 namespace {
@@ -94,7 +95,7 @@ class KeyListTest : public testing::Test, public Observer, public KeyLedger, pub
   std::unique_ptr<image::tool::SigningKey> next_ = MakeKey(4);
   std::vector<image::TrustedKey> built_in_;
   image::test::Policy policy_{{release_.get()}};
-  std::vector<uint8_t> memory_ = std::vector<uint8_t>(8 << 20);
+  gh::test::Memory memory_{8 << 20};
   Arena arena_{memory_};
   sim::SimDisk slot_{"slot-b", sim::Random(7, "slot"), 256 * 1024};
   sim::SimDisk state_{"bootstate", sim::Random(8, "state"), 1 << 20};

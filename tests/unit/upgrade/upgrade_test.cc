@@ -12,6 +12,7 @@
 #include "firmware/upgrade/boot_record.h"
 #include "firmware/upgrade/trial.h"
 #include "tests/unit/image/sample.h"
+#include "tests/unit/rt/memory.h"
 
 namespace gh::upgrade {
 namespace {
@@ -48,7 +49,7 @@ class UpgradeTest : public testing::Test {
   std::unique_ptr<image::tool::SigningKey> key_ = MakeKey(1);
   Policy policy_{{key_.get()}};
   Bytes update_ = Build(SamplePackage(), {key_.get()});
-  std::vector<uint8_t> memory_ = std::vector<uint8_t>(8 << 20);
+  gh::test::Memory memory_{8 << 20};
   Arena arena_{memory_};
   sim::SimDisk slot_{"slot-b", sim::Random(7, "slot"), kSlotBytes};
   sim::SimDisk state_{"bootstate", sim::Random(8, "state"), 1 << 20};
