@@ -58,6 +58,8 @@ class Site {
       (void)loop_.RunOnce();
     }
   }
+  store::StoreStatus stored() const { return store_->status(); }
+  const XmppKeeper& keeper() const { return *keeper_; }
   bool is_damaged() const { return log_.next_sequence() != log_.first_sequence(); }
 
   Result<void> opened;
@@ -194,6 +196,65 @@ TEST(PowerCutXmpp, EveryIoOfMessagesThatWait) {
               static_cast<unsigned long long>(probe.io_count()),
               static_cast<unsigned long long>(cuts), static_cast<unsigned long long>(failures));
   EXPECT_EQ(failures, 0u);
+}
+
+// A store of 26 pages: archives give way to each other and to what waits; what is acknowledged is
+// there, what is refused is not, and nothing is ever kept back.
+TEST(FullXmppStore, NothingAcknowledgedIsLost) {
+  const auto content = PreparedDisk();
+  sim::SimDisk disk("store", sim::Random(1), kStoreBytes);
+  disk.Restore(content);
+  const std::string pad(500, 'x');
+  uint32_t kept = 0, sent = 0;
+  {
+    Site site(disk);
+    xmpp::Config config = xmpp::test::World::MakeConfig();
+    config.messages_per_user = 1000;
+    site.world->engine().Apply(config);
+    Client alice(*site.world, 1);
+    alice.LogIn("alice", "a");
+    {
+      Client bob(*site.world, 2);
+      bob.LogIn("bob", "b");
+      bob.Say("<presence/>");
+      for (; sent < 300; ++sent) {
+        alice.Say("<message to='bob@example.com' type='chat'>" + Body(sent) + "/body><subject>" +
+                  pad + "</subject></message>");
+        ASSERT_NE(bob.Take().find(Body(sent)), std::string::npos);
+        site.Settle();
+      }
+      bob.Break();
+    }
+    EXPECT_FALSE(site.is_damaged());
+    EXPECT_GT(site.world->engine().archive().pruned_count(), 300u);
+    EXPECT_EQ(site.world->engine().archive().refused_count(), 0u);
+    EXPECT_LE(site.stored().bytes_used, site.stored().bytes_capacity * 3 / 4);
+    const auto last_page = BodiesOf(alice.Say(
+        "<iq type='set' id='q'><query xmlns='urn:xmpp:mam:2'><set "
+        "xmlns='http://jabber.org/protocol/rsm'><max>3</max><before/></set></query></iq>"));
+    ASSERT_EQ(last_page.size(), 3u);
+    EXPECT_EQ(last_page.back(), Body(sent - 1));
+    // Now he is away.
+    std::string answer;
+    for (; answer.find("service-unavailable") == std::string::npos && kept < 1000; ++kept) {
+      answer = alice.Say("<message to='bob@example.com' type='chat'>" + Body(sent + kept) +
+                         "/body><subject>" + pad + "</subject></message>");
+      site.Settle();
+    }
+    --kept;
+    EXPECT_GT(kept, 20u);
+    EXPECT_GT(site.keeper().refused_count(), 0u);
+    EXPECT_EQ(site.keeper().pending_count(), 0u);
+    EXPECT_FALSE(site.is_damaged());
+  }
+  Site site(disk);
+  ASSERT_TRUE(site.opened.ok());
+  Client bob(*site.world, 2);
+  bob.LogIn("bob", "b");
+  const auto waited = BodiesOf(bob.Say("<presence/>"));
+  ASSERT_EQ(waited.size(), kept);
+  EXPECT_EQ(waited.front(), Body(sent));
+  EXPECT_EQ(waited.back(), Body(sent + kept - 1));
 }
 
 // The judge sees a promise that is broken: commits that never reach the medium.

@@ -197,6 +197,73 @@ TEST_F(ArchiveTest, IsBoundedByEntriesBytesAndAge) {
   EXPECT_EQ(world.engine().archive().entry_count(), 0u);
 }
 
+TEST_F(ArchiveTest, TheOldestOfAllGoFirst) {
+  world.AddUser("eve");  // names of one length: entries of one size
+  world.AddUser("joe");
+  for (int i = 0; i < 4; ++i) {
+    Tell("b" + std::to_string(i));
+    world.unix_seconds += 10;
+    Tell("c" + std::to_string(i), "eve@example.com");
+    world.unix_seconds += 10;
+  }
+  Config config = World::MakeConfig();
+  config.archive.bytes_max = world.engine().archive().byte_count();
+  world.engine().Apply(config);
+  const uint64_t entries = world.engine().archive().entry_count();
+  Tell("d", "joe@example.com");  // joe's is empty: others' entries go
+  const Archive& archive = world.engine().archive();
+  EXPECT_EQ(archive.refused_count(), 0u);
+  EXPECT_EQ(archive.pruned_count(), 2u);
+  EXPECT_EQ(archive.entry_count(), entries);
+  EXPECT_LE(archive.byte_count(), archive.byte_max());
+  EXPECT_FALSE(Has(alice.Say(Ask()), "<body>b0"));  // both copies of the first
+  EXPECT_FALSE(Has(bob.Say(Ask()), "<body>b0"));
+  EXPECT_TRUE(Has(alice.Say(Ask()), "<body>c0"));
+  EXPECT_TRUE(Has(alice.Say(Ask()), "<body>d"));
+  // After a restart it goes on where it was.
+  world.Commit();
+  World after;
+  for (const auto& [key, value] : world.disk) {
+    ASSERT_TRUE(after.engine().Load(key, AsBytes(value)).ok()) << key;
+  }
+  after.disk = world.disk;
+  after.engine().Apply(config);
+  after.unix_seconds = world.unix_seconds + 10;
+  Client again(after, 1), eve(after, 2);
+  again.LogIn("alice", "a");
+  eve.LogIn("eve", "c");
+  again.Say("<message type='chat' to='joe@example.com'><body>d1</body></message>");
+  EXPECT_EQ(after.engine().archive().pruned_count(), 2u);
+  EXPECT_FALSE(Has(eve.Say(Ask()), "<body>c0"));
+  EXPECT_TRUE(Has(eve.Say(Ask()), "<body>c1"));
+}
+
+TEST_F(ArchiveTest, GivesWayWhereTheStoreRunsShort) {
+  bob.Say("<presence/>");
+  for (int i = 0; i < 10; ++i) {
+    Tell("n" + std::to_string(i));
+  }
+  const Archive& archive = world.engine().archive();
+  const uint64_t each = archive.byte_count() / archive.entry_count();
+  world.store_room = {700'000, 1'000'000};
+  EXPECT_EQ(archive.byte_max(), 500'000u);
+  Tell("at");  // the mark itself is free
+  EXPECT_EQ(archive.pruned_count(), 0u);
+  world.store_room.used = 700'001;
+  const uint64_t bytes = archive.byte_count();
+  Tell("beyond");  // two copies, and twice their size goes
+  EXPECT_EQ(archive.refused_count(), 0u);
+  EXPECT_GE(archive.pruned_count(), 4u);
+  EXPECT_LE(archive.pruned_count(), 6u);
+  EXPECT_LT(archive.byte_count(), bytes - each);
+  EXPECT_TRUE(Has(alice.Say(Ask()), "<body>beyond"));
+  EXPECT_FALSE(Has(alice.Say(Ask()), "<body>n0"));
+  world.store_room = {0, 30'000};  // half of it is too little for one of 20,000 bytes
+  Tell(std::string(20'000, 'x'));
+  EXPECT_EQ(archive.refused_count(), 2u);
+  EXPECT_TRUE(Has(bob.Take(), "xxxx"));  // it is delivered all the same
+}
+
 TEST_F(ArchiveTest, NothingIsAcknowledgedOrShownBeforeItIsKept) {
   alice.Say("<enable xmlns='urn:xmpp:sm:3'/>");
   world.Commit();

@@ -10,6 +10,7 @@
 
 #include "crypto/init.h"
 #include "tests/unit/net/fake_wire.h"
+#include "tests/unit/rt/memory.h"
 
 namespace gh::xmpp::test {
 namespace {
@@ -51,7 +52,7 @@ class Reading : public testing::Test {
   std::vector<std::string> stanzas;
 
  private:
-  std::vector<uint8_t> memory_;
+  gh::test::Memory memory_;
   Arena arena_;
   Heap heap_;
   net::test::SeededEntropy entropy_{1};

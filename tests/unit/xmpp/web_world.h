@@ -8,6 +8,7 @@
 #include "firmware/xmpp/web.h"
 #include "hal/rt/event_loop.h"
 #include "tests/unit/http/websocket_client.h"
+#include "tests/unit/rt/memory.h"
 #include "tests/unit/store/fake_disk.h"
 #include "tests/unit/xmpp/world.h"
 
@@ -141,7 +142,7 @@ class WebWorld final : public net::StreamService {
   }
 
   World& world_;
-  std::vector<uint8_t> memory_;
+  gh::test::Memory memory_;
   Arena arena_;
   EventLoop loop_;
   std::unique_ptr<Web> web_;

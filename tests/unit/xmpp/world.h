@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "firmware/xmpp/web.h"
 #include "hal/rt/base64.h"
 #include "tests/unit/net/fake_wire.h"
+#include "tests/unit/rt/memory.h"
 
 namespace gh::xmpp::test {
 
@@ -41,10 +43,9 @@ class World final : public Host, public Keeper, public Observer, public UploadOb
   // `keeper`: another's, in place of the tree in memory; rows are then loaded by hand.
   World(const Capacity& capacity, size_t bytes, const char* domain = kDomain,
         Keeper* keeper = nullptr)
-      : domain_(domain) {
+      : domain_(domain), memory_(bytes) {
     crypto::Initialise();
-    memory_.resize(bytes);
-    arena_ = std::make_unique<Arena>(std::span<uint8_t>(memory_));
+    arena_ = std::make_unique<Arena>(memory_);
     random_ = std::make_unique<crypto::Random>(entropy_);
     timers_ = std::make_unique<TimerWheel>(clock.now);
     engine_ = std::make_unique<Engine>(*arena_, *timers_, *random_, *this,
@@ -97,7 +98,7 @@ class World final : public Host, public Keeper, public Observer, public UploadOb
     if (web != nullptr && Web::Owns(stream)) {
       return web->Send(stream, bytes);
     }
-    if (blocked) {
+    if (blocked || deaf.contains(stream.index)) {
       return ErrorCode::kWouldBlock;
     }
     sent[stream.index] += std::string(AsText(bytes));
@@ -151,6 +152,7 @@ class World final : public Host, public Keeper, public Observer, public UploadOb
     std::copy(value.begin(), value.end(), out.begin());
     return value.size();
   }
+  KeeperRoom room() const override { return store_room; }
   void OnLoggedIn(std::string_view user, const net::Endpoint&, std::string_view) override {
     events.push_back("in " + std::string(user));
   }
@@ -161,6 +163,7 @@ class World final : public Host, public Keeper, public Observer, public UploadOb
     events.push_back("refused: " + std::string(reason));
   }
 
+  void OnHeldBack(uint32_t, uint32_t) override { events.push_back("held back"); }
   void OnRoom(std::string_view room, std::string_view by, const char* what) override {
     events.push_back(std::string(room) + " " + what + " by " + std::string(by));
   }
@@ -182,14 +185,16 @@ class World final : public Host, public Keeper, public Observer, public UploadOb
   std::map<std::string, std::string> disk;
   std::vector<std::string> events;
   bool keeper_full = false;
+  KeeperRoom store_room;
   bool blocked = false;
+  std::set<uint32_t> deaf;  // streams whose clients do not read
   int64_t unix_seconds = 1'790'000'000;
   Web* web = nullptr;  // of clients by HTTP
 
  private:
   std::string domain_;
   net::test::SeededEntropy entropy_{7};
-  std::vector<uint8_t> memory_;
+  gh::test::Memory memory_;
   std::unique_ptr<Arena> arena_;
   std::unique_ptr<crypto::Random> random_;
   std::unique_ptr<TimerWheel> timers_;
