@@ -19,7 +19,7 @@ constexpr uint32_t kRecordHead = 12;  // before a stanza that waits to be acknow
 Capacity Capacity::For(uint32_t accounts, uint32_t sessions) {
   Capacity c;
   c.directory.accounts = accounts;
-  c.directory.contacts = accounts * 25;
+  c.directory.contacts = accounts * 50;
   c.directory.blocked = accounts * 4;
   c.directory.waiting = accounts * 20;
   c.rooms.rooms = std::clamp(accounts, 100u, 16'500u);
