@@ -14,19 +14,23 @@ constexpr uint32_t kChangeMax = 2048;
 constexpr uint32_t kValueBytesMax = 1u << 20;
 static_assert(kValueBytesMax >= xmpp::kMessagePartsMax * xmpp::kRowMax);
 constexpr Duration kGather = Duration::Milliseconds(20);
+constexpr Duration kGatherMax = Duration::Milliseconds(300);
+constexpr int64_t kRestPerCommit = 3;  // of a commit's own time
 constexpr Duration kRetry = Duration::Seconds(1);
 
 }  // namespace
 
-XmppKeeper::XmppKeeper(Arena& arena, EventLoop& loop, store::Store& store, log::Log& log,
-                       alarm::Alarms& alarms)
+XmppKeeper::XmppKeeper(Arena& arena, EventLoop& loop, hal::Clock& clock, store::Store& store,
+                       log::Log& log, alarm::Alarms& alarms)
     : loop_(loop),
+      clock_(clock),
       store_(store),
       log_(log),
       alarms_(alarms),
       changes_(arena, kChangeMax),
       by_key_(arena, kChangeMax, SipKey{}),  // keys are ours, not the wire's
-      values_(arena.NewArray<uint8_t>(kValueBytesMax)) {
+      values_(arena.NewArray<uint8_t>(kValueBytesMax)),
+      gather_(kGather) {
   timer_.Bind<&XmppKeeper::OnTimer>(this);
 }
 
@@ -82,7 +86,7 @@ XmppKeeper::Change* XmppKeeper::Make(std::string_view key) {
     return nullptr;
   }
   if (order_.empty()) {
-    loop_.timers().Arm(timer_, kGather);
+    loop_.timers().Arm(timer_, gather_);
   }
   order_.PushBack(*change);
   return change;
@@ -194,11 +198,13 @@ void XmppKeeper::ForgetCommitted(bool removals_alone) {
 }
 
 bool XmppKeeper::Commit() {
+  const Instant begin = clock_.Now();
   auto committed = CommitRows(false);
   if (committed.code() == ErrorCode::kNoSpace && CommitRows(true).ok()) {
     ForgetCommitted(true);  // room for the others, and for what others of the store have to keep
     committed = CommitRows(false);
   }
+  gather_ = std::clamp(Duration{(clock_.Now() - begin).ns * kRestPerCommit}, kGather, kGatherMax);
   stored_ = store_.status();
   alarms_.Set(log::AlarmId::kXmppStore, !committed.ok(), "");
   if (!committed.ok()) {

@@ -1,6 +1,7 @@
 // What the XMPP engine wants kept, in the store: changes are gathered and committed together, some
 // milliseconds after the first of them. A message that was kept and delivered in between never
-// touches the disk.
+// touches the disk. A commit holds the control plane for the disk's flush: a slow disk is given
+// fewer of them, so that it holds no more than a quarter of the time.
 //
 // Changes lie in a table by their keys; what they say, one behind the other in a buffer that is
 // emptied by the commit. A full table or buffer is committed at once.
@@ -17,6 +18,7 @@
 #include "firmware/log/log.h"
 #include "firmware/store/store.h"
 #include "firmware/xmpp/engine.h"
+#include "hal/clock.h"
 #include "hal/rt/arena.h"
 #include "hal/rt/event_loop.h"
 #include "hal/rt/hash_table.h"
@@ -26,7 +28,7 @@ namespace gh {
 
 class XmppKeeper final : public xmpp::Keeper {
  public:
-  XmppKeeper(Arena& arena, EventLoop& loop, store::Store& store, log::Log& log,
+  XmppKeeper(Arena& arena, EventLoop& loop, hal::Clock& clock, store::Store& store, log::Log& log,
              alarm::Alarms& alarms);
   static uint64_t ArenaBytes();
   void SetEngine(xmpp::Engine& engine) { engine_ = &engine; }
@@ -44,6 +46,7 @@ class XmppKeeper final : public xmpp::Keeper {
   uint64_t commit_count() const { return commits_; }
   uint64_t saved_count() const { return saved_; }  // changes that needed no commit after all
   uint64_t refused_count() const { return refused_; }
+  Duration gather() const { return gather_; }
 
  private:
   struct Change {
@@ -68,6 +71,7 @@ class XmppKeeper final : public xmpp::Keeper {
   void OnTimer();
 
   EventLoop& loop_;
+  hal::Clock& clock_;
   store::Store& store_;
   log::Log& log_;
   alarm::Alarms& alarms_;
@@ -78,6 +82,7 @@ class XmppKeeper final : public xmpp::Keeper {
   std::span<uint8_t> values_;
   uint32_t used_ = 0;  // of values_
   uint64_t durable_ = 0;
+  Duration gather_;  // from the first change to its commit
   uint64_t commits_ = 0;
   uint64_t saved_ = 0;
   uint64_t refused_ = 0;

@@ -35,8 +35,8 @@ xmpp::UserPolicy PolicyOf(config::XmppPolicy policy) {
 
 XmppService::XmppService(const XmppParts& parts, const xmpp::Capacity& capacity)
     : parts_(parts), listeners_(parts.stack, parts.tls, parts.log, "XMPP") {
-  keeper_ =
-      parts.arena.New<XmppKeeper>(parts.arena, parts.loop, parts.store, parts.log, parts.alarms);
+  keeper_ = parts.arena.New<XmppKeeper>(parts.arena, parts.loop, parts.clock, parts.store,
+                                        parts.log, parts.alarms);
   engine_ = parts.arena.New<xmpp::Engine>(parts.arena, parts.loop.timers(), parts.random, *this,
                                           *keeper_, *this, capacity);
   BuildFiles();
@@ -514,6 +514,7 @@ bool XmppService::NextStatus(uint64_t& cursor, ByteWriter& out) {
       Tell(out, "commits", keeper_->commit_count());
       Tell(out, "pending", keeper_->pending_count());
       Tell(out, "spared", keeper_->saved_count());
+      Tell(out, "gather_ms", static_cast<uint64_t>(keeper_->gather().ns / 1'000'000));
       return true;
     case 7:
       TellWeb(out);

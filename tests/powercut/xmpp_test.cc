@@ -2,7 +2,8 @@
 // its partition.
 //
 // After a cut, what was acknowledged to its sender (XEP-0198) waits for the user it is for, once,
-// in the order it was sent, and is in the archives of both; so is what an archive has shown.
+// in the order it was sent, and is in the archives of both; so is what an archive has shown, of a
+// user or of a room.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -23,7 +24,8 @@ using xmpp::test::Between;
 using xmpp::test::Client;
 
 constexpr uint64_t kStoreBytes = 1024 * 1024;
-constexpr uint32_t kMessageCount = 5;
+constexpr uint32_t kMessageCount = 4;
+constexpr const char* kRoom = "lab@rooms.example.com";
 // A third of the ways that a disk may be left in, another third for each I/O.
 constexpr uint32_t kKindCount = 36;
 constexpr uint32_t kKindStep = 3;
@@ -39,7 +41,7 @@ class Site {
     store_ = arena_.New<store::SqliteStore>(arena_, disk, clock_, 1u << 20,
                                             store::Sealing{random_, wrapper_});
     opened = store_->Open();
-    keeper_ = arena_.New<XmppKeeper>(arena_, loop_, *store_, log_, alarms_);
+    keeper_ = arena_.New<XmppKeeper>(arena_, loop_, clock_, *store_, log_, alarms_);
     world = std::make_unique<xmpp::test::World>(xmpp::test::World::FewCapacity(),
                                                 xmpp::test::World::FewBytes(), xmpp::test::kDomain,
                                                 keeper_);
@@ -91,14 +93,24 @@ std::vector<std::string> BodiesOf(std::string_view text) {
   return out;
 }
 
-std::vector<std::string> Archived(Client& client) {
-  return BodiesOf(client.Say("<iq type='set' id='q'><query xmlns='urn:xmpp:mam:2'/></iq>"));
+std::vector<std::string> Archived(Client& client, const std::string& of = "") {
+  return BodiesOf(
+      client.Say("<iq type='set' id='q'" + of + "><query xmlns='urn:xmpp:mam:2'/></iq>"));
+}
+
+// What its room has of it, for one who enters.
+std::vector<std::string> RoomArchived(Client& client, const std::string& nick) {
+  client.Say(
+      "<presence to='" + (kRoom + ("/" + nick)) +
+      "'><x xmlns='http://jabber.org/protocol/muc'><history maxstanzas='0'/></x></presence>");
+  return Archived(client, std::string(" to='") + kRoom + "'");
 }
 
 // What alice was promised before the power went.
 struct Promise {
   uint32_t acknowledged = 0;          // messages to bob, who is away
   std::vector<std::string> archived;  // as her archive has shown it
+  std::vector<std::string> in_room;   // as the room's has
 };
 
 Promise Chat(sim::SimDisk& disk) {
@@ -119,7 +131,12 @@ Promise Chat(sim::SimDisk& disk) {
         answer.empty() ? promise.acknowledged : static_cast<uint32_t>(std::stoul(answer));
   }
   promise.archived = Archived(alice);
+  (void)RoomArchived(alice, "al");
+  alice.Say("<message to='" + std::string(kRoom) + "' type='groupchat'>" + Body(100) +
+            "/body></message>");
+  promise.in_room = Archived(alice, std::string(" to='") + kRoom + "'");
   if (disk.cut_happened()) {
+    promise.in_room.clear();
     promise.archived.clear();  // what it said without power was heard by nobody
   }
   return promise;
@@ -131,6 +148,15 @@ std::vector<uint8_t> PreparedDisk() {
   EXPECT_TRUE(site.opened.ok());
   site.world->AddUser("alice");
   site.world->AddUser("bob");
+  Client alice(*site.world, 1);
+  alice.LogIn("alice", "a");
+  (void)RoomArchived(alice, "al");
+  alice.Say("<iq type='set' id='o' to='" + std::string(kRoom) +
+            "'><query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' "
+            "type='submit'><field var='FORM_TYPE'><value>http://jabber.org/protocol/muc#roomconfig"
+            "</value></field><field var='muc#roomconfig_persistentroom'><value>1</value></field>"
+            "</x></query></iq>");
+  EXPECT_EQ(site.world->engine().rooms().persistent_count(), 1u);
   site.Settle();
   return {disk.durable().begin(), disk.durable().end()};
 }
@@ -173,7 +199,12 @@ std::string RunCase(std::span<const uint8_t> content, uint64_t io, uint64_t kind
   const bool is_kept =
       promise.archived.size() <= of_alice.size() &&
       std::equal(promise.archived.begin(), promise.archived.end(), of_alice.begin());
-  return is_kept ? "" : "what an archive has shown is not there";
+  if (!is_kept) {
+    return "what an archive has shown is not there";
+  }
+  return RoomArchived(alice, "al").size() >= promise.in_room.size()
+             ? ""
+             : "what a room's archive has shown is not there";
 }
 
 TEST(PowerCutXmpp, EveryIoOfMessagesThatWait) {
@@ -183,6 +214,7 @@ TEST(PowerCutXmpp, EveryIoOfMessagesThatWait) {
   const Promise whole = Chat(probe);
   ASSERT_EQ(whole.acknowledged, kMessageCount);
   ASSERT_EQ(whole.archived.size(), kMessageCount);
+  ASSERT_EQ(whole.in_room.size(), 1u);
   uint64_t cuts = 0, failures = 0;
   for (uint64_t io = 1; io <= probe.io_count(); ++io) {
     for (uint64_t kind = io % kKindStep; kind < kKindCount; kind += kKindStep, ++cuts) {
@@ -196,6 +228,69 @@ TEST(PowerCutXmpp, EveryIoOfMessagesThatWait) {
               static_cast<unsigned long long>(probe.io_count()),
               static_cast<unsigned long long>(cuts), static_cast<unsigned long long>(failures));
   EXPECT_EQ(failures, 0u);
+}
+
+// Its commits take as long as it is told.
+class SlowStore final : public store::Store {
+ public:
+  explicit SlowStore(net::test::FakeClock& clock) : clock_(clock) {}
+  Result<void> ForEach(store::EntryVisitor&) override { return Ok(); }
+  Result<void> Begin() override { return Ok(); }
+  Result<void> Put(std::string_view, std::span<const uint8_t>) override { return Ok(); }
+  Result<void> Remove(std::string_view) override { return Ok(); }
+  Result<void> RemoveAll() override { return Ok(); }
+  Result<void> Commit() override {
+    clock_.now = clock_.now + commit_time;
+    return Ok();
+  }
+  void Rollback() override {}
+  store::StoreStatus status() const override { return {}; }
+  Duration commit_time = Duration::Milliseconds(1);
+
+ private:
+  net::test::FakeClock& clock_;
+};
+
+TEST(XmppKeeper, ASlowDiskHoldsAQuarterOfTheTimeAtMost) {
+  std::vector<uint8_t> memory(8u << 20);
+  Arena arena({memory.data(), memory.size()});
+  net::test::FakeClock clock;
+  EventLoop loop(clock);
+  log::Log log(arena, clock, 64);
+  alarm::Alarms alarms(log, clock);
+  SlowStore slow(clock);
+  auto* keeper = arena.New<XmppKeeper>(arena, loop, clock, slow, log, alarms);
+  xmpp::test::World world(xmpp::test::World::FewCapacity(), xmpp::test::World::FewBytes(),
+                          xmpp::test::kDomain, keeper);
+  keeper->SetEngine(world.engine());
+  const uint8_t row[] = {1};
+  // Whether what is put now is durable after so long.
+  const auto kept_after = [&](int64_t ms) {
+    (void)loop.RunOnce();  // the wheel's time is the last commit's beginning
+    (void)loop.RunOnce();
+    const uint64_t commit = keeper->Put("m00000001", row);
+    const Instant end = clock.now + Duration::Milliseconds(ms);
+    while (clock.now < end && keeper->durable() < commit) {
+      clock.now = clock.now + Duration::Milliseconds(1);
+      (void)loop.RunOnce();
+    }
+    const bool kept = keeper->durable() >= commit;
+    keeper->Flush();
+    return kept;
+  };
+  EXPECT_TRUE(kept_after(25));
+  EXPECT_EQ(keeper->gather(), Duration::Milliseconds(20));
+  slow.commit_time = Duration::Milliseconds(40);
+  EXPECT_TRUE(kept_after(25));
+  EXPECT_EQ(keeper->gather(), Duration::Milliseconds(120));
+  EXPECT_FALSE(kept_after(110));
+  EXPECT_TRUE(kept_after(125));
+  slow.commit_time = Duration::Seconds(2);
+  keeper->Flush();
+  EXPECT_EQ(keeper->gather(), Duration::Milliseconds(300));
+  slow.commit_time = Duration::Milliseconds(1);
+  EXPECT_TRUE(kept_after(305));
+  EXPECT_EQ(keeper->gather(), Duration::Milliseconds(20));
 }
 
 // A store of 26 pages: archives give way to each other and to what waits; what is acknowledged is
