@@ -34,7 +34,7 @@ constexpr uint64_t kFileBytes = 272 * 1024;  // a backup or an import that waits
 constexpr uint64_t kFileBytesPerUser = 320;
 
 Capacity Make(const char* profile, uint32_t registrations, uint32_t streams, uint32_t calls,
-              uint32_t call_setups_per_s, uint32_t xmpp_accounts) {
+              uint32_t call_setups_per_s, uint32_t xmpp_accounts, uint32_t xmpp_sessions) {
   Capacity capacity;
   capacity.profile = profile;
   capacity.registrations = registrations;
@@ -44,13 +44,13 @@ Capacity Make(const char* profile, uint32_t registrations, uint32_t streams, uin
   capacity.streams = streams;
   capacity.sessions = registrations >= 5'000 ? 20 : 8;
   capacity.store_heap_bytes = 1u << 20;
-  // 64 more connections: syslog and administration.
-  capacity.net = net::Capacity::For(streams + 64);
+  // 64 more connections: syslog and administration. SIP and XMPP share the others.
+  capacity.net = net::Capacity::For(std::max(streams, xmpp_sessions) + 64);
   capacity.sip = sip::Capacity::For(registrations, streams, calls, call_setups_per_s);
   // Two relays for each call, and as many for those whose calls are elsewhere.
   capacity.turn = turn::Capacity::For(std::clamp(calls * 4, 200u, 20'000u));
   capacity.rtp = rtp::Capacity::For(calls);
-  capacity.xmpp = xmpp::Capacity::For(xmpp_accounts, std::max(xmpp_accounts, 250u));
+  capacity.xmpp = xmpp::Capacity::For(xmpp_accounts, xmpp_sessions);
   capacity.s2s = s2s::Capacity::For(streams);
   return capacity;
 }
@@ -59,16 +59,17 @@ Capacity Make(const char* profile, uint32_t registrations, uint32_t streams, uin
 
 // Phones on UDP need no stream: of large's 90,000 registrations 20,000 are over TLS, and streams
 // are left for 10,000 others.
-//                       profile   registrations  streams  calls  setups/s  XMPP accounts
-Capacity Capacity::Small() { return Make("small", 500, 250, 100, 20, 250); }
-Capacity Capacity::Medium() { return Make("medium", 5'000, 2'500, 1'000, 100, 2'500); }
-Capacity Capacity::Large() { return Make("large", 90'000, 30'000, 10'000, 500, 25'000); }
+// Of large's XMPP users each may be there four times.
+//                       profile   registrations  streams  calls  setups/s  XMPP users, sessions
+Capacity Capacity::Small() { return Make("small", 500, 250, 100, 20, 250, 250); }
+Capacity Capacity::Medium() { return Make("medium", 5'000, 2'500, 1'000, 100, 2'500, 2'500); }
+Capacity Capacity::Large() { return Make("large", 90'000, 30'000, 10'000, 500, 25'000, 100'000); }
 
 Capacity Capacity::ForRegistrations(uint32_t registrations) {
   const uint32_t calls = registrations / 5 < 100 ? 100 : registrations / 5;
   const uint32_t setups = registrations / 100 < 20 ? 20 : registrations / 100;
   const uint32_t streams = registrations / 2 < 100 ? 100 : registrations / 2;
-  return Make("by number", registrations, streams, calls, setups, streams);
+  return Make("by number", registrations, streams, calls, setups, streams, std::max(streams, 250u));
 }
 
 uint64_t Capacity::ArenaBytes() const {

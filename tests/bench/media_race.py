@@ -186,7 +186,7 @@ class Gatehouse:
             "".join(f"xConfiguration {line}\n" for line in lines), encoding="utf-8")
         self.wire, self.folder = wire, folder
         words = [ROOT / "out/host/gatehouse", "--packet", "veth0", "--profile", "large",
-                 "--memory", "2G", "--frames", "16384", "--console", "stdio", "--no-supervisor",
+                 "--memory", "4G", "--frames", "16384", "--console", "stdio", "--no-supervisor",
                  "--provision", folder / "provision.txt", "--store", folder / "store",
                  "--log", folder / "log", "--crash-record", folder / "crash"]
         with open(folder / "gatehouse.log", "w", encoding="utf-8") as log:

@@ -195,7 +195,7 @@ class Gatehouse:
             encoding="utf-8")
         self.wire, self.folder = wire, folder
         words = [ROOT / "out/host/gatehouse", "--packet", "veth0", "--profile", "large",
-                 "--memory", "2G", "--console", "stdio", "--no-supervisor",
+                 "--memory", "4G", "--console", "stdio", "--no-supervisor",
                  "--provision", folder / "provision.txt", "--store", folder / "store",
                  "--log", folder / "log", "--crash-record", folder / "crash", *self.MORE_OPTIONS]
         with open(folder / "gatehouse.log", "w", encoding="utf-8") as log:

@@ -204,7 +204,8 @@ class Gatehouse(Server):
         log = (self.folder / "gatehouse.log").open("w")
         self.launch([ROOT / "out/host/gatehouse", "--packet", "veth0", "--profile", self.profile,
                      "--memory", "512M", "--console", "stdio", "--no-supervisor", "--provision",
-                     self.folder / "provision.txt", "--store", self.folder / "store", "--log",
+                     self.folder / "provision.txt", "--store", self.folder / "store",
+                     "--store-size", "512M", "--log",
                      self.folder / "log", "--crash-record", self.folder / "crash"],
                     stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         log.close()

@@ -12,6 +12,7 @@
 
 #include "firmware/appliance.h"
 #include "hal/machine.h"
+#include "tests/unit/rt/memory.h"
 #include "tests/unit/store/fake_disk.h"
 
 namespace gh {
@@ -93,8 +94,8 @@ class FakeMachine {
  public:
   explicit FakeMachine(hal::BlockDevice* disk, size_t memory_bytes = 96u << 20,
                        hal::BlockDevice* log_disk = nullptr)
-      : memory_(new uint8_t[memory_bytes]()),
-        arena({memory_.get(), memory_bytes}),
+      : memory_(memory_bytes),
+        arena(memory_),
         frames(arena, 64),
         machine{.board = "test",
                 .description = "a machine in memory",
@@ -148,7 +149,7 @@ class FakeMachine {
   FakeButton button;
 
  private:
-  std::unique_ptr<uint8_t[]> memory_;
+  gh::test::Memory memory_;
 
  public:
   Arena arena;
