@@ -1,8 +1,22 @@
 // The anchor where a side's zone wants ICE: as a full agent of our own towards that side, or with
 // the candidates of both parties passed on and ours behind them.
+#include <algorithm>
+
 #include "firmware/rtp/anchor.h"
 
 namespace gh::rtp {
+namespace {
+
+// RFC 8839 5.5: it speaks ICE, and will not here (some want RTCP to have a port and candidates of
+// its own).
+bool SaysMismatch(const sdp::Description& description, const sdp::Media& media) {
+  const auto lines = std::span(description.lines).subspan(media.line, media.line_end - media.line);
+  return std::ranges::any_of(lines, [&](const sdp::Line& line) {
+    return line.type == 'a' && description.Value(line) == "ice-mismatch";
+  });
+}
+
+}  // namespace
 
 // Whether ICE with that end is ours to speak, for a section that has a transport of its own.
 bool Anchor::SpeaksIce(const Turn& turn, const sdp::Media& media, uint32_t end) const {
@@ -26,7 +40,7 @@ void Anchor::ReadIce(const Turn& turn, const sdp::Media& media, Stream& stream) 
   // As an offerer it has no port of ours yet.
   const bool is_meant = SpeaksIce(turn, media, turn.sender) && media.has_ice &&
                         !media.ice_user.empty() && !media.ice_password.empty() &&
-                        relay_.TakePorts(stream, turn.sender);
+                        !SaysMismatch(description_, media) && relay_.TakePorts(stream, turn.sender);
   Ice* ice = is_meant ? relay_.IceOf(stream, turn.sender) : from.ice;
   if (ice == nullptr) {
     return;

@@ -31,6 +31,7 @@ ausrc_srate 8000
 auplay_srate 8000
 rtp_ports 10000-10100
 rtp_stats yes
+rtcp_mux {mux}
 module_path {modules}
 {early}module g711.so
 module aufile.so
@@ -73,6 +74,7 @@ class Phone:
         self.host, self.user, self.domain = host, user, domain
         server, self.keeps_flow = _in_uri(server), keeps_flow
         self.replies = []
+        self.mux = "yes" if speaks_ice else "no"  # our agent has one component
         self.account = (f"<sip:{user}@{domain};transport={transport}>;auth_user={user};"
                         f"auth_pass={password};outbound=\"sip:{server};transport={transport}\";"
                         f"regint={expires};answermode={answer};audio_codecs=pcmu,pcma;mwi=no"
@@ -86,7 +88,7 @@ class Phone:
         (self.folder / "config").write_text(CONFIG.format(
             address=_in_uri(self.host.address), modules=MODULES, control=CONTROL_PORT,
             early="module_tmp uuid.so\n" if self.keeps_flow else "",
-            tone=self.folder / "tone.wav"), encoding="ascii")
+            tone=self.folder / "tone.wav", mux=self.mux), encoding="ascii")
         self._write_tone()
         (self.folder / "accounts").write_text(self.account, encoding="ascii")
         (self.folder / "contacts").write_text("", encoding="ascii")

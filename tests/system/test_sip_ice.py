@@ -3,8 +3,8 @@
     alice (plain) --- core --- bob (ICE)        edge: a second appliance, whose TURN engine relays
                                                 for the core where nothing passes straight
 
-Both appliances are Linux processes. Bob's subzone has ICE Support; dora and erik speak ICE with each
-other, through their candidates that the core passes on.
+Both appliances are Linux processes. Bob's subzone has ICE Support; dora and erik speak ICE with
+each other, by candidates that the core passes on.
 """
 
 import re

@@ -178,6 +178,15 @@ TEST(IceCall, WhoAnswersWithoutIceIsLatchedAsEver) {
   EXPECT_EQ(s.w.Give(outside, s.peer.host, Rtp(1)).size(), 1u);
 }
 
+TEST(IceCall, WhoFindsAMismatchIsLatchedAsEver) {
+  Scene s;
+  s.offer = s.w.Offer(Sdp("10.1.1.50", 4000));
+  s.answer = s.w.Answer(s.PeerSdp("a=ice-mismatch\r\n"));
+  EXPECT_EQ(s.w.relay->ice_count(), 0u);
+  const net::Endpoint outside{Ip("203.0.113.1"), PortIn(s.offer)};
+  EXPECT_EQ(s.w.Give(outside, s.peer.host, Rtp(1)).size(), 1u);
+}
+
 TEST(IceCall, WithoutRoomForItAnOfferGoesWithoutIce) {
   Capacity capacity = Capacity::For(20);
   capacity.ices = 1;
