@@ -193,12 +193,39 @@ def test_maintenance_drains(world):
     world.ask(f"xCommand Call Disconnect: {world.call()}")
 
 
-def test_session_interval_below_the_minimum_is_answered_422(world):
-    world.ask("xConfiguration SIP Authentication Mode: Off")
-    done = world.sipp.run("sipp", "-sf", SCENARIO, "-s", "bob", "-key", "domain", DOMAIN, "-m", "1",
+def call_by_sipp(world):
+    return world.sipp.run("sipp", "-sf", SCENARIO, "-s", "bob", "-key", "domain", DOMAIN, "-m", "1",
                           "-i", "10.77.0.13", "-p", "5062", "-timeout", "30", "-nostdin",
                           f"{EDGE}:5060", check=False, timeout=qemu.patience(60))
+
+
+def test_session_interval_below_the_minimum_is_answered_422(world):
+    world.ask("xConfiguration SIP Authentication Mode: Off")
+    done = call_by_sipp(world)
     assert done.returncode == 0, done.stdout
     assert "session_s=1000" in world.ask("xStatus SIP Call")
     world.ask("xCommand Call Disconnect: " + re.search(r"SIP Call (\d+): ",
                                                        world.ask("xStatus SIP Call"))[1])
+
+
+def test_a_zone_has_bandwidth_of_its_own(world):
+    """SIPp is a neighbour, with a link to those outside."""
+    for name, value in (("Name", "Sipp"), ("SIP Transport", "UDP"), ("SIP Port", "5062"),
+                        ("Peer1 Address", "10.77.0.13"), ("Type", "Neighbor"),
+                        ("Bandwidth PerCall Inter Mode", "Limited"),
+                        ("Bandwidth PerCall Inter Limit", "128")):
+        world.ask(f"xConfiguration Zones Zone 1 {name}: {value}")
+    for name, value in (("Node1 Name", "Sipp"), ("Node2 Name", "Outside"), ("Name", "neighbour")):
+        world.ask(f"xConfiguration Bandwidth Link 2 {name}: {value}")
+    netns.wait_for(lambda: "10.77.0.13:5062" in world.ask("xStatus Zones"), qemu.patience(10),
+                   "the neighbour's address", interval=0.3)
+    done = call_by_sipp(world)
+    assert done.returncode == 0, done.stdout
+    said = world.ask("xStatus SIP Call")
+    assert "kbps=128" in said, said
+    assert re.search(r"Bandwidth Node Sipp: calls=1 used_kbps=128",
+                     world.ask("xStatus Bandwidth")), world.ask("xStatus Bandwidth")
+    world.ask("xConfiguration Zones Zone 1 Bandwidth Total Mode: NoBandwidth")
+    assert call_by_sipp(world).returncode != 0
+    assert re.search(r"wanted 384 kbps and got 0", world.ask("xCommand Log Show: last=6"))
+    world.ask("xCommand Call Disconnect: " + re.search(r"SIP Call (\d+): ", said)[1])
