@@ -154,6 +154,77 @@ TEST_F(CallControl, SessionThatNobodyRefreshesIsEndedOnBothSides) {
   EXPECT_EQ(alice.Take().Method(), "BYE");
 }
 
+// --- Phones that are gone ------------------------------------------------------------------------
+
+class FlowLoss : public CallControl {
+ protected:
+  // Whether media is still heard of a party is the anchor's to say.
+  struct Ears final : MediaAnchor {
+    MediaVerdict OnDescription(const MediaExchange& exchange) override {
+      call = exchange.call;
+      return {};
+    }
+    void OnFailed(std::string_view, std::string_view, std::string_view) override {}
+    void OnEnded(std::string_view, std::string_view, std::string_view) override { ++ended; }
+    bool IsHeard(std::string_view, std::string_view caller_tag, std::string_view callee_tag,
+                 bool is_caller, Duration) override {
+      EXPECT_EQ(caller_tag, "ft");
+      EXPECT_EQ(callee_tag, "tt");
+      ++asked[is_caller ? 0 : 1];
+      return hears;
+    }
+    uint64_t call = 0;
+    int ended = 0;
+    std::array<int, 2> asked = {};
+    bool hears = false;
+  };
+  FlowLoss() { engine.SetMediaAnchor(ears); }
+  // A phone whose only way is its connection, and who calls by it.
+  void Call() {
+    alice.UseTcp();
+    Answer(Invite(""));
+    ASSERT_EQ(engine.call_count(), 1u);
+  }
+  Ears ears;
+};
+
+TEST_F(FlowLoss, AConnectionThatStaysAwayEndsTheCall) {
+  Call();
+  world.Advance(Duration::Seconds(120));
+  EXPECT_EQ(engine.call_count(), 1u);
+  world.Hangup(alice.stream());
+  world.Advance(Duration::Seconds(59));
+  EXPECT_EQ(engine.call_count(), 1u);
+  world.Clear();
+  world.Advance(Duration::Seconds(4));
+  EXPECT_EQ(engine.call_count(), 0u);
+  EXPECT_TRUE(world.HasEvent("call-ended connection-lost"));
+  EXPECT_EQ(bob.Take().Method(), "BYE");
+  EXPECT_EQ(ears.asked, (std::array<int, 2>{1, 0}));
+  EXPECT_EQ(ears.ended, 1);
+}
+
+TEST_F(FlowLoss, AsLongAsMediaComesItLives) {
+  Call();
+  ears.hears = true;
+  world.Hangup(alice.stream());
+  world.Advance(Duration::Seconds(300));
+  EXPECT_EQ(engine.call_count(), 1u);
+  EXPECT_GE(ears.asked[0], 4);
+  ears.hears = false;
+  world.Advance(Duration::Seconds(64));
+  EXPECT_EQ(engine.call_count(), 0u);
+}
+
+TEST_F(FlowLoss, PhonesOnUdpHaveNoneToLose) {
+  Answer(Invite(""));
+  world.Advance(Duration::Seconds(600));
+  EXPECT_EQ(engine.call_count(), 1u);
+  engine.EndCalls(ears.call, CallEnd::kMediaLost);
+  EXPECT_EQ(engine.call_count(), 0u);
+  EXPECT_TRUE(world.HasEvent("call-ended media-lost"));
+}
+
 // --- Ending a call -------------------------------------------------------------------------------
 
 TEST_F(CallControl, OperatorEndsACallOnBothSides) {
