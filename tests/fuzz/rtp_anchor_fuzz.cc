@@ -39,6 +39,9 @@ void Dialog::Describe(ByteReader& in, uint8_t how) {
   x.receiver.remote = {net::IpAddress::V4(10, 0, 0, 9), 5060};
   x.sender.encryption = static_cast<sip::MediaEncryption>(modes & 3);
   x.receiver.encryption = static_cast<sip::MediaEncryption>(modes >> 2 & 3);
+  (is_near ? x.sender : x.receiver).speaks_ice = (how & 32) != 0;
+  (is_near ? x.receiver : x.sender).speaks_ice = (how & 64) != 0;
+  x.sender.passes_ice = x.receiver.passes_ice = (how & 128) != 0;
   x.sender.is_web = (modes & 16) != 0;
   x.receiver.is_web = (modes & 32) != 0;
   const auto role = (modes & 64) == 0    ? sip::TraversalRole::kNone

@@ -62,7 +62,7 @@ class Scene : public media::Relay, public Observer {
   bool is_empty() const {
     return relay->session_count() + relay->stream_count() + relay->port_count() +
                relay->context_count() + relay->web_count() + relay->mux_count() +
-               dtls->handshake_count() + flows.size() ==
+               relay->ice_count() + dtls->handshake_count() + flows.size() ==
            0;
   }
 
