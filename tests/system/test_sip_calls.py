@@ -1,5 +1,6 @@
 """Calls as the operator handles them: list, ladder, history, ending one, bandwidth, maintenance,
-session timers, encryption by subzone. Stock phones (baresip) and SIPp at the Linux process.
+session timers, encryption by subzone. Stock phones (baresip) and SIPp at the Linux process and at
+the booted image.
 """
 
 import re
@@ -57,14 +58,12 @@ class World:
         return int(re.search(r"SIP Call (\d+): ", self.ask("xStatus SIP Call"))[1])
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
+@pytest.fixture(scope="module", params=["host", "image"])
+def world(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("calls")
     with netns.Network() as network:
         w = World()
-        space = network.host("edge")
-        w.edge = host_board.HostMachine(folder / "edge", netns.INTERFACE, space.namespace,
-                                        provision=PROVISION)
+        w.edge = host_board.edge_of(request.param, folder / "edge", network, PROVISION)
         hosts = {"alice": network.host("alice", "10.77.0.11/24"),
                  "bob": network.host("bob", "10.77.0.12/24")}
         hosts["carol"] = network.host("carol", "10.77.0.14/24")

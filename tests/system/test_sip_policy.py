@@ -1,6 +1,6 @@
 """Who may call and register, beyond the dial plan: the policy service over HTTPS (a server written
-here, asked by the Linux process), emergency calls by URN, addresses that guess passwords. Stock
-phones (baresip) and SIPp.
+here, asked by the Linux process and by the booted image), emergency calls by URN, addresses that
+guess passwords. Stock phones (baresip) and SIPp.
 """
 
 import base64
@@ -138,8 +138,8 @@ class World:
                            server=EDGE, **options)
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
+@pytest.fixture(scope="module", params=["host", "image"])
+def world(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("policy")
     with netns.Network() as network:
         w = World()
@@ -152,14 +152,12 @@ def world(tmp_path_factory):
                f"printf 'subjectAltName=IP:{SERVER}\\nextendedKeyUsage=serverAuth\\n' >ext && "
                "openssl x509 -req -in server.csr -CA root.pem -CAkey root.key -days 20 "
                "-extfile ext -out server.pem")
-        space = network.host("edge")
         w.hosts = {user: network.host(user, f"10.77.0.{30 + n}/24") for n, user in enumerate(USERS)}
         w.server = network.host("server", f"{SERVER}/24")
         w.guesser = network.host("guesser", f"{GUESSER}/24")
         w.admin = network.host("admin", "10.77.0.14/24")
         provision = PROVISION.replace("{key}", (folder / "key.pub").read_text().strip())
-        w.edge = host_board.HostMachine(folder / "edge", netns.INTERFACE, space.namespace,
-                                        provision=provision)
+        w.edge = host_board.edge_of(request.param, folder / "edge", network, provision)
         with w.edge:
             w.edge.expect(r"SIP ready", timeout=90)
             w.trust()

@@ -1025,7 +1025,7 @@ TEST_P(FamilyTest, ATapIsOfferedWhatIsPutTogetherForPortsWithoutASocket) {
   const IpAddress a = GetParam() ? Node::V6(1) : IpAddress::V4(10, 0, 0, 1);
   for (const uint16_t port : {uint16_t{24000}, uint16_t{5060}, uint16_t{24001}}) {
     ASSERT_TRUE(
-        lab.a.stack.SendUnbound({a, 4000}, {b().address, port}, Pattern(kDatagramSizeMax)).ok());
+        lab.a.stack.SendUnbound({a, 4000}, {b().address, port}, Pattern(kDatagramSizeMax), 0).ok());
     lab.Run(Duration::Milliseconds(100));
   }
   ASSERT_EQ(tap.heard.size(), 2u);  // not what has a socket
@@ -1033,7 +1033,7 @@ TEST_P(FamilyTest, ATapIsOfferedWhatIsPutTogetherForPortsWithoutASocket) {
   EXPECT_EQ(tap.local, (Endpoint{b().address, 24001}));
   EXPECT_EQ(tap.remote, (Endpoint{a, 4000}));
   ASSERT_EQ(server.datagrams.size(), 1u);
-  EXPECT_EQ(lab.a.stack.SendUnbound({a, 4000}, b(), Pattern(kDatagramSizeMax + 1)).code(),
+  EXPECT_EQ(lab.a.stack.SendUnbound({a, 4000}, b(), Pattern(kDatagramSizeMax + 1), 0).code(),
             ErrorCode::kTooLarge);
   lab.Run(Duration::Seconds(10));
   EXPECT_EQ(lab.a.frames.free_count(), lab.a.frames.frame_count());
