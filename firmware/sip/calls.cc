@@ -28,6 +28,13 @@ Call* CallTable::Find(const Replaces& replaces, bool& to_caller) const {
   return call;
 }
 
+Call* CallTable::FindOfCaller(const Message& message, const net::Endpoint& from) const {
+  Call* call = Find(message);
+  const bool is_callers = call != nullptr && call->caller_side.remote == from &&
+                          call->caller_tag == TagHash(message.from_tag());
+  return is_callers ? call : nullptr;
+}
+
 CallEvent CallTable::EventOf(const Call& call) const {
   CallEvent event;
   event.id = call.id;

@@ -104,6 +104,8 @@ class CallTable {
   Call* Find(const Message& message) const { return table_.Find(KeyOf(message)); }
   // The call a Replaces means; `to_caller`: it is for the one who made it.
   Call* Find(const Replaces& replaces, bool& to_caller) const;
+  // The call whose caller says this, from where he called; null: there is none.
+  Call* FindOfCaller(const Message& message, const net::Endpoint& from) const;
 
   bool Next(uint32_t& cursor, CallInfo& out);
   const CallHistory& history() const { return history_; }

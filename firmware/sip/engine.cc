@@ -138,8 +138,12 @@ void Engine::OnAck(const Message& ack, const Flow& flow) {
   }
   RoutePlan plan;
   // Only inside a dialog of ours; the ACK to a refusal of ours ends here too.
-  if (!PlanRoutes(core_, ack, plan) || !plan.token || ack.max_forwards().value_or(70) == 0) {
+  if (!PlanRoutes(core_, ack, plan) || ack.max_forwards().value_or(70) == 0) {
     ++core_.statistics.dropped_stray;
+    return;
+  }
+  if (!plan.token) {
+    core_.statistics.dropped_stray += proxy_.ForwardAckOfCall(ack, flow, plan) ? 0 : 1;
     return;
   }
   calls_.Touch(ack);

@@ -94,6 +94,8 @@ class Proxy final : private TransactionUser {
   Buffer* TakeBack(Handle server);
 
   // ACK to a 2xx: forwarded without a transaction (16.11 and 17.1.1.3).
+  // An ACK without our Route, by the call it belongs to; false: it belongs to none.
+  bool ForwardAckOfCall(const Message& ack, const Flow& flow, const RoutePlan& plan);
   void ForwardAck(const Message& ack, const Flow& flow, const RoutePlan& plan, std::string_view uri,
                   const Flow* target);
   // The client gave the request up.

@@ -255,6 +255,22 @@ bool Proxy::FlowToSide(const Call& call, bool to_caller, Flow& out) {
   return is_reachable && take(side.transport, side.remote);
 }
 
+// Simple devices know no route set: what such a caller acknowledges goes to whoever answered, as
+// long as that is somebody next to us.
+bool Proxy::ForwardAckOfCall(const Message& ack, const Flow& flow, const RoutePlan& plan) {
+  using R = DialogRecord;
+  const Call* call = plan.has_next ? nullptr : calls_.FindOfCaller(ack, flow.remote);
+  Flow to;
+  if (call == nullptr || call->record == nullptr || !call->record->Get(R::kCalleeRoutes).empty() ||
+      call->record->Get(R::kCalleeContact).empty() || !FlowToSide(*call, false, to)) {
+    return false;
+  }
+  calls_.Touch(ack);
+  transport_.Prove(flow);
+  ForwardAck(ack, flow, plan, call->record->Get(R::kCalleeContact), &to);
+  return true;
+}
+
 void Proxy::SendBye(Call& call, bool to_caller, CallEnd how) {
   Flow flow;
   ClientTransaction* client = nullptr;

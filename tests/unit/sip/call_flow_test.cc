@@ -80,6 +80,25 @@ TEST_F(CallFlow, SuccessfulCall) {
   EXPECT_TRUE(world.HasEvent("call-ended by-callee 7"));
 }
 
+TEST_F(CallFlow, AnAckWithoutTheRouteSetGoesItsCallsWay) {
+  const Sent invite = Ring();
+  bob.Respond(invite, 200, "tt", {}, "v=0\r\n");
+  EXPECT_EQ(alice.Take().Status(), 200);
+  Phone::Spec ack{.method = "ACK", .uri = bob.uri(), .to = bob.uri()};
+  ack.to_tag = "tt";
+  const uint64_t stray = world.engine().statistics().dropped_stray;
+  Phone mallory(world, "alice", "203.0.113.66:5060");
+  mallory.Send(ack);  // from elsewhere
+  EXPECT_EQ(world.engine().statistics().dropped_stray, stray + 1);
+  ack.to_tag = "another";
+  alice.Send(ack);
+  EXPECT_EQ(world.engine().statistics().dropped_stray, stray + 2);
+  ack.to_tag = "tt";
+  alice.Send(ack);
+  EXPECT_EQ(bob.Take().Method(), "ACK");
+  EXPECT_EQ(world.engine().statistics().dropped_stray, stray + 2);
+}
+
 TEST_F(CallFlow, ReInviteUpdateInfoAndPrackStayInTheDialog) {
   const auto [invite, answer] = Establish();
   int cseq = 2;
