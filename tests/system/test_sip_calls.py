@@ -4,6 +4,7 @@ the booted image.
 """
 
 import re
+import subprocess
 import time
 from pathlib import Path
 
@@ -24,6 +25,7 @@ PROVISION = "\n".join([
     *(f"xConfiguration Authentication User {n} {name}: {value}"
       for n, user in enumerate(("alice", "bob", "carol"), 1)
       for name, value in (("Name", user), ("Password", f"{user}-Secret-1"))),
+    "xConfiguration Zones DefaultZone Authentication Mode: TreatAsAuthenticated",
     # Whoever is outside talks encrypted, the others do not.
     "xConfiguration Zones LocalZone SubZones SubZone 1 Name: Outside",
     "xConfiguration Zones LocalZone SubZones SubZone 1 SIP Media EncryptionMode: ForceEncrypted",
@@ -63,11 +65,15 @@ def world(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("calls")
     with netns.Network() as network:
         w = World()
+        w.folder = folder
+        (folder / "pcap").symlink_to("/usr/share/sip-tester")  # where SIPp's own scenario looks
         w.edge = host_board.edge_of(request.param, folder / "edge", network, PROVISION)
         hosts = {"alice": network.host("alice", "10.77.0.11/24"),
                  "bob": network.host("bob", "10.77.0.12/24")}
         hosts["carol"] = network.host("carol", "10.77.0.14/24")
         w.sipp = network.host("sipp", "10.77.0.13/24")
+        w.answerer = network.host("answerer", "10.77.0.15/24")
+        w.caller = network.host("caller", "10.77.0.16/24")
 
         def make(user, **options):
             return phone.Phone(folder, hosts[user], user, DOMAIN, f"{user}-Secret-1", server=EDGE,
@@ -210,6 +216,7 @@ def test_session_interval_below_the_minimum_is_answered_422(world):
 def test_a_zone_has_bandwidth_of_its_own(world):
     """SIPp is a neighbour, with a link to those outside."""
     for name, value in (("Name", "Sipp"), ("SIP Transport", "UDP"), ("SIP Port", "5062"),
+                        ("Monitor", "Off"),
                         ("Peer1 Address", "10.77.0.13"), ("Type", "Neighbor"),
                         ("Bandwidth PerCall Inter Mode", "Limited"),
                         ("Bandwidth PerCall Inter Limit", "128")):
@@ -228,3 +235,63 @@ def test_a_zone_has_bandwidth_of_its_own(world):
     assert call_by_sipp(world).returncode != 0
     assert re.search(r"wanted 384 kbps and got 0", world.ask("xCommand Log Show: last=6"))
     world.ask("xCommand Call Disconnect: " + re.search(r"SIP Call (\d+): ", said)[1])
+
+
+def neighbour_answers(world, index, user, port):
+    """Calls for `user` go to a SIPp that answers at `port`."""
+    zone = f"Answerer{index}"
+    for line in (f"Zone {index} Name: {zone}", f"Zone {index} SIP Transport: UDP",
+                 f"Zone {index} SIP Port: {port}", f"Zone {index} Monitor: Off",
+                 f"Zone {index} Peer1 Address: 10.77.0.15", f"Zone {index} Type: Neighbor",
+                 f"Policy SearchRules Rule {index} Name: {zone}",
+                 f"Policy SearchRules Rule {index} Mode: AliasPatternMatch",
+                 f"Policy SearchRules Rule {index} Pattern Type: Prefix",
+                 f"Policy SearchRules Rule {index} Pattern String: {user}@",
+                 f"Policy SearchRules Rule {index} Pattern Behavior: Leave",
+                 f"Policy SearchRules Rule {index} Target Name: {zone}"):
+        world.ask(f"xConfiguration Zones {line}")
+    for line in ("Node1 Name: DefaultZone", f"Node2 Name: {zone}", f"Name: to-{user}"):
+        world.ask(f"xConfiguration Bandwidth Link {index + 1} {line}")
+    netns.wait_for(lambda: f"10.77.0.15:{port}" in world.ask("xStatus Zones"), qemu.patience(10),
+                   "the neighbour's address", interval=0.3)
+
+
+def start_answerer(world, scenario, port, count):
+    return world.answerer.start("sipp", "-sn", scenario, "-i", "10.77.0.15", "-p", str(port), "-m",
+                                str(count), "-timeout", "60", "-timeout_error", "-nostdin",
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                errors="replace")
+
+
+def start_caller(world, scenario, user, port, *more):
+    return world.caller.start("sipp", "-sn", scenario, "-s", user, "-i", "10.77.0.16", "-p",
+                              str(port), "-m", "3", "-r", "1", "-timeout", "60",
+                              "-timeout_error", "-nostdin", *more, f"{EDGE}:5060",
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              errors="replace", cwd=world.folder)
+
+
+def ended_well(*processes):
+    for process in processes:
+        said = process.communicate(timeout=qemu.patience(80))[0]
+        assert process.returncode == 0, said[:600] + said[-2500:]
+
+
+@pytest.mark.parametrize("caller", ["uac", "regexp", "uac_pcap"])
+def test_sipps_own_callers_get_through(world, caller):
+    """They know no Record-Route, as simple devices: what they send in a call finds its way too."""
+    if caller == "uac":
+        neighbour_answers(world, 2, "service", 5070)
+    answerer = start_answerer(world, "uas", 5070, 3)
+    ended_well(start_caller(world, caller, "service", 5064), answerer)
+
+
+def test_sipps_own_third_party_controls_calls_through(world):
+    """RFC 3725 flow I with two legs: the offer is in the answer, and the answer in the ACK."""
+    neighbour_answers(world, 3, "left", 5071)
+    neighbour_answers(world, 4, "right", 5072)
+    answerers = [start_answerer(world, "3pcc-A", 5071, 3), start_answerer(world, "3pcc-B", 5072, 3)]
+    second = start_caller(world, "3pcc-C-B", "right", 5065, "-3pcc", "127.0.0.1:9999")
+    netns.wait_for(lambda: ":9999" in world.caller.run("ss", "-ltn").stdout, 10, "the second leg")
+    first = start_caller(world, "3pcc-C-A", "left", 5066, "-3pcc", "127.0.0.1:9999")
+    ended_well(first, second, *answerers)
