@@ -99,8 +99,8 @@ Result<Capacity> Capacity::For(std::string_view name, uint64_t arena_bytes) {
   };
   if (name.empty() || config::EqualsIgnoreCase(name, "auto")) {
     for (const Capacity& capacity : {Large(), Medium()}) {
-      // A larger profile only when it leaves half of the machine to what is to come.
-      if (capacity.ArenaBytes() * 2 <= arena_bytes) {
+      // A larger profile only when it leaves two fifths of the memory to what is to come.
+      if (capacity.ArenaBytes() * 5 / 3 <= arena_bytes) {
         return capacity;
       }
     }

@@ -288,14 +288,14 @@ def test_faults_of_the_second_processor_end_in_a_crash_record(tmp_path, command,
 
 
 def test_much_memory_is_used_where_it_lies(tmp_path):
-    """In eight gigabytes the large profile is carved whole at boot, with as much left."""
+    """In eight gigabytes the large profile is carved whole at boot, and two fifths are left."""
     with machine(tmp_path, memory="8G") as m:
         m.expect(r"Capacity: large: 90000 registrations, 90000 users, 30000 TCP connections, "
                  r"10000 calls", timeout=40)
         left = int(m.expect(r"of \d+ MiB, (\d+) MiB are free; sealed now", timeout=40).group(1))
         arena = int(found(r"^memory: \d+ MiB RAM, arena (\d+) MiB", m.console).group(1))
         found(r"W\^X verified", m.console)
-    assert arena >= 4000 and left >= arena // 2
+    assert arena >= 4000 and left >= arena * 2 // 5
 
 
 def test_a_volume_called_gatehouse_brings_the_provisioning(tmp_path):

@@ -398,9 +398,11 @@ TEST(Appliance, AProfileThatDoesNotFitIsRefused) {
   EXPECT_EQ(other.Start({.profile = "huge"}).code(), ErrorCode::kInvalidArgument);
 }
 
-TEST(Capacity, AutoLeavesHalfOfTheMachine) {
-  EXPECT_STREQ(Capacity::For("", 16ull << 30)->profile, "large");
-  EXPECT_STREQ(Capacity::For("auto", Capacity::Medium().ArenaBytes() * 2)->profile, "medium");
+TEST(Capacity, AutoLeavesTwoFifthsOfTheMachine) {
+  EXPECT_STREQ(Capacity::For("", 5ull << 30)->profile, "large");  // the arena of 8 GiB
+  const uint64_t enough = Capacity::Medium().ArenaBytes() * 5 / 3;
+  EXPECT_STREQ(Capacity::For("auto", enough)->profile, "medium");
+  EXPECT_STREQ(Capacity::For("auto", enough - 1)->profile, "small");
   EXPECT_STREQ(Capacity::For("Auto", Capacity::Medium().ArenaBytes())->profile, "small");
   EXPECT_FALSE(Capacity::For("", 1u << 20).ok());
 }
