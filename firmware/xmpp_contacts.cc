@@ -21,7 +21,8 @@ XmppContacts::XmppContacts(Appliance::Rooms& rooms)
     : rooms_(rooms), report_(rooms.machine.arena.NewArray<uint8_t>(kReportBytes)) {}
 
 template <XmppContacts::Job kJob>
-void XmppContacts::AddJob(admin::CommandTable& commands, admin::Command command) {
+void XmppContacts::AddJob(admin::CommandTable& commands, const char* path, const char* help) {
+  admin::Command command = {.path = path, .help = help};
   command.context = this;
   command.administrator_only = true;
   command.run = [](void* self, std::string_view by, ByteWriter&) {
@@ -37,14 +38,12 @@ void XmppContacts::AddJob(admin::CommandTable& commands, admin::Command command)
 }
 
 void XmppContacts::AddTo(admin::CommandTable& commands) {
-  AddJob<Job::kImport>(commands,
-                       {"XMPP Contacts Import",
-                        "Adds contacts from the file in /backup, lines of <User ID>,<User Domain>,"
-                        "<Contact ID>,<Contact Domain>,<Nickname>,<Group Name>"});
-  AddJob<Job::kRename>(
-      commands, {"XMPP Contacts Rename",
-                 "Renames contacts in all lists by the file in /backup, lines of <Contact ID>,"
-                 "<New Contact ID>, each user@domain"});
+  AddJob<Job::kImport>(commands, "XMPP Contacts Import",
+                       "Adds contacts from the file in /backup, lines of <User ID>,<User Domain>,"
+                       "<Contact ID>,<Contact Domain>,<Nickname>,<Group Name>");
+  AddJob<Job::kRename>(commands, "XMPP Contacts Rename",
+                       "Renames contacts in all lists by the file in /backup, lines of "
+                       "<Contact ID>,<New Contact ID>, each user@domain");
   admin::Command write = {"XMPP Contacts Export",
                           "Writes contact lists to a file in /backup, as Import takes them"};
   write.context = this;

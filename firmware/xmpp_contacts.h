@@ -22,7 +22,7 @@ class XmppContacts {
  private:
   enum class Job : uint8_t { kNone, kImport, kRename };
   template <Job kJob>
-  void AddJob(admin::CommandTable& commands, admin::Command command);
+  void AddJob(admin::CommandTable& commands, const char* path, const char* help);
   Result<void> Start(Job job, std::string_view by);
   bool Next(uint64_t& cursor, ByteWriter& out);
   void Slice();
