@@ -31,6 +31,19 @@ xmpp::UserPolicy PolicyOf(config::XmppPolicy policy) {
                                                 : xmpp::UserPolicy::kAsk;
 }
 
+void TellStanzas(const xmpp::Counters& counters, ByteWriter& out) {
+  out.Text("XMPP Stanzas:");
+  Tell(out, "in", counters.stanzas_in);
+  Tell(out, "out", counters.stanzas_out);
+  Tell(out, "messages", counters.messages);
+  Tell(out, "presences", counters.presences);
+  Tell(out, "queries", counters.queries);
+  Tell(out, "kept", counters.kept);
+  Tell(out, "delivered_later", counters.delivered);
+  Tell(out, "pushes", counters.pushes);
+  Tell(out, "refused", counters.refused);
+}
+
 }  // namespace
 
 XmppService::XmppService(const XmppParts& parts, const xmpp::Capacity& capacity)
@@ -498,16 +511,7 @@ bool XmppService::NextStatus(uint64_t& cursor, ByteWriter& out) {
       Tell(out, "stream_errors", counters.stream_errors);
       return true;
     case 5:
-      out.Text("XMPP Stanzas:");
-      Tell(out, "in", counters.stanzas_in);
-      Tell(out, "out", counters.stanzas_out);
-      Tell(out, "messages", counters.messages);
-      Tell(out, "presences", counters.presences);
-      Tell(out, "queries", counters.queries);
-      Tell(out, "kept", counters.kept);
-      Tell(out, "delivered_later", counters.delivered);
-      Tell(out, "pushes", counters.pushes);
-      Tell(out, "refused", counters.refused);
+      TellStanzas(counters, out);
       return true;
     case 6:
       out.Text("XMPP Store:");
