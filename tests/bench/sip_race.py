@@ -290,13 +290,13 @@ class Tunnel:
 
 @contextlib.contextmanager
 def way_to(wire, folder, tls):
-    """Where SIPp sends to and how, and whose time besides its own is the generator's."""
+    """Where SIPp sends to, and how."""
     if not tls:
-        yield SERVER_ADDRESS, [], []
+        yield SERVER_ADDRESS, []
         return
     tunnel = Tunnel(wire, folder)
     try:
-        yield f"{LOAD_ADDRESS}:{TUNNEL_PORT}", ["-t", "t1"], [tunnel]
+        yield f"{LOAD_ADDRESS}:{TUNNEL_PORT}", ["-t", "t1"]
     finally:
         tunnel.stop()
 
@@ -349,9 +349,8 @@ def race_register(wire, server_class, folder, count, rate, digest, tls=False):
         scenario = "register_digest.xml" if digest else "register.xml"
         words = ["-inf", str(users), "-m", str(count), "-r", str(rate), "-l", "10000", "-p", "6060",
                  "-key", "contact_port", "7070"]
-        with way_to(wire, folder, tls) as (to, transport, others):
-            figures = measure(server, lambda: start_sipp(wire, scenario, words + transport, to),
-                              others)
+        with way_to(wire, folder, tls) as (to, transport):
+            figures = measure(server, lambda: start_sipp(wire, scenario, words + transport, to))
         if not digest and not tls:
             held = server.memory_per_binding(memory, figures["ok"])
             figures.update({"memory_per_binding": held} if held else {})
@@ -364,9 +363,8 @@ def race_options(wire, server_class, folder, count, rate, tls=False):
     server = server_class(wire, folder, False)
     try:
         words = ["-m", str(count), "-r", str(rate), "-l", "10000", "-p", "6060"]
-        with way_to(wire, folder, tls) as (to, transport, others):
-            return measure(server, lambda: start_sipp(wire, "options.xml", words + transport, to),
-                           others)
+        with way_to(wire, folder, tls) as (to, transport):
+            return measure(server, lambda: start_sipp(wire, "options.xml", words + transport, to))
     finally:
         server.stop()
 
