@@ -70,7 +70,10 @@ constexpr GroupSet kXmppGroups = GroupId::kXmpp | GroupId::kXmppDomain | GroupId
                                  GroupId::kXmppFileTransfer | GroupId::kXmppClient |
                                  GroupId::kXmppPush | GroupId::kXmppCompliance |
                                  GroupId::kXmppFederation |
-                                 GroupId::kXmppFederationException | GroupId::kXmppFederationRoute;
+                                 GroupId::kXmppFederationException | GroupId::kXmppFederationRoute |
+                                 GroupId::kXmppFederationEmailDomain |
+                                 GroupId::kXmppFederationEdge | GroupId::kXmppFederationRelay |
+                                 GroupId::kXmppComponent | GroupId::kXmppComponentService;
 constexpr GroupSet kHsmGroups = GroupId::kHsm | GroupId::kHsmModule;
 constexpr GroupSet kSyslogGroups = GroupId::kSystem | GroupId::kSyslogServer;
 
