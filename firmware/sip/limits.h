@@ -51,7 +51,10 @@ inline constexpr size_t kZonePeerMax = 6;
 inline constexpr size_t kUdpSwitchBytes = 1300;  // RFC 3261 18.1.1
 
 // Transport.
-inline constexpr size_t kStreamQueueMax = 16;      // messages waiting for room on one stream
+// Messages waiting for room on one stream; the fewer while half of all buffers are used.
+inline constexpr size_t kStreamQueueMax = 256;
+inline constexpr size_t kStreamQueueShortMax = 16;
+inline constexpr size_t kStreamHoldAt = 8;         // with so many waiting, the peer is not heard
 inline constexpr size_t kKeepAlivePerTurnMax = 8;  // CRLFCRLF answered per read of one stream
 
 // WebSocket (RFC 7118). A message and its frame fit one buffer.

@@ -241,19 +241,35 @@ bool SipTransport::IsMessageBegun(const Connection& connection) {
   return connection.assembly != nullptr && connection.assembly->size >= kPingSize;
 }
 
+// What waits for a peer that does not read; while we connect, the network bounds the time.
+bool SipTransport::IsBackedUp(const Connection& connection) {
+  return connection.open && !connection.queue.empty();
+}
+
+// Whether the peer is not heard until it has read what it is owed: over a stream nothing is sent
+// again, so an answer that found no room would be lost for good.
+bool SipTransport::IsHeldBack(const Connection& connection) {
+  return connection.open && connection.queue.size() >= kStreamHoldAt;
+}
+
 void SipTransport::ArmTimer(Connection& connection) {
   const Duration idle = connection.proven ? core_.config.stream_idle : core_.config.stream_unproven;
   Instant deadline = connection.last_used + idle;
   if (IsMessageBegun(connection)) {
     deadline = std::min(deadline, connection.message_began + core_.config.message_deadline);
   }
+  if (IsBackedUp(connection)) {
+    deadline = std::min(deadline, connection.took_last + core_.config.message_deadline);
+  }
   core_.timers.Arm(connection.timer, deadline);
 }
 
 void SipTransport::OnTimer(Connection& connection) {
   const Duration idle = connection.proven ? core_.config.stream_idle : core_.config.stream_unproven;
-  const bool stuck = IsMessageBegun(connection) &&
-                     core_.now() >= connection.message_began + core_.config.message_deadline;
+  const Duration longest = core_.config.message_deadline;
+  const bool stuck =
+      (IsMessageBegun(connection) && core_.now() >= connection.message_began + longest) ||
+      (IsBackedUp(connection) && core_.now() >= connection.took_last + longest);
   if (!stuck && core_.now() < connection.last_used + idle) {
     ArmTimer(connection);  // used since the timer was armed
     return;
@@ -406,7 +422,8 @@ Result<void> SipTransport::Send(const Flow& flow, std::span<const uint8_t> data)
 }
 
 Result<void> SipTransport::Enqueue(Connection& connection, std::span<const uint8_t> data) {
-  if (connection.queue.size() >= kStreamQueueMax) {
+  const bool plenty = core_.buffers.used_count() < core_.buffers.capacity() / 2;
+  if (connection.queue.size() >= (plenty ? kStreamQueueMax : kStreamQueueShortMax)) {
     return Error(ErrorCode::kExhausted, "stream queue");
   }
   Buffer* buffer = core_.buffers.Copy(data);
@@ -414,6 +431,10 @@ Result<void> SipTransport::Enqueue(Connection& connection, std::span<const uint8
     return Error(ErrorCode::kExhausted, "buffers");
   }
   connection.queue.PushBack(*buffer);
+  if (connection.queue.size() == 1) {
+    connection.took_last = core_.now();
+    ArmTimer(connection);
+  }
   return Ok();
 }
 
@@ -422,6 +443,7 @@ void SipTransport::OnStreamWritable(net::StreamId id) {
   while (connection != nullptr && connection->open) {
     Buffer* buffer = connection->queue.front();
     if (buffer == nullptr) {
+      GoOn(*connection);
       return;
     }
     const Result<void> sent = streams_.SendStream(id, buffer->bytes());
@@ -430,12 +452,23 @@ void SipTransport::OnStreamWritable(net::StreamId id) {
     }
     connection->queue.Remove(*buffer);
     core_.buffers.Release(buffer);
-    connection->last_used = core_.now();
+    connection->last_used = connection->took_last = core_.now();
     if (!sent.ok()) {
       ++core_.statistics.send_failed;
       Drop(*connection, true);
       return;
     }
+  }
+}
+
+// The peer has read all: what it was held back with is heard.
+void SipTransport::GoOn(Connection& connection) {
+  const net::StreamId id = connection.id;
+  if (connection.assembly != nullptr && !connection.flow.is_websocket()) {
+    TakeKept(connection);
+  }
+  if (const Connection* still = Find(id); still != nullptr && !IsHeldBack(*still)) {
+    streams_.ResumeStream(id);
   }
 }
 
@@ -476,7 +509,7 @@ bool SipTransport::OnStreamOpen(net::StreamId id, const net::StreamInfo& info) {
     }
     connection->open = true;
     connection->flow.local = info.local;
-    connection->last_used = core_.now();
+    connection->last_used = connection->took_last = core_.now();
     OnStreamWritable(id);
     return true;
   }
@@ -499,43 +532,52 @@ size_t SipTransport::OnStreamData(net::StreamId id, std::span<uint8_t> data) {
   if (connection == nullptr || data.empty()) {
     return data.size();
   }
+  if (IsHeldBack(*connection)) {
+    return 0;
+  }
   connection->last_used = core_.now();
   if (connection->flow.is_websocket()) {
     OnWebSocketData(*connection, data);
     return data.size();
   }
-  if (connection->assembly == nullptr) {
-    const auto used = TakeMessages(*connection, data);
-    connection = Find(id);
-    if (!used || connection == nullptr) {
-      return data.size();
-    }
-    if (*used < data.size()) {
-      Keep(*connection, data.subspan(*used));
+  if (connection->assembly != nullptr) {
+    if (Keep(*connection, data)) {
+      TakeKept(*connection);
     }
     return data.size();
   }
-  if (!Keep(*connection, data)) {
-    return data.size();
-  }
-  // The assembly is taken out while its messages are handled: they may end the stream.
-  Buffer* assembly = connection->assembly;
-  connection->assembly = nullptr;
-  const auto used = TakeMessages(*connection, assembly->bytes());
+  const auto used = TakeMessages(*connection, data);
   connection = Find(id);
   if (!used || connection == nullptr) {
-    core_.buffers.Release(assembly);
     return data.size();
   }
-  if (*used == 0) {
-    connection->assembly = assembly;
-    return data.size();
+  if (IsHeldBack(*connection)) {
+    connection->scanned = connection->expected = 0;
+    return *used;
   }
-  if (*used < assembly->size) {
-    Keep(*connection, assembly->bytes().subspan(*used));
+  if (*used < data.size()) {
+    Keep(*connection, data.subspan(*used));
+  }
+  return data.size();
+}
+
+// The assembly is taken out while its messages are handled: they may end the stream.
+void SipTransport::TakeKept(Connection& connection) {
+  const net::StreamId id = connection.id;
+  Buffer* assembly = connection.assembly;
+  connection.assembly = nullptr;
+  const auto used = TakeMessages(connection, assembly->bytes());
+  Connection* still = Find(id);
+  if (used && still != nullptr) {
+    if (*used == 0) {
+      still->assembly = assembly;
+      return;
+    }
+    if (*used < assembly->size) {
+      Keep(*still, assembly->bytes().subspan(*used));
+    }
   }
   core_.buffers.Release(assembly);
-  return data.size();
 }
 
 // Appends to the assembly, moving to a larger buffer when needed. False when the stream was
@@ -642,8 +684,12 @@ std::optional<size_t> SipTransport::TakeMessages(Connection& connection,
     connection.scanned = connection.expected = 0;
     at += *size;
     user_.OnPacket(connection.flow, rest.first(*size));
-    if (Find(id) == nullptr) {
+    const Connection* still = Find(id);
+    if (still == nullptr) {
       return std::nullopt;
+    }
+    if (IsHeldBack(*still)) {
+      break;
     }
   }
   return at;

@@ -2,8 +2,10 @@
 // connects, and keeps connections for reuse. Knows nothing of transactions.
 //
 // A stream costs no buffer while nothing is half-received or waiting to be sent. A message that
-// began must end within `message_deadline`; a stream nobody proved himself on is closed after
-// `stream_unproven`, an idle one after `stream_idle`.
+// began must end within `message_deadline`, and a peer that is owed messages must read within it; a
+// stream nobody proved himself on is closed after `stream_unproven`, an idle one after
+// `stream_idle`. A peer that does not read what it is owed is not heard meanwhile: TCP's window
+// closes, and no answer is lost.
 //
 // A WebSocket (RFC 7118; transport_websocket.cc) is a stream that clients alone open: a message is
 // one frame's or several frames' payload, an HTTP handshake comes first.
@@ -99,6 +101,7 @@ class SipTransport final : private net::DatagramHandler, private net::StreamHand
     List<FlowUser, &FlowUser::node> users;
     Instant last_used;
     Instant message_began;
+    Instant took_last;       // something of the queue
     uint64_t name_hash = 0;  // TLS: of the name the peer had to prove; 0: none
     net::WebSocketReader frames;
     bool open = false;
@@ -141,6 +144,9 @@ class SipTransport final : private net::DatagramHandler, private net::StreamHand
   void OnTimer(Connection& connection);
   void ArmTimer(Connection& connection);
   static bool IsMessageBegun(const Connection& connection);
+  static bool IsBackedUp(const Connection& connection);
+  static bool IsHeldBack(const Connection& connection);
+  void GoOn(Connection& connection);
   Result<void> SendByUdp(const Flow& flow, std::span<const uint8_t> data);
   Result<void> Enqueue(Connection& connection, std::span<const uint8_t> data);
   // Consumes whole messages from `data`; the count of bytes used, or nothing when the stream is
@@ -149,6 +155,7 @@ class SipTransport final : private net::DatagramHandler, private net::StreamHand
   std::optional<size_t> MessageSize(Connection& connection, std::span<const uint8_t> data,
                                     const char*& fault);
   bool Keep(Connection& connection, std::span<const uint8_t> rest);
+  void TakeKept(Connection& connection);
   // transport_websocket.cc: `data` in place; how many bytes, now at its front, must be kept, or
   // nothing when the stream is gone.
   std::optional<size_t> TakeFrames(net::StreamId id, std::span<uint8_t> data);

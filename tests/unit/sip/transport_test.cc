@@ -111,14 +111,77 @@ TEST_F(StreamTest, FullStreamQueuesAndFlushesInOrder) {
   for (int i = 0; i < 3; ++i) {
     EXPECT_EQ(alice.Take().Header("Call-ID"), std::to_string(i));
   }
-  // The queue has an end; what is beyond it is dropped, the stream lives.
+  EXPECT_EQ(world.Busy(), "");
+}
+
+TEST_F(StreamTest, AnswersThatFindNoRoomHoldThePeerBackAndNoneIsLost) {
   world.stream(alice.stream()).blocked = true;
-  for (size_t i = 0; i < kStreamQueueMax + 5; ++i) {
+  std::string all;
+  for (size_t i = 0; i < 3 * kStreamHoldAt; ++i) {
+    all += Options(std::to_string(i));
+  }
+  // At once, and in pieces that cut messages.
+  world.Feed(alice.stream(), all.substr(0, all.size() / 2));
+  EXPECT_GT(world.unread(alice.stream()), 0u);
+  for (size_t at = all.size() / 2; at < all.size(); at += 100) {
+    world.Feed(alice.stream(), all.substr(at, 100));
+  }
+  EXPECT_TRUE(world.empty());
+  world.Unblock(alice.stream());
+  for (size_t i = 0; i < 3 * kStreamHoldAt; ++i) {
+    EXPECT_EQ(alice.Take().Header("Call-ID"), std::to_string(i));
+  }
+  EXPECT_EQ(world.unread(alice.stream()), 0u);
+  EXPECT_EQ(world.Busy(), "");
+}
+
+TEST_F(StreamTest, WholeMessagesThatWereKeptAreHeardAfterwards) {
+  world.stream(alice.stream()).blocked = true;
+  for (size_t i = 0; i + 1 < kStreamHoldAt; ++i) {
     world.Feed(alice.stream(), Options(std::to_string(i)));
   }
+  // A part waits for its rest, which brings two more messages with it.
+  const std::string first = Options("a");
+  world.Feed(alice.stream(), first.substr(0, 100));
+  world.Feed(alice.stream(), first.substr(100) + Options("b") + Options("c"));
   world.Unblock(alice.stream());
-  EXPECT_EQ(world.count(), kStreamQueueMax);
+  for (size_t i = 0; i + 1 < kStreamHoldAt; ++i) {
+    EXPECT_EQ(alice.Take().Header("Call-ID"), std::to_string(i));
+  }
+  for (const char* id : {"a", "b", "c"}) {
+    EXPECT_EQ(alice.Take().Header("Call-ID"), id);
+  }
   EXPECT_EQ(world.Busy(), "");
+}
+
+TEST_F(StreamTest, WhoDoesNotReadForTooLongIsLost) {
+  world.stream(alice.stream()).blocked = true;
+  world.Feed(alice.stream(), Options());
+  world.Advance(Duration::Seconds(29));
+  EXPECT_TRUE(world.stream(alice.stream()).open);
+  world.Advance(Duration::Seconds(2));
+  EXPECT_FALSE(world.stream(alice.stream()).open);
+  EXPECT_EQ(world.Busy(), "");
+}
+
+TEST_F(StreamTest, QueueOfOneStreamHasAnEnd) {
+  alice.Register();
+  world.stream(alice.stream()).blocked = true;
+  Phone bob(world, "bob", "192.0.2.21:5060");
+  Phone::Spec spec{.method = "MESSAGE", .uri = "sip:alice@example.com"};
+  for (size_t i = 0; i < kStreamQueueMax + 5; ++i) {
+    spec.call_id = std::to_string(i);
+    bob.Send(spec);
+  }
+  world.Clear();
+  world.Unblock(alice.stream());
+  size_t count = 0;
+  while (!world.empty()) {
+    count += world.Take().Method() == "MESSAGE" ? 1 : 0;
+  }
+  // Here half of the buffers are soon used, by the transactions too.
+  EXPECT_GE(count, kStreamQueueShortMax);
+  EXPECT_LT(count, kStreamQueueMax);
 }
 
 TEST_F(StreamTest, AsManyStreamsAsThereIsRoomFor) {

@@ -237,6 +237,7 @@ class World final : public net::DatagramService,
     }
     Settle();
   }
+  void ResumeStream(net::StreamId id) override { resumed_.push_back(id); }
   void Hangup(net::StreamId id) {
     if (streams_[id.index].open) {
       streams_[id.index].open = false;
@@ -244,11 +245,18 @@ class World final : public net::DatagramService,
     }
     Settle();
   }
+  // The peer reads again: what was left unconsumed is offered when the engine asks for it.
   void Unblock(net::StreamId id) {
     streams_[id.index].blocked = false;
     stream_handler_->OnStreamWritable(id);
+    while (!resumed_.empty()) {
+      const net::StreamId next = resumed_.front();
+      resumed_.pop_front();
+      Feed(next, "");
+    }
     Settle();
   }
+  size_t unread(net::StreamId id) { return unread_[id.index].size(); }
   Result<void> SendStream(net::StreamId id, std::span<const uint8_t> data) override {
     Stream& stream = streams_[id.index];
     if (!stream.open) {
@@ -266,6 +274,7 @@ class World final : public net::DatagramService,
   bool IsPeerNamed(net::StreamId id, std::string_view name) override {
     return streams_[id.index].open && peer_names[id.index] == name;
   }
+  std::deque<net::StreamId> resumed_;
   std::map<uint32_t, std::string> peer_names;  // certificates of the peers, by stream
   size_t SendRoom(net::StreamId) const override { return 65536; }
   void CloseStream(net::StreamId id) override { streams_[id.index].open = false; }
