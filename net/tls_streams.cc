@@ -13,6 +13,7 @@ namespace gh::net {
 namespace {
 
 constexpr uint32_t kPlainMax = 16 * 1024;  // in one record
+constexpr uint32_t kCorkMax = 8 * 1024;    // gathered for one record
 constexpr uint32_t kHeldFirst = 2048;
 constexpr uint32_t kHeldMax = 64 * 1024;
 constexpr uint64_t kOwnerHeapMax = crypto::kTlsSessionHeapMax + 2 * kHeldMax;
@@ -47,6 +48,7 @@ TlsStreams::TlsStreams(const Parts& parts, const Capacity& capacity)
       links_(parts.arena, capacity.tls_session_count),
       by_index_(parts.arena.NewArray<Link*>(capacity.connection_count)),
       scratch_(parts.arena.NewArray<uint8_t>(kPlainMax)),
+      cork_(parts.arena.NewArray<uint8_t>(kCorkMax)),
       handshake_max_(capacity.tls_handshake_count),
       task_([](void* self) { static_cast<TlsStreams*>(self)->RunTask(); }, this) {
   for (Front& front : fronts_) {
@@ -69,7 +71,7 @@ TlsStreams::~TlsStreams() {
 }
 
 uint64_t TlsStreams::ArenaBytes(const Capacity& capacity) {
-  return HeapBytes(capacity) + kPlainMax + capacity.connection_count * sizeof(Link*) +
+  return HeapBytes(capacity) + kPlainMax + kCorkMax + capacity.connection_count * sizeof(Link*) +
          capacity.tls_session_count * (bytes_per_session() + sizeof(HeapOwner)) + 16 * 1024;
 }
 
@@ -382,7 +384,7 @@ size_t TlsStreams::Pump(Link& link, std::span<const uint8_t> data) {
   if (link.is_over) {
     return data.size();
   }
-  link.session.Rest();
+  Rest(link);
   return data.size() - in.size();
 }
 
@@ -506,36 +508,75 @@ Result<void> TlsStreams::SendStream(StreamId id, std::span<const uint8_t> data) 
   if (data.size() > kStreamQueueMax) {
     return ErrorCode::kTooLarge;
   }
+  if (corked_ != nullptr && (corked_ != link || cork_size_ + data.size() > kCorkMax)) {
+    Uncork();
+  }
+  if (link->is_over) {
+    return ErrorCode::kClosed;
+  }
   if (link->queued != nullptr || link->session.has_unsent()) {
     link->wants_room = true;
     return ErrorCode::kWouldBlock;
   }
-  auto written = link->session.Write(data);
-  if (!written.ok() && IsStarved(*link, written.code())) {
+  // With its record's buffers at hand, nothing can fail for want of memory when it is made.
+  if (!link->session.Wake()) {
     link->wants_room = true;
     Starve(*link);
     return ErrorCode::kWouldBlock;
   }
+  if (data.size() > kCorkMax) {
+    return Write(*link, data);
+  }
+  corked_ = link;
+  std::ranges::copy(data, cork_.begin() + cork_size_);
+  cork_size_ += static_cast<uint32_t>(data.size());
+  loop_.Defer(task_);
+  return Ok();
+}
+
+// Makes the record of what was gathered.
+void TlsStreams::Uncork() {
+  if (corked_ == nullptr) {
+    return;
+  }
+  Link& link = *std::exchange(corked_, nullptr);
+  const auto plain = cork_.first(std::exchange(cork_size_, 0));
+  if (!link.is_over) {
+    Write(link, plain).ignore("the stream has ended then, and says so");
+  }
+  std::ranges::fill(plain, uint8_t{0});
+}
+
+// All of `data` is taken, or the stream ends.
+Result<void> TlsStreams::Write(Link& link, std::span<const uint8_t> data) {
+  auto written = link.session.Write(data);
   if (!written.ok()) {
-    EndBySession(*link, written.code());
+    EndBySession(link, written.code());
     return ErrorCode::kClosed;
   }
-  link->session.Rest();
+  Rest(link);
   if (*written == data.size()) {
     return Ok();
   }
   // The rest waits here: the record that filled TCP's queue is made and must be followed by it.
-  const LinkOwner owner(heap_, links_.IndexOf(*link) + 1);
+  const LinkOwner owner(heap_, links_.IndexOf(link) + 1);
   const auto rest = data.subspan(*written);
-  link->queued = static_cast<uint8_t*>(heap_.Allocate(rest.size()));
-  if (link->queued == nullptr) {
-    End(*link, StreamClose::kNoResource, true);
+  link.queued = static_cast<uint8_t*>(heap_.Allocate(rest.size()));
+  if (link.queued == nullptr) {
+    End(link, StreamClose::kNoResource, true);
     return ErrorCode::kClosed;
   }
-  std::ranges::copy(rest, link->queued);
-  link->queued_size = static_cast<uint32_t>(rest.size());
-  link->queued_sent = 0;
+  std::ranges::copy(rest, link.queued);
+  link.queued_size = static_cast<uint32_t>(rest.size());
+  link.queued_sent = 0;
   return Ok();
+}
+
+// Gives the record buffers back, unless they are wanted before the turn is over.
+void TlsStreams::Rest(Link& link) {
+  if (corked_ != &link) {
+    link.session.Rest();
+  }
 }
 
 size_t TlsStreams::SendRoom(StreamId id) const {
@@ -547,7 +588,9 @@ size_t TlsStreams::SendRoom(StreamId id) const {
       link->session.has_unsent()) {
     return 0;
   }
-  const size_t room = lower_.SendRoom(id);
+  const size_t lower_room = lower_.SendRoom(id);
+  const size_t gathered = link == corked_ ? cork_size_ : 0;
+  const size_t room = lower_room > gathered ? lower_room - gathered : 0;
   const size_t overhead = (room / crypto::kTlsRecordMax + 1) * crypto::kTlsRecordOverhead;
   return room > overhead ? room - overhead : 0;
 }
@@ -601,7 +644,7 @@ void TlsStreams::Drain(Link& link) {
   if (link.session.has_unsent()) {
     return;
   }
-  link.session.Rest();
+  Rest(link);
   if (link.is_closing) {
     End(link, StreamClose::kByUs, false);
     return;
@@ -664,6 +707,9 @@ void TlsStreams::CloseStream(StreamId id) {
   if (link == nullptr) {
     lower_.CloseStream(id);
     return;
+  }
+  if (link == corked_) {
+    Uncork();
   }
   if (link->is_over || link->is_closing) {
     return;
@@ -739,6 +785,14 @@ void TlsStreams::Fail(Link& link, crypto::TlsFailure failure) {
 // The TCP stream goes; OnLowerClosed, which comes from the event loop, tells the handler.
 void TlsStreams::End(Link& link, StreamClose why, bool abort) {
   GH_ASSERT(!link.is_over);
+  if (corked_ == &link) {
+    corked_ = nullptr;
+    const auto plain = cork_.first(std::exchange(cork_size_, 0));
+    if (!abort) {
+      (void)link.session.Write(plain);
+    }
+    std::ranges::fill(plain, uint8_t{0});
+  }
   if (!abort) {
     link.session.Close();
   }
@@ -777,6 +831,9 @@ void TlsStreams::OnLowerClosed(Link& link, StreamClose why) {
   if (link.starved_node.linked()) {
     starved_.Remove(link);
   }
+  if (corked_ == &link) {
+    Uncork();
+  }
   FreeHeld(link);
   FreeQueued(link);
   link.session.Reset();
@@ -804,6 +861,7 @@ void TlsStreams::ReadySoon(Link& link) {
 }
 
 void TlsStreams::RunTask() {
+  Uncork();
   steps_left_ = kTlsHandshakeStepsPerTurn;
   for (; steps_left_ > 0 && !waiting_.empty(); --steps_left_) {
     Link* link = waiting_.PopFront();

@@ -10,6 +10,9 @@
 // Back pressure goes through both ways: what a handler does not consume is held up to the window,
 // then TCP's window closes; what TCP does not take makes SendStream say kWouldBlock. So does a heap
 // that is full of others' records.
+//
+// Messages that follow each other on one stream within a turn share records: they are gathered for
+// the stream that sent last, until another sends, the room is used or the turn is over.
 #pragma once
 
 #include <array>
@@ -165,6 +168,9 @@ class TlsStreams final : public StreamService {
   bool Offer(Link& link, std::span<uint8_t> plain);
   bool OfferHeld(Link& link);
   bool Hold(Link& link, std::span<const uint8_t> bytes);
+  void Uncork();
+  Result<void> Write(Link& link, std::span<const uint8_t> data);
+  void Rest(Link& link);
   bool HasRoomToHold(const Link& link) const;
   void FreeHeld(Link& link);
   void FreeQueued(Link& link);
@@ -190,6 +196,9 @@ class TlsStreams final : public StreamService {
   Pool<Link> links_;
   std::span<Link*> by_index_;  // of the TCP stream
   std::span<uint8_t> scratch_;
+  std::span<uint8_t> cork_;
+  Link* corked_ = nullptr;  // whose messages are gathered in cork_
+  uint32_t cork_size_ = 0;
   uint32_t handshake_max_ = 0;
   uint32_t steps_left_ = kTlsHandshakeStepsPerTurn;
   struct Service {

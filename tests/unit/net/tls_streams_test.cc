@@ -496,12 +496,59 @@ TEST_F(TlsStreamsTest, ADamagedRecordEndsTheStream) {
   Build();
   const StreamId id = Connect();
   Turn(20);
-  ASSERT_TRUE(client_->SendStream(id, AsBytes("good")).ok());
+  // More than is gathered: it goes down at once.
+  ASSERT_TRUE(client_->SendStream(id, AsBytes(std::string(9'000, 'g'))).ok());
   tcp_.Flip();
   Turn(10);
   EXPECT_EQ(ServerFailures(TlsFailure::kAuthentic), 1u);
   EXPECT_EQ(server_side_.reasons, std::vector{StreamClose::kTlsFailure});
   EXPECT_EQ(server_side_.heard[server_side_.ids[0].index], "");
+}
+
+TEST_F(TlsStreamsTest, MessagesOfOneTurnShareARecord) {
+  Build();
+  server_side_.echo = nullptr;
+  const StreamId first = Connect(), second = Connect();
+  Turn(20);
+  const auto heard = [&](size_t i) { return server_side_.heard[server_side_.ids[i].index]; };
+  uint64_t before = tcp_.sent;
+  for (const char* piece : {"a", "b", "c", "d"}) {
+    ASSERT_TRUE(client_->SendStream(first, AsBytes(std::string_view(piece))).ok());
+  }
+  EXPECT_EQ(tcp_.sent, before);
+  Turn(3);
+  EXPECT_EQ(heard(0), "abcd");
+  EXPECT_LT(tcp_.sent - before, 2 * 22u);  // a record costs 22 bytes
+  // Another stream's turn to send is the end of it, and nothing changes places.
+  ASSERT_TRUE(client_->SendStream(first, AsBytes("e")).ok());
+  before = tcp_.sent;
+  ASSERT_TRUE(client_->SendStream(second, AsBytes("x")).ok());
+  EXPECT_GT(tcp_.sent, before);
+  ASSERT_TRUE(client_->SendStream(first, AsBytes("f")).ok());
+  // So is the room's.
+  ASSERT_TRUE(client_->SendStream(first, AsBytes(std::string(8'192, 'g'))).ok());
+  ASSERT_TRUE(client_->SendStream(first, AsBytes(std::string(8'193, 'h'))).ok());
+  ASSERT_TRUE(client_->SendStream(first, AsBytes("i")).ok());
+  Turn(20);
+  EXPECT_TRUE(heard(0) == "abcdef" + std::string(8'192, 'g') + std::string(8'193, 'h') + "i")
+      << heard(0).size();
+  EXPECT_EQ(heard(1), "x");
+}
+
+TEST_F(TlsStreamsTest, WhatWasGatheredIsSaidBeforeTheEndAndNotAfterAReset) {
+  Build();
+  server_side_.echo = nullptr;
+  const StreamId first = Connect(), second = Connect();
+  Turn(20);
+  const auto ids = server_side_.ids;
+  ASSERT_TRUE(client_->SendStream(first, AsBytes("last words")).ok());
+  client_->CloseStream(first);
+  ASSERT_TRUE(client_->SendStream(second, AsBytes("unsaid")).ok());
+  client_->AbortStream(second);
+  Turn(5);
+  EXPECT_EQ(server_side_.heard[ids[0].index], "last words");
+  EXPECT_EQ(server_side_.heard[ids[1].index], "");
+  EXPECT_EQ(client_->session_count(), 0u);
 }
 
 TEST_F(TlsStreamsTest, AHandlerThatHoldsBackClosesTheWindow) {
