@@ -2,6 +2,7 @@
 
 #include <sys/utsname.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
@@ -41,6 +42,8 @@ Result<void> HostMachine::Start(const Options& options, const Hardware& hardware
     media_ = arena_.New<MediaThread>(clock_, idle_, options);
     GH_TRY(media_->Open());
     machine_.media = media_;
+  } else {
+    idle_.SetModeration(std::min(options.moderation_us, options.media_moderation_us));
   }
   for (uint8_t i = 0; i < options.port_count; ++i) {
     GH_TRY(StartPort(options, hardware, i));

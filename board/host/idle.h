@@ -51,6 +51,7 @@ class HostIdle final : public hal::Idle {
 
   void Add(PollSource& source);
   void Remove(PollSource& source);
+  void SetModeration(uint32_t us) { moderation_ = Duration::Microseconds(us); }
   void SetBell(WakeBell& bell) { bell_ = &bell; }
   // Of the calling thread: what a thread that waits here does first.
   static void TightenTimers();

@@ -74,7 +74,7 @@ OffMediaCpu::~OffMediaCpu() {
 MediaThread::MediaThread(hal::Clock& clock, HostIdle& control, const Options& options)
     : clock_(clock),
       control_(control),
-      idle_(clock, options.busy_poll_us, options.moderation_us),
+      idle_(clock, options.busy_poll_us, options.media_moderation_us),
       fault_(options.fault),
       priority_(options.media_priority) {
   cpu_count_ = UsableCpus(cpus_);

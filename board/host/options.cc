@@ -52,7 +52,9 @@ Memory and processor
   --no-mlock             development: go on without locking memory
   --busy-poll USEC       spin this long before sleeping, default 0
   --moderation USEC      under load let frames gather this long before the next wake-up, as a
-                         network card moderates interrupts; 0: never. Default 250
+                         network card moderates interrupts; 0: never. Default 1000
+  --media-moderation USEC
+                         the same of the loop that relays media, default 250
 
 Ends and guards
   --no-supervisor        one process: a restart is exit code 42, a panic aborts. Normally a small
@@ -243,6 +245,8 @@ constexpr Flag kFlags[] = {
      return SetNumber(o.busy_poll_us, v, 0, 1'000'000, "expected 0 to 1000000 us"); }, nullptr},
   {"--moderation", [](Options& o, const char* v) {
      return SetNumber(o.moderation_us, v, 0, 1000, "expected 0 to 1000 us"); }, nullptr},
+  {"--media-moderation", [](Options& o, const char* v) {
+     return SetNumber(o.media_moderation_us, v, 0, 1000, "expected 0 to 1000 us"); }, nullptr},
   {"--cores", SetCores, nullptr},
   {"--media-priority", [](Options& o, const char* v) {
      return SetNumber(o.media_priority, v, 0, 99, "expected 0 to 99"); }, nullptr},

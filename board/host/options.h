@@ -53,7 +53,8 @@ struct Options {
   uint64_t memory_bytes = uint64_t{256} << 20;
   uint32_t frame_count = kFramesDefault;
   uint32_t busy_poll_us = 0;
-  uint32_t moderation_us = 250;
+  uint32_t moderation_us = 1000;
+  uint32_t media_moderation_us = 250;
   uint32_t cores = 0;           // 0: two where there are two CPUs
   uint32_t media_priority = 0;  // SCHED_FIFO of the media plane's thread; 0: as any other
   bool reset_button = false;
