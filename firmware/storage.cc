@@ -97,6 +97,7 @@ Result<void> Appliance::Rooms::OpenStore() {
     log.Emit(StoreEmptied{.reason = "it was made before stores were sealed"});
   }
   store = sqlite_store;
+  loop.Add(*sqlite_store);
   maintenance.SwitchConfiguration(*store);
   alarm_commands.Load(*store);
   return Ok();

@@ -20,6 +20,10 @@ constexpr Duration kRetry = Duration::Seconds(1);
 
 }  // namespace
 
+XmppKeeper::Batch::Batch(Arena& arena)
+    : by_key(arena, kChangeMax, SipKey{}),  // keys are ours, not the wire's
+      values(arena.NewArray<uint8_t>(kValueBytesMax)) {}
+
 XmppKeeper::XmppKeeper(Arena& arena, EventLoop& loop, hal::Clock& clock, store::Store& store,
                        log::Log& log, alarm::Alarms& alarms)
     : loop_(loop),
@@ -27,21 +31,30 @@ XmppKeeper::XmppKeeper(Arena& arena, EventLoop& loop, hal::Clock& clock, store::
       store_(store),
       log_(log),
       alarms_(alarms),
-      changes_(arena, kChangeMax),
-      by_key_(arena, kChangeMax, SipKey{}),  // keys are ours, not the wire's
-      values_(arena.NewArray<uint8_t>(kValueBytesMax)),
+      changes_(arena, 2 * kChangeMax),
+      batches_{Batch(arena), Batch(arena)},
       gather_(kGather) {
-  timer_.Bind<&XmppKeeper::OnTimer>(this);
+  gather_timer_.Bind<&XmppKeeper::OnGathered>(this);
+  retry_timer_.Bind<&XmppKeeper::OnRetry>(this);
+  loop_.Add(*this);
 }
 
 uint64_t XmppKeeper::ArenaBytes() {
-  return kChangeMax * Pool<Change>::bytes_per_item() + decltype(by_key_)::bytes_for(kChangeMax) +
-         kValueBytesMax + sizeof(XmppKeeper) + 256;
+  const uint64_t batch =
+      kChangeMax * Pool<Change>::bytes_per_item() +
+      HashTable<Change, &Change::by_key, ChangeByKey>::bytes_for(kChangeMax) + kValueBytesMax;
+  return 2 * batch + sizeof(XmppKeeper) + 256;
 }
 
 xmpp::KeeperRoom XmppKeeper::room() const {
   const bool is_bounded = stored_.persistent && stored_.bytes_capacity > 0;
-  return {stored_.bytes_used + used_, is_bounded ? stored_.bytes_capacity : UINT64_MAX};
+  const uint64_t unsent = flight_ != nullptr && !sent_ ? flight_->used : 0;
+  return {stored_.bytes_used + unsent + gathered_->used,
+          is_bounded ? stored_.bytes_capacity : UINT64_MAX};
+}
+
+uint32_t XmppKeeper::pending_count() const {
+  return batches_[0].by_key.size() + batches_[1].by_key.size();
 }
 
 void XmppKeeper::Load() {
@@ -70,25 +83,23 @@ void XmppKeeper::Load() {
 
 // Null: there is no room, and what is there cannot be committed.
 XmppKeeper::Change* XmppKeeper::Make(std::string_view key) {
-  if (Change* change = by_key_.Find(key)) {
+  if (Change* change = gathered_->by_key.Find(key)) {
     return change;
   }
-  Change* change = changes_.Allocate();
-  if (change == nullptr) {
-    change = Commit() ? changes_.Allocate() : nullptr;
-  }
-  if (change == nullptr) {
+  if (gathered_->by_key.size() == kChangeMax && !MakeRoom()) {
     return nullptr;
   }
+  Change* change = changes_.Allocate();
+  GH_ASSERT(change != nullptr);
   change->key.Assign(key);
-  if (by_key_.Insert(*change) != HashInsert::kInserted) {
+  if (gathered_->by_key.Insert(*change) != HashInsert::kInserted) {
     changes_.Release(change);
     return nullptr;
   }
-  if (order_.empty()) {
-    loop_.timers().Arm(timer_, gather_);
+  if (gathered_->order.empty() && !gather_timer_.armed()) {
+    loop_.timers().Arm(gather_timer_, gather_);
   }
-  order_.PushBack(*change);
+  gathered_->order.PushBack(*change);
   return change;
 }
 
@@ -97,27 +108,28 @@ bool XmppKeeper::Reserve(Change& change, uint32_t size) {
   if (size <= change.room) {
     return true;
   }
-  const bool is_last = change.at + change.room == used_;
-  const uint32_t from = is_last ? change.at : used_;
-  if (size > values_.size() - from) {
+  Batch& batch = *gathered_;
+  const bool is_last = change.at + change.room == batch.used;
+  const uint32_t from = is_last ? change.at : batch.used;
+  if (size > batch.values.size() - from) {
     return false;
   }
   change.at = from;
   change.room = size;
-  used_ = from + size;
+  batch.used = from + size;
   return true;
 }
 
-void XmppKeeper::Forget(Change& change) {
-  std::memset(values_.data() + change.at, 0, change.room);  // what people wrote
-  if (change.at + change.room == used_) {
-    used_ -= change.room;
+void XmppKeeper::Forget(Batch& batch, Change& change) {
+  std::memset(batch.values.data() + change.at, 0, change.room);  // what people wrote
+  if (change.at + change.room == batch.used) {
+    batch.used -= change.room;
   }
-  by_key_.Remove(change);
-  order_.Remove(change);
+  batch.by_key.Remove(change);
+  batch.order.Remove(change);
   changes_.Release(&change);
-  if (order_.empty()) {
-    used_ = 0;
+  if (batch.order.empty()) {
+    batch.used = 0;
   }
 }
 
@@ -136,11 +148,11 @@ uint64_t XmppKeeper::Put(std::string_view key, std::span<const uint8_t> value) {
     // The change as it was goes with the others.
     const bool is_new = change->room == 0 && !change->removes;
     if (is_new) {
-      Forget(*change);
+      Forget(*gathered_, *change);
     }
-    change = Commit() ? Make(key) : nullptr;
+    change = MakeRoom() ? Make(key) : nullptr;
     if (change != nullptr && !Reserve(*change, size)) {
-      Forget(*change);
+      Forget(*gathered_, *change);
       return 0;
     }
   }
@@ -149,17 +161,17 @@ uint64_t XmppKeeper::Put(std::string_view key, std::span<const uint8_t> value) {
   }
   change->removes = false;
   change->size = size;
-  std::ranges::copy(value, values_.begin() + change->at);
-  return durable_ + 1;
+  std::ranges::copy(value, gathered_->values.begin() + change->at);
+  return gathering();
 }
 
 uint64_t XmppKeeper::Remove(std::string_view key) {
   // A message has a number of its own: one that is still here was never in the store.
-  if (Change* change = by_key_.Find(key);
+  if (Change* change = gathered_->by_key.Find(key);
       change != nullptr && !change->removes && !key.empty() && key[0] == 'm') {
-    Forget(*change);
+    Forget(*gathered_, *change);
     saved_ += 2;
-    return durable_ + 1;
+    return gathering();
   }
   Change* change = Make(key);
   if (change == nullptr) {
@@ -167,75 +179,152 @@ uint64_t XmppKeeper::Remove(std::string_view key) {
   }
   change->removes = true;
   change->size = 0;
-  return durable_ + 1;
+  return gathering();
 }
 
-// What the engine waits for is told by the timer, never from inside one of its calls.
-void XmppKeeper::Flush() { (void)Commit(); }
+// --- To the disk ---------------------------------------------------------------------------------
 
-Result<void> XmppKeeper::CommitRows(bool removals_alone) {
-  return store::InTransaction(store_, [&]() -> Result<void> {
-    for (const Change& change : order_) {
+Result<store::LateCommit> XmppKeeper::CommitRows(bool removals_alone) {
+  return store::InLateTransaction(store_, [&]() -> Result<void> {
+    for (const Change& change : flight_->order) {
       if (change.removes) {
         GH_TRY(store_.RemoveIn(store::Table::kXmpp, change.key.view()));
       } else if (!removals_alone) {
         GH_TRY(store_.PutIn(store::Table::kXmpp, change.key.view(),
-                            values_.subspan(change.at, change.size)));
+                            flight_->values.subspan(change.at, change.size)));
       }
     }
     return Ok();
   });
 }
 
-void XmppKeeper::ForgetCommitted(bool removals_alone) {
-  for (Change* change = order_.front(); change != nullptr;) {
-    Change* const next = order_.Next(*change);
-    if (change->removes || !removals_alone) {
-      Forget(*change);
-    }
-    change = next;
-  }
+// What is gathered is on its way from now on; false: the store did not take it yet.
+bool XmppKeeper::Commit() {
+  GH_ASSERT(flight_ == nullptr);
+  flight_ = gathered_;
+  gathered_ = flight_ == &batches_[0] ? &batches_[1] : &batches_[0];
+  loop_.timers().Cancel(gather_timer_);
+  return Send();
 }
 
-bool XmppKeeper::Commit() {
+bool XmppKeeper::Send() {
   const Instant begin = clock_.Now();
   auto committed = CommitRows(false);
   if (committed.code() == ErrorCode::kNoSpace && CommitRows(true).ok()) {
-    ForgetCommitted(true);  // room for the others, and for what others of the store have to keep
-    committed = CommitRows(false);
+    committed = CommitRows(false);  // there is room now
   }
   gather_ = std::clamp(Duration{(clock_.Now() - begin).ns * kRestPerCommit}, kGather, kGatherMax);
   stored_ = store_.status();
-  alarms_.Set(log::AlarmId::kXmppStore, !committed.ok(), "");
-  if (!committed.ok()) {
-    log_.Emit(log::event::XmppStoreFailed{.reason = committed.error().what});
-    loop_.timers().Arm(timer_, kRetry);
+  sent_ = committed.ok();
+  if (!sent_) {
+    OnFault(committed.error().what);
     return false;
   }
-  ++commits_;
-  ++durable_;
-  ForgetCommitted(false);
-  loop_.timers().Arm(timer_, Duration());
+  sent_as_ = *committed;
   return true;
 }
 
-void XmppKeeper::OnTimer() {
-  if (!order_.empty()) {
-    if (!Commit()) {
+void XmppKeeper::OnFault(const char* reason) {
+  sent_ = false;
+  alarms_.Set(log::AlarmId::kXmppStore, true, "");
+  log_.Emit(log::event::XmppStoreFailed{.reason = reason});
+  loop_.timers().Arm(retry_timer_, kRetry);
+}
+
+// True: nothing is on its way any more.
+bool XmppKeeper::Land() {
+  const auto state = sent_ ? store_.StateOf(sent_as_) : store::CommitState::kUnderWay;
+  if (flight_ == nullptr) {
+    return true;
+  }
+  if (state == store::CommitState::kLost) {
+    OnFault("the disk failed");
+  }
+  if (state != store::CommitState::kDurable) {
+    return false;
+  }
+  while (Change* change = flight_->order.front()) {
+    Forget(*flight_, *change);
+  }
+  flight_ = nullptr;
+  sent_ = false;
+  ++commits_;
+  ++durable_;
+  alarms_.Set(log::AlarmId::kXmppStore, false, "");
+  return true;
+}
+
+// For the rare moment that cannot go on without: the disk is waited for.
+bool XmppKeeper::MakeRoom() {
+  if (flight_ != nullptr && !sent_ && !Send()) {
+    return false;
+  }
+  store_.Drain();
+  if (!Land()) {
+    return false;
+  }
+  (void)Commit();  // tried again, if need be: the other batch is empty
+  return true;
+}
+
+void XmppKeeper::Flush() {
+  for (int turn = 0; turn < 2 && (flight_ != nullptr || !gathered_->order.empty()); ++turn) {
+    const bool is_sent = flight_ == nullptr ? Commit() : sent_ || Send();
+    if (!is_sent) {
       return;
     }
-    loop_.timers().Cancel(timer_);
-  } else {
-    ++durable_;  // what was to be in this commit has no need of it any more
+    store_.Drain();
+    (void)Land();
   }
-  engine_->OnDurable();
+  durable_ += flight_ == nullptr && gathered_->order.empty() ? 1 : 0;
+}
+
+// --- Time ----------------------------------------------------------------------------------------
+
+void XmppKeeper::OnGathered() {
+  if (!Land()) {
+    loop_.timers().Arm(gather_timer_, kGather);  // the disk still has the last one
+    return;
+  }
+  if (gathered_->order.empty()) {
+    ++durable_;  // what was to be in this commit has no need of it any more
+  } else if (Commit()) {
+    (void)Land();
+  }
+  Tell();
+}
+
+void XmppKeeper::OnRetry() {
+  if (flight_ != nullptr && !sent_ && Send()) {
+    (void)Land();
+    Tell();
+  }
+}
+
+bool XmppKeeper::Poll(Instant) {
+  if (flight_ != nullptr) {
+    (void)Land();
+  }
+  Tell();
+  return false;
+}
+
+// Never from inside one of the engine's calls.
+void XmppKeeper::Tell() {
+  if (told_ != durable_ && engine_ != nullptr) {
+    told_ = durable_;
+    engine_->OnDurable();
+  }
 }
 
 size_t XmppKeeper::Read(std::string_view key, std::span<uint8_t> out) {
-  if (const Change* change = by_key_.Find(key)) {
-    const size_t size = std::min<size_t>(change->size, out.size());
-    std::copy_n(values_.begin() + change->at, size, out.begin());
-    return change->removes ? 0 : size;
+  for (const Batch* batch : {gathered_, flight_}) {
+    const Change* change = batch != nullptr ? batch->by_key.Find(key) : nullptr;
+    if (change != nullptr) {
+      const size_t size = std::min<size_t>(change->size, out.size());
+      std::copy_n(batch->values.begin() + change->at, size, out.begin());
+      return change->removes ? 0 : size;
+    }
   }
   // Behind the greatest key before it: the same with a smaller last character.
   FixedString<32> before(key.substr(0, key.size() - 1));

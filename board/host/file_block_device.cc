@@ -159,8 +159,10 @@ Result<void> FileBlockDevice::Submit(hal::BlockRequest& request) {
     return Error(ErrorCode::kExhausted, "disk queue full");
   }
   const bool is_small = uint64_t{request.block_count} * block_size_ <= kCarriedBytesMax;
-  const bool is_copy = request.op == hal::BlockOp::kRead || request.op == hal::BlockOp::kWrite;
-  if (is_copy && is_small && in_flight_ == 0) {
+  // A flush may take long, and whoever reads waits for what he reads.
+  const bool is_quick =
+      request.op == hal::BlockOp::kRead || (request.op == hal::BlockOp::kWrite && in_flight_ == 0);
+  if (is_quick && is_small) {
     request.status = Carry(request);
     GH_ASSERT(carried_.Push(&request));
   } else {
@@ -256,6 +258,9 @@ ErrorCode FileBlockDevice::Carry(const hal::BlockRequest& request) {
     case hal::BlockOp::kWrite:
       return Transfer(request);
     case hal::BlockOp::kFlush:
+      if (flush_ms_ > 0) {
+        (void)usleep(flush_ms_ * 1000);
+      }
       return fdatasync(fd_) == 0 ? ErrorCode::kOk : ErrorCode::kIoError;
     case hal::BlockOp::kDiscard: {
       const auto offset = static_cast<off_t>(request.block * block_size_);

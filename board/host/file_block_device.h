@@ -58,6 +58,8 @@ class FileBlockDevice final : public hal::BlockDevice, public PollSource {
   int16_t poll_events() const override;
   bool has_pending() const override { return !completed_.empty() || !carried_.empty(); }
 
+  // A slow disk, for tests: every flush takes so much longer. Before Start().
+  void SlowDown(uint32_t flush_ms) { flush_ms_ = flush_ms; }
   uint32_t in_flight() const { return in_flight_; }
   uint64_t flush_count() const { return flush_count_; }
   // Runs completions until nothing is in flight, then flushes; for an orderly end.
@@ -74,6 +76,7 @@ class FileBlockDevice final : public hal::BlockDevice, public PollSource {
   int fd_;
   uint32_t block_size_;
   uint64_t block_count_ = 0;
+  uint32_t flush_ms_ = 0;
   int event_fd_ = -1;
   pthread_t worker_ = {};
   bool started_ = false;

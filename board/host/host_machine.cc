@@ -48,8 +48,8 @@ Result<void> HostMachine::Start(const Options& options, const Hardware& hardware
   for (uint8_t i = 0; i < options.port_count; ++i) {
     GH_TRY(StartPort(options, hardware, i));
   }
-  GH_TRY(StartDisk("store", hardware.store_fd, options.block_size, store_));
-  GH_TRY(StartDisk("log", hardware.log_fd, options.block_size, log_));
+  GH_TRY(StartDisk("store", hardware.store_fd, options, store_));
+  GH_TRY(StartDisk("log", hardware.log_fd, options, log_));
   machine_.store = store_;
   machine_.log = log_;
   if (hardware.token_listener >= 0) {
@@ -93,12 +93,13 @@ void HostMachine::AddWaking(PollSource& port) {
   }
 }
 
-Result<void> HostMachine::StartDisk(const char* name, int fd, uint32_t block_size,
+Result<void> HostMachine::StartDisk(const char* name, int fd, const Options& options,
                                     FileBlockDevice*& disk) {
   if (fd < 0) {
     return Ok();
   }
-  disk = arena_.New<FileBlockDevice>(name, fd, block_size);
+  disk = arena_.New<FileBlockDevice>(name, fd, options.block_size);
+  disk->SlowDown(options.flush_ms);
   auto started = disk->Start();
   if (!started.ok()) {
     std::fprintf(stderr, "gatehouse: %s: %s\n", name, started.error().what);

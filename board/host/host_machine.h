@@ -39,7 +39,7 @@ class HostMachine {
  private:
   Result<void> StartPort(const Options& options, const Hardware& hardware, uint8_t index);
   void AddWaking(PollSource& port);
-  Result<void> StartDisk(const char* name, int fd, uint32_t block_size, FileBlockDevice*& disk);
+  Result<void> StartDisk(const char* name, int fd, const Options& options, FileBlockDevice*& disk);
 
   Arena& arena_;
   const Hardware& hardware_;

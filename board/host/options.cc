@@ -67,6 +67,7 @@ Ends and guards
 Testing
   --inject FAULT         after the seal: malloc, new, panic, segv, hang or syscall; in the media
                          plane's thread: media-panic, media-segv or media-hang
+  --flush-ms N           every flush of a disk takes so much longer
 
 Exit codes: 0 powered off or terminated, 1 could not start, 2 bad options, 42 restart wanted
 (--no-supervisor), 70 gave up after repeated panics.
@@ -251,6 +252,8 @@ constexpr Flag kFlags[] = {
   {"--media-priority", [](Options& o, const char* v) {
      return SetNumber(o.media_priority, v, 0, 99, "expected 0 to 99"); }, nullptr},
   {"--inject", SetFault, nullptr},
+  {"--flush-ms", [](Options& o, const char* v) {
+     return SetNumber(o.flush_ms, v, 0, 10'000, "expected 0 to 10000 ms"); }, nullptr},
   {"--reset-button", nullptr, [](Options& o) { o.reset_button = true; }},
   {"--no-mlock", nullptr, [](Options& o) { o.lock_memory = false; }},
   {"--no-supervisor", nullptr, [](Options& o) { o.supervise = false; }},

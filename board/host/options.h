@@ -56,6 +56,7 @@ struct Options {
   uint32_t moderation_us = 1000;
   uint32_t media_moderation_us = 250;
   uint32_t cores = 0;           // 0: two where there are two CPUs
+  uint32_t flush_ms = 0;        // more that every flush of a disk takes
   uint32_t media_priority = 0;  // SCHED_FIFO of the media plane's thread; 0: as any other
   bool reset_button = false;
   bool lock_memory = true;

@@ -96,6 +96,8 @@ class SimDisk final : public hal::BlockDevice {
   // the next PowerOn finds. Without a host, requests then complete with kIoError.
   void CutPower(const CutDamage& damage);
   void PowerOn();
+  // Whoever asked for what is under way is gone.
+  void Forget() { pending_.clear(); }
   // An orderly end: nothing is lost.
   void SaveAll();
 

@@ -575,6 +575,9 @@ void Federation::End(Link& link) {
   if (link.owing_node.linked()) {
     owing_.Remove(link);
   }
+  if (link.silent_node.linked()) {
+    silent_.Remove(link);
+  }
   verifying_ -= link.kind == LinkKind::kVerifying ? 1 : 0;
   unproven_incoming_ -= link.kind == LinkKind::kIncoming && link.unproven ? 1 : 0;
   link.condition = "remote-server-timeout";

@@ -187,6 +187,8 @@ struct Link final : LookupUser {
   uint32_t unconfirmed = 0;
   uint64_t last_commit = 0;  // of what theirs brought about
   uint64_t owed_commit = 0;
+  ListNode silent_node;
+  uint64_t silent_until = 0;  // stanzas wait until this commit is durable
   ListNode owing_node;
   Instant asked_at;
   xmpp::Chain unacknowledged;  // as the queue
@@ -227,6 +229,7 @@ class Federation final : public xmpp::Remote {
   Taken SendRemote(std::string_view local, std::string_view remote,
                    std::span<const uint8_t> stanza) override;
   void OnDurable() override;
+  bool HoldUntil(std::string_view local, std::string_view remote, uint64_t commit) override;
 
   // --- Operator ---
   // Ends all streams with a domain; "" all there are.
@@ -279,6 +282,7 @@ class Federation final : public xmpp::Remote {
   void CloseStream(Link& link);
   void Doom(Link& link, const char* reason);
   void Settle();
+  bool IsSilent(const Link& link) const;
   void HangUp(Link& link);  // its stream, when it has one
   void End(Link& link);
   void OnHeader(Link& link, const xmpp::Node& header);
@@ -351,6 +355,7 @@ class Federation final : public xmpp::Remote {
   std::span<xmpp::XmlReader> own_reader_;  // one: of what comes back
   List<Link, &Link::doomed_node> doomed_;
   List<Link, &Link::owing_node> owing_;
+  List<Link, &Link::silent_node> silent_;
   std::span<uint8_t> scratch_;
   uint32_t unproven_incoming_ = 0;
   uint32_t verifying_ = 0;

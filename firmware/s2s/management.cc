@@ -138,6 +138,14 @@ void Federation::SendOwed(Link& link) {
 }
 
 void Federation::OnDurable() {
+  for (Link& link : silent_) {
+    if (!IsSilent(link)) {
+      silent_.Remove(link);
+      if (link.state == LinkState::kReady) {
+        Drain(link);
+      }
+    }
+  }
   for (Link& link : owing_) {
     if (link.owed_commit <= engine_.durable()) {
       owing_.Remove(link);

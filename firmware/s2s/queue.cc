@@ -56,12 +56,29 @@ xmpp::Remote::Taken Federation::SendRemote(std::string_view local, std::string_v
   if (link->state == LinkState::kBackingOff) {
     return Taken::kUnknown;
   }
-  if (link->state != LinkState::kReady || !link->unsent.empty() || !link->queue.empty() ||
+  if (link->state != LinkState::kReady || IsSilent(*link) || !link->unsent.empty() ||
+      !link->queue.empty() ||
       !MaySend(*link, stanza.size())) {
     return Enqueue(*link, stanza) ? Taken::kYes : Taken::kFull;
   }
   SendCounted(*link, stanza);
   return Taken::kYes;
+}
+
+bool Federation::HoldUntil(std::string_view local, std::string_view remote, uint64_t commit) {
+  Link* link = FindRoute(local, remote);
+  if (link == nullptr) {
+    return false;
+  }
+  link->silent_until = std::max(link->silent_until, commit);
+  if (!link->silent_node.linked()) {
+    silent_.PushBack(*link);
+  }
+  return true;
+}
+
+bool Federation::IsSilent(const Link& link) const {
+  return link.silent_until > engine_.durable();
 }
 
 bool Federation::Enqueue(Link& link, std::span<const uint8_t> stanza) {
@@ -80,7 +97,7 @@ bool Federation::Enqueue(Link& link, std::span<const uint8_t> stanza) {
 
 // Whole stanzas, while the stream takes them: those that wait here can still come back.
 void Federation::Drain(Link& link) {
-  while (link.queued > 0 && link.unsent.empty() && !link.doomed) {
+  while (link.queued > 0 && link.unsent.empty() && !link.doomed && !IsSilent(link)) {
     uint8_t head[4];
     (void)chains_.Copy(link.queue, 0, head);
     const uint32_t size = ByteReader(head).U32Be();

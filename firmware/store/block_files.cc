@@ -104,7 +104,7 @@ Result<bool> BlockFiles::IsBlank() {
 Result<void> BlockFiles::EraseTable() {
   for (uint64_t copy = 0; copy < kTableUnits; ++copy) {
     GH_TRY(units_.Erase(copy));
-    GH_TRY(hal::FlushBlocks(units_.device()));  // a cut tears one of them, never both
+    GH_TRY(units_.Flush());  // a cut tears one of them, never both
   }
   return Ok();
 }
@@ -117,7 +117,7 @@ Result<void> BlockFiles::Format(const StoreKey& key) {
   for (const File& file : files_) {
     GH_TRY(units_.Erase(file.first_unit));
   }
-  GH_TRY(hal::FlushBlocks(units_.device()));
+  GH_TRY(units_.Flush());
   GH_TRY(WriteTable());
   return WriteTable();  // the other copy
 }
@@ -242,7 +242,7 @@ Result<void> BlockFiles::WriteTable() {
   const uint64_t sequence = table_sequence_ + 1;
   EncodeTable(scratch_, sequence);
   GH_TRY(units_.Write(sequence % kTableUnits, scratch_));
-  GH_TRY(hal::FlushBlocks(units_.device()));
+  GH_TRY(units_.Flush());
   table_sequence_ = sequence;
   roots_ = {committed_, root_};
   table_dirty_ = false;
@@ -341,7 +341,7 @@ Result<void> BlockFiles::Sync() {
     GH_TRY(Clean(file));
   }
   const bool is_known = root_ == roots_[0] || root_ == roots_[1];
-  return table_dirty_ || !is_known ? WriteTable() : hal::FlushBlocks(units_.device());
+  return table_dirty_ || !is_known ? WriteTable() : units_.Flush();
 }
 
 }  // namespace gh::store

@@ -190,10 +190,10 @@ Result<void> GoodCopy::Finish() {
     GH_TRY(units_.Write(area.first_unit + 1 + writing_.bytes / kSectorSize, page_));
   }
   writing_.hash = hash_.Finish();
-  GH_TRY(hal::FlushBlocks(units_.device()));
+  GH_TRY(units_.Flush());
   EncodeCopyHeader(writing_, page_);
   GH_TRY(units_.Write(area.first_unit, page_));
-  GH_TRY(hal::FlushBlocks(units_.device()));
+  GH_TRY(units_.Flush());
   headers_[target_] = writing_;
   newest_ = target_;
   return Ok();

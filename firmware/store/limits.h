@@ -29,6 +29,13 @@ inline constexpr uint64_t kKeyCopyStride = 0x4000;
 inline constexpr uint64_t kKeyAreaBytes = kKeyCopyStride + kKeyCopyBytes;
 inline constexpr uint64_t kKeyOffsetInStore = kTableUnits * kUnitSize;
 
+// Writes on their way to the disk: units kept for them, as a share of the partition, and how many
+// the disk is given at once.
+inline constexpr uint64_t kQueueShare = 16;
+inline constexpr uint64_t kQueueUnitsMin = 8;
+inline constexpr uint64_t kQueueUnitsMax = 512;
+inline constexpr uint32_t kQueueInFlightMax = 16;
+
 // The last good copy: rows read in one turn while it is written, and how long the store is left
 // alone after a commit before it is copied.
 inline constexpr uint32_t kCopyRowsPerTurn = 256;

@@ -25,7 +25,8 @@ std::array<uint8_t, 16> PlaceOf(uint64_t unit) {
 SealedUnits::SealedUnits(Arena& arena, hal::BlockDevice& device, crypto::Random& random)
     : device_(device),
       random_(random),
-      buffer_(static_cast<uint8_t*>(arena.Allocate(kUnitSize, kSectorSize)), kUnitSize) {}
+      buffer_(static_cast<uint8_t*>(arena.Allocate(kUnitSize, kSectorSize)), kUnitSize),
+      queue_(arena, device, Check().ok() ? count() : 0) {}
 
 Result<void> SealedUnits::Check() const {
   const uint32_t block_size = device_.block_size();
@@ -48,7 +49,11 @@ Result<std::span<const uint8_t>> SealedUnits::ReadRaw(uint64_t unit) {
 
 Result<void> SealedUnits::Read(uint64_t unit, std::span<uint8_t> out) {
   GH_ASSERT_EQ(out.size(), size_t{kSectorSize});
-  GH_TRY(hal::ReadBlocks(device_, BlockOf(unit), buffer_));
+  if (const auto waiting = queue_.Find(unit); !waiting.empty()) {
+    std::memcpy(buffer_.data(), waiting.data(), kUnitSize);
+  } else {
+    GH_TRY(hal::ReadBlocks(device_, BlockOf(unit), buffer_));
+  }
   if (std::ranges::all_of(buffer_, [](uint8_t byte) { return byte == 0; })) {
     return Error{ErrorCode::kNotFound, "store: a page is missing"};
   }
@@ -64,16 +69,42 @@ Result<void> SealedUnits::Read(uint64_t unit, std::span<uint8_t> out) {
   return Ok();
 }
 
+void SealedUnits::Seal(uint64_t unit, std::span<const uint8_t> data, std::span<uint8_t> out) {
+  std::memcpy(out.data(), data.data(), kSectorSize);
+  std::memset(out.data() + kSectorSize, 0, kUnitSize - kSectorSize);
+  const auto nonce = out.subspan<kNonceAt, crypto::kAeadNonceSize>();
+  random_.Fill(nonce);
+  crypto::AeadSeal(key_.Expose(), nonce, PlaceOf(unit), out.first(kSectorSize),
+                   out.subspan<kTagAt, crypto::kAeadTagSize>());
+}
+
 Result<void> SealedUnits::Write(uint64_t unit, std::span<const uint8_t> data) {
   GH_ASSERT_EQ(data.size(), size_t{kSectorSize});
-  std::memcpy(buffer_.data(), data.data(), kSectorSize);
-  std::memset(buffer_.data() + kSectorSize, 0, kUnitSize - kSectorSize);
-  const auto nonce = buffer_.subspan<kNonceAt, crypto::kAeadNonceSize>();
-  random_.Fill(nonce);
-  crypto::AeadSeal(key_.Expose(), nonce, PlaceOf(unit), buffer_.first(kSectorSize),
-                   buffer_.subspan<kTagAt, crypto::kAeadTagSize>());
   ++write_count_;
-  return hal::WriteBlocks(device_, BlockOf(unit), buffer_);
+  if (waits_) {
+    Seal(unit, data, buffer_);
+    return hal::WriteBlocks(device_, BlockOf(unit), buffer_);
+  }
+  const auto room = queue_.Claim(unit);
+  if (room.empty()) {
+    return Error{ErrorCode::kIoError, "store: the disk failed"};
+  }
+  Seal(unit, data, room);
+  queue_.Push();
+  return Ok();
+}
+
+Result<void> SealedUnits::Flush() {
+  if (waits_) {
+    return hal::FlushBlocks(device_);
+  }
+  (void)queue_.AddBarrier();
+  return queue_.has_failed() ? Error{ErrorCode::kIoError, "store: the disk failed"} : Ok();
+}
+
+void SealedUnits::SetWaiting(bool waits) {
+  GH_ASSERT(!waits || queue_.is_empty() || queue_.has_failed());
+  waits_ = waits;
 }
 
 Result<void> SealedUnits::Erase(uint64_t unit) {

@@ -13,6 +13,7 @@
 #include "crypto/random.h"
 #include "firmware/store/key_record.h"
 #include "firmware/store/limits.h"
+#include "firmware/store/write_queue.h"
 #include "hal/block_device.h"
 #include "hal/rt/arena.h"
 #include "hal/rt/result.h"
@@ -33,20 +34,28 @@ class SealedUnits {
   // kNotFound: zeros, never written. kUnauthentic: torn, damaged, or not of this place and key.
   Result<void> Read(uint64_t unit, std::span<uint8_t> out);
   Result<void> Write(uint64_t unit, std::span<const uint8_t> data);
+  // All that was written is durable on return, or will be before anything that is written later.
+  Result<void> Flush();
+  // Whether writes and flushes are waited for. Before they are again: queue().Drain().
+  void SetWaiting(bool waits);
+  WriteQueue& queue() { return queue_; }
+  const WriteQueue& queue() const { return queue_; }
   // Overwrites with zeros.
   Result<void> Erase(uint64_t unit);
   // The first bytes of the partition as they lie there.
   Result<std::span<const uint8_t>> ReadRaw(uint64_t unit);
-  hal::BlockDevice& device() { return device_; }
   uint64_t write_count() const { return write_count_; }
 
  private:
+  void Seal(uint64_t unit, std::span<const uint8_t> data, std::span<uint8_t> out);
   uint64_t BlockOf(uint64_t unit) const { return unit * (kUnitSize / device_.block_size()); }
 
   hal::BlockDevice& device_;
   crypto::Random& random_;
   std::span<uint8_t> buffer_;
   KeyBytes key_;
+  WriteQueue queue_;
+  bool waits_ = true;
   uint64_t write_count_ = 0;
 };
 

@@ -41,6 +41,7 @@ SqliteStore::SqliteStore(Arena& arena, hal::BlockDevice& device, hal::Clock& clo
       copy_(arena, units_, files_) {}
 
 SqliteStore::~SqliteStore() {
+  WaitFromNowOn();
   const SqliteScope scope(heap_, files_);
   Close();
 }
@@ -74,18 +75,29 @@ Result<void> SqliteStore::Open() {
   return opened;
 }
 
+// Whatever the queue still has is on the disk, or given up.
+void SqliteStore::WaitFromNowOn() {
+  units_.queue().Drain().ignore("what was lost is told by StateOf");
+  units_.queue().Reset();
+  units_.SetWaiting(true);
+}
+
 // After a failed disk SQLite holds on to its error: what the disk says now is read afresh.
 Result<void> SqliteStore::Reopen() {
+  WaitFromNowOn();
   {
     const SqliteScope scope(heap_, files_);
     Close();
   }
+  copied_commit_ = UINT64_MAX;
+  GH_TRY(units_.Flush());  // what is read now stays
   GH_TRY(Open());
   must_reopen_ = false;
   return Ok();
 }
 
 Result<void> SqliteStore::Reformat() {
+  WaitFromNowOn();
   {
     const SqliteScope scope(heap_, files_);
     Close();
@@ -108,7 +120,7 @@ Result<void> SqliteStore::MakeNew(bool new_key) {
   if (new_key) {
     GH_TRY(units_.Erase(files_.CopyArea(0).first_unit));
     GH_TRY(units_.Erase(files_.CopyArea(1).first_unit));
-    GH_TRY(hal::FlushBlocks(units_.device()));
+    GH_TRY(units_.Flush());
   }
   return Ok();
 }
@@ -165,6 +177,7 @@ class SqliteStore::CopyReader final : public CopyRows {
 };
 
 Result<void> SqliteStore::Recover() {
+  WaitFromNowOn();
   {
     const SqliteScope scope(heap_, files_);
     Close();
@@ -194,7 +207,7 @@ Result<void> SqliteStore::Recover() {
 }
 
 bool SqliteStore::StepCopy(Instant now) {
-  if (database_ == nullptr || must_reopen_ || copied_commit_ == commit_count_) {
+  if (database_ == nullptr || must_reopen() || copied_commit_ == commit_count_) {
     return false;
   }
   if (copying_commit_ != commit_count_) {
@@ -207,6 +220,10 @@ bool SqliteStore::StepCopy(Instant now) {
   if (now < copy_due_) {
     return false;
   }
+  if (units_.queue().is_long()) {
+    return true;  // the disk is slow: the copy is in no hurry
+  }
+  units_.SetWaiting(false);
   if (!copy_.is_writing()) {
     copy_table_ = 0;
     copy_after_.Clear();
@@ -330,7 +347,7 @@ Result<void> SqliteStore::ForEach(EntryVisitor& visitor) {
 
 Result<uint32_t> SqliteStore::ForEachIn(Table table, std::string_view after, uint32_t limit,
                                         EntryVisitor& visitor) {
-  if (must_reopen_) {
+  if (must_reopen()) {
     GH_TRY(Reopen());
   }
   if (database_ == nullptr) {
@@ -392,9 +409,28 @@ Result<bool> SqliteStore::Next(std::string_view after, Entry& out) {
 }
 
 Result<void> SqliteStore::Begin() {
-  if (must_reopen_) {
+  if (!units_.queue().has_failed()) {
+    units_.queue().Drain().ignore("the store is read afresh then");
+  }
+  if (!must_reopen()) {
+    units_.SetWaiting(true);
+  }
+  return BeginAny();
+}
+
+Result<void> SqliteStore::BeginLater() {
+  if (must_reopen()) {
     GH_TRY(Reopen());
   }
+  units_.SetWaiting(false);
+  return BeginAny();
+}
+
+Result<void> SqliteStore::BeginAny() {
+  if (must_reopen()) {
+    GH_TRY(Reopen());
+  }
+  failures_before_ = units_.queue().failure_count();
   const SqliteScope scope(heap_, files_);
   if (database_ == nullptr) {
     return Error{ErrorCode::kWrongState, "store: not open"};
@@ -454,6 +490,28 @@ Result<void> SqliteStore::Commit() {
   ++commit_count_;
   commit_ns_max_ = std::max(commit_ns_max_, (clock_.Now() - start).ns);
   return Ok();
+}
+
+Result<LateCommit> SqliteStore::CommitLater() {
+  GH_TRY(Commit());
+  return LateCommit{units_.queue().barriers_given(), failures_before_};
+}
+
+CommitState SqliteStore::StateOf(const LateCommit& commit) const {
+  if (commit.failures != units_.queue().failure_count()) {
+    return CommitState::kLost;
+  }
+  return units_.queue().barriers_done() >= commit.barrier ? CommitState::kDurable
+                                                          : CommitState::kUnderWay;
+}
+
+void SqliteStore::Drain() {
+  units_.queue().Drain().ignore("StateOf tells what became of a commit");
+}
+
+bool SqliteStore::Poll(Instant) {
+  units_.queue().Pump();
+  return false;
 }
 
 void SqliteStore::Rollback() {

@@ -9,6 +9,10 @@
 // What is on the partition is sealed (sealed_units.h) by a key that a factory reset destroys first
 // (key_record.h). A store from before sealing is emptied, and Open() says so.
 //
+// A late commit (store.h) leaves its writes and flushes in a queue (write_queue.h) that the loop
+// moves on; a commit that is waited for waits for those before it too. When the disk fails under the
+// queue, the next call reads afresh what there is.
+//
 // Fault model: as BlockFiles; and each row carries a CRC-32 over key and value. When the database
 // is damaged, Recover() goes back to the last good copy of all tables but the history, which the
 // store makes by itself, some rows a turn, a while after a commit (StepCopy).
@@ -26,6 +30,7 @@
 #include "hal/block_device.h"
 #include "hal/clock.h"
 #include "hal/rt/arena.h"
+#include "hal/rt/event_loop.h"
 #include "hal/rt/fixed_string.h"
 #include "hal/rt/heap.h"
 
@@ -45,7 +50,7 @@ struct Sealing {
 
 enum class StoreOrigin : uint8_t { kThere, kNew, kWasUnsealed, kRecovered };
 
-class SqliteStore final : public Store {
+class SqliteStore final : public Store, public Pollable {
  public:
   SqliteStore(Arena& arena, hal::BlockDevice& device, hal::Clock& clock, uint64_t heap_bytes,
               const Sealing& sealing);
@@ -56,6 +61,8 @@ class SqliteStore final : public Store {
   // Rolls back what a power cut left half done, checks the database, makes it when there is none.
   // kCorrupt: what is there is damaged; Reformat() is the way out.
   Result<void> Open();
+  // Moves on what late commits have left to write.
+  bool Poll(Instant now) override;
   // Destroys the key, empties the partition, whatever it holds, and opens it.
   Result<void> Reformat();
   // After kCorrupt: makes the database anew from the last good copy. kNotFound: there is none.
@@ -80,6 +87,11 @@ class SqliteStore final : public Store {
   Result<bool> Next(std::string_view after, Entry& out) override;
   Result<void> Commit() override;
   void Rollback() override;
+  Result<void> BeginLater() override;
+  Result<LateCommit> CommitLater() override;
+  CommitState StateOf(const LateCommit& commit) const override;
+  void Drain() override;
+  const WriteQueue& queue() const { return units_.queue(); }
   StoreStatus status() const override;
   Result<void> PutIn(Table table, std::string_view key, std::span<const uint8_t> value) override;
   Result<void> RemoveIn(Table table, std::string_view key) override;
@@ -95,6 +107,9 @@ class SqliteStore final : public Store {
   Result<void> StepCopyRows();
   Result<void> OpenDatabase();
   Result<void> Reopen();
+  bool must_reopen() const { return must_reopen_ || units_.queue().has_failed(); }
+  Result<void> BeginAny();
+  void WaitFromNowOn();
   void Close();
   Result<void> Execute(const char* sql);
   Result<void> CheckIntegrity();
@@ -120,6 +135,7 @@ class SqliteStore final : public Store {
   sqlite3_stmt* rollback_ = nullptr;
   sqlite3_stmt* free_pages_ = nullptr;
   bool must_reopen_ = false;
+  uint64_t failures_before_ = 0;  // of the queue, as the transaction began
   uint64_t commit_count_ = 0;
   int64_t commit_ns_max_ = 0;
   uint64_t free_page_count_ = 0;  // of the database, to be used again

@@ -1,8 +1,10 @@
 // The store: named values that survive a power cut. Configuration today; users of other rooms get
 // tables of their own behind the same file system.
 //
-// A transaction is all or nothing and durable when Commit() has returned. One at a time. Calls do
-// bounded disk work and wait for it: they belong to the operator's doing, never to a packet's.
+// A transaction is all or nothing and durable when Commit() has returned. One at a time. Begin() and
+// Commit() wait for the disk: they belong to the operator's doing, never to a packet's. What packets
+// bring about begins with BeginLater() and ends with CommitLater(), which wait for nothing: it is
+// seen at once, and durable when StateOf() says so, in the order of the commits.
 #pragma once
 
 #include <algorithm>
@@ -42,7 +44,7 @@ struct StoreStatus {
   uint64_t heap_max = 0;  // high-water mark
   uint64_t heap_capacity = 0;
   uint64_t commit_count = 0;
-  int64_t commit_ns_max = 0;
+  int64_t commit_ns_max = 0;  // that a commit held its caller
 };
 
 class EntryVisitor {
@@ -60,6 +62,17 @@ struct Entry {
   std::array<uint8_t, kValueMax> value;
   uint32_t size = 0;
   std::span<const uint8_t> bytes() const { return std::span(value).first(size); }
+};
+
+// A commit that nobody waited for.
+struct LateCommit {
+  uint64_t barrier = 0;   // of the writes, the last it needs
+  uint64_t failures = 0;  // that there had been when it began
+};
+enum class CommitState : uint8_t {
+  kUnderWay,
+  kDurable,
+  kLost,  // the disk failed: it may be there or not, and is not seen any more
 };
 
 class Store {
@@ -98,6 +111,15 @@ class Store {
   virtual Result<void> Commit() = 0;
   virtual void Rollback() = 0;
   virtual StoreStatus status() const = 0;
+
+  virtual Result<void> BeginLater() { return Begin(); }
+  virtual Result<LateCommit> CommitLater() {
+    GH_TRY(Commit());
+    return LateCommit{};
+  }
+  virtual CommitState StateOf(const LateCommit&) const { return CommitState::kDurable; }
+  // Waits until every late commit is durable, or lost.
+  virtual void Drain() {}
 
   // The same for any table, in the same transaction.
   virtual Result<void> PutIn(Table, std::string_view /*key*/, std::span<const uint8_t>) {

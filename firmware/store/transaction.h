@@ -16,4 +16,15 @@ Result<void> InTransaction(Store& store, Change change) {
   return store.Commit();
 }
 
+// The same, with a commit that is not waited for.
+template <typename Change>
+Result<LateCommit> InLateTransaction(Store& store, Change change) {
+  GH_TRY(store.BeginLater());
+  if (Result<void> changed = change(); !changed.ok()) {
+    store.Rollback();
+    return changed.error();
+  }
+  return store.CommitLater();
+}
+
 }  // namespace gh::store

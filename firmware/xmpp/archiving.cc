@@ -99,9 +99,7 @@ void Engine::OnArchiveQuery(Session& session, const Node& stanza, const Node& qu
     AnswerError(session, stanza, "cancel", refused);
     return;
   }
-  if (account.archive.commit > keeper_.durable()) {
-    keeper_.Flush();  // nobody is shown what may be lost
-  }
+  HoldUntil(session, account.archive.commit);  // nobody is shown what may be lost
   for (uint64_t number : std::span(page.numbers).first(page.count)) {
     ArchiveEntry entry;
     if (!archive_.Read(account.archive, number, scratch3_, entry)) {
@@ -163,7 +161,7 @@ void Engine::OnArchiveRules(Session& session, const Node& stanza, const Node& qu
       AnswerError(session, stanza, "wait", "resource-constraint");
       return;
     }
-    session.last_commit = std::max(session.last_commit, keeper_.durable() + 1);
+    session.last_commit = std::max(session.last_commit, keeper_.gathering());
   }
   const size_t size = chains_.Copy(account.archive_rules, 0, bytes);
   ByteWriter out(scratch2_);

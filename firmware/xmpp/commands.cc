@@ -137,7 +137,7 @@ void Engine::OnPolicyForm(Session& session, const Node& stanza, const Node& form
     AnswerError(session, stanza, "wait", "resource-constraint");
     return;
   }
-  session.last_commit = std::max(session.last_commit, keeper_.durable() + 1);
+  session.last_commit = std::max(session.last_commit, keeper_.gathering());
   AnswerWaiting(account);
   SendResult(session, stanza,
              "<command xmlns='http://jabber.org/protocol/commands' node='urn:gatehouse:policy' "

@@ -40,7 +40,9 @@ class Keeper {
   virtual uint64_t Remove(std::string_view key) = 0;
   // Every change with this number or a lower one is on the disk.
   virtual uint64_t durable() const = 0;
-  // Makes what was given durable now: for the rare moment that cannot wait.
+  // The number of the commit that what is put now will be in.
+  virtual uint64_t gathering() const { return durable() + 1; }
+  // Makes what was given durable now, and waits for the disk: for an operator.
   virtual void Flush() = 0;
   // A row as last given; its size, 0 when there is none.
   virtual size_t Read(std::string_view key, std::span<uint8_t> out) = 0;

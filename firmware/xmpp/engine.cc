@@ -284,6 +284,9 @@ void Engine::OnWritable(net::StreamId stream) {
   if (session == nullptr) {
     return;
   }
+  if (session->silent_until > keeper_.durable()) {
+    return;
+  }
   while (!session->unsent.empty()) {
     uint8_t bytes[4096];
     const size_t count = chains_.Copy(session->unsent, 0, bytes);
@@ -407,7 +410,8 @@ void Engine::WriteBytes(Session& session, std::span<const uint8_t> bytes) {
   if (!session.connected || session.closing || session.doomed) {
     return;
   }
-  while (session.unsent.empty() && !bytes.empty()) {
+  const bool is_silent = session.silent_until > keeper_.durable();
+  while (!is_silent && session.unsent.empty() && !bytes.empty()) {
     const auto piece = bytes.first(std::min(bytes.size(), kPieceMax));
     if (!host_.Send(session.stream, piece).ok()) {
       break;

@@ -139,6 +139,11 @@ class Remote {
   // What the engine was given is on the disk up to Engine::durable(). Never calls the engine's
   // other functions.
   virtual void OnDurable() {}
+  // What is sent there from now on waits until the commit is durable; false: there is no stream.
+  virtual bool HoldUntil(std::string_view /*local*/, std::string_view /*remote*/,
+                         uint64_t /*commit*/) {
+    return false;
+  }
 
  protected:
   ~Remote() = default;
@@ -265,6 +270,7 @@ struct Session {
   Wishes* wishes = nullptr;
   uint64_t said_from = 0;  // a hash of the user its header named; 0: none
   Chain unsent;
+  uint64_t silent_until = 0;  // nothing is sent before this commit is durable
   Instant unsent_since;       // when the network last took some of it
   uint32_t unsent_taken = 0;  // bytes since
   Chain held;                 // presence for a client that does not look
@@ -340,6 +346,8 @@ class Engine final : private RoomHost {
   // The commit that has what stanzas from other servers have brought about so far.
   uint64_t remote_commit() const { return remote_session_.last_commit; }
   uint64_t durable() const { return keeper_.durable(); }
+  // Somebody's answers wait for a commit.
+  bool is_holding() const { return is_holding_; }
   void SetRecorder(Recorder* recorder) { recorder_ = recorder; }
   void SetUploads(Uploads* uploads) { uploads_ = uploads; }
   // The keeper has made more durable.
@@ -426,6 +434,8 @@ class Engine final : private RoomHost {
   void Shed(Session& session);
   bool QueueUnsent(Session& session, std::span<const uint8_t> bytes);
   void NoteUnsent(Session& session);
+  void HoldUntil(Session& session, uint64_t commit);
+  void ReleaseSilent();
   void NoteTaken(Session& session, uint32_t count);
   void ForgetUnsent(Session& session);
 
@@ -518,6 +528,7 @@ class Engine final : private RoomHost {
   void SendTo(Session* session, std::string_view full, std::span<const uint8_t> stanza) override;
   void SendToUser(const Address& to, std::span<const uint8_t> stanza) override;
   void OnKept(Session* session, uint64_t commit) override;
+  void HoldUntil(const Speaker& speaker, std::string_view from, uint64_t commit) override;
   int64_t RoomTime() override { return host_.UnixSeconds(); }
   void OnRoomEvent(std::string_view room, std::string_view by, const char* what) override {
     observer_.OnRoom(room, by, what);
@@ -688,6 +699,7 @@ class Engine final : private RoomHost {
   List<Session, &Session::doomed_node> doomed_;
   List<Session, &Session::owing_node> owing_;
   List<Session, &Session::unsent_node> slow_;  // the longest stalled first
+  bool is_holding_ = false;                    // somebody of slow_ waits for a commit
   List<Session, &Session::held_node> held_;
   Timer pressure_timer_;
   std::array<uint8_t, 32> secret_ = {};  // of salts for nobody

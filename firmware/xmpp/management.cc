@@ -162,7 +162,36 @@ void Engine::SendOwed(Session& session) {
   Write(session, out.written());
 }
 
+// What is written from now on says, or shows, what must not be lost: it leaves when the commit is
+// durable. Who frames answers himself (BOSH), or has much waiting, has the disk waited for.
+void Engine::HoldUntil(Session& session, uint64_t commit) {
+  if (commit <= keeper_.durable() || !session.connected) {
+    return;
+  }
+  if (session.framing == Framing::kBodies || session.unsent.size > kUnsentMax / 2) {
+    keeper_.Flush();
+    return;
+  }
+  session.silent_until = std::max(session.silent_until, commit);
+  is_holding_ = true;
+}
+
+void Engine::ReleaseSilent() {
+  is_holding_ = false;
+  for (Session& session : slow_) {
+    if (session.silent_until > keeper_.durable()) {
+      is_holding_ = true;
+    } else if (session.silent_until != 0) {
+      session.silent_until = 0;
+      OnWritable(session.stream);
+    }
+  }
+}
+
 void Engine::OnDurable() {
+  if (is_holding_) {
+    ReleaseSilent();
+  }
   for (Session& session : owing_) {
     if (session.owed_commit <= keeper_.durable()) {
       owing_.Remove(session);
@@ -217,9 +246,6 @@ void Engine::TakeOver(Session& session, Session& old) {
     host_.Abort(old.stream);
     Detach(old);
   }
-  if (old.last_commit > keeper_.durable()) {
-    keeper_.Flush();
-  }
   by_stream_.Remove(session);
   session.connected = false;
   ForgetUnsent(session);
@@ -235,6 +261,7 @@ void Engine::TakeOver(Session& session, Session& old) {
   old.reader = std::exchange(session.reader, nullptr);
   old.connected = true;
   old.closing = false;
+  HoldUntil(old, old.last_commit);  // we are about to say what we have of its
   old.asked = false;
   old.state = SessionState::kBound;
   const HashInsert inserted = by_stream_.Insert(old);

@@ -127,7 +127,7 @@ void Engine::OnPubsub(Session& session, const Node& stanza, const Node& query, A
     OnNodeOwner(session, stanza, *what, *node, is_set);
   }
   session.last_commit =
-      is_set ? std::max(session.last_commit, keeper_.durable() + 1) : session.last_commit;
+      is_set ? std::max(session.last_commit, keeper_.gathering()) : session.last_commit;
 }
 
 // Retraction, and what an owner does with a node.
@@ -443,7 +443,7 @@ void Engine::OnStored(Session& session, const Node& stanza, std::string_view nam
       AnswerError(session, stanza, "wait", "resource-constraint");
       return;
     }
-    session.last_commit = std::max(session.last_commit, keeper_.durable() + 1);
+    session.last_commit = std::max(session.last_commit, keeper_.gathering());
     SendResult(session, stanza, "");
     if (content.space == ns::kVcard) {
       OnCardSet(owner, content);

@@ -58,7 +58,7 @@ void Engine::OnPush(Session& session, const Node& stanza, const Node& query) {
       }
     }
   }
-  session.last_commit = std::max(session.last_commit, keeper_.durable() + 1);
+  session.last_commit = std::max(session.last_commit, keeper_.gathering());
   if (query.name == "disable") {
     SendResult(session, stanza, "");
     return;

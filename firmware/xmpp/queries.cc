@@ -289,7 +289,7 @@ void Engine::OnBlocking(Session& session, const Node& stanza, const Node& query,
   }
   (void)chains_.Copy(kept, 0, scratch2_.first(push_size));
   chains_.Free(kept);
-  session.last_commit = std::max(session.last_commit, keeper_.durable() + 1);
+  session.last_commit = std::max(session.last_commit, keeper_.gathering());
   SendResult(session, stanza, "");
   PushBlocking(account, AsText(scratch2_.first(push_size)));
 }

@@ -129,6 +129,15 @@ void Engine::ProbeAway(const Account& account, std::string_view watched) {
   (void)ToRemote(account.name.view(), watched, out.written());
 }
 
+void Engine::HoldUntil(const Speaker& speaker, std::string_view from, uint64_t commit) {
+  if (speaker.session != nullptr && !speaker.session->is_remote) {
+    HoldUntil(*speaker.session, commit);
+  } else if (commit > keeper_.durable() && remote_ != nullptr &&
+             !remote_->HoldUntil(DomainPart(from), speaker.from->domain(), commit)) {
+    keeper_.Flush();
+  }
+}
+
 // So that they hear when it goes.
 bool Engine::RememberDirected(Session& session, const Address& to) {
   if (session.is_remote) {

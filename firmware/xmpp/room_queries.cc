@@ -321,9 +321,8 @@ void Rooms::OnArchiveQuery(const Speaker& speaker, const Node& stanza, const Nod
     Refuse(speaker, stanza, "cancel", refused);
     return;
   }
-  if (room.archive.commit > keeper_.durable()) {
-    keeper_.Flush();  // nobody is shown what may be lost
-  }
+  // Nobody is shown what may be lost.
+  host_.HoldUntil(speaker, room.name.view(), room.archive.commit);
   for (uint64_t number : std::span(page.numbers).first(page.count)) {
     ArchiveEntry entry;
     if (!archive_.Read(room.archive, number, payload_, entry)) {

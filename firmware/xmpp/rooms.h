@@ -145,6 +145,8 @@ struct RoomCounters {
 };
 
 // What rooms ask of the engine.
+struct Speaker;
+
 class RoomHost {
  public:
   // To one occupant or asker; `session` null: by address.
@@ -153,6 +155,8 @@ class RoomHost {
   virtual void SendToUser(const Address& to, std::span<const uint8_t> stanza) = 0;
   // What `session` sent is acknowledged when this commit is durable.
   virtual void OnKept(Session* session, uint64_t commit) = 0;
+  // What goes to him from now on leaves when this commit is durable.
+  virtual void HoldUntil(const Speaker& speaker, std::string_view from, uint64_t commit) = 0;
   virtual int64_t RoomTime() = 0;
   virtual void OnRoomEvent(std::string_view room, std::string_view by, const char* what) = 0;
 

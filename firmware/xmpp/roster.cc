@@ -158,7 +158,7 @@ void Engine::OnRosterSet(Session& session, const Node& stanza, const Node& query
     AnswerError(session, stanza, "wait", "resource-constraint");
     return;
   }
-  session.last_commit = std::max(session.last_commit, keeper_.durable() + 1);
+  session.last_commit = std::max(session.last_commit, keeper_.gathering());
   SendResult(session, stanza, "");
 }
 

@@ -34,7 +34,8 @@ constexpr uint32_t kKindStep = 3;
 class Site {
  public:
   explicit Site(sim::SimDisk& disk)
-      : memory_(8u << 20),
+      : disk_(disk),
+        memory_(8u << 20),
         arena_({memory_.data(), memory_.size()}),
         log_(arena_, clock_, 64),
         alarms_(log_, clock_) {
@@ -46,16 +47,19 @@ class Site {
                                                 xmpp::test::World::FewBytes(), xmpp::test::kDomain,
                                                 keeper_);
     keeper_->SetEngine(world->engine());
+    loop_.Add(*store_);
     if (opened.ok()) {
       keeper_->Load();
     }
+    world->settle = [this] { Settle(); };
   }
   ~Site() {
     world.reset();  // its sessions write nothing more than a power cut would let them
+    disk_.Forget();
   }
-  // Until what is gathered was committed, or could not be.
+  // Until what is gathered is durable, or cannot be.
   void Settle() {
-    for (int turn = 0; turn < 3; ++turn) {
+    for (int turn = 0; turn < 3 || (turn < 40 && keeper_->pending_count() > 0); ++turn) {
       clock_.now = clock_.now + Duration::Milliseconds(25);
       (void)loop_.RunOnce();
     }
@@ -68,6 +72,7 @@ class Site {
   std::unique_ptr<xmpp::test::World> world;
 
  private:
+  sim::SimDisk& disk_;
   std::vector<uint8_t> memory_;
   Arena arena_;
   net::test::FakeClock clock_;

@@ -39,7 +39,7 @@ class FakeEntropy final : public hal::Entropy {
 // A store with memory of its own, opened on a disk: what a machine is between two power cuts.
 class Machine {
  public:
-  explicit Machine(FakeDisk& disk) : memory_(2u << 20), arena_({memory_.data(), memory_.size()}) {
+  explicit Machine(FakeDisk& disk) : memory_(3u << 20), arena_({memory_.data(), memory_.size()}) {
     store = arena_.New<SqliteStore>(arena_, disk, clock_, 1u << 20, Sealing{random_, wrapper_});
     opened = store->Open();
   }

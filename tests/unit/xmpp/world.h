@@ -2,6 +2,7 @@
 // flushed by hand, a clock that is turned, and a client that logs in by SCRAM of its own.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -185,6 +186,8 @@ class World final : public Host, public Keeper, public Observer, public UploadOb
   std::map<std::string, std::string> disk;
   std::vector<std::string> events;
   bool keeper_full = false;
+  // What Say() does while answers wait for the disk; none: they go on waiting.
+  std::function<void()> settle = [this] { Commit(); };
   KeeperRoom store_room;
   bool blocked = false;
   std::set<uint32_t> deaf;  // streams whose clients do not read
@@ -260,6 +263,9 @@ class Client {
   // Returns what came back since the last call.
   std::string Say(std::string_view text) {
     world_.engine().OnData(stream_, AsBytes(text));
+    if (world_.engine().is_holding() && world_.settle) {
+      world_.settle();
+    }
     return Take();
   }
   std::string Take() { return std::exchange(world_.sent[stream_.index], ""); }
