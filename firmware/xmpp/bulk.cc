@@ -51,10 +51,13 @@ ContactFault Engine::ImportContact(const ContactLine& line) {
     return ContactFault::kOverLimit;
   }
   uint8_t before_bytes[kContactDetailsMax];
-  const size_t before = contact != nullptr ? chains_.Copy(contact->details, 0, before_bytes) : 0;
+  std::span<const uint8_t> before;
+  if (contact != nullptr) {
+    before = directory_->DetailsOf(*contact, before_bytes);
+  }
   uint8_t bytes[kContactDetailsMax];
   ByteWriter details(bytes);
-  Details had(std::span<const uint8_t>(before_bytes, before));
+  Details had(before);
   WriteSized(line.nickname.empty() ? had.name : line.nickname.view(), details);
   bool is_in = false;
   for (std::string_view group; had.NextGroup(group);) {
@@ -89,8 +92,7 @@ void Engine::ExportContact(Account& account, const Contact& contact, ByteWriter&
   uint8_t address_bytes[kAddressMax];
   uint8_t bytes[kContactDetailsMax];
   const std::string_view address = directory_->AddressOf(contact, address_bytes);
-  const size_t size = chains_.Copy(contact.details, 0, bytes);
-  Details details(std::span<const uint8_t>(bytes, size));
+  Details details(directory_->DetailsOf(contact, bytes));
   std::string_view group;
   bool has_more = details.NextGroup(group);
   do {
@@ -111,14 +113,14 @@ uint32_t Engine::RenameContact(const RenameLine& line) {
       continue;
     }
     uint8_t bytes[kContactDetailsMax];
-    const size_t size = chains_.Copy(old->details, 0, bytes);
+    const auto details = directory_->DetailsOf(*old, bytes);
     const bool was_listed = (old->state & kInRoster) != 0;
     ForgetContact(*account, *old);
     Contact* renamed = directory_->FindContact(*account, after->full());
     const bool is_new = renamed == nullptr && after->full() != account->name.view() && was_listed;
     if (is_new) {
       renamed = directory_->AddContact(*account, after->full());
-      if (renamed == nullptr || !directory_->SetDetails(*renamed, std::span(bytes).first(size))) {
+      if (renamed == nullptr || !directory_->SetDetails(*renamed, details)) {
         continue;
       }
       renamed->state = kInRoster;

@@ -133,7 +133,7 @@ Result<void> Directory::LoadContact(Account& account, std::span<const uint8_t> v
     return kBadRow;
   }
   Contact* contact = AddContact(account, address);
-  if (contact == nullptr || !chains_.Append(contact->details, reader.Rest())) {
+  if (contact == nullptr || !chains_.Append(contact->text, reader.Rest())) {
     return Error{ErrorCode::kExhausted, "more contacts than the profile has room for"};
   }
   contact->state = state;
@@ -266,7 +266,8 @@ Contact* Directory::AddContact(Account& account, std::string_view bare) {
     return nullptr;
   }
   contact->hash = HashOf(bare);
-  if (!chains_.Append(contact->address, bare)) {
+  contact->address_size = static_cast<uint16_t>(bare.size());
+  if (!chains_.Append(contact->text, bare)) {
     contacts_.Release(contact);
     return nullptr;
   }
@@ -275,13 +276,23 @@ Contact* Directory::AddContact(Account& account, std::string_view bare) {
 }
 
 bool Directory::SetDetails(Contact& contact, std::span<const uint8_t> details) {
-  return chains_.Assign(contact.details, AsText(details));
+  uint8_t bytes[kAddressMax + kContactDetailsMax];
+  ByteWriter text(bytes);
+  uint8_t address[kAddressMax];
+  text.Text(AddressOf(contact, address));
+  text.Bytes(details);
+  Chain fresh;
+  if (!text.ok() || !chains_.Append(fresh, text.written())) {
+    return false;
+  }
+  chains_.Free(contact.text);
+  contact.text = fresh;
+  return true;
 }
 
 void Directory::FreeContact(Account& account, Contact& contact) {
   account.contacts.Remove(contact);
-  chains_.Free(contact.address);
-  chains_.Free(contact.details);
+  chains_.Free(contact.text);
   contacts_.Release(&contact);
 }
 
@@ -309,9 +320,9 @@ uint64_t Directory::KeepContact(Account& account, Contact& contact, bool new_ver
   row.U8(contact.state);
   row.U16Be(static_cast<uint16_t>(address.size()));
   row.Text(address);
-  const auto details = row.Reserve(contact.details.size);
+  const auto details = row.Reserve(contact.text.size - contact.address_size);
   GH_ASSERT(row.ok());
-  (void)chains_.Copy(contact.details, 0, details);
+  (void)DetailsOf(contact, details);
   return keeper_.Put(key, row.written());
 }
 

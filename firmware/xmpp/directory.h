@@ -87,8 +87,8 @@ struct ItemNode {
 struct Contact {
   ListNode node;
   uint64_t hash = 0;  // of the address
-  Chain address;
-  Chain details;  // u16 size and name, then u16 size and each group
+  Chain text;  // the address, then the details: u16 size and name, u16 size and each group
+  uint16_t address_size = 0;
   uint8_t state = 0;
 };
 
@@ -192,7 +192,10 @@ class Directory {
   // 0: the keeper takes no more. A contact without state is removed.
   uint64_t KeepContact(Account& account, Contact& contact, bool new_version);
   std::string_view AddressOf(const Contact& contact, std::span<uint8_t> out) const {
-    return chains_.Text(contact.address, out);
+    return chains_.Text(contact.text, out.first(contact.address_size));
+  }
+  std::span<const uint8_t> DetailsOf(const Contact& contact, std::span<uint8_t> out) const {
+    return out.first(chains_.Copy(contact.text, contact.address_size, out));
   }
 
   bool IsBlocked(Account& account, const Address& other) { return IsAmong(account.blocked, other); }

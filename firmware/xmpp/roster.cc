@@ -45,11 +45,11 @@ bool WriteDetails(const Node& item, ByteWriter& out) {
 void Engine::WriteItem(const Contact& contact, ByteWriter& out) {
   uint8_t address_bytes[kAddressMax];
   uint8_t details_bytes[kContactDetailsMax];
-  const size_t size = chains_.Copy(contact.details, 0, details_bytes);
-  ByteReader details(std::span<const uint8_t>(details_bytes, size));
+  const auto all = directory_->DetailsOf(contact, details_bytes);
+  ByteReader details(all);
   out.Text("<item");
   WriteAttribute("jid", directory_->AddressOf(contact, address_bytes), out);
-  if (size > 2) {
+  if (all.size() > 2) {
     if (const std::string_view name = AsText(details.Take(details.U16Be())); !name.empty()) {
       WriteAttribute("name", name, out);
     }
@@ -58,7 +58,7 @@ void Engine::WriteItem(const Contact& contact, ByteWriter& out) {
   if ((contact.state & kAsked) != 0) {
     out.Text(" ask='subscribe'");
   }
-  if (size <= 2 || details.remaining() < 2) {
+  if (all.size() <= 2 || details.remaining() < 2) {
     out.Text("/>");
     return;
   }
