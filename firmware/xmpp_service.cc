@@ -498,6 +498,8 @@ bool XmppService::NextStatus(uint64_t& cursor, ByteWriter& out) {
       Tell(out, "users", engine_->directory().account_count());
       Tell(out, "users_max", engine_->directory().capacity());
       Tell(out, "contacts", engine_->directory().contact_count());
+      Tell(out, "contact_bytes", Pool<xmpp::Contact>::bytes_per_item());
+      Tell(out, "user_bytes", Pool<xmpp::Account>::bytes_per_item());
       Tell(out, "messages_waiting", engine_->directory().waiting_count());
       return true;
     case 4:

@@ -134,6 +134,7 @@ turn_race_NEEDS := $(patsubst %,out/host/bench/turn/%,turn_bench turn_load raw_f
 turn_planes_race_NEEDS := out/host/bench/turn/turn_load
 media_race_NEEDS := out/host/bench/media/media_load
 xmpp_race_NEEDS := out/host/bench/xmpp/xmpp_load
+xmpp_idle_bench_NEEDS := $(xmpp_race_NEEDS)
 $(eval $(call program,out/host/bench/xmpp/xmpp_load,host,tests/bench/xmpp/xmpp_load.cc,\
   crypto,-lpthread))
 $(eval $(call program,out/host/bench/media/media_load,host,tests/bench/media/media_load.cc,\

@@ -171,6 +171,7 @@ class Ejabberd(Peer):
 
 class Gatehouse(Server):
     name = "gatehouse"
+    arena = "512M"
     rooms = f"conference.{DOMAIN}"
     package = None
 
@@ -180,7 +181,7 @@ class Gatehouse(Server):
         self.root = root
         # Accounts are half of what a profile registers. Twice that, for connections: who logs in
         # again finds its last one still closing. More pinned than that is only slow to pin.
-        self.profile = str(max(4 * user_count + 200, 500))
+        self.profile = self.profile_for(user_count)
         if not (root / "id").exists():
             run("ssh-keygen", "-q", "-N", "", "-t", "ed25519", "-f", str(root / "id"))
             self.boot(True)
@@ -189,6 +190,9 @@ class Gatehouse(Server):
             shutil.copy(folder / "store", root / "store")
         shutil.copy(root / "store", folder / "store")
         self.boot(full)
+
+    def profile_for(self, user_count):
+        return str(max(4 * user_count + 200, 500))
 
     def boot(self, full):
         lines = [
@@ -203,7 +207,7 @@ class Gatehouse(Server):
             "".join(f"xConfiguration {line}\n" for line in lines), encoding="utf-8")
         log = (self.folder / "gatehouse.log").open("w")
         self.launch([ROOT / "out/host/gatehouse", "--packet", "veth0", "--profile", self.profile,
-                     "--memory", "512M", "--console", "stdio", "--no-supervisor", "--provision",
+                     "--memory", self.arena, "--console", "stdio", "--no-supervisor", "--provision",
                      self.folder / "provision.txt", "--store", self.folder / "store",
                      "--store-size", "512M", "--log",
                      self.folder / "log", "--crash-record", self.folder / "crash"],
@@ -254,11 +258,11 @@ class Gatehouse(Server):
 
 
 class Load:
-    def __init__(self, server):
+    def __init__(self, server, own_address=()):
         self.server = server
         self.process = server.wire.start(
             server.wire.load, [str(ROOT / "out/host/bench/xmpp/xmpp_load"), SERVER, str(PORT),
-                               DOMAIN, server.rooms, PASSWORD],
+                               DOMAIN, server.rooms, PASSWORD, *own_address],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, *words):

@@ -1,17 +1,19 @@
 // Load for an XMPP server, ours or a peer's: many sessions over direct TLS in one thread, all of
 // them ordinary clients (SCRAM-SHA-256, RFC 6120 and 6121, XEP-0198, XEP-0280, XEP-0045).
 //
-//   xmpp_load SERVER PORT DOMAIN ROOMS PASSWORD
+//   xmpp_load SERVER PORT DOMAIN ROOMS PASSWORD [OWN ADDRESS]
 //
 // Users are u0, u1, ... . Commands on stdin, one line of JSON each as answer:
-//   login FIRST COUNT RESOURCE WINDOW [presence] [managed] [carbons] [group=N]
+//   login FIRST COUNT RESOURCE WINDOW [presence] [managed] [carbons] [group=N] [sources=N]
+//   rosters N           each session puts N contacts with names and a group into its user's list
 //   befriend N          users in groups of N subscribe to each other
 //   pairs COUNT WINDOW SECONDS     messages from each even session to the next one
 //   rate COUNT PER_SECOND SECONDS  the same at a given rate, with delays
 //   join ROOM           all sessions enter a room
 //   room SENDERS WINDOW SECONDS    messages to all of that room
 //   logout, quit
-// With group=N, `login` waits until everybody has seen the presence of his group. Certificates are
+// With sources=N, connections come from N addresses in turn, the interface's own and those behind
+// it. With group=N, `login` waits until everybody has seen the presence of his group. Certificates are
 // not judged. What a message costs here is about what it costs a good client. Fault model: none, it
 // is a tool; it exits on errors.
 #include <arpa/inet.h>
@@ -225,6 +227,7 @@ struct LoginOptions {
   bool managed = false;
   bool carbons = false;
   uint32_t group = 0;
+  uint32_t sources = 1;
 };
 
 class Load;
@@ -255,6 +258,7 @@ class Session final : public crypto::TlsWire {
   uint32_t in_flight = 0;  // messages of its own
   bool is_flushed_later = false;
   uint32_t subscribed_count = 0;
+  uint32_t listed_count = 0;  // contacts that its list has taken
   uint64_t seen = 0;  // whose presence of its group it has
   bool is_in_room = false;
 
@@ -317,6 +321,8 @@ class Load {
   const Settings& settings() const { return settings_; }
   crypto::TlsEndpoint& endpoint() { return endpoint_; }
   int epoll() const { return epoll_; }
+  in_addr_t own_address() const { return own_address_; }
+  void SetOwnAddress(in_addr_t address) { own_address_ = address; }
   void FlushLater(Session& session) {
     if (!session.is_flushed_later) {
       session.is_flushed_later = true;
@@ -334,6 +340,7 @@ class Load {
   void LogIn(std::istringstream& words);
   void LogOut();
   void Befriend(std::istringstream& words);
+  void Rosters(std::istringstream& words);
   void Join(std::istringstream& words);
   void Measure(Mode mode, std::istringstream& words);
   void SendOne(uint32_t sender);
@@ -351,6 +358,7 @@ class Load {
   crypto::TlsEnvironment environment_;
   crypto::TlsEndpoint endpoint_;
   int epoll_ = epoll_create1(0);
+  in_addr_t own_address_ = INADDR_ANY;  // of the first session
   std::vector<std::unique_ptr<Session>> sessions_;
   std::vector<Session*> dirty_;
   uint32_t group_ = 0;
@@ -372,6 +380,16 @@ void Session::Connect() {
   const int on = 1;
   (void)setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   const auto& to = load_.settings().server;
+  if (options_.sources > 1) {
+    // No port before connect(): each address has all of them.
+    (void)setsockopt(fd_, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    sockaddr_in from = {};
+    from.sin_family = AF_INET;
+    from.sin_addr.s_addr = htonl(ntohl(load_.own_address()) + index_ % options_.sources);
+    if (bind(fd_, reinterpret_cast<const sockaddr*>(&from), sizeof from) != 0) {
+      Die(std::string("bind: ") + std::strerror(errno));
+    }
+  }
   if (connect(fd_, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0 &&
       errno != EINPROGRESS) {
     Die(std::string("connect: ") + std::strerror(errno));
@@ -497,6 +515,11 @@ void Session::OnStanza(const std::string& stanza) {
     load_.OnMessage(*this, stanza);
   } else if (stanza.starts_with("<presence")) {
     OnPresence(stanza);
+  } else if (stanza.starts_with("<iq") && Attribute(stanza, "id") == "list") {
+    if (Attribute(stanza, "type") != "result") {
+      Die(name() + ": " + stanza);
+    }
+    ++listed_count;
   } else if (stanza.starts_with("<iq") && waits_for_room_ && Attribute(stanza, "id") == "room") {
     is_in_room = true;
   } else if (stanza.starts_with("<r ") || stanza.starts_with("<r>") || stanza.starts_with("<r/")) {
@@ -644,6 +667,9 @@ void Load::LogIn(std::istringstream& words) {
     options.presence |= word == "presence";
     options.managed |= word == "managed";
     options.carbons |= word == "carbons";
+    if (word.starts_with("sources=")) {
+      options.sources = static_cast<uint32_t>(std::atoi(word.c_str() + 8));
+    }
     if (word.starts_with("group=")) {
       options.group = static_cast<uint32_t>(std::atoi(word.c_str() + 6));
     }
@@ -716,6 +742,30 @@ void Load::Befriend(std::istringstream& words) {
     });
   }
   std::printf("{\"subscriptions\": %u}\n", whole * (size - 1));
+}
+
+void Load::Rosters(std::istringstream& words) {
+  uint32_t count = 0;
+  words >> count;
+  const uint64_t begin = NowNs();
+  constexpr size_t kAtOnce = 20;
+  for (size_t i = 0; i < sessions_.size(); i += kAtOnce) {
+    const size_t end = std::min(i + kAtOnce, sessions_.size());
+    for (size_t k = i; k < end; ++k) {
+      for (uint32_t other = 1; other <= count; ++other) {
+        const std::string user = "u" + std::to_string(sessions_[k]->user() + other);
+        sessions_[k]->Say("<iq type='set' id='list'><query xmlns='jabber:iq:roster'><item jid='" +
+                          user + "@" + settings_.domain + "' name='Person called " + user +
+                          "'><group>Colleagues</group></item></query></iq>");
+      }
+    }
+    Until("lists", [&] {
+      return std::all_of(sessions_.begin() + static_cast<ptrdiff_t>(i),
+                         sessions_.begin() + static_cast<ptrdiff_t>(end),
+                         [&](const auto& each) { return each->listed_count >= count; });
+    });
+  }
+  std::printf("{\"seconds\": %.6f}\n", static_cast<double>(NowNs() - begin) / 1e9);
 }
 
 void Load::Join(std::istringstream& words) {
@@ -843,6 +893,8 @@ bool Load::Obey(const std::string& line) {
     LogOut();
   } else if (command == "befriend") {
     Befriend(words);
+  } else if (command == "rosters") {
+    Rosters(words);
   } else if (command == "join") {
     Join(words);
   } else if (command == "pairs" || command == "rate" || command == "room") {
@@ -861,10 +913,11 @@ bool Load::Obey(const std::string& line) {
 }  // namespace gh::bench
 
 int main(int argc, char** argv) {
-  if (argc != 6) {
-    std::cerr << "usage: xmpp_load SERVER PORT DOMAIN ROOMS PASSWORD\n";
+  if (argc != 6 && argc != 7) {
+    std::cerr << "usage: xmpp_load SERVER PORT DOMAIN ROOMS PASSWORD [OWN ADDRESS]\n";
     return 2;
   }
+  const in_addr_t own = argc == 7 ? inet_addr(argv[6]) : INADDR_ANY;
   gh::crypto::Initialise();
   gh::bench::Settings settings;
   settings.server.sin_family = AF_INET;
@@ -874,6 +927,7 @@ int main(int argc, char** argv) {
   settings.rooms = argv[4];
   settings.password = argv[5];
   const auto load = std::make_unique<gh::bench::Load>(std::move(settings));
+  load->SetOwnAddress(own);
   for (std::string line; std::getline(std::cin, line) && load->Obey(line);) {
   }
   return 0;
