@@ -20,7 +20,7 @@ import syslogd
 from operator_console import ask
 
 EDGE, LOG = "10.78.0.2", "10.78.0.21"
-OUTAGE_SECONDS = int(os.environ.get("SYSLOG_OUTAGE_SECONDS", 10))
+OUTAGE_SECONDS = int(os.environ.get("SYSLOG_OUTAGE_SECONDS", 4))
 PROVISION = operator_console.PROVISION + f"""\
 xConfiguration Network Port 1 IPv4 Mode: Static
 xConfiguration Network Port 1 IPv4 Address: {EDGE}

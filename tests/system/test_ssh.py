@@ -341,9 +341,10 @@ def knock(is_first):
     while done() < wanted:
         s = socket.socket()
         # Blocked addresses are not answered at all: knocking on is quick then.
-        s.settimeout(20 if is_first and counts["refused"] < 2 else 0.002)
+        s.settimeout(5 if is_first and counts["refused"] < 2 else 0.002)
         try:
             s.connect((sys.argv[1], 22))
+            s.settimeout(20 if is_first else 0.002)
             if counts["answered"] > 20:  # blocked long since: what counts is who is let in
                 s.recv(1)
                 note("refused")

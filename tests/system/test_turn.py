@@ -154,7 +154,7 @@ IMAGE_MODES = {name: MODES[name] for name in (
 
 def run_all(scene, modes):
     """Flags of our own: -6 comes over IPv6, -V by the VLAN, whose listener has its own realm."""
-    with futures.ThreadPoolExecutor(8) as pool:
+    with futures.ThreadPoolExecutor(16) as pool:
         runs = {name: pool.submit(uclient, scene, *[f for f in flags if f not in ("-6", "-V")],
                                   server=SERVER6 if "-6" in flags else
                                   SECOND if "-V" in flags else SERVER,

@@ -8,90 +8,10 @@
 #include <vector>
 
 #include "hal/rt/bytes.h"
-#include "tests/unit/store/fake_disk.h"
+#include "tests/unit/store/store_machine.h"
 
 namespace gh::store {
 namespace {
-
-using Contents = std::map<std::string, std::string>;
-
-class Collector final : public EntryVisitor {
- public:
-  void OnEntry(std::string_view key, std::span<const uint8_t> value) override {
-    contents[std::string(key)] = std::string(AsText(value));
-  }
-  Contents contents;
-};
-
-// Another for each machine: each has its own keys.
-class FakeEntropy final : public hal::Entropy {
- public:
-  void Fill(std::span<uint8_t> out) override {
-    static uint32_t machines = 0;
-    ++machines;
-    for (size_t i = 0; i < out.size(); ++i) {
-      out[i] = static_cast<uint8_t>(machines >> (i % 4 * 8));
-    }
-  }
-  const char* source() const override { return "fake"; }
-};
-
-// A store with memory of its own, opened on a disk: what a machine is between two power cuts.
-class Machine {
- public:
-  explicit Machine(FakeDisk& disk) : memory_(3u << 20), arena_({memory_.data(), memory_.size()}) {
-    store = arena_.New<SqliteStore>(arena_, disk, clock_, 1u << 20, Sealing{random_, wrapper_});
-    opened = store->Open();
-  }
-  // Without a word: a power cut runs no destructors.
-  void Drop() { store = nullptr; }
-  ~Machine() {
-    if (store != nullptr) {
-      store->~SqliteStore();
-    }
-  }
-  // Time enough for the good copy.
-  void StepCopies() {
-    Instant now;
-    for (int i = 0; i < 200; ++i) {
-      (void)store->StepCopy(now);
-      now = now + Duration::Seconds(1);
-    }
-  }
-  Contents Read() {
-    Collector collector;
-    EXPECT_TRUE(store->ForEach(collector).ok());
-    return collector.contents;
-  }
-  Result<void> Write(const Contents& put, const std::vector<std::string>& remove = {}) {
-    GH_TRY(store->Begin());
-    for (const auto& [key, value] : put) {
-      if (auto done = store->Put(key, AsBytes(value)); !done.ok()) {
-        store->Rollback();
-        return done;
-      }
-    }
-    for (const std::string& key : remove) {
-      if (auto done = store->Remove(key); !done.ok()) {
-        store->Rollback();
-        return done;
-      }
-    }
-    return store->Commit();
-  }
-  SqliteStore* store;
-  Result<void> opened;
-
- private:
-  std::vector<uint8_t> memory_;
-  Arena arena_;
-  FakeClock clock_;
-  FakeEntropy entropy_;
-  crypto::Random random_{entropy_};
-  NoWrapper wrapper_;
-};
-
-constexpr uint64_t kDiskBytes = 1u << 20;
 
 TEST(SqliteStore, KeepsWhatWasCommitted) {
   for (uint32_t block_size : {512u, 4096u}) {
@@ -421,69 +341,6 @@ TEST(SqliteStore, AnyFailingOperationLeavesAllOrNothing) {
     }
     EXPECT_GT(n, 10u);
   }
-}
-
-// A run of commits with the power cut after the Nth write, then a second cut during recovery.
-// Returns false when the run ended before the cut.
-bool CutOnce(uint64_t n, uint64_t seed, bool again) {
-  std::mt19937_64 random(seed * 1000003 + n);
-  FakeDisk disk(n % 2 == 0 ? 512 : 4096, kDiskBytes / (n % 2 == 0 ? 512 : 4096));
-  Contents acknowledged;
-  Contents attempted;
-  disk.CutAfter(n);
-  {
-    Machine machine(disk);
-    for (int i = 0; i < 6 && machine.opened.ok() && !disk.is_off(); ++i) {
-      attempted = acknowledged;
-      Contents put;
-      for (int k = 0; k < 20; ++k) {
-        const std::string key = "key" + std::to_string((i * 7 + k) % 40);
-        put[key] = std::string(static_cast<size_t>(50 + i * 100), static_cast<char>('a' + i));
-        attempted[key] = put[key];
-      }
-      if (machine.Write(put).ok()) {
-        acknowledged = attempted;
-      }
-    }
-    machine.Drop();
-  }
-  const bool cut = disk.is_off();
-  disk.PowerCut(random);
-  if (again) {
-    disk.CutAfter(random() % 8);
-    Machine machine(disk);
-    machine.Drop();
-    disk.PowerCut(random);
-  }
-  Machine machine(disk);
-  EXPECT_TRUE(machine.opened.ok()) << "cut after " << n << " seed " << seed << ": "
-                                   << (machine.opened.ok() ? "" : machine.opened.error().what);
-  if (machine.opened.ok()) {
-    const Contents now = machine.Read();
-    EXPECT_TRUE(now == acknowledged || now == attempted) << "cut after " << n << " seed " << seed;
-    EXPECT_TRUE(machine.Write({{"later", "works"}}).ok());
-  }
-  return cut;
-}
-
-TEST(SqliteStore, PowerCutAfterAnyWriteLosesNothingAcknowledged) {
-  uint64_t cuts = 0;
-  for (uint64_t seed = 0; seed < 3; ++seed) {
-    for (uint64_t n = 0; CutOnce(n, seed, false) && !HasFailure(); ++n) {
-      ++cuts;
-    }
-  }
-  EXPECT_GT(cuts, 150u);
-}
-
-TEST(SqliteStore, SecondCutDuringRecoveryLosesNothingEither) {
-  uint64_t cuts = 0;
-  for (uint64_t seed = 10; seed < 13; ++seed) {
-    for (uint64_t n = 0; CutOnce(n, seed, true) && !HasFailure(); ++n) {
-      ++cuts;
-    }
-  }
-  EXPECT_GT(cuts, 150u);
 }
 
 // The harness sees what it should: a disk that lies about flushes does lose acknowledged commits.
