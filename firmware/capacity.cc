@@ -9,6 +9,7 @@
 #include "firmware/config/settings.h"
 #include "firmware/diagnostics.h"
 #include "firmware/media/plane.h"
+#include "firmware/store/limits.h"
 #include "firmware/upgrade/limits.h"
 #include "firmware/xmpp_service.h"
 #include "net/dtls_service.h"
@@ -77,6 +78,7 @@ uint64_t Capacity::ArenaBytes() const {
       2 * (sizeof(config::AuthenticationUser) + 8) * uint64_t{users};  // in force and staged
   return kFixedBytes + kMediaCoreBytes + upgrade::kBufferBytes + 5 * crypto::kTlsClientHeap +
          kCaptureBytes + admin::SshService::ArenaBytes() + user_bytes + store_heap_bytes +
+         store::kQueueBytesMax +
          uint64_t{password_cost.memory_kib} * 1026 + 8192 + net.buffer_bytes +
          uint64_t{registrations} * kBytesPerRegistration + uint64_t{calls} * kBytesPerCall +
          uint64_t{sessions + 1} * kBytesPerSession + kFileBytes + users * kFileBytesPerUser +

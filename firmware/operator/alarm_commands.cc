@@ -95,7 +95,7 @@ void AlarmCommands::Save(store::Store& store) {
     return;
   }
   saved_ = alarms_.change_count();
-  Result<void> written = store.Begin();
+  Result<void> written = store.BeginLater();
   if (!written.ok()) {
     return;  // the store says itself what is wrong
   }
@@ -104,7 +104,7 @@ void AlarmCommands::Save(store::Store& store) {
     store.Rollback();
     return;
   }
-  store.Commit().ignore("an alarm is told by events too; the next change is written again");
+  store.CommitLater().ignore("an alarm is told by events too; the next change is written again");
 }
 
 }  // namespace gh

@@ -5,6 +5,8 @@
 
 namespace gh::store {
 
+static_assert(kQueueBytesMax / kQueueUnitsMax > kUnitSize);
+
 WriteQueue::WriteQueue(Arena& arena, hal::BlockDevice& device, uint64_t unit_count)
     : device_(device) {
   const uint64_t room =

@@ -125,6 +125,28 @@ def started(request, tmp_path_factory):
         machine.stop()
 
 
+def test_a_slow_disk_holds_nobody(tmp_path):
+    """Its flush takes half a second and a commit has several of them. Messages are acknowledged
+    when they are over; SIP, TURN and XMPP itself are served as ever."""
+    flush_s = 0.5
+    with netns.Network() as network:
+        client = network.host("client", f"{CLIENT}/24")
+        provision = PROVISION + f"""\
+xConfiguration SIP Domain 1 Name: {SERVER}
+xConfiguration Traversal Server TURN Mode: On
+"""
+        machine = host_board.HostMachine(tmp_path, netns.INTERFACE, network.host("edge").namespace,
+                                         provision, ["--flush-ms", str(int(flush_s * 1000))])
+        scene = Scene(machine, client, tmp_path)
+        scene.start()
+        said = scene.act("slow_disk")
+        machine.stop(20)
+    assert said["acks_s"] and min(said["acks_s"]) >= 2 * flush_s, said
+    for name in ("sip", "turn", "xmpp"):
+        answers, slowest_s = said[name]
+        assert answers >= 20 and slowest_s < 2 * flush_s, said
+
+
 def test_users_chat(scene):
     said = scene.act("chat")
     assert said["logins"] == [True, True, True]

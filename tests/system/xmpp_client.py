@@ -11,6 +11,7 @@ import os
 import ssl
 import sys
 import tempfile
+import time
 import types
 import urllib.parse
 from xml.etree import ElementTree
@@ -145,6 +146,73 @@ async def acknowledged(server, authority):
         stanza = await asyncio.wait_for(acked.get(), TIMEOUT)
         wanted.discard(stanza["body"] if stanza.name == "message" else "")
     return {"acknowledged": 30}
+
+
+class Probe(asyncio.DatagramProtocol):
+    """Asks a server over UDP again and again, each time when it was answered: how often that was,
+    and the longest that an answer took."""
+
+    def __init__(self, request):
+        self.request, self.transport, self.asked = request, None, 0.0
+        self.answers, self.slowest_s = 0, 0.0
+
+    def connection_made(self, transport):
+        self.transport = transport
+        self.ask()
+
+    def ask(self):
+        self.asked = time.monotonic()
+        self.transport.sendto(self.request())
+
+    def datagram_received(self, data, addr):
+        self.slowest_s = max(self.slowest_s, time.monotonic() - self.asked)
+        self.answers += 1
+        asyncio.get_event_loop().call_later(0.01, self.ask)
+
+
+def options_of(server):
+    """An OPTIONS request of SIP, another one each time."""
+    def request():
+        mark = os.urandom(6).hex()
+        return (f"OPTIONS sip:{server} SIP/2.0\r\nVia: SIP/2.0/UDP probe;rport;branch=z9hG4bK{mark}"
+                f"\r\nMax-Forwards: 70\r\nFrom: <sip:probe@probe>;tag={mark}\r\nTo: <sip:{server}>"
+                f"\r\nCall-ID: {mark}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n").encode()
+    return request
+
+
+async def slow_disk(server, authority):
+    """Messages that are acknowledged when a slow disk has them; who asks something else of the
+    server meanwhile, by SIP, TURN and XMPP, and how long the slowest answer took."""
+    alice = Client("alice", "a", config={"xep_0198": {"window": 1}})
+    bob = Client("bob", "b")
+    await alice.log_in(server, authority)
+    await bob.log_in(server, authority)
+    loop = asyncio.get_event_loop()
+    probes = {}
+    for name, port, request in (
+            ("sip", 5060, options_of(server)),
+            ("turn", 3478, lambda: b"\x00\x01\x00\x00\x21\x12\xa4\x42" + os.urandom(12))):
+        _, probes[name] = await loop.create_datagram_endpoint(
+            lambda request=request: Probe(request), remote_addr=(server, port))
+    slowest_ping_s, pings, acks_s = 0.0, 0, []
+    acked = asyncio.Queue()
+    alice.add_event_handler("stanza_acked", acked.put_nowait)
+    for number in range(3):
+        begin = time.monotonic()
+        alice.send_message(f"carol@{DOMAIN}", f"slow {number}", mtype="chat")
+        wait = asyncio.ensure_future(acked.get())
+        while not wait.done():
+            ping = time.monotonic()
+            await bob["xep_0199"].ping(DOMAIN, timeout=TIMEOUT)
+            slowest_ping_s, pings = max(slowest_ping_s, time.monotonic() - ping), pings + 1
+            await asyncio.sleep(0.01)
+        if (await wait).name == "message":
+            acks_s.append(time.monotonic() - begin)
+    said = {"acks_s": acks_s, "xmpp": [pings, slowest_ping_s]}
+    said |= {name: [probe.answers, probe.slowest_s] for name, probe in probes.items()}
+    await alice.leave()
+    await bob.leave()
+    return said
 
 
 async def all_waiting(server, authority):
