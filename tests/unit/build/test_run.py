@@ -202,3 +202,16 @@ def test_a_system_suite_that_does_not_load_gets_no_second_try(tree):
     status, lines = tree.run()
     assert (status, lines[-1]) == (1, "0 passed, 1 failed")
     assert not any(line.startswith("AGAIN") for line in lines)
+
+
+def test_suites_that_wait_run_beside_the_others(tree):
+    mark = tree.root / "mark"
+    tree.system("certificates", "import pathlib, time", "def test_waits():",
+                "    end = time.monotonic() + 60",
+                f"    while not pathlib.Path({str(mark)!r}).exists():",
+                "        assert time.monotonic() < end",
+                "        time.sleep(0.05)")
+    tree.system("other", "import pathlib", "def test_ends_it():",
+                f"    pathlib.Path({str(mark)!r}).touch()")
+    status, lines = tree.run("--jobs", "1")
+    assert (status, lines[-1]) == (0, "2 passed, 0 failed")
