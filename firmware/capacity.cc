@@ -78,13 +78,13 @@ uint64_t Capacity::ArenaBytes() const {
       2 * (sizeof(config::AuthenticationUser) + 8) * uint64_t{users};  // in force and staged
   return kFixedBytes + kMediaCoreBytes + upgrade::kBufferBytes + 5 * crypto::kTlsClientHeap +
          kCaptureBytes + admin::SshService::ArenaBytes() + user_bytes + store_heap_bytes +
-         store::kQueueBytesMax +
-         uint64_t{password_cost.memory_kib} * 1026 + 8192 + net.buffer_bytes +
-         uint64_t{registrations} * kBytesPerRegistration + uint64_t{calls} * kBytesPerCall +
-         uint64_t{sessions + 1} * kBytesPerSession + kFileBytes + users * kFileBytesPerUser +
-         uint64_t{call_setups_per_s} * kBytesPerCallSetup + uint64_t{streams} * kBytesPerStream +
-         uint64_t{turn.allocations} * kBytesPerAllocation + rtp.ArenaBytes() +
-         rtp::Dtls::ArenaBytes(rtp.handshakes()) + rtp.flows() * media::Plane::bytes_per_flow() +
+         store::kQueueBytesMax + uint64_t{password_cost.memory_kib} * 1026 + 8192 +
+         net.buffer_bytes + uint64_t{registrations} * kBytesPerRegistration +
+         uint64_t{calls} * kBytesPerCall + uint64_t{sessions + 1} * kBytesPerSession + kFileBytes +
+         users * kFileBytesPerUser + uint64_t{call_setups_per_s} * kBytesPerCallSetup +
+         uint64_t{streams} * kBytesPerStream + uint64_t{turn.allocations} * kBytesPerAllocation +
+         rtp.ArenaBytes() + rtp::Dtls::ArenaBytes(rtp.handshakes()) +
+         rtp.flows() * media::Plane::bytes_per_flow() +
          uint64_t{turn.relay_ports} * kBytesPerRelayPort + uint64_t{users} * 16 +
          net::DtlsService::ArenaBytes(turn.streams, turn::Capacity::DtlsHandshakes(turn.streams)) +
          uint64_t{net.connection_count} * kBytesPerNetConnection +

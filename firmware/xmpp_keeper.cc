@@ -40,9 +40,9 @@ XmppKeeper::XmppKeeper(Arena& arena, EventLoop& loop, hal::Clock& clock, store::
 }
 
 uint64_t XmppKeeper::ArenaBytes() {
-  const uint64_t batch =
-      kChangeMax * Pool<Change>::bytes_per_item() +
-      HashTable<Change, &Change::by_key, ChangeByKey>::bytes_for(kChangeMax) + kValueBytesMax;
+  const uint64_t batch = kChangeMax * Pool<Change>::bytes_per_item() +
+                         HashTable<Change, &Change::by_key, ChangeByKey>::bytes_for(kChangeMax) +
+                         kValueBytesMax;
   return 2 * batch + sizeof(XmppKeeper) + 256;
 }
 

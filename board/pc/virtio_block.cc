@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 namespace gh::pc {
 namespace {
@@ -191,6 +192,7 @@ void VirtioBlock::Finish(Slot& slot, ErrorCode status) {
   slot.request = nullptr;
   free_slots_ |= 1ull << (&slot - slots_.data());
   --in_flight_;
+  is_fresh_ = true;
   Append(*slot.view, request, status);
 }
 
@@ -227,6 +229,10 @@ void VirtioBlock::CheckTimeout() {
   }
 }
 
-bool VirtioBlock::ArmInterrupt() { return in_flight_ != 0 && queue_.ArmInterrupt(); }
+// One view's Poll() collects what is another's, which may have had its turn: there is one more.
+bool VirtioBlock::ArmInterrupt() {
+  const bool is_fresh = std::exchange(is_fresh_, false);
+  return (in_flight_ != 0 && queue_.ArmInterrupt()) || is_fresh;
+}
 
 }  // namespace gh::pc

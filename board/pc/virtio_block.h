@@ -99,6 +99,7 @@ class VirtioBlock final : public InterruptSource {
   bool failed_ = false;
   uint32_t transfer_max_ = kBlockTransferMax;
   uint32_t in_flight_ = 0;
+  bool is_fresh_ = false;  // something was finished, perhaps for a view that was polled before
   VirtioPci transport_;
   Virtqueue queue_;
   std::span<Slot> slots_;

@@ -57,8 +57,7 @@ xmpp::Remote::Taken Federation::SendRemote(std::string_view local, std::string_v
     return Taken::kUnknown;
   }
   if (link->state != LinkState::kReady || IsSilent(*link) || !link->unsent.empty() ||
-      !link->queue.empty() ||
-      !MaySend(*link, stanza.size())) {
+      !link->queue.empty() || !MaySend(*link, stanza.size())) {
     return Enqueue(*link, stanza) ? Taken::kYes : Taken::kFull;
   }
   SendCounted(*link, stanza);
@@ -77,9 +76,7 @@ bool Federation::HoldUntil(std::string_view local, std::string_view remote, uint
   return true;
 }
 
-bool Federation::IsSilent(const Link& link) const {
-  return link.silent_until > engine_.durable();
-}
+bool Federation::IsSilent(const Link& link) const { return link.silent_until > engine_.durable(); }
 
 bool Federation::Enqueue(Link& link, std::span<const uint8_t> stanza) {
   uint8_t head[4];

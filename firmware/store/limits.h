@@ -35,7 +35,8 @@ inline constexpr uint64_t kQueueShare = 16;
 inline constexpr uint64_t kQueueUnitsMin = 8;
 inline constexpr uint64_t kQueueUnitsMax = 512;
 inline constexpr uint32_t kQueueInFlightMax = 16;
-inline constexpr uint64_t kQueueBytesMax = kQueueUnitsMax * (kUnitSize + 256) + kPartitionUnitsMax * 4;
+inline constexpr uint64_t kQueueBytesMax =
+    kQueueUnitsMax * (kUnitSize + 256) + kPartitionUnitsMax * 4;
 
 // The last good copy: rows read in one turn while it is written, and how long the store is left
 // alone after a commit before it is copied.

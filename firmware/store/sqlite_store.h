@@ -10,8 +10,8 @@
 // (key_record.h). A store from before sealing is emptied, and Open() says so.
 //
 // A late commit (store.h) leaves its writes and flushes in a queue (write_queue.h) that the loop
-// moves on; a commit that is waited for waits for those before it too. When the disk fails under the
-// queue, the next call reads afresh what there is.
+// moves on; a commit that is waited for waits for those before it too. When the disk fails under
+// the queue, the next call reads afresh what there is.
 //
 // Fault model: as BlockFiles; and each row carries a CRC-32 over key and value. When the database
 // is damaged, Recover() goes back to the last good copy of all tables but the history, which the

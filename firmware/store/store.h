@@ -1,10 +1,10 @@
 // The store: named values that survive a power cut. Configuration today; users of other rooms get
 // tables of their own behind the same file system.
 //
-// A transaction is all or nothing and durable when Commit() has returned. One at a time. Begin() and
-// Commit() wait for the disk: they belong to the operator's doing, never to a packet's. What packets
-// bring about begins with BeginLater() and ends with CommitLater(), which wait for nothing: it is
-// seen at once, and durable when StateOf() says so, in the order of the commits.
+// A transaction is all or nothing and durable when Commit() has returned. One at a time. Begin()
+// and Commit() wait for the disk: they belong to the operator's doing, never to a packet's. What
+// packets bring about begins with BeginLater() and ends with CommitLater(), which wait for nothing:
+// it is seen at once, and durable when StateOf() says so, in the order of the commits.
 #pragma once
 
 #include <algorithm>

@@ -87,7 +87,7 @@ struct ItemNode {
 struct Contact {
   ListNode node;
   uint64_t hash = 0;  // of the address
-  Chain text;  // the address, then the details: u16 size and name, u16 size and each group
+  Chain text;         // the address, then the details: u16 size and name, u16 size and each group
   uint16_t address_size = 0;
   uint8_t state = 0;
 };

@@ -1,5 +1,5 @@
-// Power cuts after every write and flush of runs of commits, and again while the store mends itself:
-// thousands of them, without sanitizers, which see the same code in tests/unit/store.
+// Power cuts after every write and flush of runs of commits, and again while the store mends
+// itself: thousands of them, without sanitizers, which see the same code in tests/unit/store.
 #include "tests/unit/store/store_machine.h"
 
 namespace gh::store {

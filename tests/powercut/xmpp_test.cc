@@ -291,11 +291,147 @@ TEST(XmppKeeper, ASlowDiskHoldsAQuarterOfTheTimeAtMost) {
   EXPECT_FALSE(kept_after(110));
   EXPECT_TRUE(kept_after(125));
   slow.commit_time = Duration::Seconds(2);
+  (void)keeper->Put("m00000001", row);
   keeper->Flush();
   EXPECT_EQ(keeper->gather(), Duration::Milliseconds(300));
   slow.commit_time = Duration::Milliseconds(1);
   EXPECT_TRUE(kept_after(305));
   EXPECT_EQ(keeper->gather(), Duration::Milliseconds(20));
+}
+
+// Its commits are under way until they are told durable, or lost.
+class LateStore final : public store::Store {
+ public:
+  Result<void> ForEach(store::EntryVisitor&) override { return Ok(); }
+  Result<void> Begin() override { return Ok(); }
+  Result<void> Put(std::string_view, std::span<const uint8_t>) override { return Ok(); }
+  Result<void> Remove(std::string_view) override { return Ok(); }
+  Result<void> RemoveAll() override { return Ok(); }
+  Result<void> Commit() override { return Ok(); }
+  void Rollback() override {}
+  store::StoreStatus status() const override { return {}; }
+  Result<void> PutIn(store::Table, std::string_view key, std::span<const uint8_t>) override {
+    rows += std::string(key) + " ";
+    return Ok();
+  }
+  Result<void> RemoveIn(store::Table, std::string_view key) override {
+    rows += "-" + std::string(key) + " ";
+    return Ok();
+  }
+  Result<store::LateCommit> CommitLater() override { return store::LateCommit{++commits, losses}; }
+  store::CommitState StateOf(const store::LateCommit& commit) const override {
+    return commit.failures != losses   ? store::CommitState::kLost
+           : commit.barrier <= durable ? store::CommitState::kDurable
+                                       : store::CommitState::kUnderWay;
+  }
+  void Drain() override {
+    ++drains;
+    durable = commits;
+  }
+  std::string rows;
+  uint64_t commits = 0, durable = 0, losses = 0, drains = 0;
+};
+
+class KeeperTest : public ::testing::Test {
+ protected:
+  KeeperTest() { keeper_->SetEngine(world_.engine()); }
+  void Wait(int64_t ms) {
+    for (const Instant end = clock_.now + Duration::Milliseconds(ms); clock_.now < end;) {
+      clock_.now = clock_.now + Duration::Milliseconds(1);
+      (void)loop_.RunOnce();
+    }
+  }
+  std::vector<uint8_t> memory_ = std::vector<uint8_t>(12u << 20);
+  Arena arena_{{memory_.data(), memory_.size()}};
+  net::test::FakeClock clock_;
+  EventLoop loop_{clock_};
+  log::Log log_{arena_, clock_, 64};
+  alarm::Alarms alarms_{log_, clock_};
+  LateStore late_;
+  XmppKeeper* keeper_ = arena_.New<XmppKeeper>(arena_, loop_, clock_, late_, log_, alarms_);
+  xmpp::test::World world_{xmpp::test::World::FewCapacity(), xmpp::test::World::FewBytes(),
+                           xmpp::test::kDomain, keeper_};
+  const uint8_t row_[1] = {1};
+};
+
+TEST_F(KeeperTest, WhileOneBatchIsOnItsWayTheNextIsGathered) {
+  const uint64_t first = keeper_->Put("m1", row_);
+  Wait(25);
+  EXPECT_EQ(late_.rows, "m1 ");
+  const uint64_t second = keeper_->Put("m2", row_);
+  EXPECT_EQ(second, first + 1);
+  EXPECT_EQ(keeper_->gathering(), second);
+  uint8_t out[8];
+  EXPECT_EQ(keeper_->Read("m1", out), 1u);  // on its way
+  EXPECT_EQ(keeper_->Read("m2", out), 1u);
+  Wait(500);
+  EXPECT_EQ(late_.rows, "m1 ");  // one at a time
+  EXPECT_LT(keeper_->durable(), first);
+  late_.durable = 1;
+  Wait(1);
+  EXPECT_EQ(keeper_->durable(), first);
+  Wait(25);
+  EXPECT_EQ(late_.rows, "m1 m2 ");
+  EXPECT_EQ(late_.drains, 0u);
+  late_.durable = 2;
+  Wait(1);
+  EXPECT_EQ(keeper_->durable(), second);
+  EXPECT_EQ(keeper_->pending_count(), 0u);
+}
+
+// A message that is on its way has to be removed again; one that is gathered was never there.
+TEST_F(KeeperTest, WhatIsOnItsWayIsRemovedByTheNext) {
+  (void)keeper_->Put("m1", row_);
+  Wait(25);
+  (void)keeper_->Put("m2", row_);
+  const uint64_t gone = keeper_->Remove("m1");
+  EXPECT_EQ(keeper_->Remove("m2"), gone);
+  late_.durable = 1;
+  Wait(25);
+  EXPECT_EQ(late_.rows, "m1 -m1 ");
+  uint8_t out[8];
+  EXPECT_EQ(keeper_->Read("m1", out), 0u);
+  late_.durable = 2;
+  Wait(1);
+  EXPECT_EQ(keeper_->durable(), gone);
+}
+
+TEST_F(KeeperTest, ALostBatchIsSentAgain) {
+  const uint64_t first = keeper_->Put("m1", row_);
+  Wait(25);
+  ++late_.losses;
+  Wait(1);
+  EXPECT_TRUE(alarms_.IsRaised(log::AlarmId::kXmppStore));
+  EXPECT_NE(keeper_->Put("m2", row_), 0u);
+  Wait(1100);
+  EXPECT_EQ(late_.rows, "m1 m1 ");
+  EXPECT_LT(keeper_->durable(), first);
+  late_.durable = late_.commits;
+  Wait(1);
+  EXPECT_EQ(keeper_->durable(), first);
+  EXPECT_FALSE(alarms_.IsRaised(log::AlarmId::kXmppStore));
+  Wait(25);
+  EXPECT_EQ(late_.rows, "m1 m1 m2 ");
+}
+
+// Nothing is refused before both batches are full, and then the disk is waited for.
+TEST_F(KeeperTest, TwoFullBatchesWaitForTheDisk) {
+  const auto fill = [&](int from, int count) {
+    for (int i = from; i < from + count; ++i) {
+      ASSERT_NE(keeper_->Put("m" + std::to_string(i), row_), 0u);
+    }
+  };
+  fill(0, 2048);
+  Wait(25);
+  EXPECT_EQ(late_.commits, 1u);
+  fill(2048, 2048);
+  EXPECT_EQ(late_.drains, 0u);
+  fill(4096, 1);
+  EXPECT_EQ(late_.drains, 1u);
+  EXPECT_EQ(late_.commits, 2u);
+  keeper_->Flush();
+  EXPECT_EQ(keeper_->pending_count(), 0u);
+  EXPECT_EQ(late_.commits, 3u);
 }
 
 // A store of 26 pages: archives give way to each other and to what waits; what is acknowledged is

@@ -13,9 +13,9 @@
 //   room SENDERS WINDOW SECONDS    messages to all of that room
 //   logout, quit
 // With sources=N, connections come from N addresses in turn, the interface's own and those behind
-// it. With group=N, `login` waits until everybody has seen the presence of his group. Certificates are
-// not judged. What a message costs here is about what it costs a good client. Fault model: none, it
-// is a tool; it exits on errors.
+// it. With group=N, `login` waits until everybody has seen the presence of his group. Certificates
+// are not judged. What a message costs here is about what it costs a good client. Fault model:
+// none, it is a tool; it exits on errors.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -259,7 +259,7 @@ class Session final : public crypto::TlsWire {
   bool is_flushed_later = false;
   uint32_t subscribed_count = 0;
   uint32_t listed_count = 0;  // contacts that its list has taken
-  uint64_t seen = 0;  // whose presence of its group it has
+  uint64_t seen = 0;          // whose presence of its group it has
   bool is_in_room = false;
 
  private:
