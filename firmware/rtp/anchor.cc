@@ -297,7 +297,7 @@ const char* Anchor::OfferSection(const Turn& turn, const sdp::Media& media, uint
   }
   TakeMux(turn, media, *stream, from.offered);
   if (!OfferMux(turn, media, *stream) && BundleOf(turn, media) == nullptr &&
-      !relay_.TakePorts(*stream, turn.receiver())) {
+      !TakePorts(turn, media, *stream)) {
     return "No port for media";
   }
   if (OffersDtls(turn, media)) {

@@ -76,6 +76,7 @@ class Anchor final : public sip::MediaAnchor {
   void AgreeIce(const Turn& turn, Stream& stream, bool was_offered);
   void AnswerIce(const Turn& turn, Stream& stream);
   void ShowIce(const Turn& turn, Stream& stream);
+  bool TakePorts(const Turn& turn, const sdp::Media& media, Stream& stream);
   bool IsOnMux(const Turn& turn, uint32_t end) const;
   void TakeMux(const Turn& turn, const sdp::Media& media, Stream& stream, Terms& said);
   void SayMux(const Turn& turn, Stream& stream);
@@ -104,7 +105,7 @@ class Anchor final : public sip::MediaAnchor {
     uint8_t bytes[kMuxTextMax];
   };
   std::span<MuxText> mux_texts_;              // by section
-  static constexpr uint32_t kCandidates = 2;  // the host, the relayed one
+  static constexpr uint32_t kCandidates = 3;  // the host, as the TURN server sees it, relayed
   std::array<std::array<sdp::Candidate, kCandidates>, sdp::kMediaMax> candidates_;
   std::span<uint8_t> body_;
   uint64_t malformed_count_ = 0;

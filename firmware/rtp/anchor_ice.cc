@@ -40,7 +40,7 @@ void Anchor::ReadIce(const Turn& turn, const sdp::Media& media, Stream& stream) 
   // As an offerer it has no port of ours yet.
   const bool is_meant = SpeaksIce(turn, media, turn.sender) && media.has_ice &&
                         !media.ice_user.empty() && !media.ice_password.empty() &&
-                        !SaysMismatch(description_, media) && relay_.TakePorts(stream, turn.sender);
+                        !SaysMismatch(description_, media);
   Ice* ice = is_meant ? relay_.IceOf(stream, turn.sender) : from.ice;
   if (ice == nullptr) {
     return;
@@ -75,6 +75,18 @@ void Anchor::ShowIce(const Turn& turn, Stream& stream) {
       .related = {}};
   uint32_t count = 1;
   if (ice.turn != nullptr && ice.turn->is_ready()) {
+    const net::Endpoint host{turn.session.sides[turn.receiver()].local,
+                             stream.ends[turn.receiver()].port};
+    const net::Endpoint& mapped = ice.turn->mapped();
+    if (ice.turn->local() == host && mapped.port != 0 && mapped != candidates[0].at) {
+      candidates[count++] = {
+          .foundation = "3",
+          .component = 1,
+          .priority = sdp::PriorityOf(sdp::CandidateType::kServerReflexive, 65535, 1),
+          .at = mapped,
+          .type = sdp::CandidateType::kServerReflexive,
+          .related = candidates[0].at};
+    }
     candidates[count++] = {.foundation = "2",
                            .component = 1,
                            .priority = sdp::PriorityOf(sdp::CandidateType::kRelayed, 65535, 1),
@@ -87,6 +99,14 @@ void Anchor::ShowIce(const Turn& turn, Stream& stream) {
   edit.candidates = std::span(candidates).first(count);
 }
 
+// Towards the receiver of an offer: an allocation's where there is one, so that it may know them by
+// the address that the TURN server sees.
+bool Anchor::TakePorts(const Turn& turn, const sdp::Media& media, Stream& stream) {
+  const uint32_t end = turn.receiver();
+  const bool has_ice = SpeaksIce(turn, media, end) && relay_.IceOf(stream, end) != nullptr;
+  return has_ice || relay_.TakePorts(stream, end);
+}
+
 void Anchor::OfferIce(const Turn& turn, const sdp::Media& media, Stream& stream) {
   sdp::MediaEdit& edit = edits_[stream.index];
   End& to = stream.ends[turn.receiver()];
@@ -97,8 +117,9 @@ void Anchor::OfferIce(const Turn& turn, const sdp::Media& media, Stream& stream)
   const bool is_meant = SpeaksIce(turn, media, turn.receiver());
   if (is_meant && to.ice != nullptr && to.ice->agent.state() == IceAgent::State::kFailed) {
     relay_.DropIce(to);  // another try, with credentials of its own
+    (void)relay_.IceOf(stream, turn.receiver());
   }
-  Ice* ice = is_meant ? relay_.IceOf(stream, turn.receiver()) : nullptr;
+  const Ice* ice = is_meant ? to.ice : nullptr;
   if (ice != nullptr) {
     ShowIce(turn, stream);
   }

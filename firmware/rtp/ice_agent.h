@@ -4,9 +4,9 @@
 // asking.
 //
 // Ours are two at most: the address of our port (host; a static NAT shows it as another one), and
-// one that a TURN server relays for us. A server-reflexive one has the host's base and makes no
-// pair of its own (RFC 8445 6.1.2.4). It does no I/O: checks leave by the user, time comes by the
-// wheel.
+// one that a TURN server relays for us. A server-reflexive one has the host's base: peers are told
+// of it, and it makes no pair of its own (RFC 8445 6.1.2.4). It does no I/O: checks leave by the
+// user, time comes by the wheel.
 //
 // Fault model: datagrams are hostile and come from anybody, candidates are the peer's word. Nothing
 // but a check under our password, or an answer under the peer's to a request of ours from where it

@@ -41,8 +41,9 @@ inline constexpr uint32_t kTurnRequestMax = 768;
 inline constexpr uint32_t kTurnSendsMax = 6;  // of one request, each after twice the time
 inline constexpr uint32_t kTurnStaleMax = 3;  // nonces in a row that are stale at once
 inline constexpr Duration kTurnRto = Duration::Milliseconds(500);
-inline constexpr Duration kTurnRenewal = Duration::Seconds(240);  // permissions last for 300
-inline constexpr Duration kTurnRetry = Duration::Seconds(30);     // after a failure
+inline constexpr Duration kTurnRenewal = Duration::Seconds(240);   // permissions last for 300
+inline constexpr Duration kTurnKeepAlive = Duration::Seconds(15);  // RFC 8445 11: Tr
+inline constexpr Duration kTurnRetry = Duration::Seconds(30);      // after a failure
 inline constexpr uint16_t kTurnChannel = 0x4000;  // the one channel of each allocation
 // DTLS-SRTP: how long a handshake may take, and how long it is kept to repeat its last flight.
 inline constexpr Duration kDtlsPatience = Duration::Seconds(20);

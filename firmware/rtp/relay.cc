@@ -362,12 +362,17 @@ bool Relay::OnRelayDatagram(const net::Endpoint& local, const net::Endpoint& rem
     return false;
   }
   if ((owner & kTurnOwner) != 0) {
-    OnTurnDatagram(owner & ~kTurnOwner, remote, data);
+    OnTurnDatagram(owner & ~kTurnOwner, local, remote, data);
     return true;
   }
   Stream* stream = streams_.At(owner / 2);
   GH_ASSERT(stream != nullptr);
   const uint32_t end = owner % 2;
+  if (TurnClient* turn = stream->ends[end].turn();
+      turn != nullptr && turn->IsBetween(local, remote)) {
+    turn->Take(data);
+    return true;
+  }
   const uint32_t component = local.port - stream->ends[end].port;
   OnEndDatagram(*stream, end, component, remote, data, IceLocal::kHost);
   return true;

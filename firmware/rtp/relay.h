@@ -139,7 +139,7 @@ class Relay final : public media::RelayHandler,
   uint64_t HashOfPeer(std::string_view ice_user) const { return SipHash13(ice_key_, ice_user); }
 
   // --- ICE as a full agent (relay_ice.cc) ---
-  // Made when the end has none. Null: no room.
+  // Made when the end has none, with ports where it has none of these. Null: no room.
   Ice* IceOf(Stream& stream, uint32_t end);
   void DropIce(End& end);
   // Both sides have said theirs.
@@ -202,7 +202,9 @@ class Relay final : public media::RelayHandler,
   static constexpr uint32_t kTurnOwner = 1u << 31;  // of a port: an allocation's
   void OnEndDatagram(Stream& stream, uint32_t end, uint32_t component, const net::Endpoint& remote,
                      std::span<uint8_t> data, IceLocal local);
-  void OnTurnDatagram(uint32_t index, const net::Endpoint& remote, std::span<uint8_t> data);
+  void OnTurnDatagram(uint32_t index, const net::Endpoint& local, const net::Endpoint& remote,
+                      std::span<uint8_t> data);
+  void SharePorts(Stream& stream, uint32_t end, uint16_t port);
   void KeepTurnsWarm();
   void EndTurns();
   void DropTurn(TurnClient* client);

@@ -9,21 +9,40 @@ namespace gh::rtp {
 
 Ice* Relay::IceOf(Stream& stream, uint32_t end) {
   End& own = stream.ends[end];
-  if (own.ice != nullptr || own.port == 0) {
+  if (own.ice != nullptr) {
     return own.ice;
   }
-  own.ice = ices_.Allocate();
-  if (own.ice == nullptr) {
+  Ice* ice = ices_.Allocate();
+  if (ice == nullptr) {
     ++counters_.refused_capacity;
     return nullptr;
   }
   const uint32_t owner = OwnerOf(stream, end);
-  own.ice->agent.Begin(ice_parts_, owner, {stream.session->sides[end].local, own.port});
-  own.ice->turn = TakeTurn(owner);
-  if (own.ice->turn != nullptr) {
-    own.ice->agent.SetRelayed(own.ice->turn->relayed());
+  ice->turn = TakeTurn(owner);
+  if (own.port == 0 && ice->turn != nullptr &&
+      ice->turn->local().address == stream.session->sides[end].local) {
+    SharePorts(stream, end, ice->turn->local().port);
+  } else if (!TakePorts(stream, end)) {
+    DropTurn(ice->turn);
+    ices_.Release(ice);
+    return nullptr;
   }
-  return own.ice;
+  own.ice = ice;
+  ice->agent.Begin(ice_parts_, owner, {stream.session->sides[end].local, own.port});
+  if (ice->turn != nullptr) {
+    ice->agent.SetRelayed(ice->turn->relayed());
+  }
+  return ice;
+}
+
+// An allocation's ports become the end's: as the server sees them, so does the peer, which is a
+// candidate more (server-reflexive).
+void Relay::SharePorts(Stream& stream, uint32_t end, uint16_t port) {
+  turn::RelayPorts* set = PortsOf(stream.session->sides[end].local);
+  GH_ASSERT(set != nullptr);  // the allocation has them of it
+  set->SetOwner(port, OwnerOf(stream, end));
+  set->SetOwner(static_cast<uint16_t>(port + 1), OwnerOf(stream, end));
+  stream.ends[end].port = port;
 }
 
 void Relay::DropIce(End& end) {
@@ -113,10 +132,11 @@ void Relay::SendTurn(const TurnClient& client, std::span<const uint8_t> datagram
       .ignore("requests are repeated, media is not");
 }
 
-void Relay::OnTurnDatagram(uint32_t index, const net::Endpoint& remote, std::span<uint8_t> data) {
+void Relay::OnTurnDatagram(uint32_t index, const net::Endpoint& local, const net::Endpoint& remote,
+                           std::span<uint8_t> data) {
   TurnClient* client = turns_.At(index);
   GH_ASSERT(client != nullptr);
-  if (remote != client->server() || data.empty()) {
+  if (local != client->local() || remote != client->server() || data.empty()) {
     ++counters_.dropped_source;
     return;
   }
@@ -159,7 +179,11 @@ void Relay::DropTurn(TurnClient* client) {
   client->End();
   turn::RelayPorts* set = PortsOf(client->local().address);
   GH_ASSERT(set != nullptr);  // addresses change only after all of them are dropped
-  set->Give(now(), client->local().port);
+  const uint16_t port = client->local().port;
+  if ((set->OwnerOf(port) & kTurnOwner) != 0) {  // else it is an end's by now
+    set->Give(now(), port);
+    set->Give(now(), static_cast<uint16_t>(port + 1));
+  }
   turns_.Release(client);
 }
 
@@ -203,7 +227,7 @@ void Relay::KeepTurnsWarm() {
     if (client == nullptr) {
       return;
     }
-    const auto port = set->Take(now(), kTurnOwner | turns_.IndexOf(*client));
+    const auto port = set->TakeEven(now(), kTurnOwner | turns_.IndexOf(*client), true);
     if (!port.ok()) {
       turns_.Release(client);
       return;

@@ -97,6 +97,8 @@ struct End {
   bool speaks_dtls() const { return now.is_dtls && web != nullptr; }
   bool has_agent() const { return ice != nullptr && ice->agent.is_started(); }
   bool speaks_ice() const { return has_agent() || (speaks_dtls() && web->now.has_ice); }
+  // That has its relayed address for us.
+  TurnClient* turn() const { return ice != nullptr ? ice->turn : nullptr; }
   // The way its packets go where that is not straight from our port.
   TurnClient* via() const { return has_agent() && ice->is_relayed ? ice->turn : nullptr; }
   bool awaits_keys() const { return now.is_dtls && (web == nullptr || !web->is_keyed); }

@@ -155,6 +155,9 @@ void TurnClient::OnTimer() {
                                 (is_bound_ ? kBind : 0)));
       return;
     }
+    if (is_ready() && keep_ <= now) {
+      KeepAlive();
+    }
   } else if (due_ <= now) {
     if (sends_ == kTurnSendsMax) {
       Lose("the TURN server does not answer");
@@ -169,8 +172,19 @@ void TurnClient::Arm() {
   if (in_hand_ != kNothing) {
     parts_->timers.Arm(timer_, due_);
   } else if (is_ready()) {
-    parts_->timers.Arm(timer_, renew_);
+    parts_->timers.Arm(timer_, std::min(renew_, keep_));
   }
+}
+
+// RFC 8445 11: nobody answers, what is between us and the server is reminded.
+void TurnClient::KeepAlive() {
+  keep_ = parts_->timers.now() + kTurnKeepAlive;
+  turn::TransactionId id;
+  parts_->random.Fill(id);
+  uint8_t bytes[32];
+  turn::Builder indication(bytes, turn::Class::kIndication, turn::Method::kBinding, id);
+  indication.Fingerprint();
+  parts_->user.SendTurn(*this, indication.Finish());
 }
 
 // --- Peers --------------------------------------------------------------------------------------
@@ -269,6 +283,7 @@ void TurnClient::OnSuccess(const turn::Message& answer) {
     const uint32_t lifetime = answer.U32(turn::kLifetime).value_or(kLifetimeSeconds);
     const Duration half = Duration::Seconds(std::clamp<int64_t>(lifetime, 20, 3600) / 2);
     renew_ = now + std::min(half, kTurnRenewal);
+    keep_ = now + kTurnKeepAlive;
   }
   if (done == kAllocate) {
     relayed_ = answer.XorAddress(turn::kXorRelayedAddress).value_or({});

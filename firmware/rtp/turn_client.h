@@ -79,6 +79,9 @@ class TurnClient {
   const net::Endpoint& mapped() const { return mapped_; }  // ours, as the server sees it
   const net::Endpoint& local() const { return local_; }
   const net::Endpoint& server() const { return server_; }
+  bool IsBetween(const net::Endpoint& local, const net::Endpoint& remote) const {
+    return local == local_ && remote == server_;
+  }
   // 0: the peer has none.
   uint16_t ChannelOf(const net::Endpoint& peer) const {
     return is_bound_ && channel_peer_ == peer ? kTurnChannel : uint16_t{0};
@@ -91,6 +94,7 @@ class TurnClient {
   void Want(uint8_t needs);
   void Ask();
   void SendRequest();
+  void KeepAlive();
   void Prove(turn::Builder& request);
   void OnTimer();
   void Arm();
@@ -124,6 +128,7 @@ class TurnClient {
   turn::TransactionId transaction_ = {};
   Instant due_;    // of what is in hand
   Instant renew_;  // of all that lasts for a time
+  Instant keep_;   // of a NAT's binding in between
   Timer timer_;
 };
 

@@ -9,6 +9,7 @@ namespace {
 
 const net::Endpoint kPlain = At("10.1.1.50:4000");
 const net::Endpoint kServer = At("9.9.9.9:3478");
+const net::IpAddress kOurs = Ip("203.0.113.1"), kNat = Ip("192.0.2.77");
 
 std::string LineIn(const std::string& sdp, const std::string& name) {
   const size_t at = sdp.find("\r\na=" + name);
@@ -69,6 +70,25 @@ struct Scene {
       }
     }
   }
+  // As the world sees us, and back.
+  net::Endpoint Seen(const net::Endpoint& from) const {
+    const auto port = static_cast<uint16_t>(from.port + 1000);
+    return has_nat && from.address == kOurs ? net::Endpoint{kNat, port} : from;
+  }
+  net::Endpoint Real(const net::Endpoint& to) const {
+    const auto port = static_cast<uint16_t>(to.port - 1000);
+    return has_nat && to.address == kNat ? net::Endpoint{kOurs, port} : to;
+  }
+  void UseTurn(turn::test::World& server) {
+    engine = &server;
+    w.Configure([](Config& config) {
+      config.turn.at = kServer;
+      config.turn.user.Assign("alice");
+      config.turn.password.Assign("secret");
+      config.turn_local = kOurs;
+    });
+    Run(Duration::Seconds(3));
+  }
   bool HasMore() const { return engine != nullptr && !engine->sent.empty(); }
   void Pump() {
     std::vector<Sent> ours;
@@ -77,10 +97,10 @@ struct Scene {
       if (engine != nullptr && sent.to == kServer) {
         turn::ClientPath path;
         path.local = kServer;
-        path.remote = sent.from;
+        path.remote = Seen(sent.from);
         engine->Give(path, sent.data);
       } else if (sent.to == peer.host && !(is_closed && !(sent.from.address == Ip("9.9.9.9")))) {
-        (void)peer.agent.Take(IceLocal::kHost, sent.from, sent.data);
+        (void)peer.agent.Take(IceLocal::kHost, Seen(sent.from), sent.data);
       } else {
         others.push_back(sent);
       }
@@ -92,7 +112,7 @@ struct Scene {
         arrived.push_back({sent.from, sent.to, data});
         (void)peer.agent.Take(IceLocal::kHost, sent.from, data);
       } else {
-        (void)w.relay->OnRelayDatagram(sent.to, kServer, data);
+        (void)w.relay->OnRelayDatagram(Real(sent.to), kServer, data);
       }
     }
     std::vector<Datagram> theirs;
@@ -100,8 +120,8 @@ struct Scene {
     for (Datagram& d : theirs) {
       if (engine != nullptr && d.to.address == Ip("9.9.9.9")) {
         (void)engine->engine().OnRelayDatagram(d.to, d.from, d.data);
-      } else if (!is_closed) {
-        (void)w.relay->OnRelayDatagram(d.to, d.from, d.data);
+      } else if (!is_closed && !(has_nat && d.to.address == kOurs)) {
+        (void)w.relay->OnRelayDatagram(Real(d.to), d.from, d.data);
       }
     }
   }
@@ -114,6 +134,7 @@ struct Scene {
   std::vector<Sent> others;
   std::vector<Sent> arrived;  // at the peer, by the TURN engine
   turn::test::World* engine = nullptr;
+  bool has_nat = false;    // of our side outside
   bool is_closed = false;  // nothing passes straight between us and the peer
 };
 
@@ -274,6 +295,90 @@ TEST(IceCall, BehindAFirewallMediaGoesByOurTurnEngine) {
   s.Run(Duration::Milliseconds(10));
   EXPECT_EQ(engine.engine().allocation_count(), 0u);
   EXPECT_EQ(s.w.relay->turn_count(), 0u);
+}
+
+turn::Config Policy() {
+  turn::Config policy = turn::test::World::MakeConfig();
+  policy.allowed.Add(turn::test::Net("198.51.100.0/24"));
+  return policy;
+}
+
+TEST(IceCall, BehindANatPeersAreToldWhatTheTurnServerSees) {
+  turn::test::World engine(Policy());
+  Scene s;
+  s.has_nat = true;
+  s.UseTurn(engine);
+  EXPECT_EQ(s.w.relay->port_count(), 2 * kTurnWarm);
+  s.Call();
+  const net::Endpoint outside{kOurs, PortIn(s.offer)};
+  const std::string seen = std::to_string(outside.port + 1000);
+  EXPECT_TRUE(Holds(s.offer, "a=candidate:3 1 UDP 1694498815 192.0.2.77 " + seen +
+                                 " typ srflx raddr 203.0.113.1 rport " +
+                                 std::to_string(outside.port)))
+      << s.offer;
+  EXPECT_TRUE(Holds(s.offer, " typ relay raddr 192.0.2.77 rport " + seen));
+  s.Run(Duration::Seconds(5));
+  ASSERT_EQ(s.w.agreed.size(), 1u);
+  EXPECT_EQ(s.w.agreed[0].from, outside);
+  EXPECT_EQ(s.peer.at, s.Seen(outside));
+  auto out = s.w.Give(outside, s.peer.host, Rtp(1));
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_EQ(out[0].to, kPlain);
+  out = s.w.Give({Ip("10.1.1.1"), PortIn(s.answer)}, kPlain, Rtp(2));
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_EQ(out[0].from, outside);
+  EXPECT_EQ(out[0].to, s.peer.host);
+  s.w.anchor->OnEnded(s.w.call_id, "a", "b");
+  s.Run(Duration::Seconds(1));
+  EXPECT_EQ(engine.engine().allocation_count(), kTurnWarm);
+  EXPECT_EQ(s.w.relay->port_count(), 2 * kTurnWarm);
+}
+
+TEST(IceCall, WithoutANatThereIsNothingToTell) {
+  turn::test::World engine(Policy());
+  Scene s;
+  s.UseTurn(engine);
+  s.Call();
+  EXPECT_FALSE(Holds(s.offer, "srflx"));
+  EXPECT_TRUE(
+      Holds(s.offer, "typ relay raddr 203.0.113.1 rport " + std::to_string(PortIn(s.offer))));
+}
+
+TEST(IceCall, WhoAnswersWithoutIceHasTheAllocationsPortsAndNoAllocation) {
+  turn::test::World engine(Policy());
+  Scene s;
+  s.UseTurn(engine);
+  s.offer = s.w.Offer(Sdp("10.1.1.50", 4000));
+  s.Run(Duration::Seconds(1));
+  EXPECT_EQ(engine.engine().allocation_count(), kTurnWarm + 1);
+  s.answer = s.w.Answer(Sdp("198.51.100.7", 5000));
+  s.Run(Duration::Seconds(1));
+  EXPECT_EQ(engine.engine().allocation_count(), kTurnWarm);
+  const uint16_t port = PortIn(s.offer);
+  EXPECT_EQ(s.w.Give({kOurs, port}, s.peer.host, Rtp(1)).size(), 1u);
+  const Bytes report = {0x80, 201, 0, 1, 1, 2, 3, 4};
+  const net::Endpoint rtcp{kOurs, static_cast<uint16_t>(port + 1)};
+  EXPECT_EQ(s.w.Give(rtcp, At("198.51.100.7:5001"), report).size(), 1u);
+  s.w.anchor->OnEnded(s.w.call_id, "a", "b");
+  EXPECT_EQ(s.w.relay->port_count(), 2 * kTurnWarm);
+}
+
+TEST(IceCall, PortsOutliveTheAllocationTheyWereOf) {
+  turn::test::World engine(Policy());
+  Scene s;
+  s.UseTurn(engine);
+  s.w.Configure([](Config& config) { config.inactivity = Duration::Minutes(10); });
+  s.Call();
+  s.Run(Duration::Seconds(2));
+  ASSERT_EQ(s.w.agreed.size(), 1u);
+  (void)engine.engine().CloseAll(turn::EndReason::kByOperator);
+  s.Run(kTurnRenewal + Duration::Seconds(1));
+  EXPECT_EQ(s.w.turn_lost.size(), 1u);
+  EXPECT_TRUE(s.w.ice_lost.empty());
+  EXPECT_EQ(s.w.Give({kOurs, PortIn(s.offer)}, s.peer.host, Rtp(1)).size(), 1u);
+  EXPECT_EQ(s.w.relay->port_count(), 4 + 2 * s.w.relay->turn_count());
+  s.w.anchor->OnEnded(s.w.call_id, "a", "b");
+  EXPECT_EQ(s.w.relay->port_count(), 2 * s.w.relay->turn_count());
 }
 
 TEST(IceCall, AServerThatIsNotThereIsToldOnceAndTriedAgain) {

@@ -384,6 +384,48 @@ TEST(Ice, AFragmentOfTheLargestSizeFitsACheck) {
   EXPECT_TRUE(message->IsAuthentic(AsBytes(terms.password.view())));
 }
 
+// A check of the peer with these credentials, as it comes to `to`.
+Bytes CheckBy(Lab& lab, const IceCredentials& from, const IceAgent& to) {
+  uint8_t bytes[kIceRequestMax];
+  turn::TransactionId id;
+  lab.random.Fill(id);
+  turn::Builder request(bytes, turn::Class::kRequest, turn::Method::kBinding, id);
+  request.Text(turn::kUserName,
+               std::string(to.own().user.view()) + ":" + std::string(from.user.view()));
+  request.U32(kPriority, 1000);
+  request.Bytes(kIceControlling, std::array<uint8_t, 8>{1});
+  request.Sign(turn::Integrity::kSha1, AsBytes(to.own().password.view()));
+  request.Fingerprint();
+  const auto built = request.Finish();
+  return Bytes(built.begin(), built.end());
+}
+
+TEST(Ice, PlacesFromWhichAPeerAsksAreBounded) {
+  Lab lab;
+  Peer b(lab, "192.0.2.2:5000");
+  lab.passes = [](Datagram&) { return false; };
+  IceCredentials own;
+  own.Draw(lab.random);
+  const auto ask = [&](uint32_t first, uint32_t count) {
+    for (uint32_t i = 0; i < count; ++i) {
+      const auto from = At("198.51.100.1:" + std::to_string(first + i));
+      EXPECT_EQ(b.agent.Take(IceLocal::kHost, from, CheckBy(lab, own, b.agent)),
+                IceAgent::Outcome::kTaken);
+    }
+  };
+  ask(1000, kIceRemoteMax);  // before its description: the candidates in it find room
+  IceTerms terms;
+  terms.is_set = true;
+  terms.user.Assign(own.user.view());
+  terms.password.Assign(own.password.view());
+  Peer::Add(terms, At("198.51.100.1:900"), sdp::CandidateType::kHost, "1");
+  b.agent.Start(terms, false, 1);
+  EXPECT_EQ(b.agent.pair_count(), 1 + kIceRemoteMax / 2);
+  ask(2000, kIceRemoteMax);
+  EXPECT_EQ(b.agent.pair_count(), kIceRemoteMax);
+  EXPECT_EQ(b.agent.terms().remote_count, kIceRemoteMax);
+}
+
 TEST(Ice, FamiliesDoNotPair) {
   Lab lab;
   Peer a(lab, "192.0.2.1:4000");

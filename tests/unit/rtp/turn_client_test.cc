@@ -198,6 +198,64 @@ TEST(TurnClient, PeersAreBoundedAndOneIsRefusedWithoutHarm) {
   EXPECT_TRUE(scene.lost.empty());
 }
 
+TEST(TurnClient, ANatInBetweenIsKeptOpen) {
+  Scene scene;
+  scene.Begin();
+  scene.Settle();
+  const int before = scene.sends;
+  scene.Pass(kTurnKeepAlive - Duration::Seconds(1));
+  EXPECT_EQ(scene.sends, before);
+  scene.Pass(Duration::Seconds(2));
+  EXPECT_EQ(scene.sends, before + 1);
+  const auto message = turn::Message::Parse(scene.last);
+  ASSERT_TRUE(message.ok());
+  EXPECT_EQ(message->cls(), turn::Class::kIndication);
+  EXPECT_EQ(message->method(), turn::Method::kBinding);
+  scene.Pass(Duration::Seconds(60));
+  EXPECT_EQ(scene.sends, before + 5);
+  EXPECT_TRUE(scene.lost.empty());
+}
+
+// An error of a server that is not there, to the last request.
+void Refuse(Scene& scene, uint16_t code, size_t realm_size, size_t nonce_size) {
+  const auto asked = turn::Message::Parse(scene.last);
+  ASSERT_TRUE(asked.ok());
+  uint8_t bytes[1024];
+  turn::Builder error(bytes, turn::Class::kError, asked->method(), asked->transaction());
+  error.Error(code);
+  error.Text(turn::kRealm, std::string(realm_size, 'r'));
+  error.Text(turn::kNonce, std::string(nonce_size, 'n'));
+  const auto built = error.Finish();
+  Bytes data(built.begin(), built.end());
+  scene.client.Take(data);
+}
+
+TEST(TurnClient, RealmAndNonceHaveALargestSize) {
+  for (const size_t beyond : {0, 1, 2}) {
+    Scene scene;
+    scene.is_cut = true;
+    scene.Begin();
+    Refuse(scene, 401, kTurnTextMax + (beyond == 1 ? 1 : 0), kTurnTextMax + (beyond == 2 ? 1 : 0));
+    EXPECT_EQ(scene.sends, beyond == 0 ? 2 : 1);
+    EXPECT_EQ(scene.lost.size(), beyond == 0 ? 0u : 1u);
+  }
+}
+
+TEST(TurnClient, NoncesThatAreStaleAtOnceAreTakenSoOften) {
+  Scene scene;
+  scene.is_cut = true;
+  scene.Begin();
+  Refuse(scene, 401, 5, 5);
+  for (uint32_t i = 0; i < kTurnStaleMax; ++i) {
+    Refuse(scene, 438, 5, 5);
+  }
+  EXPECT_EQ(scene.sends, static_cast<int>(2 + kTurnStaleMax));
+  EXPECT_TRUE(scene.lost.empty());
+  Refuse(scene, 438, 5, 5);
+  EXPECT_EQ(scene.sends, static_cast<int>(2 + kTurnStaleMax));
+  EXPECT_THAT(scene.lost, ElementsAre("the TURN server refuses"));
+}
+
 TEST(TurnClient, NobodyElseIsBelieved) {
   Scene scene;
   scene.Begin();
