@@ -1,13 +1,20 @@
-"""ICE with stock phones (baresip, which is a full agent), and phones that die in a call.
+"""ICE with stock phones (baresip, which is a full agent) and stock agents (aioice and libnice, with
+the least of SIP around them), and phones that die in a call.
 
     alice (plain) --- core --- bob (ICE)        edge: a second appliance, whose TURN engine relays
                                                 for the core where nothing passes straight
 
 Both appliances are Linux processes. Bob's subzone has ICE Support; dora and erik speak ICE with
-each other, by candidates that the core passes on.
+each other, by candidates that the core passes on, as hugo and ida do.
 """
 
+import contextlib
+import json
+import pathlib
+import queue
 import re
+import subprocess
+import threading
 
 import pytest
 
@@ -20,6 +27,8 @@ DOMAIN = "example.org"
 CORE, EDGE = "10.77.0.2", "10.77.0.3"
 USERS = {"alice": "10.77.0.11", "bob": "10.77.0.12", "carol": "10.77.0.13", "dora": "10.77.0.14",
          "erik": "10.77.0.15"}
+AGENTS = {"fritz": "10.77.0.16", "hugo": "10.77.0.17", "ida": "10.77.0.18"}
+ICE_PHONE = pathlib.Path(__file__).with_name("ice_phone.py")
 ADMINISTRATOR = [
     "xConfiguration Administrator 1 Name: admin",
     "xConfiguration Administrator 1 Password: Gate-house-42",
@@ -39,18 +48,18 @@ def subzone(number, name, setting, members):
     for place, member in enumerate(members):
         rule = f"xConfiguration Zones LocalZone MembershipRule {10 * number + place}"
         yield f"{rule} SubZoneName: {name}"
-        yield f"{rule} Subnet: {USERS[member]}/32"
+        yield f"{rule} Subnet: {(USERS | AGENTS)[member]}/32"
 
 
 CORE_PROVISION = "\n".join([
     "xConfiguration System Name: core1", *port(CORE),
     f"xConfiguration SIP Domain 1 Name: {DOMAIN}",
     *(f"xConfiguration Authentication User {n} {name}: {value}"
-      for n, user in enumerate(USERS, 1)
+      for n, user in enumerate([*USERS, *AGENTS], 1)
       for name, value in (("Name", user), ("Password", f"{user}-Secret-1"))),
     "xConfiguration SIP Media Mode: On",
-    *subzone(1, "Ice", "ICE Support", ["bob"]),
-    *subzone(2, "Through", "ICEPassThrough Support", ["dora", "erik"]),
+    *subzone(1, "Ice", "ICE Support", ["bob", "fritz"]),
+    *subzone(2, "Through", "ICEPassThrough Support", ["dora", "erik", "hugo", "ida"]),
     f"xConfiguration SIP Media TURN Address: {EDGE}",
     "xConfiguration SIP Media TURN UserName: core1",
     "xConfiguration SIP Media TURN Password: Relay-Secret-1",
@@ -63,7 +72,7 @@ EDGE_PROVISION = "\n".join([
     "xConfiguration Traversal Server TURN Mode: On",
     "xConfiguration Traversal Server TURN Allow 1 Prefix: 10.77.0.0/24",
     *ADMINISTRATOR])
-# Between the core's media ports and this phone nothing passes.
+# Between the core's media ports and this phone nothing passes. (`CUT_APART`: nor between phones.)
 CUT = f"""\
 table ip cut {{
   chain in {{
@@ -76,6 +85,54 @@ table ip cut {{
   }}
 }}
 """
+
+
+# The last way is left: by the core.
+CUT_APART = f"""\
+table ip cut {{
+  chain in {{
+    type filter hook input priority 0;
+    ip saddr {AGENTS['ida']} drop
+  }}
+}}
+"""
+
+
+class Agent:
+    """ice_phone.py on a host of its own; what it says, in order."""
+
+    def __init__(self, world, kind, user, callee=None):
+        words = ["/usr/bin/python3", ICE_PHONE, kind, CORE, DOMAIN, user, f"{user}-Secret-1"]
+        self.name, self.said = f"{kind} of {user}", queue.Queue()
+        self.process = world.hosts[user].start(*words, *([callee] if callee else []),
+                                               stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                               stderr=subprocess.STDOUT, text=True)
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        for line in self.process.stdout:
+            self.said.put(line)
+        self.said.put("")
+
+    def wait(self, fact):
+        """Its value, once it is told."""
+        seen = []
+        while True:
+            line = self.said.get(timeout=qemu.patience(60))
+            seen.append(line)
+            assert line, f"{self.name}: no {fact}: {''.join(seen)}"
+            with contextlib.suppress(ValueError):
+                told = json.loads(line)
+                if isinstance(told, dict) and fact in told:
+                    return told[fact]
+
+    def hang_up(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait(10)
 
 
 class World:
@@ -117,8 +174,8 @@ def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ice")
     with netns.Network() as network:
         w = World()
-        hosts = {user: network.host(user, f"{address}/24") for user, address in USERS.items()}
-        w.bob_host = hosts["bob"]
+        hosts = w.hosts = {user: network.host(user, f"{address}/24")
+                           for user, address in (USERS | AGENTS).items()}
         w.core = host_board.HostMachine(folder / "core", netns.INTERFACE,
                                         network.host("core").namespace, provision=CORE_PROVISION)
         w.edge = host_board.HostMachine(folder / "edge", netns.INTERFACE,
@@ -165,7 +222,7 @@ def test_a_full_agent_agrees_with_ours(world, direction):
 def test_where_nothing_passes_straight_our_turn_engine_relays(world):
     netns.wait_for(lambda: "turn_allocations=4" in world.ask("xStatus SIP Media Relay"),
                    qemu.patience(20), "allocations at the edge", interval=0.3)
-    world.bob_host.run("nft", "-f", "-", input=CUT)
+    world.hosts["bob"].run("nft", "-f", "-", input=CUT)
     try:
         number = world.call(world.alice, world.bob)
         said = world.stream()
@@ -173,7 +230,7 @@ def test_where_nothing_passes_straight_our_turn_engine_relays(world):
         world.told(r"from 10\.77\.0\.3:\d+ to 10\.77\.0\.12:\d+, by the TURN server")
         world.hang_up(number)
     finally:
-        world.bob_host.run("nft", "delete", "table", "ip", "cut")
+        world.hosts["bob"].run("nft", "delete", "table", "ip", "cut")
 
 
 def test_candidates_that_are_passed_on_lead_past_us(world):
@@ -188,6 +245,86 @@ def test_candidates_that_are_passed_on_lead_past_us(world):
                      world.erik.log_text())
     number = re.search(r"SIP Call (\d+): ", world.ask("xStatus SIP Call"))[1]
     world.hang_up(number)
+
+
+@pytest.fixture
+def agents(world):
+    started = []
+
+    def start(*words):
+        started.append(Agent(world, *words))
+        return started[-1]
+    yield start
+    for one in started:
+        one.stop()
+
+
+@pytest.mark.parametrize("kind", ["aioice", "libnice"])
+def test_a_stock_agent_calls_and_controls(world, agents, kind):
+    mark = world.alice.mark()
+    fritz = agents(kind, "fritz", "alice")
+    assert fritz.wait("way") == ["host", CORE]
+    assert fritz.wait("heard") >= 50
+    said = world.stream()
+    assert "ice=straight" in said, said
+    world.told(r"from 10\.77\.0\.2:\d+ to 10\.77\.0\.16:\d+, straight")
+    assert "a=candidate:" not in world.alice.log_text()[mark:]
+    fritz.hang_up()
+    assert fritz.wait("over") == "by us"
+
+
+@pytest.mark.parametrize("kind", ["aioice", "libnice"])
+def test_a_stock_agent_is_called_and_controlled(world, agents, kind):
+    fritz = agents(kind, "fritz")
+    fritz.wait("registered")
+    world.alice.command("dial", f"sip:fritz@{DOMAIN}")
+    shown = fritz.wait("candidates")
+    assert {line.split()[7] for line in shown} <= {"host", "relay"}, shown
+    assert fritz.wait("way") == ["host", CORE]
+    assert fritz.wait("heard") >= 50
+    assert "ice=straight" in world.stream()
+    world.alice.command("hangup")
+    assert fritz.wait("over") == "by the other"
+
+
+@pytest.mark.parametrize("kind", ["aioice", "libnice"])
+def test_a_stock_agent_that_is_cut_off_is_reached_by_the_relay(world, agents, kind):
+    netns.wait_for(lambda: "turn_allocations=4" in world.ask("xStatus SIP Media Relay"),
+                   qemu.patience(20), "allocations at the edge", interval=0.3)
+    world.hosts["fritz"].run("nft", "-f", "-", input=CUT)
+    try:
+        fritz = agents(kind, "fritz")
+        fritz.wait("registered")
+        world.alice.command("dial", f"sip:fritz@{DOMAIN}")
+        assert fritz.wait("way") == ["host", EDGE]
+        assert fritz.wait("heard") >= 50
+        assert "ice=relayed" in world.stream()
+        world.alice.command("hangup")
+        assert fritz.wait("over") == "by the other"
+    finally:
+        world.hosts["fritz"].run("nft", "delete", "table", "ip", "cut")
+
+
+@pytest.mark.parametrize("is_apart", [False, True], ids=["straight", "through us"])
+def test_stock_agents_find_each_other_by_candidates_passed_on(world, agents, is_apart):
+    """aioice and libnice; where nothing passes between them, by the candidate that is ours."""
+    if is_apart:
+        world.hosts["hugo"].run("nft", "-f", "-", input=CUT_APART)
+    try:
+        ida = agents("libnice", "ida")
+        ida.wait("registered")
+        hugo = agents("aioice", "hugo", "ida")
+        for one, straight in ((hugo, AGENTS["ida"]), (ida, AGENTS["hugo"])):
+            shown = one.wait("candidates")
+            assert any(f" {straight} " in line for line in shown), shown
+            assert any(f"candidate:gatehouse 1 UDP 255 {CORE} " in line for line in shown), shown
+            assert one.wait("way")[1] == (CORE if is_apart else straight)
+            assert one.wait("heard") >= 50
+        hugo.hang_up()
+        assert ida.wait("over") == "by the other"
+    finally:
+        if is_apart:
+            world.hosts["hugo"].run("nft", "delete", "table", "ip", "cut")
 
 
 def test_a_phone_that_dies_in_a_call_is_missed_by_its_media(world):
