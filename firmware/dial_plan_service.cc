@@ -33,6 +33,8 @@ static_assert(Same<dialplan::RuleMode>(config::RuleMode::kAliasPatternMatch) ==
               dialplan::RuleMode::kAliasPattern);
 static_assert(Same<dialplan::RegistrationPolicy>(config::RegistrationRestriction::kDenyList) ==
               dialplan::RegistrationPolicy::kDenyList);
+static_assert(Same<dialplan::PresenceAction>(config::PresenceAction::kAllow) ==
+              dialplan::PresenceAction::kAllow);
 static_assert(Same<dialplan::Encryption>(config::MediaEncryptionMode::kBestEffort) ==
               dialplan::Encryption::kBestEffort);
 static_assert(dialplan::kPatternBytesMax == 120 && dialplan::kNameBytesMax == 50,
@@ -308,6 +310,16 @@ void DialPlanService::ApplyPolicy() {
     out.allows = from.action == config::CallPolicyAction::kAllow;
     Take("CallPolicy Rule", i, plan.Add(out));
   }
+  const auto watching = settings.sip_presence_rule();
+  for (uint32_t i = 0; i < watching.size(); ++i) {
+    if (watching[i].state == config::OnOff::kOn) {
+      dialplan::PresenceRule out;
+      out.watcher.Assign(watching[i].watcher.view());
+      out.user.Assign(watching[i].user.view());
+      out.action = Same<dialplan::PresenceAction>(watching[i].action);
+      Take("SIP Presence Rule", i, plan.Add(out));
+    }
+  }
 }
 
 void DialPlanService::Watch() {
@@ -366,12 +378,20 @@ bool PatternsGood(const config::Settings& settings, PatternCheck& check) {
       !all("Registration RestrictionPolicy Rule", listed)) {
     return false;
   }
+  const auto pair = [&check](const char* setting, size_t i, auto first, auto second) {
+    return (first.empty() || check.Good(setting, i, first, dialplan::PatternType::kRegex)) &&
+           (second.empty() || check.Good(setting, i, second, dialplan::PatternType::kRegex));
+  };
   const auto policy = settings.call_policy_rule();
   for (size_t i = 0; i < policy.size(); ++i) {
-    for (const std::string_view text : {policy[i].source.view(), policy[i].destination.view()}) {
-      if (!text.empty() && !check.Good("CallPolicy Rule", i, text, dialplan::PatternType::kRegex)) {
-        return false;
-      }
+    if (!pair("CallPolicy Rule", i, policy[i].source.view(), policy[i].destination.view())) {
+      return false;
+    }
+  }
+  const auto watching = settings.sip_presence_rule();
+  for (size_t i = 0; i < watching.size(); ++i) {
+    if (!pair("SIP Presence Rule", i, watching[i].watcher.view(), watching[i].user.view())) {
+      return false;
     }
   }
   return true;

@@ -208,6 +208,29 @@ void SipEvents::OnZonePeer(const sip::ZonePeerEvent& event) {
   }
 }
 
+void SipEvents::OnPublished(const sip::PublicationEvent& event) {
+  log_.Emit(SipPublished{.user = event.user,
+                         .source = net::ToText(event.source).view(),
+                         .transport = sip::TransportName(event.transport),
+                         .expires = event.expires_s});
+}
+
+void SipEvents::OnPublicationEnded(const sip::PublicationEvent& event) {
+  log_.Emit(SipPublicationEnded{.user = event.user, .reason = event.why});
+}
+
+void SipEvents::OnWatchBegan(const sip::WatchEvent& event) {
+  log_.Emit(SipWatchBegan{.watcher = event.watcher,
+                          .user = event.user,
+                          .source = net::ToText(event.source).view(),
+                          .transport = sip::TransportName(event.transport),
+                          .policy = event.why});
+}
+
+void SipEvents::OnWatchEnded(const sip::WatchEvent& event) {
+  log_.Emit(SipWatchEnded{.watcher = event.watcher, .user = event.user, .reason = event.why});
+}
+
 void SipEvents::OnListenFailed(const sip::Listener& listener, const char* why) {
   FixedString<80> service("SIP ");
   service.Append(sip::TransportName(listener.transport));

@@ -60,6 +60,10 @@ class SipEvents final : public sip::Observer {
   void OnCallStarted(const sip::CallEvent& event) override;
   void OnCallEnded(const sip::CallEvent& event) override;
   void OnCallFailed(const sip::CallEvent& event, uint16_t status) override;
+  void OnPublished(const sip::PublicationEvent& event) override;
+  void OnPublicationEnded(const sip::PublicationEvent& event) override;
+  void OnWatchBegan(const sip::WatchEvent& event) override;
+  void OnWatchEnded(const sip::WatchEvent& event) override;
   void OnListenFailed(const sip::Listener& listener, const char* why) override;
   void OnZonePeer(const sip::ZonePeerEvent& event) override;
   void OnBandwidth(const sip::BandwidthEvent& event) override;

@@ -80,6 +80,22 @@ void AddSipListener(const Group& group, sip::TransportKind transport, const net:
   }
 }
 
+sip::PresenceConfig PresenceOf(const config::SipPresence& settings) {
+  using Watchers = sip::PresenceConfig::Watchers;
+  sip::PresenceConfig out;
+  out.is_on = settings.mode == config::OnOff::kOn;
+  out.counts_registrations = settings.registration == config::OnOff::kOn;
+  out.watchers = settings.watchers == config::PresenceWatchers::kAll          ? Watchers::kAll
+                 : settings.watchers == config::PresenceWatchers::kSameDomain ? Watchers::kDomain
+                                                                              : Watchers::kUsers;
+  out.expires_min_s = static_cast<uint32_t>(settings.expire_min);
+  out.expires_max_s = static_cast<uint32_t>(settings.expire_max);
+  out.notify_interval = Duration::Seconds(settings.notify_interval);
+  out.publications_max = static_cast<uint32_t>(settings.publications_max);
+  out.watchers_max = static_cast<uint32_t>(settings.watchers_max);
+  return out;
+}
+
 }  // namespace
 
 net::StackConfig NetConfigOf(const config::Settings& settings, const config::NetworkDmi* dmi) {
@@ -145,6 +161,7 @@ sip::Config SipConfigOf(const config::Settings& settings,
     out.AddEmergency(emergency.number.view(), emergency.service.view());
   }
   out.occupancy_max = static_cast<uint32_t>(settings.sip_overload().occupancy) * 10;
+  out.presence = PresenceOf(settings.sip_presence());
   out.flow_loss = Duration::Seconds(settings.sip_call().flow_loss);
   out.is_draining = settings.maintenance().mode == config::OnOff::kOn;
   const config::SipAuthentication& authentication = settings.sip_authentication();

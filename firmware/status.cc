@@ -45,6 +45,9 @@ void StatusPages::AddTo(admin::StatusTree& tree, const void* rooms) {
   tree.AddMember<&StatusPages::NextFirewall>("Network Firewall", "Open services, drops", this);
   tree.AddMember<&StatusPages::NextSip>("SIP Statistics", "Counters of the SIP engine", this);
   tree.AddMember<&StatusPages::NextRegistration>("SIP Registration", "Registered contacts", this);
+  tree.AddMember<&StatusPages::NextPresence>("SIP Presence User",
+                                             "Users whose presence is published or watched", this);
+  tree.AddMember<&StatusPages::NextWatch>("SIP Presence Watcher", "Who watches whom", this);
   tree.AddMember<&StatusPages::NextCall>("SIP Call", "Calls in progress", this);
   tree.AddMember<&StatusPages::NextSyslog>("Syslog Server", "Remote syslog servers", this);
   tree.AddMember<&StatusPages::NextLog>("Log", "Events, the latest first", this, true);
@@ -432,6 +435,12 @@ bool StatusPages::NextSip(uint64_t& cursor, ByteWriter& out) {
       Tell(out, "refused", counters.load_refused);
       Tell(out, "unanswered", counters.load_silent);
       return true;
+    case 6:
+      out.Text("SIP Statistics Presence:");
+      Tell(out, "publications", counters.publications);
+      Tell(out, "subscriptions", counters.subscriptions);
+      Tell(out, "notifications", counters.notifications);
+      return true;
     default:
       return false;
   }
@@ -450,6 +459,40 @@ bool StatusPages::NextRegistration(uint64_t& cursor, ByteWriter& out) {
   out.Text(info.domain);
   out.Text(": ");
   out.Text(info.contact.substr(0, 200));
+  Tell(out, "source", net::ToText(info.source).view());
+  Tell(out, "transport", sip::TransportName(info.transport));
+  Tell(out, "expires_s", info.remaining_s);
+  return true;
+}
+
+bool StatusPages::NextPresence(uint64_t& cursor, ByteWriter& out) {
+  sip::PresentityInfo info;
+  auto at = static_cast<uint32_t>(cursor);
+  if (!RoomsOf(rooms_).sip->presence().NextPresentity(at, info)) {
+    return false;
+  }
+  cursor = at;
+  out.Text("SIP Presence User ");
+  out.Text(info.user);
+  out.Char(':');
+  Tell(out, "published", info.publications == 0 ? "nothing" : info.is_open ? "open" : "closed");
+  Tell(out, "publications", info.publications);
+  Tell(out, "watchers", info.watchers);
+  return true;
+}
+
+bool StatusPages::NextWatch(uint64_t& cursor, ByteWriter& out) {
+  sip::WatchInfo info;
+  auto at = static_cast<uint32_t>(cursor);
+  if (!RoomsOf(rooms_).sip->presence().NextWatch(at, info)) {
+    return false;
+  }
+  cursor = at;
+  out.Text("SIP Presence Watcher ");
+  out.Text(info.watcher);
+  out.Text(": ");
+  out.Text(info.user);
+  Tell(out, "policy", info.is_polite ? "polite-block" : "allowed");
   Tell(out, "source", net::ToText(info.source).view());
   Tell(out, "transport", sip::TransportName(info.transport));
   Tell(out, "expires_s", info.remaining_s);

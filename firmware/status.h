@@ -30,6 +30,8 @@ class StatusPages {
   bool NextFirewall(uint64_t& cursor, ByteWriter& out);
   bool NextSip(uint64_t& cursor, ByteWriter& out);
   bool NextRegistration(uint64_t& cursor, ByteWriter& out);
+  bool NextPresence(uint64_t& cursor, ByteWriter& out);
+  bool NextWatch(uint64_t& cursor, ByteWriter& out);
   bool NextCall(uint64_t& cursor, ByteWriter& out);
   bool NextSyslog(uint64_t& cursor, ByteWriter& out);
   bool NextLog(uint64_t& cursor, ByteWriter& out);

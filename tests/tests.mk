@@ -59,6 +59,7 @@ powercut_test_ROOMS := sim boot image_tool
 sip_message_fuzz_ROOMS := firmware_sip
 sip_uri_fuzz_ROOMS := firmware_sip
 sip_engine_fuzz_ROOMS := firmware_sip
+presence_pidf_fuzz_ROOMS := firmware_presence
 sip_bench_ROOMS := firmware_sip
 dialplan_bench_ROOMS := firmware_dialplan
 net_bench_ROOMS := net
@@ -166,7 +167,7 @@ turn_NEEDS := $(patsubst %,out/asan/tests/%_test,turn turn_conformance media) \
 sip_NEEDS := $(system_NEEDS) \
   $(patsubst %,out/asan/tests/%_test,sip sip_conformance dialplan sdp rtp http) \
   $(patsubst %,out/fuzz/bin/%_fuzz,sip_message sip_uri sip_engine dialplan_pattern \
-  dialplan_rules policy_answer sdp rtp_anchor rtp_mux websocket)
+  dialplan_rules policy_answer presence_pidf sdp rtp_anchor rtp_mux websocket)
 xmpp_NEEDS := $(system_NEEDS) $(patsubst %,out/asan/tests/%_test,xmpp files s2s net) \
   $(patsubst %,out/fuzz/bin/%_fuzz,xmpp_stream xmpp_address xmpp_s2s xmpp_web \
   xmpp_contacts)

@@ -105,6 +105,7 @@ DialPlan::DialPlan(Arena& arena, uint32_t rule_max)
       transforms_(arena.NewArray<CompiledTransform>(kTransformMax)),
       rules_(arena.NewArray<CompiledRule>(rule_max)),
       policy_(arena.NewArray<CompiledPolicy>(kPolicyRuleMax)),
+      presence_(arena.NewArray<CompiledPresence>(kPresenceRuleMax)),
       subzones_(arena.NewArray<Subzone>(kSubzoneMax)),
       memberships_(arena.NewArray<CompiledMembership>(kMembershipMax)),
       registrations_(arena.NewArray<Pattern>(kRegistrationRuleMax)) {
@@ -119,7 +120,7 @@ void DialPlan::Begin() {
   zones_ = {};
   zones_[kLocalZone].type = ZoneType::kLocal;
   zones_[kDefaultZone].type = ZoneType::kDefault;
-  transform_count_ = rule_count_ = policy_count_ = 0;
+  transform_count_ = rule_count_ = policy_count_ = presence_count_ = 0;
   subzone_count_ = membership_count_ = registration_count_ = 0;
   registration_policy_ = RegistrationPolicy::kNone;
   default_subzone_trust_ = Trust::kCheckCredentials;
@@ -222,6 +223,25 @@ Result<void> DialPlan::Add(const PolicyRule& rule) {
   return Ok();
 }
 
+Result<void> DialPlan::Add(const PresenceRule& rule) {
+  if (presence_count_ == presence_.size()) {
+    return TooMany();
+  }
+  CompiledPresence out;
+  out.has_watcher = !rule.watcher.empty();
+  out.has_user = !rule.user.empty();
+  if (out.has_watcher) {
+    GH_TRY_ASSIGN(out.watcher,
+                  Pattern::Compile(patterns_, PatternType::kRegex, rule.watcher.view()));
+  }
+  if (out.has_user) {
+    GH_TRY_ASSIGN(out.user, Pattern::Compile(patterns_, PatternType::kRegex, rule.user.view()));
+  }
+  out.action = rule.action;
+  presence_[presence_count_++] = out;
+  return Ok();
+}
+
 Result<void> DialPlan::Add(const Subzone& subzone) {
   if (subzone_count_ == subzones_.size()) {
     return TooMany();
@@ -305,6 +325,17 @@ bool DialPlan::MayRegister(std::string_view alias) const {
   const bool is_listed =
       std::any_of(known.begin(), known.end(), [&](const Pattern& p) { return p.Matches(alias); });
   return is_listed == (registration_policy_ == RegistrationPolicy::kAllowList);
+}
+
+std::optional<PresenceAction> DialPlan::PresenceOf(std::string_view watcher,
+                                                   std::string_view user) const {
+  for (const CompiledPresence& rule : presence_.first(presence_count_)) {
+    if ((!rule.has_watcher || rule.watcher.Matches(watcher)) &&
+        (!rule.has_user || rule.user.Matches(user))) {
+      return rule.action;
+    }
+  }
+  return std::nullopt;
 }
 
 bool DialPlan::IsAllowed(const Query& query, std::string_view alias, Search& out,

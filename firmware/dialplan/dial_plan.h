@@ -54,6 +54,7 @@ class DialPlan {
   Result<void> Add(const Transform& transform);
   Result<void> Add(const SearchRule& rule);
   Result<void> Add(const PolicyRule& rule);
+  Result<void> Add(const PresenceRule& rule);
   Result<void> Add(const Subzone& subzone);
   Result<void> Add(const Membership& membership);
   Result<void> AddRegistration(const PatternSetting& pattern);
@@ -93,6 +94,8 @@ class DialPlan {
   // Nothing: no subzone has that name.
   std::optional<uint32_t> FindSubzone(std::string_view name) const;
   bool MayRegister(std::string_view alias) const;
+  // What the first rule says that matches; nothing: none does.
+  std::optional<PresenceAction> PresenceOf(std::string_view watcher, std::string_view user) const;
   const Zone& zone(ZoneId id) const { return zones_[id]; }
   std::string_view ZoneName(ZoneId id) const;
   ZoneId FindZone(std::string_view name) const;
@@ -130,6 +133,13 @@ class DialPlan {
     bool has_destination = false;
     bool allows = false;
   };
+  struct CompiledPresence {
+    Pattern watcher;
+    Pattern user;
+    PresenceAction action = PresenceAction::kBlock;
+    bool has_watcher = false;
+    bool has_user = false;
+  };
   struct CompiledMembership {
     Pattern pattern;
     net::IpPrefix prefix;
@@ -148,12 +158,14 @@ class DialPlan {
   std::span<CompiledTransform> transforms_;
   std::span<CompiledRule> rules_;
   std::span<CompiledPolicy> policy_;
+  std::span<CompiledPresence> presence_;
   std::span<Subzone> subzones_;
   std::span<CompiledMembership> memberships_;
   std::span<Pattern> registrations_;
   uint32_t transform_count_ = 0;
   uint32_t rule_count_ = 0;
   uint32_t policy_count_ = 0;
+  uint32_t presence_count_ = 0;
   uint32_t subzone_count_ = 0;
   uint32_t membership_count_ = 0;
   uint32_t registration_count_ = 0;

@@ -12,6 +12,7 @@ inline constexpr uint32_t kZoneMax = 64;           // beside the local and the d
 inline constexpr uint32_t kRuleMax = 1000;
 inline constexpr uint32_t kTransformMax = 100;
 inline constexpr uint32_t kPolicyRuleMax = 100;
+inline constexpr uint32_t kPresenceRuleMax = 100;
 inline constexpr uint32_t kSubzoneMax = 64;
 inline constexpr uint32_t kMembershipMax = 200;
 inline constexpr uint32_t kRegistrationRuleMax = 200;

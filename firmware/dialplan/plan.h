@@ -110,6 +110,15 @@ struct PolicyRule {
   bool allows = false;
 };
 
+// What becomes of who wants to watch a user's presence (RFC 5025).
+enum class PresenceAction : uint8_t { kBlock, kPoliteBlock, kAllow };
+
+struct PresenceRule {
+  PatternText watcher;  // regular expressions; empty: any
+  PatternText user;
+  PresenceAction action = PresenceAction::kBlock;
+};
+
 struct Subzone {
   Name name;
   Trust trust = Trust::kCheckCredentials;

@@ -50,6 +50,10 @@ Capacity Capacity::For(uint32_t registrations, uint32_t streams, uint32_t calls,
   c.resolutions = std::max(rate, 64u);
   c.streams = streams;
   c.calls = calls;
+  c.presentities = registrations / 8 + 32;
+  c.publications = registrations / 16 + 16;
+  c.publication_overflows = c.publications / 16 + 4;
+  c.subscriptions = registrations / 8 + 32;
   // A ringing call holds its request on both sides and a response; a finished BYE its response.
   c.buffers = {rate * 34 + 64, rate * 60 + 128, rate * 100 + 128, rate * 4 + 32,
                std::max(rate / 8, 8u)};

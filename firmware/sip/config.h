@@ -68,6 +68,19 @@ enum class DigestPolicy : uint8_t {
   kMd5Only,  // for phones that give up at an algorithm they do not know
 };
 
+// This system as the presence server of its users (RFC 3856, 3903).
+struct PresenceConfig {
+  enum class Watchers : uint8_t { kUsers, kDomain, kAll };
+  bool is_on = false;
+  bool counts_registrations = true;  // of users who publish nothing
+  Watchers watchers = Watchers::kUsers;
+  uint32_t expires_min_s = 60;
+  uint32_t expires_max_s = 3600;
+  Duration notify_interval = Duration::Seconds(5);
+  uint32_t publications_max = 4;  // of one user
+  uint32_t watchers_max = 200;
+};
+
 struct Config {
   std::array<FixedText<kDomainBytesMax>, kDomainMax> domains;
   uint32_t domain_count = 0;
@@ -119,6 +132,7 @@ struct Config {
   // (overload.h); 1000: nothing is.
   uint32_t occupancy_max = 1000;
 
+  PresenceConfig presence;
   bool is_draining = false;  // maintenance: nothing new is taken, what is there goes on
 
   // Streams.
@@ -181,6 +195,10 @@ struct Capacity {
   uint32_t streams = 500;
   uint32_t calls = 1000;
   uint32_t search_rules = dialplan::kRuleMax;
+  uint32_t presentities = 64;  // users somebody publishes for or watches
+  uint32_t publications = 64;
+  uint32_t publication_overflows = 8;  // long ones
+  uint32_t subscriptions = 64;
   BufferCounts buffers = {2000, 2000, 2000, 200, 16};
 
   // Everything in proportion to the registrations and to the calls set up per second.

@@ -15,6 +15,7 @@
 namespace gh::sip {
 
 class MediaAnchor;
+class PresenceServer;
 class Routes;
 class Zones;
 
@@ -38,6 +39,9 @@ struct Statistics {
   uint64_t calls_started = 0;
   uint64_t calls_failed = 0;
   uint64_t keep_alives = 0;
+  uint64_t publications = 0;   // PUBLISH taken
+  uint64_t subscriptions = 0;  // begun
+  uint64_t notifications = 0;  // NOTIFY sent
 };
 
 struct Core {
@@ -82,6 +86,7 @@ struct Core {
   Observer& observer;
   MediaAnchor* anchor = nullptr;  // null: descriptions pass as they are
   Zones* zones = nullptr;
+  PresenceServer* presence = nullptr;
   Routes* routes = nullptr;  // null: the first listener that fits
   Capacity capacity;
   BufferPool buffers;

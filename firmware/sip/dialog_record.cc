@@ -92,6 +92,20 @@ bool DialogRecord::Take(const Core& core, const Message& request, const Message&
          TakeCalleeRoutes(core, answer);
 }
 
+bool DialogRecord::TakeSubscribe(const Message& request, uint64_t to_tag) {
+  Clear();
+  std::array<uint8_t, kDialogRecordBytes> bytes;
+  ByteWriter to(bytes);
+  to.Text(request.to().text);
+  to.Text(";tag=");
+  to.Hex(to_tag, 16);
+  const std::string_view contact = ContactOf(request);
+  return to.ok() && !contact.empty() && Set(kCallId, request.call_id()) &&
+         Set(kCaller, request.from().text) && Set(kCallee, to.text()) &&
+         Set(kCallerContact, contact) && Set(kCalleeContact, request.uri().user) &&
+         TakeCallerRoutes(request);
+}
+
 void DialogRecord::SetContact(bool of_caller, const Message& message) {
   const std::string_view contact = ContactOf(message);
   if (!contact.empty()) {

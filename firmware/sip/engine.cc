@@ -28,11 +28,14 @@ Engine::Engine(Arena& arena, const EnginePorts& ports, const Capacity& capacity)
       plan_(arena, capacity.search_rules),
       bandwidth_(arena),
       history_(arena),
-      zones_(core_, arena, transport_, proxy_.transactions(), proxy_.locator()) {
+      zones_(core_, arena, transport_, proxy_.transactions(), proxy_.locator()),
+      presence_(core_, arena,
+                {transport_, proxy_.transactions(), zones_, registrar_, plan_}) {
   proxy_.SetZones(zones_);
   proxy_.SetBandwidth(bandwidth_);
   calls_.SetBandwidth(bandwidth_);
   core_.zones = &zones_;
+  core_.presence = &presence_;
 }
 
 uint32_t Engine::Apply(const Config& config) {
@@ -41,6 +44,7 @@ uint32_t Engine::Apply(const Config& config) {
   core_.config.contacts_per_user_max =
       std::min<uint32_t>(config.contacts_per_user_max, kContactPerRegisterMax);
   registrar_.OnDomainsChanged(before);
+  presence_.OnConfig();
   return transport_.Listen();
 }
 
@@ -64,6 +68,12 @@ std::array<PoolStatus, Engine::kPoolCount> Engine::Pools() const {
       {"name searches", proxy_.location_count(), c.resolutions, sizeof(Location)},
       {"streams", transport_.stream_count(), c.streams, SipTransport::bytes_per_stream()},
       {"calls", calls_.count(), c.calls, CallTable::bytes_per_call()},
+      {"presentities", presence_.store().count(), c.presentities,
+       PresenceStore::bytes_per_presentity()},
+      {"publications", presence_.store().publication_count(), c.publications,
+       PresenceStore::bytes_per_publication()},
+      {"subscriptions", presence_.subscription_count(), c.subscriptions,
+       PresenceServer::bytes_per_subscription()},
       {"buffers", core_.buffers.used_count(), core_.buffers.capacity(), 0},
   }};
 }
@@ -212,7 +222,7 @@ void Engine::OnNewRequest(const Message& request, const Flow& flow) {
     OnForUs(in);
     return;
   }
-  if (Authorise(in) && MayGoOn(in)) {
+  if (Authorise(in) && MayGoOn(in) && !TakePresence(in)) {
     Route(in);
   }
 }
@@ -235,8 +245,9 @@ bool Engine::CheckDraining(Incoming& in) {
   }
   const bool is_leaving =
       request.method() == Method::kRegister && request.ValueOf(HeaderId::kExpires) == "0";
-  if (!core_.config.is_draining || in.plan.is_in_dialog() || is_leaving ||
-      request.method() == Method::kBye) {
+  const bool goes_on = request.method() == Method::kBye ||
+                       (request.method() == Method::kSubscribe && !request.to_tag().empty());
+  if (!core_.config.is_draining || in.plan.is_in_dialog() || is_leaving || goes_on) {
     return true;
   }
   Refuse(request, in.flow, {503, RefusalReason::kMaintenance});

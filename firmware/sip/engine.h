@@ -20,6 +20,7 @@
 #include "firmware/sip/core.h"
 #include "firmware/sip/digest.h"
 #include "firmware/sip/policy.h"
+#include "firmware/sip/presence_server.h"
 #include "firmware/sip/proxy.h"
 #include "firmware/sip/rate_limit.h"
 #include "firmware/sip/registrar.h"
@@ -86,6 +87,8 @@ class Engine final : private TransportUser {
   bool NextRegistration(uint32_t& cursor, RegistrationInfo& out) {
     return registrar_.Next(cursor, out);
   }
+  PresenceServer& presence() { return presence_; }
+  const PresenceServer& presence() const { return presence_; }
   bool NextCall(uint32_t& cursor, CallInfo& out) { return calls_.Next(cursor, out); }
   const CallHistory& call_history() const { return calls_.history(); }
   const CallLadder& ladder() const { return core_.ladder; }
@@ -102,7 +105,7 @@ class Engine final : private TransportUser {
   uint32_t registration_count() const { return registrar_.binding_count(); }
   uint32_t call_count() const { return calls_.count(); }
   uint32_t stream_count() const { return transport_.stream_count(); }
-  static constexpr uint32_t kPoolCount = 9;
+  static constexpr uint32_t kPoolCount = 12;
   std::array<PoolStatus, kPoolCount> Pools() const;
 
  private:
@@ -184,6 +187,11 @@ class Engine final : private TransportUser {
   void GoOn(Incoming& in, const PolicyVerdict& verdict);
   bool CheckRegistration(Incoming& in, std::string_view user, std::string_view host);
   void OnForUs(Incoming& in);
+  // By the presence server (engine_presence.cc). False: it is not for it.
+  bool TakePresence(Incoming& in);
+  bool ProveSender(Incoming& in);
+  bool NameOf(const Uri& uri, dialplan::Alias& out) const;
+  bool IsKnownUser(std::string_view user, uint8_t domain) const;
   Proxy::Context* OpenProxy(Incoming& in);
   void StartProxy(Incoming& in, std::string_view uri, const Flow* flow, const Place& place = {});
   // Whom a Request-URI of ours means (engine_targets.cc).
@@ -212,6 +220,9 @@ class Engine final : private TransportUser {
               std::string_view user = {});
   void Answer(const Message& request, const Flow& flow, uint16_t status, std::string_view phrase,
               std::string_view extra);
+  // Over a server transaction: a repeated request is answered again.
+  void AnswerKept(const Message& request, const Flow& flow, uint16_t status,
+                  std::string_view extra);
   void AnswerBusy(const Message& request, const Flow& flow, std::string_view phrase,
                   bool is_noted = true);
   uint64_t ToTagOf(const Message& request) const;
@@ -230,6 +241,7 @@ class Engine final : private TransportUser {
   dialplan::Bandwidth bandwidth_;
   dialplan::SearchHistory history_;
   Zones zones_;
+  PresenceServer presence_;
   // Of the message being looked at, whether it was asked if one more is taken.
   enum class Admission : uint8_t { kOpen, kTaken, kRefused };
   Admission admission_ = Admission::kOpen;

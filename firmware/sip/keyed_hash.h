@@ -117,6 +117,8 @@ enum HashPurpose : uint32_t {
   kHashOpaque,
   kHashGruu,
   kHashWay,
+  kHashPresentity,
+  kHashSubscription,
 };
 
 }  // namespace gh::sip

@@ -80,6 +80,13 @@ inline constexpr size_t kRegistrationWayMax = 4096;
 // Requests that wait for a policy service.
 inline constexpr size_t kPolicyWaitMax = 64;
 
+// The presence server.
+inline constexpr size_t kPresentityBytesMax = kUserBytesMax + 1 + kDomainBytesMax;  // user@host
+inline constexpr size_t kEventIdBytesMax = 64;        // parameter "id" of a subscription's Event
+inline constexpr size_t kNotifyBodyBytesMax = 32768;  // a composed document
+inline constexpr uint32_t kEntityTagDigits = 16;
+inline constexpr uint32_t kNotifyPerMillisecond = 4;  // of one user's watchers at a change
+
 // Calls.
 inline constexpr size_t kCallPartyBytesMax = 96;
 inline constexpr size_t kCallIdShownMax = 64;

@@ -124,6 +124,24 @@ struct ThrottleEvent {
   uint32_t percent = 0;
 };
 
+// Somebody publishes a user's presence, or does not any more (`why`).
+struct PublicationEvent {
+  std::string_view user;  // user@host
+  net::Endpoint source;
+  TransportKind transport = TransportKind::kUdp;
+  uint32_t expires_s = 0;
+  std::string_view why;
+};
+
+// Somebody watches a user's presence, or does not any more (`why`).
+struct WatchEvent {
+  std::string_view watcher;  // user@host
+  std::string_view user;
+  net::Endpoint source;
+  TransportKind transport = TransportKind::kUdp;
+  std::string_view why;  // at the beginning: "allowed" or "polite-block"
+};
+
 class Observer {
  public:
   virtual void OnRegistered(const RegistrationEvent& event) = 0;    // a new binding
@@ -139,6 +157,10 @@ class Observer {
   virtual void OnZonePeer(const ZonePeerEvent& /*event*/) {}
   virtual void OnOverload(const OverloadEvent& /*event*/) {}
   virtual void OnThrottle(const ThrottleEvent& /*event*/) {}
+  virtual void OnPublished(const PublicationEvent& /*event*/) {}
+  virtual void OnPublicationEnded(const PublicationEvent& /*event*/) {}
+  virtual void OnWatchBegan(const WatchEvent& /*event*/) {}
+  virtual void OnWatchEnded(const WatchEvent& /*event*/) {}
   virtual void OnListenFailed(const Listener& listener, const char* why) = 0;
 
  protected:

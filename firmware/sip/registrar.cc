@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "firmware/sip/presence_server.h"
+
 namespace gh::sip {
 namespace {
 
@@ -299,6 +301,9 @@ RegisteredUser* Registrar::FindOrAdd(std::string_view name, uint8_t domain) {
   user->name_size = static_cast<uint8_t>(name.size());
   std::memcpy(user->name, name.data(), name.size());
   table_.Insert(*user, UserHash(name, core_.config.domains[domain].view()));
+  if (core_.presence != nullptr) {
+    core_.presence->OnRegistration(name, domain);
+  }
   return user;
 }
 
@@ -382,6 +387,9 @@ void Registrar::Unlink(Binding& binding) {
 
 void Registrar::ReleaseIfEmpty(RegisteredUser& user) {
   if (user.first == nullptr) {
+    if (core_.presence != nullptr) {
+      core_.presence->OnRegistration(user.view(), user.domain);
+    }
     table_.Remove(user);
     users_.Release(&user);
   }

@@ -20,14 +20,20 @@ std::string_view ReasonPhrase(uint16_t status) {
       return "Not Found";
     case 405:
       return "Method Not Allowed";
+    case 406:
+      return "Not Acceptable";
     case 407:
       return "Proxy Authentication Required";
     case 408:
       return "Request Timeout";
+    case 412:
+      return "Conditional Request Failed";
     case 413:
       return "Request Entity Too Large";
     case 414:
       return "Request-URI Too Long";
+    case 415:
+      return "Unsupported Media Type";
     case 416:
       return "Unsupported URI Scheme";
     case 420:
@@ -56,6 +62,8 @@ std::string_view ReasonPhrase(uint16_t status) {
       return "Request Terminated";
     case 488:
       return "Not Acceptable Here";
+    case 489:
+      return "Bad Event";
     case 500:
       return "Server Internal Error";
     case 501:

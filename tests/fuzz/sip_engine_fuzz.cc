@@ -83,6 +83,9 @@ class Play {
     config.record_route = (bits & 8) == 0;
     config.occupancy_max = (bits & 32) != 0 ? 900 : 1000;
     config.unproven_replies_per_s = (bits & 16) != 0 ? 5 : 0;
+    config.presence.is_on = (bits & 64) != 0;
+    config.presence.publications_max = 2;
+    config.presence.watchers_max = 3;
     return config;
   }
   gh::net::Endpoint Peer() {
@@ -90,7 +93,12 @@ class Play {
             5060};
   }
   void Step() {
-    switch (script_.Byte() % 11) {
+    const uint8_t what = script_.Byte();
+    if (what >= 220 && world_.engine().config().presence.is_on) {
+      world_.Deliver(Peer(), PresenceRequest());
+      return;
+    }
+    switch (what % 11) {
       case 0:
         world_.Deliver(Peer(), script_.Bytes());
         break;
@@ -172,6 +180,39 @@ class Play {
            std::to_string(numbers & 3) + "\r\nCSeq: " + std::to_string(1 + numbers % 5) + " " +
            method + "\r\nContact: <sip:" + user + "@192.0.2.2" + std::to_string(numbers & 3) +
            ">\r\n" + routes + kHeaders[script_.Byte() % 8] + "Content-Length: 0\r\n\r\n";
+  }
+  // PUBLISH and SUBSCRIBE, with tags of ours that were seen.
+  std::string PresenceRequest() {
+    const uint8_t numbers = script_.Byte();
+    const std::string user = kUsers[numbers >> 2 & 3];
+    const std::string about = kUsers[numbers & 3];
+    const bool is_publish = (numbers & 0x80) != 0;
+    const std::string method = is_publish ? "PUBLISH" : "SUBSCRIBE";
+    std::string tag, etag;
+    for (const Sent& sent : seen_) {
+      if ((numbers & 0x40) != 0 && !sent.IsRequest()) {
+        const std::string to = sent.Header("To");
+        tag = to.find(";tag=") == std::string::npos ? tag : to.substr(to.find(";tag="));
+        etag = sent.Header("SIP-ETag").empty() ? etag : sent.Header("SIP-ETag");
+      }
+    }
+    const bool has_body = is_publish && (numbers & 0x20) == 0;
+    const std::string body =
+        has_body ? "<presence xmlns='urn:ietf:params:xml:ns:pidf'><tuple id='a'><status>" +
+                       script_.Bytes() + "</status></tuple></presence>"
+                 : std::string();
+    return method + " sip:" + (is_publish ? user : about) +
+           "@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.20;branch=z9hG4bKp" +
+           std::to_string(seen_.size()) + std::to_string(numbers) +
+           ";rport\r\nMax-Forwards: 70\r\nFrom: <sip:" + user +
+           "@example.com>;tag=f\r\nTo: <sip:" + about + "@example.com>" +
+           (is_publish ? std::string() : tag) + "\r\nCall-ID: p" + std::to_string(numbers & 3) +
+           "\r\nCSeq: " + std::to_string(1 + script_.Byte()) + " " + method +
+           "\r\nEvent: presence\r\nExpires: " + std::to_string(script_.Byte() * 10) +
+           "\r\nContact: <sip:" + user + "@192.0.2.2" + std::to_string(numbers & 3) + ">\r\n" +
+           (is_publish && !etag.empty() ? "SIP-If-Match: " + etag + "\r\n" : std::string()) +
+           (has_body ? "Content-Type: application/pidf+xml\r\n" : "") +
+           "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
   }
   void AnswerSomething() {
     if (seen_.empty()) {

@@ -412,6 +412,16 @@ class World final : public net::DatagramService,
   void OnZonePeer(const ZonePeerEvent& e) override {
     Note(S(e.is_up ? "zone-up " : "zone-down ") + S(e.zone) + " " + S(e.peer) + " " + S(e.why));
   }
+  void OnPublished(const PublicationEvent& e) override { Note("published " + S(e.user)); }
+  void OnPublicationEnded(const PublicationEvent& e) override {
+    Note("withdrawn " + S(e.user) + " " + S(e.why));
+  }
+  void OnWatchBegan(const WatchEvent& e) override {
+    Note("watch-began " + S(e.watcher) + " " + S(e.user) + " " + S(e.why));
+  }
+  void OnWatchEnded(const WatchEvent& e) override {
+    Note("watch-ended " + S(e.watcher) + " " + S(e.user) + " " + S(e.why));
+  }
   bool HasEvent(std::string_view prefix) const {
     for (const auto& e : events) {
       if (std::string_view(e).starts_with(prefix)) {
