@@ -9,6 +9,7 @@
 #include "firmware/config/settings.h"
 #include "firmware/diagnostics.h"
 #include "firmware/media/plane.h"
+#include "firmware/sip/presence_server.h"
 #include "firmware/store/limits.h"
 #include "firmware/upgrade/limits.h"
 #include "firmware/xmpp_service.h"
@@ -33,6 +34,16 @@ constexpr uint64_t kBytesPerRelayPort = 2 * 24;  // of both address families
 constexpr uint64_t kBytesPerSession = 112 * 1024;
 constexpr uint64_t kFileBytes = 272 * 1024;  // a backup or an import that waits
 constexpr uint64_t kFileBytesPerUser = 320;
+
+// The presence server: its pools, and the parser of documents.
+uint64_t PresenceBytes(const sip::Capacity& c) {
+  constexpr uint64_t kParserBytes = 512 * 1024;
+  return c.presentities * sip::PresenceStore::bytes_per_presentity() +
+         c.publications * sip::PresenceStore::bytes_per_publication() +
+         c.publication_overflows * Pool<sip::PublicationOverflow>::bytes_per_item() +
+         c.subscriptions * (sip::PresenceServer::bytes_per_subscription() + sizeof(void*)) +
+         kParserBytes;
+}
 
 Capacity Make(const char* profile, uint32_t registrations, uint32_t streams, uint32_t calls,
               uint32_t call_setups_per_s, uint32_t xmpp_accounts, uint32_t xmpp_sessions) {
@@ -80,11 +91,11 @@ uint64_t Capacity::ArenaBytes() const {
          kCaptureBytes + admin::SshService::ArenaBytes() + user_bytes + store_heap_bytes +
          store::kQueueBytesMax + uint64_t{password_cost.memory_kib} * 1026 + 8192 +
          net.buffer_bytes + uint64_t{registrations} * kBytesPerRegistration +
-         uint64_t{calls} * kBytesPerCall + uint64_t{sessions + 1} * kBytesPerSession + kFileBytes +
-         users * kFileBytesPerUser + uint64_t{call_setups_per_s} * kBytesPerCallSetup +
-         uint64_t{streams} * kBytesPerStream + uint64_t{turn.allocations} * kBytesPerAllocation +
-         rtp.ArenaBytes() + rtp::Dtls::ArenaBytes(rtp.handshakes()) +
-         rtp.flows() * media::Plane::bytes_per_flow() +
+         uint64_t{calls} * kBytesPerCall + PresenceBytes(sip) +
+         uint64_t{sessions + 1} * kBytesPerSession + kFileBytes + users * kFileBytesPerUser +
+         uint64_t{call_setups_per_s} * kBytesPerCallSetup + uint64_t{streams} * kBytesPerStream +
+         uint64_t{turn.allocations} * kBytesPerAllocation + rtp.ArenaBytes() +
+         rtp::Dtls::ArenaBytes(rtp.handshakes()) + rtp.flows() * media::Plane::bytes_per_flow() +
          uint64_t{turn.relay_ports} * kBytesPerRelayPort + uint64_t{users} * 16 +
          net::DtlsService::ArenaBytes(turn.streams, turn::Capacity::DtlsHandshakes(turn.streams)) +
          uint64_t{net.connection_count} * kBytesPerNetConnection +
