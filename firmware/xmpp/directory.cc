@@ -1,4 +1,5 @@
 // Rows, by key: "a<id>" an account, "b<id><hash>" somebody it blocks, "c<id><hash>" a contact,
+// "e<id>" its e-mail address,
 // "l<id><hash>" somebody it allows, "o<id>" what holds for others, "m<id><number><part>" a message,
 // "v<id>" the roster's version. Numbers are hexadecimal of fixed width, so the store's order is
 // theirs, and accounts come before what is theirs.
@@ -33,10 +34,11 @@ Directory::Directory(Arena& arena, const DirectoryCapacity& capacity, ChainPool&
       blocked_(arena, capacity.blocked),
       waiting_(arena, capacity.waiting),
       by_name_(arena, capacity.accounts, NewKey(random)),
+      by_email_(arena, capacity.accounts, NewKey(random)),
       by_id_(arena.NewArray<Account*>(capacity.accounts)) {}
 
 uint64_t Directory::ArenaBytes(const DirectoryCapacity& capacity) {
-  return uint64_t{capacity.accounts} * (Pool<Account>::bytes_per_item() + 8 + 16) +
+  return uint64_t{capacity.accounts} * (Pool<Account>::bytes_per_item() + 8 + 32) +
          uint64_t{capacity.contacts} * Pool<Contact>::bytes_per_item() +
          uint64_t{capacity.blocked} * Pool<Blocked>::bytes_per_item() +
          uint64_t{capacity.waiting} * Pool<Waiting>::bytes_per_item() + sizeof(Directory) + 256;
@@ -66,6 +68,8 @@ Result<void> Directory::Load(const RowName& name, std::span<const uint8_t> value
       return Ok();
     case 'c':
       return LoadContact(*account, value);
+    case 'e':
+      return TakeEmail(*account, AsText(value));
     case 'm':
       return LoadMessage(*account, name, value);
     case 'p':
@@ -232,6 +236,9 @@ void Directory::Remove(Account& account) {
   UnblockAll(account);
   DisallowAll(account);
   (void)SetPolicy(account, UserPolicy::kDefault);
+  if (!account.email.empty()) {
+    (void)SetEmail(account, {});
+  }
   while (Waiting* waiting = account.waiting.front()) {
     RemoveMessage(account, *waiting);
   }

@@ -133,9 +133,17 @@ struct ArchiveLog {
 // What of a user's messages is archived when no address is named (XEP-0313 section 6).
 enum class ArchiveDefault : uint8_t { kAlways, kNever, kRoster };
 
+// A domain of users' e-mail addresses.
+struct EmailDomain {
+  FixedString<127> name;
+  uint32_t users = 0;
+};
+
 struct Account {
   HashNode name_node;
-  FixedString<127> name;  // user@domain, prepared
+  HashNode email_node;
+  FixedString<127> name;   // user@domain, prepared
+  FixedString<127> email;  // what other servers know him by, prepared; "": his name
   uint32_t id = 0;
   uint32_t roster_version = 1;
   uint64_t next_message = 1;
@@ -163,6 +171,10 @@ struct DirectoryCapacity {
   uint32_t waiting = 0;
 };
 
+// A name of letters, digits, hyphens and dots: no label begins with a hyphen, the last one not with
+// a digit (EMAIL-015).
+bool IsEmailDomain(std::string_view text);
+
 class Directory {
  public:
   Directory(Arena& arena, const DirectoryCapacity& capacity, ChainPool& chains, Keeper& keeper,
@@ -180,6 +192,16 @@ class Directory {
   // With all that is his. Sessions are ended before, by the engine.
   void Remove(Account& account);
   Account* At(uint32_t index) { return accounts_.At(index); }
+
+  // --- E-mail addresses (emails.cc) ---
+  // Null: nobody has it.
+  Account* FindEmail(std::string_view email) { return by_email_.Find(email); }
+  // "": none any more. kAlreadyExists: it is another's; kExhausted: too many domains.
+  Result<void> SetEmail(Account& account, std::string_view email);
+  std::span<const EmailDomain> email_domains() const {
+    return std::span(email_domains_).first(email_domain_count_);
+  }
+  bool HasEmailDomain(std::string_view domain) const;
   uint32_t capacity() const { return accounts_.capacity(); }
   uint32_t account_count() const { return accounts_.used_count(); }
   uint32_t contact_count() const { return contacts_.used_count(); }
@@ -224,7 +246,13 @@ class Directory {
     using Key = std::string_view;
     static Key KeyOf(const Account& account) { return account.name.view(); }
   };
+  struct EmailTraits {
+    using Key = std::string_view;
+    static Key KeyOf(const Account& account) { return account.email.view(); }
+  };
   using Entries = List<Blocked, &Blocked::node>;
+  Result<void> TakeEmail(Account& account, std::string_view email);
+  void DropEmail(Account& account);
   uint64_t KeepAccount(const Account& account);
   bool IsAmong(Entries& entries, const Address& other);
   Result<void> AddEntry(Account& account, Entries& entries, char kind, std::string_view address);
@@ -244,6 +272,9 @@ class Directory {
   Pool<Blocked> blocked_;
   Pool<Waiting> waiting_;
   HashTable<Account, &Account::name_node, AccountTraits> by_name_;
+  HashTable<Account, &Account::email_node, EmailTraits> by_email_;
+  std::array<EmailDomain, kEmailDomainMax> email_domains_;
+  uint32_t email_domain_count_ = 0;
   std::span<Account*> by_id_;  // id 1 is first
 };
 

@@ -66,6 +66,7 @@ inline constexpr uint32_t kResourceMax = 127;
 inline constexpr uint32_t kBareMax = kLocalMax + 1 + kDomainMax;
 inline constexpr uint32_t kAddressMax = kBareMax + 1 + kResourceMax;
 inline constexpr uint32_t kLocalDomainMax = 8;
+inline constexpr uint32_t kEmailDomainMax = 32;  // of users' e-mail addresses
 
 // What may wait for one session: not yet taken by the network, and not yet acknowledged by the
 // client (XEP-0198). One stanza more than the bound ends the session; its messages are kept.
