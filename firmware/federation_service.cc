@@ -43,6 +43,8 @@ std::string_view StateOf(const s2s::Link& link) {
       return "connecting";
     case s2s::LinkState::kReady:
       return "ready";
+    case s2s::LinkState::kSuspended:
+      return "suspended";
     case s2s::LinkState::kBackingOff:
       return "failed";
     default:
@@ -53,7 +55,9 @@ std::string_view StateOf(const s2s::Link& link) {
 }  // namespace
 
 FederationService::FederationService(const FederationParts& parts, const s2s::Capacity& capacity)
-    : parts_(parts), listeners_(parts.stack, parts.tls, parts.log, "XMPP federation") {
+    : parts_(parts),
+      listeners_(parts.stack, parts.tls, parts.log, "XMPP federation"),
+      partner_listeners_(parts.stack, parts.tls, parts.log, "XMPP partners") {
   uint8_t bytes[64];
   ByteWriter secret(bytes);
   for (uint32_t i = 0; i < 4; ++i) {
@@ -84,6 +88,7 @@ s2s::Config FederationService::EngineConfig() const {
   out.dialback = is_on(from.dialback);
   out.bidirectional = is_on(from.bidirectional);
   out.management = is_on(from.management);
+  out.resume = Duration::Seconds(from.resume_s);
   out.secret.Assign(from.dialback_secret.empty() ? own_secret_.view()
                                                  : from.dialback_secret.view());
   out.idle = Duration::Minutes(from.idle_minutes);
@@ -105,14 +110,57 @@ s2s::Config FederationService::EngineConfig() const {
       ++out.route_count;
     }
   }
+  out.stanza_rate = static_cast<uint32_t>(from.stanza_rate);
+  out.domain_streams = static_cast<uint32_t>(from.domain_streams);
+  out.emails = is_on(from.email);
+  for (const config::XmppFederationEmailDomain& each : settings.xmpp_federation_email_domain()) {
+    auto& domain = out.email_domains[out.email_domain_count];
+    out.email_domain_count +=
+        xmpp::IsEmailDomain(each.name.view()) && xmpp::PrepareDomain(each.name.view(), domain).ok()
+            ? 1
+            : 0;
+  }
+  AddPartners(out);
   return out;
+}
+
+void FederationService::AddPartners(s2s::Config& out) const {
+  const config::Settings& settings = parts_.configuration.active();
+  out.by_edge = settings.xmpp_federation().path == config::XmppFederationPath::kEdge;
+  for (const config::XmppFederationEdge& each : settings.xmpp_federation_edge()) {
+    if (!each.address.empty()) {
+      s2s::Route& edge = out.edges[out.edge_count++];
+      edge.host.Assign(each.address.view());
+      edge.port = static_cast<uint16_t>(each.port);
+      edge.is_tls = true;
+    }
+  }
+  for (const config::XmppFederationRelay& each : settings.xmpp_federation_relay()) {
+    s2s::Partner& partner = out.partners[out.partner_count];
+    if (!each.peer.empty() && PreparePattern(each.domain.view(), partner.domain)) {
+      partner.peer.Assign(each.peer.view());
+      ++out.partner_count;
+    }
+  }
+  const config::XmppComponent& components = settings.xmpp_component();
+  out.component_rate = static_cast<uint32_t>(components.stanza_rate);
+  if (components.mode != config::OnOff::kOn || !parts_.xmpp.engine().config().enabled) {
+    return;
+  }
+  for (const config::XmppComponentService& each : settings.xmpp_component_service()) {
+    s2s::Partner& partner = out.partners[out.partner_count];
+    if (!each.secret.empty() && PreparePattern(each.name.view(), partner.domain)) {
+      partner.secret.Assign(each.secret.view());
+      ++out.partner_count;
+    }
+  }
 }
 
 void FederationService::Listen() {
   const config::XmppFederation& from = parts_.configuration.active().xmpp_federation();
   std::array<XmppDoor, XmppListeners::kDoorMax> doors;
   size_t count = 0;
-  if (federation_->config().enabled) {
+  if (federation_->config().enabled && !federation_->config().by_edge) {  // EXP-004
     doors[count++] = {from.port, false, net::TlsService::kXmppServer, this};
     if (from.tls_mode == config::OnOff::kOn &&
         federation_->config().security != s2s::Security::kNone) {
@@ -122,9 +170,38 @@ void FederationService::Listen() {
   listeners_.Open(std::span(doors).first(count));
 }
 
+void FederationService::ListenForPartners() {
+  const config::Settings& settings = parts_.configuration.active();
+  const config::XmppComponent& components = settings.xmpp_component();
+  std::array<XmppDoor, XmppListeners::kDoorMax> doors;
+  size_t count = 0;
+  bool has_components = false, has_devices = false;
+  for (uint32_t i = 0; i < federation_->config().partner_count; ++i) {
+    const bool is_component = federation_->config().partners[i].is_component();
+    has_components = has_components || is_component;
+    has_devices = has_devices || !is_component;
+  }
+  component_port_ = relay_port_ = 0;
+  if (has_components && components.source.address.byte_count() != 0) {  // from nowhere else
+    component_source_ = components.source;
+    component_port_ = static_cast<uint16_t>(components.port);
+    doors[count++] = {.port = components.port,
+                      .is_tls = components.tls == config::OnOff::kOn,
+                      .service = net::TlsService::kXmppServer,
+                      .handler = this,
+                      .port_mask = static_cast<uint8_t>(1u << (components.lan - 1))};
+  }
+  if (has_devices && federation_->config().enabled) {
+    relay_port_ = static_cast<uint16_t>(settings.xmpp_federation().relay_port);
+    doors[count++] = {relay_port_, true, net::TlsService::kXmppServer, this};
+  }
+  partner_listeners_.Open(std::span(doors).first(count));
+}
+
 void FederationService::Apply() {
   federation_->Apply(EngineConfig());
   Listen();
+  ListenForPartners();
   UpdateAlarms();
 }
 
@@ -132,10 +209,18 @@ void FederationService::UpdateAlarms() {
   const bool is_wanted =
       parts_.configuration.active().xmpp_federation().mode == config::OnOff::kOn &&
       !parts_.configuration.is_factory();
-  parts_.alarms.Set(AlarmId::kXmppFederationNotServing, is_wanted && listeners_.count() == 0, "");
+  const bool by_edge = federation_->config().by_edge;
+  parts_.alarms.Set(AlarmId::kXmppFederationNotServing,
+                    is_wanted && !by_edge && listeners_.count() == 0, "");
+  parts_.alarms.Set(AlarmId::kXmppEdgeAway, is_wanted && by_edge && !federation_->IsEdgeConnected(),
+                    "");
+  WatchNames();
 }
 
-void FederationService::OpenFirewall(uint8_t port_mask) { listeners_.OpenFirewall(port_mask); }
+void FederationService::OpenFirewall(uint8_t port_mask) {
+  listeners_.OpenFirewall(port_mask);
+  partner_listeners_.OpenFirewall(port_mask);
+}
 
 // --- Streams -------------------------------------------------------------------------------------
 
@@ -145,7 +230,15 @@ bool FederationService::OnStreamOpen(net::StreamId id, const net::StreamInfo& in
     federation_->OnConnected(id, is_tls);
     return true;
   }
-  return info.accepted && federation_->OnOpen(id, info.remote, is_tls);
+  const bool is_component = component_port_ != 0 && info.local.port == component_port_;
+  const bool is_device = relay_port_ != 0 && info.local.port == relay_port_;
+  if (!info.accepted || (is_component && !component_source_.Contains(info.remote.address))) {
+    return false;
+  }
+  return federation_->OnOpen(id, info.remote, is_tls,
+                             is_component ? s2s::Door::kComponents
+                             : is_device  ? s2s::Door::kRelay
+                                          : s2s::Door::kServers);
 }
 
 size_t FederationService::OnStreamData(net::StreamId id, std::span<uint8_t> data) {
@@ -215,6 +308,19 @@ void FederationService::OnRefused(std::string_view remote, const net::Endpoint& 
       XmppFederationRefused{.peer = net::ToText(peer).view(), .remote = remote, .reason = reason});
 }
 
+void FederationService::OnPartner(const char* kind, std::string_view name,
+                                  const net::Endpoint& peer, bool is_up, std::string_view reason) {
+  parts_.log.Emit(XmppPartnerChanged{.kind = kind,
+                                     .name = name,
+                                     .peer = net::ToText(peer).view(),
+                                     .state = is_up ? "connected" : "away",
+                                     .reason = reason});
+}
+
+void FederationService::OnDropped(std::string_view remote, std::string_view address) {
+  parts_.log.Emit(XmppEmailDropped{.remote = remote, .address = address});
+}
+
 // --- Commands and status -------------------------------------------------------------------------
 
 void FederationService::AddTo(admin::StatusTree& status, admin::CommandTable& commands) {
@@ -232,6 +338,7 @@ void FederationService::AddTo(admin::StatusTree& status, admin::CommandTable& co
     return static_cast<FederationService*>(context)->Disconnect(by, value, out);
   };
   commands.Add(disconnect);
+  AddNamesTo(status, commands);
 }
 
 Result<void> FederationService::Disconnect(std::string_view by, std::string_view value,
@@ -277,8 +384,12 @@ bool FederationService::NextStatus(uint64_t& cursor, ByteWriter& out) {
       Tell(out, "in", counters.stanzas_in);
       Tell(out, "out", counters.stanzas_out);
       Tell(out, "acknowledged", counters.acknowledged);
+      Tell(out, "resumed", counters.resumed);
       Tell(out, "returned", counters.returned);
       Tell(out, "forbidden", counters.forbidden);
+      Tell(out, "relayed", counters.relayed);
+      Tell(out, "dropped", counters.dropped);
+      Tell(out, "held_back", counters.held_back);
       Tell(out, "blocks_free", federation_->chains().free_count());
       Tell(out, "blocks", federation_->chains().capacity());
       return true;
@@ -325,6 +436,7 @@ void Appliance::Rooms::BuildFederation() {
       FederationParts{machine.arena, loop, *stack, *resolver, *tls_services, random, *xmpp, log,
                       alarms, *configuration},
       capacity.s2s);
+  certificates->SetFederation(*federation);
 }
 
 }  // namespace gh

@@ -1,6 +1,7 @@
 // XMPP's federation in the appliance: the room for server-to-server streams (firmware/s2s), its
 // listeners, name lookups and certificates put together; settings in, events, alarms, status and
-// commands out.
+// commands out. Partners (components, Edge and devices inside) have listeners of their own; users'
+// e-mail addresses and the names that certificates have to show are in federation_names.cc.
 #pragma once
 
 #include <array>
@@ -21,7 +22,7 @@ struct FederationParts {
   XmppService& xmpp;
   log::Log& log;
   alarm::Alarms& alarms;
-  const config::Configuration& configuration;
+  config::Configuration& configuration;
 };
 
 class FederationService final : public s2s::Host, public s2s::Observer, private net::StreamHandler {
@@ -33,6 +34,10 @@ class FederationService final : public s2s::Host, public s2s::Observer, private 
   void OpenFirewall(uint8_t port_mask);
   void UpdateAlarms();
   void AddTo(admin::StatusTree& status, admin::CommandTable& commands);
+  // What certificates have to name for XMPP, commas between, until the next call (XCERT-006).
+  std::string_view CertificateNames();
+  // Gives a user an e-mail address; "": takes it.
+  Result<void> SetEmail(std::string_view user, std::string_view email);
 
   Result<net::StreamId> Connect(const s2s::Hop& hop, std::string_view name) override;
   Result<void> Send(net::StreamId stream, std::span<const uint8_t> bytes) override;
@@ -48,6 +53,9 @@ class FederationService final : public s2s::Host, public s2s::Observer, private 
   void OnFailed(std::string_view remote, std::string_view reason) override;
   void OnRefused(std::string_view remote, const net::Endpoint& peer,
                  std::string_view reason) override;
+  void OnPartner(const char* kind, std::string_view name, const net::Endpoint& peer, bool is_up,
+                 std::string_view reason) override;
+  void OnDropped(std::string_view remote, std::string_view address) override;
 
  private:
   bool OnStreamOpen(net::StreamId id, const net::StreamInfo& info) override;
@@ -56,7 +64,20 @@ class FederationService final : public s2s::Host, public s2s::Observer, private 
   void OnStreamClosed(net::StreamId id, net::StreamClose why) override;
 
   s2s::Config EngineConfig() const;
+  void AddPartners(s2s::Config& out) const;
   void Listen();
+  void ListenForPartners();
+
+  // federation_names.cc
+  template <typename Visit>
+  void ForEachName(Visit visit);
+  void AddNamesTo(admin::StatusTree& status, admin::CommandTable& commands);
+  void WatchNames();
+  void KeepDomain(std::string_view domain);
+  void CheckCertificate();
+  bool NextEmailDomain(uint64_t& cursor, ByteWriter& out);
+  Result<void> RunEmail(std::string_view by, std::string_view value, ByteWriter& out);
+  bool NextPartner(uint64_t& cursor, ByteWriter& out);
   bool NextStatus(uint64_t& cursor, ByteWriter& out);
   bool NextStream(uint64_t& cursor, ByteWriter& out);
   Result<void> Disconnect(std::string_view by, std::string_view value, ByteWriter& out);
@@ -65,6 +86,14 @@ class FederationService final : public s2s::Host, public s2s::Observer, private 
   s2s::Federation* federation_ = nullptr;
   FixedString<64> own_secret_;  // for want of one in the settings
   XmppListeners listeners_;
+  XmppListeners partner_listeners_;
+  uint16_t component_port_ = 0;  // 0: closed
+  uint16_t relay_port_ = 0;
+  net::IpPrefix component_source_;
+  FixedString<4096> names_;
+  std::array<FixedString<127>, xmpp::kEmailDomainMax> domains_ = {};  // as last told
+  uint32_t domain_count_ = 0;
+  bool knows_domains_ = false;
 };
 
 }  // namespace gh

@@ -62,6 +62,7 @@ class Certificates {
   crypto::Identities& hsm_identities() { return hsm_identities_; }
   keys::TrustStore& trust() { return trust_; }
   admin::FileProvider& folder() { return commands_; }
+  void SetFederation(FederationService& federation) { commands_.SetFederation(federation); }
   // Keys of the HSM, once there are some: certificates of theirs are in force from then on.
   void SetHsm(hsm::Keys& hsm);
 

@@ -15,6 +15,17 @@ constexpr uint32_t kLinesPerSlice = 100;
 constexpr uint32_t kNotedMax = 1000;  // ignored lines that are named
 constexpr size_t kSummaryBytes = 1024;
 
+struct JobText {
+  const char* done;    // what was done with `done` of them
+  const char* job;     // for the log
+  const char* report;  // the file
+};
+constexpr JobText kJobTexts[] = {
+    {"", "", ""},
+    {"contacts imported", "import of contacts", "contacts-import.log"},
+    {"contacts renamed", "renaming of contacts", "contacts-rename.log"},
+    {"e-mail addresses set", "import of e-mail addresses", "emails-import.log"}};
+
 }  // namespace
 
 XmppContacts::XmppContacts(Appliance::Rooms& rooms)
@@ -44,6 +55,9 @@ void XmppContacts::AddTo(admin::CommandTable& commands) {
   AddJob<Job::kRename>(commands, "XMPP Contacts Rename",
                        "Renames contacts in all lists by the file in /backup, lines of "
                        "<Contact ID>,<New Contact ID>, each user@domain");
+  AddJob<Job::kEmails>(commands, "XMPP Emails Import",
+                       "Gives users e-mail addresses by the file in /backup, lines of "
+                       "<user@domain>,<e-mail address>");
   admin::Command write = {"XMPP Contacts Export",
                           "Writes contact lists to a file in /backup, as Import takes them"};
   write.context = this;
@@ -110,10 +124,17 @@ ContactFault XmppContacts::Do(std::string_view line) {
   }
   xmpp::RenameLine read;
   const ContactFault fault = xmpp::ReadRenameLine(line, read);
-  if (fault == ContactFault::kNone) {
-    done_ += engine.RenameContact(read);
+  if (fault != ContactFault::kNone) {
+    return fault;
   }
-  return fault;
+  if (job_ == Job::kRename) {
+    done_ += engine.RenameContact(read);
+    return fault;
+  }
+  const auto set = rooms_.federation->SetEmail(read.before.view(), read.after.view());
+  return set.ok()                             ? ContactFault::kNone
+         : set.code() == ErrorCode::kNotFound ? ContactFault::kNotOurs
+                                              : ContactFault::kFormat;
 }
 
 void XmppContacts::Note(ContactFault fault) {
@@ -139,14 +160,16 @@ void XmppContacts::Finish(ByteWriter& out) {
   for (size_t i = 1; i < faults_.size(); ++i) {
     ignored += faults_[i];
   }
-  const uint64_t done = job_ == Job::kImport ? faults_[0] : done_;
+  const uint64_t done = job_ == Job::kRename ? done_ : faults_[0];
+  const JobText& texts = kJobTexts[static_cast<uint8_t>(job_)];
   ByteWriter sum(report_.subspan(report_size_));
   sum.Text("started ");
   xmpp::WriteStamp(began_s_, sum);
   sum.Text(", ended ");
   xmpp::WriteStamp(rooms_.machine.clock.Wall().unix_seconds(), sum);
-  sum.Text("\r\ncontacts ");
-  sum.Text(job_ == Job::kImport ? "imported: " : "renamed: ");
+  sum.Text("\r\n");
+  sum.Text(texts.done);
+  sum.Text(": ");
   sum.Decimal(done);
   sum.Text("\r\nlines ignored: ");
   sum.Decimal(ignored);
@@ -166,18 +189,17 @@ void XmppContacts::Finish(ByteWriter& out) {
   const auto memory = folder.memory();
   const size_t size = std::min(report_size_, memory.size());
   std::copy_n(report_.begin(), size, memory.begin());
-  folder.Set(job_ == Job::kImport ? "contacts-import.log" : "contacts-rename.log", size, began_s_);
+  folder.Set(texts.report, size, began_s_);
   rooms_.xmpp->FlushRows();
   rooms_.log.Emit(log::event::XmppContactsChanged{
-      .by = by_.view(),
-      .job = job_ == Job::kImport ? "import of contacts" : "renaming of contacts",
-      .done = done,
-      .ignored = ignored});
+      .by = by_.view(), .job = texts.job, .done = done, .ignored = ignored});
   out.Decimal(done);
-  out.Text(job_ == Job::kImport ? " contacts imported, " : " contacts renamed, ");
+  out.Char(' ');
+  out.Text(texts.done);
+  out.Text(", ");
   out.Decimal(ignored);
-  out.Text(" lines ignored; see /backup/contacts-");
-  out.Text(job_ == Job::kImport ? "import.log" : "rename.log");
+  out.Text(" lines ignored; see /backup/");
+  out.Text(texts.report);
 }
 
 Result<void> XmppContacts::Export(std::string_view by, std::string_view value, ByteWriter& out) {

@@ -20,7 +20,7 @@ class XmppContacts {
   void AddTo(admin::CommandTable& commands);
 
  private:
-  enum class Job : uint8_t { kNone, kImport, kRename };
+  enum class Job : uint8_t { kNone, kImport, kRename, kEmails };
   template <Job kJob>
   void AddJob(admin::CommandTable& commands, const char* path, const char* help);
   Result<void> Start(Job job, std::string_view by);

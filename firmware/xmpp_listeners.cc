@@ -15,7 +15,7 @@ XmppListeners::Places XmppListeners::PlacesOf() const {
         continue;
       }
       for (const XmppDoor& door : std::span(doors_).first(door_count_)) {
-        if (out.count < kListenerMax) {
+        if (out.count < kListenerMax && (door.port_mask & 1u << i) != 0) {
           out.at[out.count++] = {address.address, door};
         }
       }
@@ -55,7 +55,7 @@ void XmppListeners::OpenFirewall(uint8_t port_mask) {
   for (const XmppDoor& door : std::span(doors_).first(door_count_)) {
     const auto port = static_cast<uint16_t>(door.port);
     stack_.firewall()
-        .Allow({net::Transport::kTcp, port, port, port_mask})
+        .Allow({net::Transport::kTcp, port, port, static_cast<uint8_t>(port_mask & door.port_mask)})
         .ignore("port numbers from the schema's range, few rules");
   }
 }

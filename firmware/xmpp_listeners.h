@@ -17,6 +17,7 @@ struct XmppDoor {
   bool is_tls = false;  // from its first byte; else it begins plain, for STARTTLS
   net::TlsService service = net::TlsService::kXmpp;
   net::StreamHandler* handler = nullptr;
+  uint8_t port_mask = 0xff;  // of the Ethernet ports it is at
   friend bool operator==(const XmppDoor&, const XmppDoor&) = default;
 };
 

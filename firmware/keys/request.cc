@@ -106,6 +106,7 @@ Result<void> RequestNames::Fill(const RequestPlan& plan, std::string_view domain
     GH_TRY(AddList(plan.federation_domains, "", "a federation domain is not a DNS name"));
   }
   GH_TRY(AddList(plan.chat_aliases, "", "a chat node alias is not a DNS name"));
+  GH_TRY(AddList(plan.xmpp_domains, "", "a domain of XMPP is not a DNS name"));
   if (plan.is_edge) {
     return Ok();
   }

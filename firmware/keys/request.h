@@ -35,6 +35,7 @@ struct RequestPlan {
   bool collab_edge_prefix = false;        // "collab-edge." in front of each of them
   std::string_view federation_domains;    // edge
   std::string_view chat_aliases;
+  std::string_view xmpp_domains;    // all that are served, inside and at the edge (XCERT-006)
   std::string_view phone_profiles;  // inside; full names only (CERT-31)
   crypto::Subject subject;          // its common name is set here
 };

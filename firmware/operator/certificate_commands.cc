@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "firmware/federation_service.h"
 #include "firmware/keys/x509_text.h"
 #include "hal/rt/ascii.h"
 #include "hal/rt/secret.h"
@@ -97,7 +98,10 @@ Result<void> CertificateCommands::Generate(std::string_view domain, std::string_
                                            std::string_view by, ByteWriter& out) {
   const auto& settings = parts_.configuration.active();
   const config::CertificateRequest& csr = settings.certificate_request();
-  const keys::RequestPlan plan = RequestPlanOf(settings);
+  keys::RequestPlan plan = RequestPlanOf(settings);
+  if (federation_ != nullptr) {
+    plan.xmpp_domains = federation_->CertificateNames();
+  }
   const auto scheme = RequestSchemeOf(settings);
   Requests& requests = parts_.upload.requests;
   if (label.empty()) {

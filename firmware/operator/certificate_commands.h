@@ -21,6 +21,8 @@
 
 namespace gh {
 
+class FederationService;
+
 struct CertificateCommandParts {
   keys::UploadParts upload;
   keys::TokenKeys*& tokens;
@@ -44,6 +46,8 @@ class CertificateCommands final : PasteTaker, admin::DeferredWork, public admin:
   CertificateCommands& operator=(const CertificateCommands&) = delete;
 
   void AddTo(admin::StatusTree& status, admin::CommandTable& commands);
+  // Whose domains requests name.
+  void SetFederation(FederationService& federation) { federation_ = &federation; }
 
   // --- /certificates: server.pem, <domain>.pem (.p7b, .der), trust.pem, list.crl ---
   bool takes_files() const override { return true; }
@@ -71,6 +75,7 @@ class CertificateCommands final : PasteTaker, admin::DeferredWork, public admin:
   std::span<const uint8_t> PemSource(bool is_request, uint64_t index) const;
 
   CertificateCommandParts parts_;
+  FederationService* federation_ = nullptr;
   Paste paste_;
   FixedString<keys::kDomainNameMax> domain_;  // of what is pasted or shown
   FixedString<64> by_;

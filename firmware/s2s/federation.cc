@@ -22,11 +22,13 @@ uint64_t ParserHeapBytes(uint32_t readers) {
   return uint64_t{readers} * xmpp::kParserHeapUsual + 4 * xmpp::kParserHeapMax;
 }
 
+}  // namespace
+
 // Servers' stanzas are in their stream's name space, which means what clients' does.
 void TakeAsClients(Node& root) {
   Node* at = &root;
   for (;;) {
-    if (at->space == "jabber:server") {
+    if (at->space == "jabber:server" || at->space == kComponentSpace) {
       at->space = ns::kClient;
     }
     if (at->first != nullptr) {
@@ -42,8 +44,6 @@ void TakeAsClients(Node& root) {
     at = at->next;
   }
 }
-
-}  // namespace
 
 Capacity Capacity::For(uint32_t sessions) {
   Capacity c;
@@ -61,10 +61,10 @@ uint64_t Capacity::ArenaBytes() const {
          uint64_t{lookups} * Pool<Lookup>::bytes_per_item() +
          uint64_t{unproven_readers} *
              (xmpp::XmlReader::ArenaBytes(xmpp::XmlLimits::Unproven()) + 64) +
-         uint64_t{readers + 1} * (xmpp::XmlReader::ArenaBytes(xmpp::XmlLimits()) + 64) +
-         uint64_t{readers + unproven_readers + 1} * sizeof(HeapOwner) +
-         ParserHeapBytes(readers + unproven_readers + 1) + xmpp::kOutputMax + sizeof(Federation) +
-         8 * 1024;
+         uint64_t{readers + 2} * (xmpp::XmlReader::ArenaBytes(xmpp::XmlLimits()) + 64) +
+         uint64_t{readers + unproven_readers + 2} * sizeof(HeapOwner) +
+         ParserHeapBytes(readers + unproven_readers + 2) + 2 * xmpp::kOutputMax +
+         2 * EmailNames::ArenaBytes() + sizeof(Federation) + 8 * 1024;
 }
 
 Federation::Federation(const Parts& parts, const Capacity& capacity)
@@ -80,18 +80,25 @@ Federation::Federation(const Parts& parts, const Capacity& capacity)
       by_stream_(parts.arena, capacity.links, SipKey{}),
       by_route_(parts.arena, capacity.links, SipKey{}),  // keys are hashes of ours
       lookups_(parts.arena, capacity.lookups),
-      parser_heap_(parts.arena, ParserHeapBytes(capacity.readers + capacity.unproven_readers + 1),
-                   capacity.readers + capacity.unproven_readers + 1),
-      own_reader_(parts.arena.NewArray<xmpp::XmlReader>(1)),
+      parser_heap_(parts.arena, ParserHeapBytes(capacity.readers + capacity.unproven_readers + 2),
+                   capacity.readers + capacity.unproven_readers + 2),
+      own_readers_(parts.arena.NewArray<xmpp::XmlReader>(2)),
+      names_in_(parts.arena, parts.engine.directory()),
+      names_out_(parts.arena, parts.engine.directory()),
+      renamed_(parts.arena.NewArray<uint8_t>(xmpp::kOutputMax)),
       scratch_(parts.arena.NewArray<uint8_t>(xmpp::kOutputMax)) {
   InitReaders(parts.arena, readers_, capacity.readers, 0, xmpp::XmlLimits());
   InitReaders(parts.arena, unproven_readers_, capacity.unproven_readers, capacity.readers,
               xmpp::XmlLimits::Unproven());
-  own_reader_[0].Init(parts.arena, parser_heap_, capacity.readers + capacity.unproven_readers,
-                      random_, xmpp::XmlLimits());
-  own_reader_[0].SetPrimer(kPrimer);
+  for (uint32_t i = 0; i < own_readers_.size(); ++i) {
+    own_readers_[i].Init(parts.arena, parser_heap_,
+                         capacity.readers + capacity.unproven_readers + i, random_,
+                         xmpp::XmlLimits());
+    own_readers_[i].SetPrimer(kPrimer);
+  }
   settle_timer_.Bind<&Federation::Settle>(this);
   tick_timer_.Bind<&Federation::OnTick>(this);
+  rate_timer_.Bind<&Federation::OnRate>(this);
 }
 
 void Federation::InitReaders(Arena& arena, ReaderPool& pool, uint32_t count, uint32_t first_owner,
@@ -109,6 +116,7 @@ void Federation::InitReaders(Arena& arena, ReaderPool& pool, uint32_t count, uin
 Federation::~Federation() {
   timers_.Cancel(settle_timer_);
   timers_.Cancel(tick_timer_);
+  timers_.Cancel(rate_timer_);
   for (uint32_t i = 0; i < links_.capacity(); ++i) {
     if (Link* link = links_.At(i)) {
       timers_.Cancel(link->timer);
@@ -117,7 +125,7 @@ Federation::~Federation() {
       }
     }
   }
-  for (auto readers : {readers_.all, unproven_readers_.all, own_reader_}) {
+  for (auto readers : {readers_.all, unproven_readers_.all, own_readers_}) {
     for (xmpp::XmlReader& reader : readers) {
       reader.~XmlReader();
     }
@@ -125,13 +133,22 @@ Federation::~Federation() {
 }
 
 void Federation::Apply(const Config& config) {
+  const bool keeps_partners = config.partners == config_.partners &&
+                              config.by_edge == config_.by_edge &&
+                              config.enabled == config_.enabled;
   config_ = config;
   for (uint32_t i = 0; i < links_.capacity(); ++i) {
     Link* link = links_.At(i);
     if (link == nullptr || link->doomed) {
       continue;
     }
-    const bool is_served = link->pair().local.empty() || engine_.Serves(link->pair().local.view());
+    if (IsPartner(*link)) {
+      if (!keeps_partners) {
+        Finish(*link, "reset", "settings have changed");
+      }
+      continue;
+    }
+    const bool is_served = link->pair().local.empty() || Serves(link->pair().local.view());
     const bool is_open = link->kind == LinkKind::kIncoming || link->state == LinkState::kReady;
     if (!config.enabled || !is_served) {
       Finish(*link, "host-gone", "the domain is not served any more");
@@ -141,9 +158,11 @@ void Federation::Apply(const Config& config) {
       Doom(*link, "settings have changed");
     }
   }
-  if (config.enabled && !tick_timer_.armed()) {
+  if ((config.enabled || config.partner_count > 0) && !tick_timer_.armed()) {
     timers_.Arm(tick_timer_, Duration::Seconds(kTickSeconds));
   }
+  Settle();
+  KeepTrunk();
   Settle();
 }
 
@@ -189,10 +208,11 @@ void Federation::Detach(Link& link) {
   }
 }
 
-bool Federation::OnOpen(net::StreamId stream, const net::Endpoint& remote, bool secure) {
+bool Federation::OnOpen(net::StreamId stream, const net::Endpoint& remote, bool secure, Door door) {
   // Some room stays for those that are proved, and for streams of ours.
+  const bool is_wanted = config_.enabled || door == Door::kComponents;
   Link* link =
-      config_.enabled && unproven_incoming_ < links_.capacity() / 3 ? links_.Allocate() : nullptr;
+      is_wanted && unproven_incoming_ < links_.capacity() / 3 ? links_.Allocate() : nullptr;
   if (link == nullptr) {
     ++counters_.refused;
     return false;
@@ -200,6 +220,7 @@ bool Federation::OnOpen(net::StreamId stream, const net::Endpoint& remote, bool 
   link->owner = this;
   link->remote = remote;
   link->secure = secure;
+  link->door = door;
   link->pair_count = 1;
   link->used = timers_.now();
   if (!Attach(*link, stream)) {
@@ -222,7 +243,7 @@ void Federation::OnConnected(net::StreamId stream, bool secure) {
   }
   link->secure = secure;
   link->state = LinkState::kOpening;
-  if (is_ours && secure && config_.requires_certificate &&
+  if (is_ours && secure && (config_.requires_certificate || IsPartner(*link)) &&
       !host_.IsProved(stream, link->pair().remote.view())) {
     AttemptFailed(*link, "its certificate is not good for the domain");
   } else if (is_ours) {
@@ -237,6 +258,9 @@ size_t Federation::OnData(net::StreamId stream, std::span<const uint8_t> data) {
     Link* link = Find(stream);
     if (link == nullptr || link->doomed || link->closing || link->state == LinkState::kSecuring) {
       in = {};
+      break;
+    }
+    if (!in.empty() && IsTooFast(*link)) {
       break;
     }
     if (link->reader == nullptr) {
@@ -283,6 +307,9 @@ void Federation::OnEvent(Link& link, XmlEvent event) {
       OnHeader(link, link.reader->root());
       return;
     case XmlEvent::kStanza:
+      if (link.state == LinkState::kReady) {
+        Arm(link, Duration::Seconds(kStanzaSeconds));  // the next may have begun
+      }
       OnElement(link, link.reader->root());
       return;
     case XmlEvent::kEnd:
@@ -337,6 +364,10 @@ void Federation::OnClosed(net::StreamId stream, net::StreamClose why) {
   const bool is_attempt = link->kind != LinkKind::kIncoming && link->state != LinkState::kReady;
   const bool was_securing = link->state == LinkState::kSecuring;
   Detach(*link);
+  if (!link->doomed && !is_attempt && !link->closing && Suspend(*link)) {
+    Settle();
+    return;
+  }
   if (link->doomed || !is_attempt) {
     Doom(*link, "the connection broke");
   } else if (why == net::StreamClose::kTlsFailure && was_securing && !link->without_tls &&
@@ -406,6 +437,8 @@ void Federation::Arm(Link& link, Duration after) {
 void Federation::OnTimer(Link& link) {
   if (link.state == LinkState::kBackingOff) {
     Doom(link, "it may be tried again");
+  } else if (link.state == LinkState::kSuspended) {
+    Doom(link, "the connection broke");
   } else if (link.kind != LinkKind::kIncoming && link.state != LinkState::kReady) {
     AttemptFailed(link, "it does not answer");
   } else {
@@ -423,15 +456,21 @@ void Federation::OnTick() {
     if (link != nullptr && !link->doomed && link->asked &&
         timers_.now() - link->asked_at > Duration::Seconds(kAcknowledgeSeconds)) {
       StreamError(*link, "connection-timeout", "it does not acknowledge");
+    } else if (link != nullptr && !link->doomed && IsPartner(*link)) {
+      if (link->state == LinkState::kReady && link->unsent.empty()) {
+        Write(*link, " ");  // so that who is gone is found
+      }
     } else if (link != nullptr && !link->doomed && link->state == LinkState::kReady &&
                timers_.now() - link->used > (is_ours ? config_.idle : config_.idle * 4)) {
       CloseStream(*link);
       Doom(*link, "idle");
     }
   }
-  if (config_.enabled) {
+  if (config_.enabled || config_.partner_count > 0) {
     timers_.Arm(tick_timer_, Duration::Seconds(kTickSeconds));
   }
+  Settle();
+  KeepTrunk();
   Settle();
 }
 
@@ -457,10 +496,12 @@ void Federation::Write(Link& link, std::span<const uint8_t> bytes) {
 void Federation::WriteHeader(Link& link) {
   uint8_t bytes[2 * xmpp::kDomainMax * 6 + kStreamIdMax + 512];
   ByteWriter out(bytes);
-  out.Text(
-      "<?xml version='1.0'?><stream:stream xmlns='jabber:server' "
-      "xmlns:stream='http://etherx.jabber.org/streams' xmlns:db='jabber:server:dialback' "
-      "version='1.0' xml:lang='en'");
+  out.Text(link.door == Door::kComponents
+               ? "<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' "
+                 "xmlns:stream='http://etherx.jabber.org/streams'"
+               : "<?xml version='1.0'?><stream:stream xmlns='jabber:server' "
+                 "xmlns:stream='http://etherx.jabber.org/streams' "
+                 "xmlns:db='jabber:server:dialback' version='1.0' xml:lang='en'");
   if (link.kind == LinkKind::kIncoming) {
     uint8_t id_bytes[32];
     ByteWriter id(id_bytes);
@@ -530,6 +571,10 @@ void Federation::Doom(Link& link, const char* reason) {
   link.doomed = true;
   link.reason = reason;
   RemoveRoute(link);
+  PartnerLost(link);
+  if (link.fast_node.linked()) {
+    fast_.Remove(link);
+  }
   if (!link.doomed_node.linked()) {
     doomed_.PushBack(link);
   }
@@ -597,6 +642,10 @@ void Federation::OnHeader(Link& link, const Node& header) {
     StreamError(link, "invalid-namespace", "a header that is not a stream's");
     return;
   }
+  if (link.kind == LinkKind::kIncoming && IsPartner(link)) {
+    OnPartnerHeader(link, header);
+    return;
+  }
   if (!header.Get("version").starts_with('1')) {
     StreamError(link, "unsupported-version", "a stream from before RFC 3920");
     return;
@@ -613,9 +662,13 @@ void Federation::OnHeader(Link& link, const Node& header) {
   const bool is_addressed =
       xmpp::PrepareDomain(header.Get("to"), local).ok() &&
       (header.Get("from").empty() || xmpp::PrepareDomain(header.Get("from"), remote).ok());
-  if (!is_addressed || !engine_.Serves(local.view()) || engine_.Serves(remote.view())) {
+  if (!is_addressed || !Serves(local.view()) || Serves(remote.view())) {
     StreamError(link, !is_addressed ? "improper-addressing" : "host-unknown",
                 "a domain that is not served");
+    return;
+  }
+  if (StreamsOf(remote.view()) >= config_.domain_streams && !link.pair().is_proved) {
+    StreamError(link, "resource-constraint", "the domain has as many streams as it may");
     return;
   }
   Pair& pair = link.pair();
@@ -647,10 +700,13 @@ void Federation::OnElement(Link& link, Node& element) {
     return;
   }
   const bool is_stanza =
-      element.space == "jabber:server" &&
+      (element.space == "jabber:server" ||
+       (link.door == Door::kComponents && element.space == kComponentSpace)) &&
       (element.name == "message" || element.name == "presence" || element.name == "iq");
   if (is_stanza) {
     OnStanza(link, element);
+  } else if (link.door == Door::kComponents) {
+    OnComponent(link, element);
   } else if (OnManagement(link, element)) {
     return;
   } else if (link.kind == LinkKind::kIncoming) {
@@ -667,6 +723,10 @@ void Federation::OnStanza(Link& link, Node& stanza) {
     StreamError(link, "improper-addressing", "a stanza without addresses");
     return;
   }
+  if (IsPartner(link)) {
+    OnPartnerStanza(link, *from, *to, stanza);
+    return;
+  }
   const Pair* pair = FindPair(link, to->domain(), from->domain());
   const bool is_way =
       link.kind == LinkKind::kIncoming || (link.kind == LinkKind::kOutgoing && link.bidirectional);
@@ -674,20 +734,38 @@ void Federation::OnStanza(Link& link, Node& stanza) {
     StreamError(link, "invalid-from", "a stanza of a domain it has not proved");
     return;
   }
-  ++link.stanzas_in;
-  link.handled += link.counts_in ? 1 : 0;
-  ++counters_.stanzas_in;
+  CountIn(link);
   if (!config_.policy.Allows(from->domain(), Direction::kIncoming)) {
     ++counters_.forbidden;
     return;
   }
-  if (!engine_.Serves(to->domain()) || engine_.Serves(from->domain())) {
+  if (!Serves(to->domain()) || Serves(from->domain())) {
     StreamError(link, "host-gone", "the domain is not served any more");
     return;
   }
   TakeAsClients(stanza);
-  engine_.OnRemote(*from, *to, stanza);
+  Forward(*from, *to, stanza);
   link.last_commit = std::max(link.last_commit, engine_.remote_commit());
+}
+
+void Federation::CountIn(Link& link) {
+  ++link.stanzas_in;
+  link.handled += link.counts_in ? 1 : 0;
+  link.allowance -= kStanzaAllowance;
+  ++counters_.stanzas_in;
+}
+
+// Proved ones, of theirs.
+uint32_t Federation::StreamsOf(std::string_view domain) {
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < links_.capacity(); ++i) {
+    const Link* link = links_.At(i);
+    count += link != nullptr && !link->doomed && link->kind == LinkKind::kIncoming &&
+                     !link->unproven && link->pairs[0].remote == domain
+                 ? 1
+                 : 0;
+  }
+  return count;
 }
 
 }  // namespace gh::s2s

@@ -10,6 +10,10 @@
 // dialback key a stream of its own is made to the authoritative server. Nothing is ended in the
 // middle of something: links are doomed and ended by Settle.
 //
+// Partners serve a domain with us (partners.cc): components beside us (XEP-0114), devices inside
+// for which we are the Edge, and our own Edge, to which all goes then. Each has one stream, which
+// carries stanzas both ways.
+//
 // Fault model: the other side is hostile until proved, and bounded after that; a stanza that was
 // not given to the network comes back to its sender as an error.
 #pragma once
@@ -21,6 +25,7 @@
 
 #include "crypto/random.h"
 #include "firmware/s2s/dialback.h"
+#include "firmware/s2s/emails.h"
 #include "firmware/s2s/lookup.h"
 #include "firmware/s2s/policy.h"
 #include "firmware/xmpp/engine.h"
@@ -31,6 +36,9 @@
 namespace gh::s2s {
 
 inline constexpr std::string_view kDialbackSpace = "jabber:server:dialback";
+inline constexpr std::string_view kComponentSpace = "jabber:component:accept";
+// Elements of the stream's name space become clients'.
+void TakeAsClients(xmpp::Node& root);
 
 enum class Security : uint8_t { kNone, kOptional, kRequired };
 
@@ -41,6 +49,20 @@ struct Route {
   bool is_tls = false;
 };
 
+// Who serves a domain with us.
+struct Partner {
+  FixedString<xmpp::kDomainMax> domain;  // a component's; of others as in an Exception
+  FixedString<xmpp::kDomainMax> peer;    // the name its certificate has to show; "": a component
+  FixedString<kSecretMax> secret;        // of a component
+  bool is_component() const { return peer.empty(); }
+  friend bool operator==(const Partner&, const Partner&) = default;
+};
+
+inline constexpr uint32_t kNoPartner = UINT32_MAX;
+
+// By which door of ours a stream comes.
+enum class Door : uint8_t { kServers, kComponents, kRelay };
+
 struct Config {
   bool enabled = false;
   Security security = Security::kOptional;
@@ -50,10 +72,22 @@ struct Config {
   bool dialback = true;
   bool bidirectional = true;
   bool management = true;  // XEP-0198
+  Duration resume;         // how long a broken stream is kept; zero: not
   FixedString<kSecretMax> secret;
   Policy policy;
   std::array<Route, kRouteMax> routes = {};
   uint32_t route_count = 0;
+  std::array<Partner, kPartnerMax> partners = {};
+  uint32_t partner_count = 0;
+  bool by_edge = false;  // all goes through an Edge
+  std::array<Route, kEdgeMax> edges = {};
+  uint32_t edge_count = 0;
+  bool emails = false;  // our users go by their e-mail addresses
+  std::array<FixedString<xmpp::kDomainMax>, kOwnEmailDomainMax> email_domains = {};
+  uint32_t email_domain_count = 0;
+  uint32_t domain_streams = 8;  // proved ones that a domain may have to us
+  uint32_t stanza_rate = 0;     // a second, of one stream; 0: any
+  uint32_t component_rate = 0;
   uint32_t stanza_max = xmpp::kStanzaMax;
   Duration idle = Duration::Minutes(15);
 };
@@ -94,6 +128,11 @@ class Observer {
   virtual void OnFailed(std::string_view remote, std::string_view reason) = 0;
   virtual void OnRefused(std::string_view remote, const net::Endpoint& peer,
                          std::string_view reason) = 0;
+  // A partner is connected, or is no more.
+  virtual void OnPartner(const char* kind, std::string_view name, const net::Endpoint& peer,
+                         bool is_up, std::string_view reason) = 0;
+  // It was for a user who goes by an e-mail address.
+  virtual void OnDropped(std::string_view remote, std::string_view address) = 0;
 
  protected:
   ~Observer() = default;
@@ -110,8 +149,12 @@ struct Counters {
   uint64_t stanzas_in = 0;
   uint64_t stanzas_out = 0;
   uint64_t acknowledged = 0;  // of those out
+  uint64_t resumed = 0;       // streams
   uint64_t returned = 0;      // to their senders, as errors
   uint64_t forbidden = 0;     // by the policy
+  uint64_t relayed = 0;       // to partners and from them
+  uint64_t dropped = 0;       // for users who go by e-mail addresses
+  uint64_t held_back = 0;     // times that a stream was too fast
 };
 
 enum class LinkKind : uint8_t { kIncoming, kOutgoing, kVerifying };
@@ -124,6 +167,7 @@ enum class LinkState : uint8_t {
   kAuthenticating,  // EXTERNAL
   kDialback,        // our key is with them
   kReady,
+  kSuspended,   // incoming, broken: it may be resumed
   kBackingOff,  // failed: what comes is answered at once
 };
 
@@ -152,6 +196,10 @@ struct Link final : LookupUser {
   net::Endpoint remote;
   LinkKind kind = LinkKind::kIncoming;
   LinkState state = LinkState::kOpening;
+  Door door = Door::kServers;  // kOutgoing by kRelay: to our Edge
+  ListNode fast_node;          // it was too fast
+  int64_t allowance = 0;       // of stanzas, in millionths
+  Instant counted;             // when it was last added to
   bool connected = false;
   bool secure = false;
   bool closing = false;
@@ -191,7 +239,9 @@ struct Link final : LookupUser {
   uint64_t silent_until = 0;  // stanzas wait until this commit is durable
   ListNode owing_node;
   Instant asked_at;
-  xmpp::Chain unacknowledged;  // as the queue
+  xmpp::Chain unacknowledged;           // as the queue
+  FixedString<kStreamIdMax> resume_id;  // ours on incoming ones, theirs on ours; "": it cannot be
+  bool is_resuming = false;             // a stream of ours, from its break to the answer
   Instant used;
   uint64_t stanzas_in = 0;
   uint64_t stanzas_out = 0;
@@ -218,7 +268,8 @@ class Federation final : public xmpp::Remote {
   const Config& config() const { return config_; }
 
   // --- Connections ---
-  bool OnOpen(net::StreamId stream, const net::Endpoint& remote, bool secure);
+  bool OnOpen(net::StreamId stream, const net::Endpoint& remote, bool secure,
+              Door door = Door::kServers);
   bool Knows(net::StreamId stream) { return Find(stream) != nullptr; }
   // Of a stream of ours, and of either when TLS is up after STARTTLS.
   void OnConnected(net::StreamId stream, bool secure);
@@ -239,6 +290,10 @@ class Federation final : public xmpp::Remote {
   uint32_t link_count() const { return links_.used_count(); }
   uint32_t link_capacity() const { return links_.capacity(); }
   Link* LinkAt(uint32_t index) { return links_.At(index); }
+  bool IsEdgeConnected();
+  bool IsConnected(uint32_t partner);
+  // A domain of ours, of users' e-mail addresses, or of a partner.
+  bool Serves(std::string_view domain);
   uint32_t reader_count() const { return readers_.lent + unproven_readers_.lent; }
   static constexpr uint64_t bytes_per_link() { return Pool<Link>::bytes_per_item(); }
 
@@ -288,6 +343,35 @@ class Federation final : public xmpp::Remote {
   void OnHeader(Link& link, const xmpp::Node& header);
   void OnElement(Link& link, xmpp::Node& element);
   void OnStanza(Link& link, xmpp::Node& stanza);
+  void CountIn(Link& link);
+  uint32_t StreamsOf(std::string_view domain);
+
+  // partners.cc
+  bool IsEmailDomain(std::string_view domain);
+  uint32_t PartnerOf(std::string_view domain) const;
+  Link* LinkOf(uint32_t partner) { return links_.Resolve(partner_links_[partner]); }
+  static bool IsPartner(const Link& link) { return link.door != Door::kServers; }
+  void OnPartnerHeader(Link& link, const xmpp::Node& header);
+  void OnComponent(Link& link, const xmpp::Node& element);
+  bool IsProvedPeer(const Link& link, std::string_view domain);
+  void ProvePartner(Link& link, uint32_t partner);
+  bool Promote(Link& link);
+  void PartnerLost(Link& link);
+  void OnPartnerStanza(Link& link, const xmpp::Address& from, const xmpp::Address& to,
+                       xmpp::Node& stanza);
+  void KeepTrunk();
+
+  // forward.cc: to whom a stanza goes that came in.
+  void Forward(const xmpp::Address& from, const xmpp::Address& to, xmpp::Node& stanza);
+  void ToEngine(const xmpp::Address& from, xmpp::Address to, xmpp::Node& stanza);
+  bool TakeEmails(const xmpp::Address& from, xmpp::Address& to, xmpp::Node& stanza);
+  void AnswerError(const xmpp::Node& stanza, std::string_view condition);
+  Taken SendOut(std::string_view local, std::string_view remote, std::span<const uint8_t> stanza);
+  Taken SendOn(Link& link, std::span<const uint8_t> stanza);
+
+  // rate.cc
+  bool IsTooFast(Link& link);
+  void OnRate();
 
   // queue.cc: what waits, what comes back.
   uint64_t RouteKey(std::string_view local, std::string_view remote) const;
@@ -299,11 +383,12 @@ class Federation final : public xmpp::Remote {
   void ReturnAll(Link& link);
   void ReturnEach(Link& link, xmpp::Chain& stanzas);
   void Return(Link& link, std::span<const uint8_t> stanza);
-  xmpp::Node* Reread(std::span<const uint8_t> stanza);
+  xmpp::Node* Reread(std::span<const uint8_t> stanza, uint32_t reader = 0);
 
   // management.cc
   void EnableManagement(Link& link);
   bool OnManagement(Link& link, const xmpp::Node& element);
+  void OnEnable(Link& link, std::string_view resume);
   bool MaySend(const Link& link, size_t size) const;
   void SendCounted(Link& link, std::span<const uint8_t> stanza);
   void Ask(Link& link);
@@ -311,8 +396,19 @@ class Federation final : public xmpp::Remote {
   void Acknowledge(Link& link);
   void SendOwed(Link& link);
 
+  // resumption.cc
+  bool Suspend(Link& link);
+  bool AskToResume(Link& link);
+  void OnResume(Link& link, const xmpp::Node& element);
+  Link* FindSuspended(const Link& link, std::string_view previous);
+  void TakeOver(Link& link, Link& old);
+  void OnResumed(Link& link, const xmpp::Node& element);
+  void OnNotResumed(Link& link);
+  void Resend(Link& link);
+
   // outgoing.cc
-  Link* NewOutgoing(std::string_view local, std::string_view remote, LinkKind kind);
+  Link* NewOutgoing(std::string_view local, std::string_view remote, LinkKind kind,
+                    Door door = Door::kServers);
   void BeginLookup(Link& link);
   void TryNext(Link& link);
   void TryHop(Link& link, const Hop* hop);
@@ -352,7 +448,15 @@ class Federation final : public xmpp::Remote {
   Heap parser_heap_;
   ReaderPool readers_;
   ReaderPool unproven_readers_;
-  std::span<xmpp::XmlReader> own_reader_;  // one: of what comes back
+  std::span<xmpp::XmlReader> own_readers_;  // of what comes back, and of what is renamed
+  EmailNames names_in_, names_out_;
+  std::span<uint8_t> renamed_;
+  std::string_view answers_as_;  // an e-mail domain that was asked itself
+  std::array<Handle, kPartnerMax> partner_links_ = {};
+  Handle trunk_;  // to our Edge
+  uint32_t edge_ = 0;
+  List<Link, &Link::fast_node> fast_;
+  Timer rate_timer_;
   List<Link, &Link::doomed_node> doomed_;
   List<Link, &Link::owing_node> owing_;
   List<Link, &Link::silent_node> silent_;

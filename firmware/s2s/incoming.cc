@@ -12,22 +12,24 @@ void Federation::WriteFeatures(Link& link) {
   uint8_t bytes[1024];
   ByteWriter out(bytes);
   const bool has_tls = config_.security != Security::kNone;
-  const bool is_required = config_.security == Security::kRequired;
+  const bool is_required = config_.security == Security::kRequired || IsPartner(link);
   out.Text("<stream:features>");
   if (!link.secure && has_tls) {
     out.Text("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'>");
     out.Text(is_required ? "<required/></starttls>" : "</starttls>");
   }
   if (link.unproven && (link.secure || !is_required)) {
-    if (link.secure && config_.external_in && !link.pair().remote.empty() &&
-        host_.IsProved(link.stream, link.pair().remote.view())) {
+    if (link.secure && (config_.external_in || IsPartner(link)) && !link.pair().remote.empty() &&
+        IsProvedPeer(link, link.pair().remote.view())) {
       out.Text(
           "<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>EXTERNAL</mechanism>"
           "</mechanisms>");
     }
-    out.Text(config_.bidirectional ? "<bidi xmlns='urn:xmpp:features:bidi'/>" : "");
-    out.Text(config_.dialback ? "<dialback xmlns='urn:xmpp:features:dialback'><errors/></dialback>"
-                              : "");
+    out.Text(config_.bidirectional || IsPartner(link) ? "<bidi xmlns='urn:xmpp:features:bidi'/>"
+                                                      : "");
+    out.Text(config_.dialback && !IsPartner(link)
+                 ? "<dialback xmlns='urn:xmpp:features:dialback'><errors/></dialback>"
+                 : "");
   }
   out.Text(config_.management ? "<sm xmlns='urn:xmpp:sm:3'/>" : "");
   out.Text("<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>");
@@ -48,17 +50,18 @@ void Federation::OnIncoming(Link& link, const Node& element) {
       host_.Abort(link.stream);
       Doom(link, begun.error().what);
     }
-  } else if (!link.secure && config_.security == Security::kRequired &&
+  } else if (!link.secure && (config_.security == Security::kRequired || IsPartner(link)) &&
              !element.Is("verify", kDialbackSpace)) {
     StreamError(link, "policy-violation", "it did not begin with STARTTLS");
   } else if (element.Is("auth", ns::kSasl)) {
     OnExternal(link, element);
-  } else if (element.Is("bidi", "urn:xmpp:bidi") && config_.bidirectional) {
+  } else if (element.Is("bidi", "urn:xmpp:bidi") && (config_.bidirectional || IsPartner(link))) {
     link.bidirectional = true;
-    if (link.state == LinkState::kReady && link.pair().is_proved) {
+    if (link.state == LinkState::kReady && link.pair().is_proved && !IsPartner(link)) {
       (void)AddRoute(link);
     }
-  } else if (element.Is("result", kDialbackSpace) && element.Get("type").empty()) {
+  } else if (element.Is("result", kDialbackSpace) && element.Get("type").empty() &&
+             !IsPartner(link)) {
     OnResult(link, element);
   } else if (element.Is("verify", kDialbackSpace) && element.Get("type").empty()) {
     OnVerify(link, element);
@@ -80,15 +83,15 @@ void Federation::OnExternal(Link& link, const Node& element) {
       text.empty() || text == "=" ||
       (ReadBase64(text, claimed) && xmpp::PrepareDomain(claimed.text(), domain).ok());
   const char* reason = "";
-  if (element.Get("mechanism") != "EXTERNAL" || !config_.external_in || !link.secure ||
-      !link.unproven) {
+  if (element.Get("mechanism") != "EXTERNAL" || !(config_.external_in || IsPartner(link)) ||
+      !link.secure || !link.unproven) {
     reason = "a mechanism that is not offered";
   } else if (!is_readable || domain.empty() ||
              (!link.pair().remote.empty() && domain != link.pair().remote)) {
     reason = "as another domain than its stream's";
-  } else if (!host_.IsProved(link.stream, domain.view())) {
+  } else if (!IsProvedPeer(link, domain.view())) {
     reason = "its certificate is not good for the domain";
-  } else if (!config_.policy.Allows(domain.view(), Direction::kIncoming)) {
+  } else if (!IsPartner(link) && !config_.policy.Allows(domain.view(), Direction::kIncoming)) {
     reason = "the policy";
   }
   if (reason[0] != '\0') {
@@ -121,13 +124,13 @@ Pair* Federation::FindPair(Link& link, std::string_view local, std::string_view 
 void Federation::OnResult(Link& link, const Node& element) {
   FixedString<xmpp::kDomainMax> local, remote;
   if (!xmpp::PrepareDomain(element.Get("to"), local).ok() ||
-      !xmpp::PrepareDomain(element.Get("from"), remote).ok() || engine_.Serves(remote.view())) {
+      !xmpp::PrepareDomain(element.Get("from"), remote).ok() || Serves(remote.view())) {
     StreamError(link, "improper-addressing", "dialback without domains");
     return;
   }
   std::string_view refusal;
   const char* reason = "";
-  if (!engine_.Serves(local.view())) {
+  if (!Serves(local.view())) {
     refusal = "item-not-found";
     reason = "a domain that is not served";
   } else if (!config_.dialback) {
@@ -227,7 +230,7 @@ void Federation::OnVerify(Link& link, const Node& element) {
     StreamError(link, "improper-addressing", "dialback without domains");
     return;
   }
-  const bool is_ours = engine_.Serves(local.view());
+  const bool is_ours = Serves(local.view());
   const bool is_valid =
       is_ours &&
       IsKey(MakeKey(config_.secret.view(), remote.view(), local.view(), id.view()), element.Text());
@@ -264,7 +267,8 @@ void Federation::Prove(Link& link, Pair& pair, const char* how) {
   ++counters_.accepted;
   ++(link.proved_by_certificate ? counters_.by_certificate : counters_.by_dialback);
   observer_.OnFederated(pair.local.view(), pair.remote.view(), true, link.remote, how);
-  if (link.bidirectional && &pair == &link.pair() && !link.proved_by_certificate) {
+  if (link.bidirectional && &pair == &link.pair() && !link.proved_by_certificate &&
+      !IsPartner(link)) {
     (void)AddRoute(link);  // unless there is one
   }
 }

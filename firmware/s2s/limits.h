@@ -12,7 +12,10 @@ inline constexpr uint32_t kRouteMax = 32;
 inline constexpr uint32_t kSecretMax = 127;
 inline constexpr uint32_t kKeyMax = 127;  // of a dialback key, whoever made it
 inline constexpr uint32_t kStreamIdMax = 127;
-inline constexpr uint32_t kPairMax = 8;  // of domains, proved on one incoming stream
+inline constexpr uint32_t kPairMax = 8;      // of domains, proved on one incoming stream
+inline constexpr uint32_t kPartnerMax = 24;  // components, and domains of devices inside
+inline constexpr uint32_t kEdgeMax = 4;
+inline constexpr uint32_t kOwnEmailDomainMax = 16;  // besides those of users' addresses
 
 // One search: servers of SRV records, and addresses of one of them.
 inline constexpr uint32_t kServerMax = 8;
@@ -24,15 +27,20 @@ inline constexpr uint16_t kDefaultPort = 5269;
 inline constexpr uint32_t kQueueBytesMax = 256 * 1024;
 inline constexpr uint32_t kQueueStanzaMax = 500;
 
-inline constexpr int64_t kAttemptSeconds = 20;      // from connecting to the proof
-inline constexpr int64_t kUnprovenSeconds = 60;     // of an incoming stream: it may have to ask DNS
-inline constexpr int64_t kVerifySeconds = 40;       // to ask the authoritative server
+inline constexpr int64_t kAttemptSeconds = 20;                       // from connecting to the proof
+inline constexpr int64_t kUnprovenSeconds = xmpp::kUnprovenSeconds;  // of an incoming stream
+inline constexpr int64_t kVerifySeconds = 25;       // to ask the authoritative server
 inline constexpr int64_t kBackOffSeconds = 10;      // before a domain is tried again
 inline constexpr int64_t kStanzaSeconds = 30;       // a stanza that has begun
 inline constexpr int64_t kAcknowledgeSeconds = 60;  // for an acknowledgement that was asked for
 inline constexpr int64_t kTickSeconds = 15;         // idle streams are looked for
 inline constexpr int64_t kCloseSeconds = 5;         // for the other side to close, too
 
+inline constexpr int64_t kRateMilliseconds = 100;       // those that were too fast are heard again
+inline constexpr int64_t kRateBurstSeconds = 10;        // what may come at once
+inline constexpr int64_t kStanzaAllowance = 1'000'000;  // what one stanza takes
+
 static_assert(kQueueBytesMax >= xmpp::kOutputMax);
+static_assert(kVerifySeconds < kUnprovenSeconds);
 
 }  // namespace gh::s2s

@@ -1,6 +1,6 @@
-// Stream management between servers (XEP-0198), without resumption: stanzas are kept until the
-// other side has them, and come back to their senders as errors when the stream ends first. We
-// acknowledge what is on the disk, not before.
+// Stream management between servers (XEP-0198): stanzas are kept until the other side has them, and
+// come back to their senders as errors when the stream ends first and is not resumed
+// (resumption.cc). We acknowledge what is on the disk, not before.
 //
 // A side that does not acknowledge is sent no more than a queue holds, and is given up after a
 // while.
@@ -25,7 +25,8 @@ bool ReadCount(std::string_view text, uint32_t& out) {
 // Ours is the stream: we ask for it.
 void Federation::EnableManagement(Link& link) {
   if (config_.management && link.offers_management) {
-    Write(link, "<enable xmlns='urn:xmpp:sm:3'/>");
+    Write(link, config_.resume > Duration() ? "<enable xmlns='urn:xmpp:sm:3' resume='true'/>"
+                                            : "<enable xmlns='urn:xmpp:sm:3'/>");
     link.counts_out = true;
   }
 }
@@ -38,10 +39,19 @@ bool Federation::OnManagement(Link& link, const Node& element) {
   uint32_t handled = 0;
   if (element.name == "enable" && link.kind == LinkKind::kIncoming && config_.management &&
       !link.counts_in) {
-    Write(link, "<enabled xmlns='urn:xmpp:sm:3'/>");
-    link.counts_in = link.counts_out = true;
+    OnEnable(link, element.Get("resume"));
   } else if (element.name == "enabled" && link.counts_out) {
     link.counts_in = true;
+    const std::string_view may = element.Get("resume");
+    if ((may == "true" || may == "1") && config_.resume > Duration()) {
+      link.resume_id.Assign(element.Get("id"));
+    }
+  } else if (element.name == "resume" && link.kind == LinkKind::kIncoming && !link.counts_in) {
+    OnResume(link, element);
+  } else if (element.name == "resumed" && link.is_resuming) {
+    OnResumed(link, element);
+  } else if (element.name == "failed" && link.is_resuming) {
+    OnNotResumed(link);
   } else if (element.name == "failed") {
     link.counts_out = false;
     chains_.Free(link.unacknowledged);
@@ -60,9 +70,33 @@ bool Federation::OnManagement(Link& link, const Node& element) {
   return true;
 }
 
+void Federation::OnEnable(Link& link, std::string_view resume) {
+  uint8_t bytes[160];
+  ByteWriter out(bytes);
+  out.Text("<enabled xmlns='urn:xmpp:sm:3'");
+  if ((resume == "true" || resume == "1") && config_.resume > Duration()) {
+    uint8_t id_bytes[32];
+    ByteWriter id(id_bytes);
+    id.Hex(random_.U64(), 16);
+    id.Hex(random_.U64(), 16);
+    link.resume_id.Assign(id.text());
+    xmpp::WriteAttribute("id", link.resume_id.view(), out);
+    out.Text(" resume='true' max='");
+    out.Decimal(static_cast<uint64_t>(config_.resume.seconds()));
+    out.Char('\'');
+  }
+  out.Text("/>");
+  Write(link, out.written());
+  link.counts_in = link.counts_out = true;
+  Promote(link);
+}
+
 // --- Ours ----------------------------------------------------------------------------------------
 
 bool Federation::MaySend(const Link& link, size_t size) const {
+  if (link.is_resuming) {
+    return false;
+  }
   return !link.counts_out ||
          (link.unconfirmed < kQueueStanzaMax &&
           link.unacknowledged.size + size + 4 <= kQueueBytesMax &&
@@ -87,7 +121,7 @@ void Federation::SendCounted(Link& link, std::span<const uint8_t> stanza) {
 }
 
 void Federation::Ask(Link& link) {
-  if (link.unconfirmed > 0 && !link.asked && !link.doomed) {
+  if (link.unconfirmed > 0 && !link.asked && !link.doomed && !link.is_resuming) {
     link.asked = true;
     link.asked_at = timers_.now();
     Write(link, "<r xmlns='urn:xmpp:sm:3'/>");

@@ -9,18 +9,20 @@ using xmpp::Node;
 using xmpp::WriteAttribute;
 namespace ns = xmpp::ns;
 
-Link* Federation::NewOutgoing(std::string_view local, std::string_view remote, LinkKind kind) {
+Link* Federation::NewOutgoing(std::string_view local, std::string_view remote, LinkKind kind,
+                              Door door) {
   Link* link = links_.Allocate();
   if (link == nullptr) {
     return nullptr;
   }
   link->owner = this;
   link->kind = kind;
+  link->door = door;
   link->state = LinkState::kLooking;
   link->pair_count = 1;
   link->used = timers_.now();
   const bool is_named = link->pair().local.Assign(local) && link->pair().remote.Assign(remote);
-  if (!is_named || (kind == LinkKind::kOutgoing && !AddRoute(*link))) {
+  if (!is_named || (kind == LinkKind::kOutgoing && door == Door::kServers && !AddRoute(*link))) {
     links_.Release(link);
     return nullptr;
   }
@@ -43,7 +45,9 @@ void Federation::BeginLookup(Link& link) {
   for (uint32_t i = 0; i < config_.route_count && route == nullptr; ++i) {
     route = MatchesDomain(config_.routes[i].domain.view(), remote) ? &config_.routes[i] : nullptr;
   }
-  if (route != nullptr) {
+  if (IsPartner(link)) {
+    link.lookup->StartAt(resolver_, random_, link, remote, config_.edges[edge_].port, true);
+  } else if (route != nullptr) {
     link.lookup->StartAt(resolver_, random_, link, route->host.view(), route->port,
                          route->is_tls && wants_tls);
   } else {
@@ -161,7 +165,7 @@ void Federation::OnOutgoing(Link& link, const Node& element) {
     link.state = LinkState::kOpening;
     WriteHeader(link);
   } else if (element.Is("failure", ns::kSasl) && link.state == LinkState::kAuthenticating) {
-    if (config_.dialback) {
+    if (config_.dialback && !IsPartner(link)) {
       SendKey(link);
     } else {
       AttemptFailed(link, "it refused our certificate");
@@ -198,7 +202,8 @@ void Federation::OnFeatures(Link& link, const Node& features) {
     OnReady(link, "its certificate");
     return;
   }
-  if (config_.bidirectional && features.Child("bidi", "urn:xmpp:features:bidi") != nullptr) {
+  if ((config_.bidirectional || IsPartner(link)) &&
+      features.Child("bidi", "urn:xmpp:features:bidi") != nullptr) {
     link.bidirectional = true;
     Write(link, "<bidi xmlns='urn:xmpp:bidi'/>");
   }
@@ -208,7 +213,7 @@ void Federation::OnFeatures(Link& link, const Node& features) {
        at = at->NextElement()) {
     has_external = has_external || at->Text() == "EXTERNAL";
   }
-  if (link.secure && has_external && config_.external_out) {
+  if (link.secure && has_external && (config_.external_out || IsPartner(link))) {
     uint8_t bytes[512];
     ByteWriter out(bytes);
     out.Text("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>");
@@ -216,7 +221,7 @@ void Federation::OnFeatures(Link& link, const Node& features) {
     out.Text("</auth>");
     link.state = LinkState::kAuthenticating;
     Write(link, out.written());
-  } else if (config_.dialback) {
+  } else if (config_.dialback && !IsPartner(link)) {
     SendKey(link);
   } else {
     AttemptFailed(link, "it takes no certificate, and dialback is off");
@@ -266,6 +271,12 @@ void Federation::OnReady(Link& link, const char* how) {
   ++(link.proved_by_certificate ? counters_.by_certificate : counters_.by_dialback);
   observer_.OnFederated(link.pair().local.view(), link.pair().remote.view(), false, link.remote,
                         link.proved_by_certificate ? "certificate" : how);
+  if (AskToResume(link)) {
+    return;
+  }
+  if (IsPartner(link)) {
+    observer_.OnPartner("Edge", link.pair().remote.view(), link.remote, true, "proved");
+  }
   EnableManagement(link);
   Drain(link);
 }

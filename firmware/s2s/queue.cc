@@ -7,8 +7,6 @@
 namespace gh::s2s {
 
 using xmpp::Node;
-using xmpp::WriteAttribute;
-namespace ns = xmpp::ns;
 
 uint64_t Federation::RouteKey(std::string_view local, std::string_view remote) const {
   return SipHash13(key_, local) * 0x9e3779b97f4a7c15u ^ SipHash13(key_, remote);
@@ -34,37 +32,11 @@ void Federation::RemoveRoute(Link& link) {
   }
 }
 
-xmpp::Remote::Taken Federation::SendRemote(std::string_view local, std::string_view remote,
-                                           std::span<const uint8_t> stanza) {
-  if (!config_.enabled || remote.empty()) {
-    return Taken::kUnknown;
-  }
-  if (!config_.policy.Allows(remote, Direction::kOutgoing)) {
-    ++counters_.forbidden;
-    return Taken::kForbidden;
-  }
-  Link* link = FindRoute(local, remote);
-  if (link == nullptr) {
-    link = NewOutgoing(local, remote, LinkKind::kOutgoing);
-    if (link == nullptr) {
-      return Taken::kFull;
-    }
-    const bool is_queued = Enqueue(*link, stanza);
-    BeginLookup(*link);
-    return is_queued ? Taken::kYes : Taken::kFull;
-  }
-  if (link->state == LinkState::kBackingOff) {
-    return Taken::kUnknown;
-  }
-  if (link->state != LinkState::kReady || IsSilent(*link) || !link->unsent.empty() ||
-      !link->queue.empty() || !MaySend(*link, stanza.size())) {
-    return Enqueue(*link, stanza) ? Taken::kYes : Taken::kFull;
-  }
-  SendCounted(*link, stanza);
-  return Taken::kYes;
-}
-
 bool Federation::HoldUntil(std::string_view local, std::string_view remote, uint64_t commit) {
+  // Where a stanza may take another way than its names say, the disk is waited for.
+  if (config_.by_edge || config_.emails || PartnerOf(remote) != kNoPartner) {
+    return false;
+  }
   Link* link = FindRoute(local, remote);
   if (link == nullptr) {
     return false;
@@ -131,54 +103,18 @@ void Federation::ReturnEach(Link& link, xmpp::Chain& stanzas) {
   }
 }
 
-Node* Federation::Reread(std::span<const uint8_t> stanza) {
-  xmpp::XmlReader& reader = own_reader_[0];
-  reader.Begin(true);
-  reader.SetStanzaMax(xmpp::kStanzaMax);
+Node* Federation::Reread(std::span<const uint8_t> stanza, uint32_t reader) {
+  xmpp::XmlReader& own = own_readers_[reader];
+  own.Begin(true);
+  own.SetStanzaMax(xmpp::kStanzaMax);
   std::span<const uint8_t> in = stanza;
-  return reader.Read(in) == xmpp::XmlEvent::kStanza ? &reader.root() : nullptr;
+  return own.Read(in) == xmpp::XmlEvent::kStanza ? &own.root() : nullptr;
 }
 
-// RFC 6120 section 8.3: the sender hears it; answers are not answered.
 void Federation::Return(Link& link, std::span<const uint8_t> stanza) {
-  const Node* lost = Reread(stanza);
-  if (lost == nullptr) {
-    return;
+  if (const Node* lost = Reread(stanza)) {
+    AnswerError(*lost, link.condition);
   }
-  const std::string_view type = lost->Get("type");
-  const bool is_presence = lost->name == "presence";
-  if (type == "error" || type == "result" || (is_presence && !type.empty())) {
-    return;
-  }
-  const auto from = xmpp::Address::Parse(lost->Get("to"));
-  const auto to = xmpp::Address::Parse(lost->Get("from"));
-  if (!from.ok() || !to.ok() || !engine_.Serves(to->domain()) || engine_.Serves(from->domain())) {
-    return;
-  }
-  ByteWriter out(scratch_);
-  out.Char('<');
-  out.Text(lost->name);
-  WriteAttribute("from", from->full(), out);
-  WriteAttribute("to", to->full(), out);
-  if (const xmpp::Attribute* id = lost->Find("id")) {
-    WriteAttribute("id", id->value, out);
-  }
-  out.Text(" type='error'>");
-  xmpp::WriteError(link.condition == "remote-server-not-found" ? "cancel" : "wait", link.condition,
-                   out);
-  out.Text("</");
-  out.Text(lost->name);
-  out.Char('>');
-  Node* error = out.ok() ? Reread(out.written()) : nullptr;
-  if (error == nullptr) {
-    return;
-  }
-  ++counters_.returned;
-  error->space = ns::kClient;
-  for (Node* child = error->first; child != nullptr; child = child->next) {
-    child->space = ns::kClient;  // <error/>; what it holds has a name space of its own
-  }
-  engine_.OnRemote(*from, *to, *error);
 }
 
 }  // namespace gh::s2s

@@ -346,6 +346,8 @@ class Engine final : private RoomHost {
   // The commit that has what stanzas from other servers have brought about so far.
   uint64_t remote_commit() const { return remote_session_.last_commit; }
   uint64_t durable() const { return keeper_.durable(); }
+  // Has the disk waited for: for what is rare.
+  void MakeDurable() { keeper_.Flush(); }
   // Somebody's answers wait for a commit.
   bool is_holding() const { return is_holding_; }
   void SetRecorder(Recorder* recorder) { recorder_ = recorder; }

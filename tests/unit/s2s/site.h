@@ -59,7 +59,7 @@ class Site final : public Host, public Observer, public net::Resolver {
     config.enabled = true;
     config.secret.Assign(std::string("secret of ") + domain);
     certificate = {domain};
-    net_.sites[address + ":5269"] = this;
+    net_.sites[address + ":5269"] = net_.sites[address + ":7400"] = this;
     net_.hosts[domain] = address;
     Apply();
   }
@@ -94,8 +94,9 @@ class Site final : public Host, public Observer, public net::Resolver {
     other->streams_[theirs.index].other = this;
     other->streams_[theirs.index].other_id = id;
     const bool is_tls = hop.is_tls;
-    net_.events.push_back([this, other, id, theirs, is_tls] {
-      if (!other->federation_->OnOpen(theirs, net::Endpoint(), is_tls)) {
+    const Door door = hop.remote.port == 7400 ? Door::kRelay : Door::kServers;
+    net_.events.push_back([this, other, id, theirs, is_tls, door] {
+      if (!other->federation_->OnOpen(theirs, net::Endpoint(), is_tls, door)) {
         other->streams_.erase(theirs.index);
         End(id, net::StreamClose::kReset);
         return;
@@ -170,6 +171,15 @@ class Site final : public Host, public Observer, public net::Resolver {
     events.push_back("refused " + std::string(remote) + ": " + std::string(reason));
   }
 
+  void OnPartner(const char* kind, std::string_view name, const net::Endpoint&, bool is_up,
+                 std::string_view reason) override {
+    events.push_back(std::string(kind) + " " + std::string(name) + (is_up ? " up" : " away: ") +
+                     (is_up ? "" : std::string(reason)));
+  }
+  void OnDropped(std::string_view remote, std::string_view address) override {
+    events.push_back("dropped " + std::string(remote) + " " + std::string(address));
+  }
+
   Result<void> Resolve(std::string_view name, net::DnsType type, net::DnsQuery& query) override {
     asked_.insert(&query);
     const std::string text(name);
@@ -182,11 +192,28 @@ class Site final : public Host, public Observer, public net::Resolver {
   }
   void Cancel(net::DnsQuery& query) override { asked_.erase(&query); }
 
+  // All connections break, and nobody says why.
+  void Break() {
+    std::vector<uint32_t> all;
+    for (const auto& [index, stream] : streams_) {
+      all.push_back(index);
+    }
+    for (const uint32_t index : all) {
+      if (streams_.contains(index)) {
+        const Stream from = streams_[index];
+        End({index, 1}, net::StreamClose::kReset);
+        if (from.other != nullptr) {
+          from.other->End(from.other_id, net::StreamClose::kReset);
+        }
+      }
+    }
+  }
+
   // A stream of somebody the test speaks for.
-  net::StreamId OpenRaw(bool secure, std::set<std::string> names = {}) {
+  net::StreamId OpenRaw(bool secure, std::set<std::string> names = {}, Door door = Door::kServers) {
     const net::StreamId id = NewStream();
     streams_[id.index].certificate = std::move(names);
-    federation_->OnOpen(id, net::Endpoint(), secure);
+    federation_->OnOpen(id, net::Endpoint(), secure, door);
     return id;
   }
   std::string Say(net::StreamId id, const std::string& text) {

@@ -1,0 +1,79 @@
+#include "firmware/s2s/emails.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace gh::s2s {
+
+using xmpp::Node;
+
+namespace {
+
+constexpr std::string_view kHolders[] = {"from", "to", "jid", "by", "publisher"};
+
+}  // namespace
+
+bool EmailNames::Map(std::string_view& address, bool out) {
+  const std::string_view bare = address.substr(0, address.find('/'));
+  if (bare.find('@') == std::string_view::npos) {
+    return true;
+  }
+  const auto prepared = xmpp::Address::Parse(bare);
+  xmpp::Account* account = !prepared.ok() ? nullptr
+                           : out          ? directory_.Find(prepared->full())
+                                          : directory_.FindEmail(prepared->full());
+  if (account == nullptr || account->email.empty()) {
+    return true;
+  }
+  const std::string_view name = out ? account->email.view() : account->name.view();
+  const std::string_view resource = address.substr(bare.size());
+  if (name.size() + resource.size() > texts_.size() - used_) {
+    return false;
+  }
+  char* text = texts_.data() + used_;
+  std::memcpy(text, name.data(), name.size());
+  if (!resource.empty()) {
+    std::memcpy(text + name.size(), resource.data(), resource.size());
+  }
+  used_ += name.size() + resource.size();
+  address = {text, name.size() + resource.size()};
+  return true;
+}
+
+bool EmailNames::RenameNode(Node& node, bool out) {
+  if (node.is_text()) {
+    const Node* value = node.parent;
+    return value == nullptr || !value->Is("value", xmpp::ns::kForm) || Map(node.text, out);
+  }
+  for (xmpp::Attribute& each : std::span(node.attributes, node.attribute_count)) {
+    if (each.space.empty() && std::ranges::find(kHolders, each.name) != std::end(kHolders) &&
+        !Map(each.value, out)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// Without recursion: down to the first child, else on, else up.
+bool EmailNames::Rename(Node& root, bool out) {
+  used_ = 0;
+  Node* at = &root;
+  for (;;) {
+    if (!RenameNode(*at, out)) {
+      return false;
+    }
+    if (at->first != nullptr) {
+      at = at->first;
+      continue;
+    }
+    while (at != &root && at->next == nullptr) {
+      at = at->parent;
+    }
+    if (at == &root) {
+      return true;
+    }
+    at = at->next;
+  }
+}
+
+}  // namespace gh::s2s
