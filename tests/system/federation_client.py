@@ -169,6 +169,72 @@ async def our_rooms(alice, bob, domain):
     return out
 
 
+async def emails(alice, bob, _):
+    """By her e-mail address alone: messages, presence, and her place in a room of ours."""
+    address = "alice.smith@mail.example"
+    alice.send_message(bob.boundjid.bare, "by mail", mtype="chat")
+    out = {"from": (await bob.hear())["from"].full}
+    bob.send_message("alice@example.com", "dropped", mtype="chat")
+    bob.send_message(address, "to mail", mtype="chat")
+    out["here"] = said(await alice.hear())
+    bob.send_presence_subscription(address)
+
+    async def sees_her():
+        while address not in bob.client_roster or not bob.client_roster[address].resources:
+            await asyncio.sleep(0.05)
+    await asyncio.wait_for(sees_her(), TIMEOUT)
+    out["roster"] = sorted(jid for jid in bob.client_roster if "alice" in jid)
+    info = await bob["xep_0030"].get_info("mail.example")
+    out["domain"] = [info["from"].full, list(info["disco_info"]["identities"])[0][0]]
+    bob.del_roster_item(address)
+    return out
+
+
+class Echo(slixmpp.ComponentXMPP):
+    """A component that says everything again, and shows itself to who asks."""
+
+    def __init__(self, server):
+        super().__init__("echo.example.com", "a long secret", server, 5347)
+        self.started = asyncio.Event()
+        self.register_plugin("xep_0030")
+        self["xep_0030"].add_identity(category="automation", itype="echo")
+        self.add_event_handler("session_start", lambda _: self.started.set())
+        self.add_event_handler("message", self._on_message)
+        self.add_event_handler("presence_subscribe", self._on_subscribe)
+
+    def _on_message(self, message):
+        if message["body"]:
+            self.send_message(message["from"], message["body"] + " again", mtype="chat",
+                              mfrom=message["to"])
+
+    def _on_subscribe(self, presence):
+        for kind, show in (("subscribed", None), (None, "dnd")):
+            self.send_presence(pto=presence["from"].bare, pfrom=presence["to"].bare, ptype=kind,
+                               pshow=show)
+
+
+async def component(alice, bob, _):
+    """A component of ours, for our user and for theirs."""
+    echo = Echo(alice.address[0])
+    echo.connect()
+    await asyncio.wait_for(echo.started.wait(), TIMEOUT)
+    out = {}
+    for user in (alice, bob):
+        user.send_message("bot@echo.example.com", user.boundjid.user, mtype="chat")
+        out[user.boundjid.user] = said(await user.hear())
+    alice.send_presence_subscription("bot@echo.example.com")
+    while True:
+        seen = await alice.hear(alice.presences)
+        if seen["from"].bare == "bot@echo.example.com":
+            out["show"] = seen["show"]
+            break
+    info = await alice["xep_0030"].get_info("echo.example.com")
+    out["identity"] = list(info["disco_info"]["identities"])[0][:2]
+    alice.del_roster_item("bot@echo.example.com")
+    echo.disconnect()
+    return out
+
+
 async def main(scene, ours, theirs, domain):
     alice, bob = await log_in(ours, theirs, domain)
     print(json.dumps(await globals()[scene](alice, bob, domain)))

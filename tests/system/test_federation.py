@@ -20,6 +20,8 @@ import qemu
 SERVER, TOOLS, DNS = "10.77.0.2", "10.77.0.11", "10.77.0.9"
 GOOD, SELF = ("good.org", "10.77.0.21"), ("self.net", "10.77.0.22")
 PLAIN, EJABBERD = ("plain.net", "10.77.0.23"), ("erlang.im", "10.77.0.24")
+# What the appliance serves: its domain and rooms, a component, and users' e-mail addresses.
+OURS = ("example.com", "rooms.example.com", "echo.example.com", "mail.example")
 SCRIPT = qemu.ROOT / "tests/system/federation_client.py"
 PROVISION = operator_console.PROVISION + f"""\
 xConfiguration Network Port 1 IPv4 Mode: Static
@@ -76,6 +78,8 @@ class Scene:
             names = (f"otherName:1.3.6.1.5.5.7.8.7;IA5STRING:_xmpp-server.{name},"
                      f"otherName:1.3.6.1.5.5.7.8.5;UTF8:rooms.{name}"
                      if name == GOOD[0] else f"DNS:{name},DNS:rooms.{name}")
+            if name == "example.com":
+                names = ",".join(f"DNS:{each}" for each in OURS)
             (self.folder / "ext").write_text(f"extendedKeyUsage={usage}\n"
                                              f"subjectAltName={names}\n")
             self.openssl(f"req {key} -subj '/CN={name}' -keyout {name}.key -out {name}.csr")
@@ -90,7 +94,7 @@ class Scene:
         root = prosody_package.unpack(packages)
         hosts = {"gate.example.com": SERVER}
         services = [(f"_xmpp-server._tcp.{name}", "gate.example.com", 5269)
-                    for name in ("example.com", "rooms.example.com")]
+                    for name in OURS]
         for domain, address in (GOOD, SELF, PLAIN, EJABBERD):
             hosts[f"chat.{domain}"] = address
             for name in (domain, f"rooms.{domain}"):
@@ -223,6 +227,51 @@ def test_friends_and_rooms_across_servers(scene, server):
         "occupants": ["alice", "bob"], "ours": "bob", "theirs": "bob", "back": "alice",
         "aside": "aside", "kicked": True, "left": True}
     assert all("proof=certificate" in line for line in scene.streams(server))
+
+
+@pytest.mark.parametrize("server", [GOOD, EJABBERD], ids=["prosody", "ejabberd"])
+def test_users_go_by_their_email_addresses(scene, server):
+    scene.set(EmailAddress_Mode="On")
+    said = scene.ask("xCommand XMPP User Email: alice@example.com alice.smith@mail.example")
+    assert "E-mail address set." in said, said
+    assert "mail.example managed=system users=1" in scene.ask("xStatus XMPP EmailDomain")
+    said = scene.act("emails", server)
+    assert said == {"from": "alice.smith@mail.example/alice", "here": "to mail",
+                    "roster": ["alice.smith@mail.example"],
+                    "domain": ["mail.example", "server"]}, said
+    log = scene.ask("xCommand Log Show: last=40")
+    assert f"a stanza from {server[0]} for alice@example.com was dropped" in log, log
+    scene.ask("xCommand XMPP User Email: alice@example.com None")
+    assert "mail.example managed=administrator" in scene.ask("xStatus XMPP EmailDomain")
+    scene.set(EmailDomain_1_Name="", EmailAddress_Mode="Off")
+
+
+def test_a_certificate_that_does_not_name_all_is_told(scene):
+    def alarm():
+        return "does not name every XMPP domain" in scene.ask("xStatus Alarm")
+    assert not alarm()
+    scene.set(EmailDomain_1_Name="another.example", EmailAddress_Mode="On")
+    netns.wait_for(alarm, qemu.patience(30), "the alarm")
+    request = scene.ask("xCommand Certificate Request: server")
+    assert "created" in request or "another.example" in request, request
+    scene.set(EmailDomain_1_Name="", EmailAddress_Mode="Off")
+    netns.wait_for(lambda: not alarm(), qemu.patience(30), "no alarm")
+
+
+def test_a_component_serves_ours_and_theirs(scene):
+    for line in ("Service 1 Name: echo.example.com", "Service 1 Secret: a long secret",
+                 "TLS: Off", "Source: 10.77.0.0/24", "Mode: On"):
+        scene.ask(f"xConfiguration XMPP Component {line}")
+    said = scene.act("component", GOOD)
+    assert said == {"alice": "alice again", "bob": "bob again", "show": "dnd",
+                    "identity": ["automation", "echo"]}, said
+    assert "component echo.example.com state=away" in scene.ask("xStatus XMPP Partner")
+    scene.ask("xConfiguration XMPP Component Source: 10.78.0.0/24")
+    done = scene.tools.run("/usr/bin/python3", "-c", "import socket, sys\n"
+                           f"peer = socket.create_connection(('{SERVER}', 5347), 5)\n"
+                           "peer.settimeout(5)\nprint(peer.recv(1))", check=False, timeout=60)
+    assert "b''" in done.stdout or "Reset" in done.stderr or "refused" in done.stderr, done
+    scene.ask("xConfiguration XMPP Component Mode: Off")
 
 
 def test_a_certificate_of_nobodys_is_refused(scene):
