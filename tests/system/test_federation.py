@@ -88,11 +88,11 @@ class Scene:
         self.openssl(f"req -x509 {key} -subj '/CN={SELF[0]}' -addext subjectAltName=DNS:{SELF[0]} "
                      f"-days 30 -keyout {SELF[0]}.key -out {SELF[0]}.pem")
 
-    def start_servers(self):
+    def start_servers(self, servers=(GOOD, SELF, PLAIN, EJABBERD), hosts=()):
         packages = self.folder / "packages"
         packages.mkdir()
         root = prosody_package.unpack(packages)
-        hosts = {"gate.example.com": SERVER}
+        hosts = {"gate.example.com": SERVER, **dict(hosts)}
         services = [(f"_xmpp-server._tcp.{name}", "gate.example.com", 5269)
                     for name in OURS]
         for domain, address in (GOOD, SELF, PLAIN, EJABBERD):
@@ -109,10 +109,14 @@ class Scene:
                  tls.format(self.folder, GOOD[0]), ()),
                 (SELF, "s2s_require_encryption = true\n" + tls.format(self.folder, SELF[0]), ()),
                 (PLAIN, "s2s_require_encryption = false\n", ("tls", "s2s_bidi"))):
+            if (domain, address) not in servers:
+                continue
             host = self.network.host(domain.split(".", maxsplit=1)[0], f"{address}/24")
             self.folders[domain] = prosody_package.start_prosody(
                 root, host, domain, DNS, users=["bob"], options=options, without=without)
             self.wait_listening(host)
+        if EJABBERD not in servers:
+            return
         packages = self.folder / "erlang"
         packages.mkdir()
         host = self.network.host("erlang", f"{EJABBERD[1]}/24")
@@ -252,8 +256,11 @@ def test_a_certificate_that_does_not_name_all_is_told(scene):
     assert not alarm()
     scene.set(EmailDomain_1_Name="another.example", EmailAddress_Mode="On")
     netns.wait_for(alarm, qemu.patience(30), "the alarm")
-    request = scene.ask("xCommand Certificate Request: server")
-    assert "created" in request or "another.example" in request, request
+    scene.ask("xCommand Certificate CSR Generate")
+    request = scene.ask("xStatus Certificate CSR")
+    for name in (*OURS[:2], "another.example"):
+        assert name in request, request
+    scene.ask("xCommand Certificate CSR Discard Confirm: Yes")
     scene.set(EmailDomain_1_Name="", EmailAddress_Mode="Off")
     netns.wait_for(lambda: not alarm(), qemu.patience(30), "no alarm")
 
