@@ -78,6 +78,26 @@ void XmppService::CheckDomains(ByteWriter& out) {
   }
 }
 
+// Rooms whose host is not served any more are kept, but nobody reaches them (ALIAS-08).
+void XmppService::CheckRooms(ByteWriter& out) {
+  uint32_t unreachable = 0;
+  std::string_view first;
+  uint32_t cursor = 0;
+  for (xmpp::RoomInfo room; engine_->rooms().NextRoom(cursor, room);) {
+    const std::string_view host = room.name.substr(room.name.find('@') + 1);
+    if (!engine_->rooms().Serves(host)) {
+      first = first.empty() ? host : first;
+      ++unreachable;
+    }
+  }
+  Head(out, "rooms are at hosts that are served", unreachable == 0);
+  if (unreachable != 0) {
+    Tell(out, "rooms", unreachable);
+    Tell(out, "first", first);
+    out.Text(" (xConfiguration XMPP Room Alias, or xCommand XMPP Room Destroy)");
+  }
+}
+
 bool XmppService::NextCheck(uint64_t& cursor, ByteWriter& out) {
   const config::Settings& settings = parts_.configuration.active();
   const bool is_on = settings.xmpp().mode == config::OnOff::kOn;
@@ -119,6 +139,9 @@ bool XmppService::NextCheck(uint64_t& cursor, ByteWriter& out) {
       return true;
     case 8:
       CheckDomains(out);
+      return true;
+    case 9:
+      CheckRooms(out);
       return true;
     default:
       return false;

@@ -65,11 +65,14 @@ void XmppService::ReadRoomRules(const config::Settings& settings, xmpp::Config& 
   const config::XmppRoom& from = settings.xmpp_room();
   const bool is_kept = parts_.store.status().persistent;
   xmpp::RoomRules& rules = out.rooms;
-  rules.enabled = out.enabled && from.mode == OnOff::kOn;
-  // Rooms that nothing keeps are not persistent, and say so (MUC-03).
+  // Where persistent rooms are wanted and nothing is there at the start to keep them, there are none
+  // at all (MUC-02); a store that fails later stops new ones alone (MUC-03).
+  rules.enabled = out.enabled && from.mode == OnOff::kOn &&
+                  (is_kept || from.persistent == OnOff::kOff);
   rules.persistent = is_kept && from.persistent == OnOff::kOn;
   rules.administrators_alone = from.administrators_alone == OnOff::kOn;
   rules.archive = is_kept && from.archive == OnOff::kOn;
+  rules.archive_joins = is_kept && from.archive_joins == OnOff::kOn;
   rules.room_max = static_cast<uint32_t>(from.room_max);
   rules.persistent_max = static_cast<uint32_t>(from.persistent_max);
   rules.occupant_max = static_cast<uint32_t>(from.occupant_max);
@@ -94,7 +97,7 @@ void XmppService::ReadRoomRules(const config::Settings& settings, xmpp::Config& 
   }
   for (const config::XmppRoomAdministrator& each : settings.xmpp_room_administrator()) {
     const auto address = xmpp::Address::Parse(each.address.view());
-    if (address.ok() && !address->local().empty() &&
+    if (from.administrators == OnOff::kOn && address.ok() && !address->local().empty() &&
         rules.administrator_count < rules.administrators.size()) {
       rules.administrators[rules.administrator_count++].Assign(address->bare());
     }
@@ -181,8 +184,30 @@ bool XmppService::NextRoomStatus(uint64_t& cursor, ByteWriter& out) {
       Tell(out, "refused", engine_->archive().refused_count());
       return true;
     default:
-      return false;
+      return NextRoomAdministrator(cursor, out);
   }
+}
+
+// Administrators of rooms, as they are set (MUC-25): instance n at the cursor n + 2.
+bool XmppService::NextRoomAdministrator(uint64_t& cursor, ByteWriter& out) {
+  const config::Settings& settings = parts_.configuration.active();
+  const auto all = settings.xmpp_room_administrator();
+  for (; cursor - 3 < all.size(); ++cursor) {
+    const config::XmppRoomAdministrator& each = all[cursor - 3];
+    if (each.address.empty()) {
+      continue;
+    }
+    const bool is_on = settings.xmpp_room().administrators == config::OnOff::kOn;
+    out.Text("XMPP RoomAdministrator ");
+    out.Decimal(cursor - 2);
+    out.Text(": ");
+    out.Text(each.address.view());
+    Tell(out, "mode", is_on ? "on" : "off");
+    Tell(out, "nickname", each.nickname.view());
+    Tell(out, "description", each.description.view());
+    return true;
+  }
+  return false;
 }
 
 bool XmppService::NextRoom(uint64_t& cursor, ByteWriter& out) {

@@ -117,6 +117,7 @@ class XmppService final : public xmpp::Host,
   void AddRoomsTo(admin::StatusTree& status, admin::CommandTable& commands);
   void ReadRoomRules(const config::Settings& settings, xmpp::Config& out) const;
   bool NextRoomStatus(uint64_t& cursor, ByteWriter& out);
+  bool NextRoomAdministrator(uint64_t& cursor, ByteWriter& out);
   bool NextRoom(uint64_t& cursor, ByteWriter& out);
   Result<void> DestroyRoom(std::string_view by, std::string_view value, ByteWriter& out);
   void WatchStorage();
@@ -141,6 +142,7 @@ class XmppService final : public xmpp::Host,
   bool NextCheck(uint64_t& cursor, ByteWriter& out);
   void CheckLists(ByteWriter& out);
   void CheckDomains(ByteWriter& out);
+  void CheckRooms(ByteWriter& out);
   Result<void> PurgeUploads(std::string_view by, std::string_view value, ByteWriter& out);
   Result<xmpp::Address> UserOf(std::string_view text) const;
 

@@ -6,6 +6,7 @@
 #include "firmware/config/tree.h"
 #include "firmware/config/value.h"
 #include "firmware/log/render.h"
+#include "hal/rt/ascii.h"
 
 namespace gh {
 namespace {
@@ -87,6 +88,15 @@ void ChangeCommands::AddTo(admin::CommandTable& commands) {
     return static_cast<Self*>(self)->Revert(by, value, out);
   };
   commands.Add(revert);
+  admin::Command defaults = {"Configuration Defaults", "Puts a group of settings to its defaults",
+                             "Put all settings of the group to their defaults?"};
+  defaults.context = this;
+  defaults.administrator_only = true;
+  defaults.value_help = "the words of a group without numbers, such as XMPP Room";
+  defaults.run_value = [](void* self, std::string_view, std::string_view value, ByteWriter& out) {
+    return static_cast<Self*>(self)->Defaults(value, out);
+  };
+  commands.Add(defaults);
 }
 
 // The latest first.
@@ -238,6 +248,47 @@ Result<void> ChangeCommands::Revert(std::string_view by, std::string_view value,
   out.Decimal(number);
   out.Text(note.view().empty() ? "" : ". ");
   out.Text(note.view());
+  return Ok();
+}
+
+Result<void> ChangeCommands::Defaults(std::string_view value, ByteWriter& out) {
+  const config::GroupInfo* group = nullptr;
+  for (uint32_t g = 0; g < config::kGroupCount && group == nullptr; ++g) {
+    const config::GroupInfo& each = config::kGroups[g];
+    group = !each.is_table() && EqualsIgnoringCase(each.path, value) ? &each : nullptr;
+  }
+  if (group == nullptr) {
+    out.Text("expected the words of a group of settings that has no numbers");
+    return Error{ErrorCode::kNotFound, "no such group"};
+  }
+  if (configuration_.in_change()) {
+    return Error{ErrorCode::kWrongState, "another change is under way"};
+  }
+  configuration_.Begin();
+  config::Message note;
+  for (uint32_t s = 0; s < group->setting_count; ++s) {
+    const config::Selector selector{group->setting_first + s, 0};
+    uint8_t bytes[config::kPathTextMax + config::kStoredValueMax + 32];
+    ByteWriter line(bytes);
+    line.Text("xConfiguration ");
+    config::FormatPath(selector, line);
+    line.Text(": \"");
+    line.Text(config::InfoOf(selector).default_text);
+    line.Char('"');
+    GH_ASSERT(line.ok());
+    if (auto applied = configuration_.Apply(line.text(), note); !applied.ok()) {
+      configuration_.Abort();
+      out.Text(note.view());
+      return applied.error();
+    }
+  }
+  if (auto committed = configuration_.Commit(note); !committed.ok()) {
+    out.Text(note.view());
+    return committed;
+  }
+  out.Text("OK, ");
+  out.Text(group->path);
+  out.Text(" has its defaults");
   return Ok();
 }
 

@@ -1,4 +1,5 @@
 // xCommand Configuration History, Show, Compare and Revert: the history of changes for an operator.
+// Defaults: a group of settings as it came.
 #pragma once
 
 #include <cstdint>
@@ -28,6 +29,7 @@ class ChangeCommands {
   Result<void> Show(std::string_view value, ByteWriter& out);
   Result<void> Compare(std::string_view value, ByteWriter& out);
   Result<void> Revert(std::string_view by, std::string_view value, ByteWriter& out);
+  Result<void> Defaults(std::string_view value, ByteWriter& out);
   bool NextCommit(uint64_t& cursor, ByteWriter& out);
   bool NextLine(uint64_t& cursor, ByteWriter& out);
   void BeginText();

@@ -89,6 +89,23 @@ void Engine::TellAvatar(Account& account) {
       Broadcast(*at, out.written());
     }
   }
+  for (Session* at = account.sessions; at != nullptr; at = at->next_of_account) {
+    if (!at->doomed) {
+      rooms_->OnAvatar(*at);
+    }
+  }
+}
+
+bool Engine::CardOf(const Address& user, std::span<uint8_t> out, std::string_view& card) {
+  Account* account = directory_->Find(user.bare());
+  if (account == nullptr) {
+    return false;
+  }
+  ItemNode* node = items_->Find(*account, "vcard", true);
+  const Item* item = node != nullptr ? node->items.front() : nullptr;
+  card = item != nullptr ? items_->Read(*account, *node, *item, out) : std::string_view();
+  card = card.empty() ? "<vCard xmlns='vcard-temp'/>" : card;
+  return true;
 }
 
 // Metadata were published: the vCard shows the same picture.

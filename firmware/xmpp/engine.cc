@@ -105,7 +105,8 @@ Result<void> Engine::Load(std::string_view key, std::span<const uint8_t> value) 
   if (!RowName::Read(key, name)) {
     return Error{ErrorCode::kCorrupt, "a row of XMPP has no name"};
   }
-  const bool is_of_room = name.kind == 'r' || name.kind == 's' || name.kind == 'u';
+  const bool is_of_room =
+      name.kind == 'r' || name.kind == 's' || name.kind == 'u' || name.kind == 'y';
   if (name.kind == 'f') {
     Account* account = directory_->OfId(name.id);
     return account != nullptr ? tokens_.Load(*account, name, value)

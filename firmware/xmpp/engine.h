@@ -532,6 +532,10 @@ class Engine final : private RoomHost {
   void OnKept(Session* session, uint64_t commit) override;
   void HoldUntil(const Speaker& speaker, std::string_view from, uint64_t commit) override;
   int64_t RoomTime() override { return host_.UnixSeconds(); }
+  std::string_view OccupantAvatar(Session& session, std::span<uint8_t> out) override {
+    return AvatarOf(*session.account, out);
+  }
+  bool CardOf(const Address& user, std::span<uint8_t> out, std::string_view& card) override;
   void OnRoomEvent(std::string_view room, std::string_view by, const char* what) override {
     observer_.OnRoom(room, by, what);
   }

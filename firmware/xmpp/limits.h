@@ -111,6 +111,7 @@ inline constexpr uint32_t kRoomSubjectMax = 1024;
 inline constexpr uint32_t kRoomHistoryMax = 100;
 inline constexpr uint32_t kRoomHistoryBytesMax = 48 * 1024;
 inline constexpr uint32_t kRoomReasonMax = 512;
+inline constexpr uint32_t kRoomCardMax = kStanzaMax;  // its vCard, as it is written
 inline constexpr uint32_t kRoomsOfSessionMax = 64;
 inline constexpr uint32_t kRoomChangesMax = 128;  // items of one administrator's query
 inline constexpr uint32_t kRoomsListedMax = 200;  // on one page of the room list

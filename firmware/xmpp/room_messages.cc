@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::string_view kEnd = "</message>";
 constexpr uint32_t kHistoryHead = 12;  // u32 size, u64 when
+constexpr uint32_t kRefillLooks = 2 * kRoomHistoryMax;
 
 // Where the `from` of a stanza that was written by WriteStanza ends.
 size_t FromEnd(std::string_view stanza) {
@@ -275,11 +276,20 @@ void Rooms::KeepHistory(Room& room, std::span<const uint8_t> stanza, int64_t uni
 // What was said before the last start, out of the archive.
 void Rooms::RefillHistory(Room& room) {
   const ArchiveLog& log = room.archive;
-  const uint64_t count = std::min<uint64_t>(log.next - log.first, rules_.history_max);
-  for (uint64_t number = log.next - count; number < log.next; ++number) {
-    ArchiveEntry entry;
-    if (archive_.Read(log, number, payload_, entry) && entry.stanza.ends_with(kEnd) &&
-        FromEnd(entry.stanza) != 0) {
+  ArchiveEntry entry;
+  const auto is_message = [&](uint64_t number) {
+    return archive_.Read(log, number, payload_, entry) && entry.stanza.ends_with(kEnd) &&
+           FromEnd(entry.stanza) != 0;
+  };
+  // Who came and went stands between what was said.
+  uint64_t first = log.next;
+  uint32_t found = 0;
+  for (uint32_t looks = 0; first > log.first && found < rules_.history_max && looks < kRefillLooks;
+       ++looks) {
+    found += is_message(--first) ? 1 : 0;
+  }
+  for (uint64_t number = first; number < log.next && found > 0; ++number) {
+    if (is_message(number)) {
       KeepHistory(room, AsBytes(entry.stanza), entry.unix_seconds);
     }
   }
@@ -532,7 +542,8 @@ void Rooms::OnModerate(const Speaker& speaker, const Node& stanza, const Node& m
   ArchiveEntry entry;
   if (moderate.Child("retract", ns::kRetract) == nullptr ||
       !ReadArchiveId(moderate.Get("id"), number) || number < room.archive.first ||
-      number >= room.archive.next || !archive_.Read(room.archive, number, payload_, entry)) {
+      number >= room.archive.next || !archive_.Read(room.archive, number, payload_, entry) ||
+      !entry.stanza.ends_with(kEnd)) {
     Refuse(speaker, stanza, "cancel", "item-not-found");
     return;
   }

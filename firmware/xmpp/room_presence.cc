@@ -194,6 +194,7 @@ void Rooms::OnJoin(const Speaker& speaker, Node& stanza, const Address& to, Room
   notice.entered = true;
   notice.created = is_new;
   Broadcast(*occupant, notice);
+  ArchivePassage(*occupant, false);
   if (Has(*room, room::kShowAbsent)) {
     SendAbsent(*room, *occupant);
   }
@@ -269,10 +270,12 @@ void Rooms::OnNick(const Speaker& speaker, Node& stanza, Occupant& occupant, con
   gone.codes[0] = 303;
   gone.new_nick = to.resource();
   Broadcast(occupant, gone);
+  ArchivePassage(occupant, true);
   chains_.Free(occupant.nick);
   occupant.nick = nick;
   occupant.nick_hash = HashOf(to.resource());
   Broadcast(occupant, Notice());
+  ArchivePassage(occupant, false);
 }
 
 // --- Presence ------------------------------------------------------------------------------------
@@ -280,7 +283,7 @@ void Rooms::OnNick(const Speaker& speaker, Node& stanza, Occupant& occupant, con
 bool Rooms::KeepPresence(Occupant& occupant, Node& stanza) {
   DropRoomParts(stanza);
   ByteWriter out(payload_);
-  WriteChildren(stanza, out);
+  WriteOccupantPresence(occupant, stanza, out);
   return out.ok() && out.size() <= kRoomPresenceMax &&
          chains_.Assign(occupant.presence, out.text());
 }
@@ -342,7 +345,7 @@ void Rooms::WritePresence(const Occupant& of, const Occupant& to, std::string_vi
     if (!Has(room, room::kAnonymous)) {
       status(100);
     }
-    if (Has(room, room::kArchived) && Has(room, room::kPersistent)) {
+    if (IsArchived(room)) {
       status(170);
     }
     if (notice.created) {
@@ -426,12 +429,44 @@ void Rooms::SendAbsent(Room& room, Occupant& to) {
   }
 }
 
+// Who comes and goes in a persistent room, where the operator wants it archived. Several sessions
+// of one user are one occupant, and hidden ones are none.
+void Rooms::ArchivePassage(Occupant& occupant, bool gone) {
+  Room& room = *occupant.room;
+  uint8_t nick_bytes[kResourceMax];
+  uint8_t address_bytes[kAddressMax];
+  const std::string_view nick = NickOf(occupant, nick_bytes);
+  const std::string_view address = AddressOf(occupant, address_bytes);
+  if (!room.kept || !rules_.archive_joins || !archive_.enabled() || occupant.hidden ||
+      FindNick(room, nick, &occupant) != nullptr) {
+    return;
+  }
+  ByteWriter out(copy_);
+  out.Text("<presence from='");
+  WriteEscaped(room.name.view(), out);
+  out.Char('/');
+  WriteEscaped(nick, out);
+  out.Text("' xmlns='jabber:client'");
+  out.Text(gone ? " type='unavailable'>" : ">");
+  out.Text("<x xmlns='http://jabber.org/protocol/muc#user'><item");
+  WriteAttribute("affiliation", ToText(occupant.affiliation), out);
+  WriteAttribute("role", ToText(gone ? Role::kNone : occupant.role), out);
+  out.Text("/></x>");
+  WriteOccupantId(room, address.substr(0, address.find('/')), out);
+  out.Text("</presence>");
+  if (out.ok() && archive_.Append(room.archive, host_.RoomTime(), nick, out.written()) != 0 &&
+      !gone) {
+    host_.OnKept(occupant.session, room.archive.commit);
+  }
+}
+
 // --- Leaving -------------------------------------------------------------------------------------
 
 void Rooms::Leave(Occupant& occupant, const Notice& notice) {
   Room& room = *occupant.room;
   room.used = host_.RoomTime();
   Broadcast(occupant, notice);
+  ArchivePassage(occupant, true);
   const bool abandons = room.locked && occupant.affiliation == Affiliation::kOwner;
   FreeOccupant(occupant);
   if (abandons && room.occupants.empty()) {

@@ -16,6 +16,7 @@ constexpr std::string_view kHostInfo =
     "<feature var='http://jabber.org/protocol/disco#items'/>"
     "<feature var='http://jabber.org/protocol/muc'/>"
     "<feature var='http://jabber.org/protocol/rsm'/><feature var='urn:xmpp:ping'/>"
+    "<feature var='vcard-temp'/>"
     "<feature var='urn:xmpp:occupant-id:0'/></query>";
 
 void WriteFeature(std::string_view name, ByteWriter& out) {
@@ -155,6 +156,8 @@ void Rooms::OnRoomQuery(const Speaker& speaker, Node& stanza, const Node& query,
     OnRegister(speaker, stanza, query, room, is_set);
   } else if (query.space == ns::kArchive) {
     OnArchiveQuery(speaker, stanza, query, room);
+  } else if (query.Is("vCard", ns::kVcard)) {
+    OnCard(speaker, stanza, query, room, is_set);
   } else if (is_set && query.Is("moderate", ns::kModerate)) {
     OnModerate(speaker, stanza, query, room);
   } else if (!is_set && query.Is("query", ns::kInfo)) {
@@ -208,14 +211,13 @@ void Rooms::DescribeRoom(const Speaker& speaker, const Node& stanza, Room& room)
   WriteAttribute(
       "name", title.empty() ? room.name.view().substr(0, room.name.view().find('@')) : title, out);
   out.Text("/>");
-  const bool is_archived = room.kept && Has(room, room::kArchived);
   for (std::string_view feature :
-       {ns::kRoom, ns::kInfo, ns::kItems, ns::kPing, ns::kRegister, ns::kOccupantId,
+       {ns::kRoom, ns::kInfo, ns::kItems, ns::kPing, ns::kRegister, ns::kOccupantId, ns::kVcard,
         std::string_view("http://jabber.org/protocol/muc#stable_id"),
         std::string_view("http://jabber.org/protocol/muc#self-ping-optimization")}) {
     WriteFeature(feature, out);
   }
-  if (is_archived) {
+  if (IsArchived(room)) {
     for (std::string_view feature : {ns::kArchive, ns::kStanzaId, ns::kModerate,
                                      std::string_view("urn:xmpp:mam:2#extended")}) {
       WriteFeature(feature, out);
@@ -236,6 +238,12 @@ void Rooms::DescribeRoom(const Speaker& speaker, const Node& stanza, Room& room)
   ByteWriter occupants(number_bytes);
   occupants.Decimal(room.occupants.size() - room.hidden_count);
   WriteInfo("muc#roominfo_occupants", occupants.text(), out);
+  if (HasAvatar(room)) {
+    uint8_t hash_bytes[2 * crypto::Sha1::kSize];
+    ByteWriter hash(hash_bytes);
+    hash.HexBytes(room.avatar);
+    WriteInfo("muc#roominfo_avatarhash", hash.text(), out);
+  }
   ByteWriter history(number_bytes);
   history.Decimal(rules_.history_max);
   WriteInfo("muc#maxhistoryfetch", history.text(), out);
@@ -250,7 +258,7 @@ void Rooms::DescribeRoom(const Speaker& speaker, const Node& stanza, Room& room)
 void Rooms::OnOccupantQuery(const Speaker& speaker, Node& stanza, Room& room, const Address& to) {
   const std::string_view type = stanza.Get("type");
   const Node* query = stanza.FirstElement();
-  const Occupant* own = FindOccupant(room, speaker);
+  const Occupant* own = FindAnswering(room, speaker, type);
   if (own == nullptr) {
     Refuse(speaker, stanza, "cancel", "not-acceptable");  // XEP-0410: not in the room
     return;
@@ -270,17 +278,55 @@ void Rooms::OnOccupantQuery(const Speaker& speaker, Node& stanza, Room& room, co
     Refuse(speaker, stanza, "auth", "forbidden");
     return;
   }
+  const bool wants_card = type == "get" && query->Is("vCard", ns::kVcard);
+  if (wants_card && AnswerCardOf(speaker, stanza, *own, *target)) {
+    return;
+  }
   FixedString<kRoomNameMax + 1 + kResourceMax> from(room.name.view());
   from.Append('/');
   from.Append(nick);
   uint8_t bytes[kAddressMax];
+  std::string_view address = AddressOf(*target, bytes);
+  if (wants_card && target->session == nullptr) {
+    address = address.substr(0, address.find('/'));  // their server has it
+  }
   ByteWriter out(stanza_);
-  WriteStanza(stanza, {from.view(), AddressOf(*target, bytes)}, out);
+  WriteStanza(stanza, {from.view(), address}, out);
   if (!out.ok()) {
     Refuse(speaker, stanza, "modify", "policy-violation");
     return;
   }
   Send(*target, out.written());
+}
+
+// Another server answers for its user by his bare address.
+Occupant* Rooms::FindAnswering(Room& room, const Speaker& speaker, std::string_view type) {
+  Occupant* own = FindOccupant(room, speaker);
+  if (own != nullptr || type == "get" || type == "set" || speaker.from->has_resource()) {
+    return own;
+  }
+  for (Occupant& at : room.occupants) {
+    uint8_t bytes[kAddressMax];
+    const std::string_view its = AddressOf(at, bytes);
+    if (its.substr(0, its.find('/')) == speaker.from->full()) {
+      return &at;
+    }
+  }
+  return nullptr;
+}
+
+// We have the vCard of a user of ours; who may not see his address is left to his client.
+bool Rooms::AnswerCardOf(const Speaker& speaker, const Node& stanza, const Occupant& own,
+                         const Occupant& target) {
+  uint8_t bytes[kAddressMax];
+  const auto address = Address::Parse(AddressOf(target, bytes));
+  std::string_view card;
+  if ((Has(*own.room, room::kAnonymous) && own.role != Role::kModerator) || !address.ok() ||
+      !host_.CardOf(*address, payload_, card)) {
+    return false;
+  }
+  Answer(speaker, stanza, card);
+  return true;
 }
 
 // --- The archive ---------------------------------------------------------------------------------
@@ -295,7 +341,7 @@ void Rooms::OnArchiveQuery(const Speaker& speaker, const Node& stanza, const Nod
     Refuse(speaker, stanza, "auth", "forbidden");
     return;
   }
-  if (!room.kept || !Has(room, room::kArchived)) {
+  if (!IsArchived(room)) {
     Refuse(speaker, stanza, "cancel", "feature-not-implemented");
     return;
   }

@@ -91,6 +91,9 @@ Result<void> Rooms::Load(const RowName& name, std::span<const uint8_t> value) {
   if (room == nullptr) {
     return kBadRow;
   }
+  if (name.kind == 'y') {
+    return LoadCard(*room, name, value);
+  }
   return name.kind == 's' ? LoadAffiliate(*room, value) : archive_.Load(room->archive, name, value);
 }
 
@@ -221,6 +224,7 @@ void Rooms::Forget(Room& room) {
         RowKey('s', room.id, SipHash13(SipKey{}, chains_.Text(affiliate.address, address))));
   }
   archive_.Clear(room.archive);
+  ForgetCard(room);
   (void)keeper_.Remove(RowKey('r', room.id));
   room.kept = false;
   --persistent_count_;

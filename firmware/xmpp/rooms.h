@@ -6,6 +6,7 @@
 //   room_admin.cc     roles and affiliations: voice, kicks, bans, lists, registration
 //   room_form.cc      configuration: the form, its submission, destruction
 //   room_queries.cc   what is asked of a room, its host and its occupants
+//   room_cards.cc     vCards and avatars
 //
 // Whoever speaks is known by address, ours by session too: occupants may be another server's.
 // Rooms are kept when their configuration says so; ad hoc ones go with the last occupant. An
@@ -20,6 +21,7 @@
 #include <span>
 #include <string_view>
 
+#include "crypto/legacy.h"
 #include "firmware/xmpp/archive.h"
 #include "firmware/xmpp/xml.h"
 
@@ -70,6 +72,7 @@ struct RoomRules {
   bool persistent = true;             // whether rooms may be
   bool administrators_alone = false;  // make persistent ones
   bool archive = true;                // messages of persistent rooms
+  bool archive_joins = false;         // who comes and goes in them
   uint32_t room_max = 16'500;
   uint32_t persistent_max = 1500;
   uint32_t occupant_max = kRoomOccupantMax;
@@ -109,6 +112,8 @@ struct Affiliate {
   Affiliation affiliation = Affiliation::kNone;
 };
 
+using RoomAvatar = std::array<uint8_t, crypto::Sha1::kSize>;  // zeros: none
+
 struct Room {
   HashNode name_node;
   FixedString<kRoomNameMax> name;  // room@host
@@ -119,6 +124,9 @@ struct Room {
   uint32_t hidden_count = 0;
   int64_t used = 0;  // when, in Unix seconds
   std::array<uint8_t, 16> salt = {};
+  uint8_t card_rows = 0;  // of its vCard; 0: none
+  uint8_t card_number = 0;
+  RoomAvatar avatar = {};
   Chain title, description, password;
   Chain subject;       // text
   Chain subject_nick;  // who set it
@@ -158,6 +166,10 @@ class RoomHost {
   // What goes to him from now on leaves when this commit is durable.
   virtual void HoldUntil(const Speaker& speaker, std::string_view from, uint64_t commit) = 0;
   virtual int64_t RoomTime() = 0;
+  // The hash of its user's picture, in `out`; empty: none.
+  virtual std::string_view OccupantAvatar(Session& session, std::span<uint8_t> out) = 0;
+  // The vCard of a user of ours, in `out`. False: he is none.
+  virtual bool CardOf(const Address& user, std::span<uint8_t> out, std::string_view& card) = 0;
   virtual void OnRoomEvent(std::string_view room, std::string_view by, const char* what) = 0;
 
  protected:
@@ -196,6 +208,8 @@ class Rooms {
   // A session is over, or not available any more.
   void OnGone(Session& session);
   bool HasOccupants(const Session& session) const;
+  // Its user has another avatar.
+  void OnAvatar(Session& session);
 
   bool NextRoom(uint32_t& cursor, RoomInfo& out);
   // By an operator.
@@ -270,6 +284,11 @@ class Rooms {
     return chains_.Text(occupant.address, out);
   }
   static bool Has(const Room& room, uint32_t flag) { return (room.settings.flags & flag) != 0; }
+  // Something of it is archived: what is said, or who comes and goes.
+  bool IsArchived(const Room& room) const {
+    return room.kept && archive_.enabled() &&
+           ((rules_.archive && Has(room, room::kArchived)) || rules_.archive_joins);
+  }
   uint64_t HashOf(std::string_view text) const { return SipHash13(key_, text); }
   void Send(Occupant& to, std::span<const uint8_t> stanza);
   void Send(const Speaker& to, std::span<const uint8_t> stanza) {
@@ -290,6 +309,7 @@ class Rooms {
   bool IsReserved(Room& room, std::string_view nick, std::string_view bare);
   void OnNick(const Speaker& speaker, Node& stanza, Occupant& occupant, const Address& to);
   bool KeepPresence(Occupant& occupant, Node& stanza);
+  void ArchivePassage(Occupant& occupant, bool gone);
   void WritePresence(const Occupant& of, const Occupant& to, std::string_view to_address,
                      const Notice& notice, ByteWriter& out);
   void Broadcast(Occupant& of, const Notice& notice);
@@ -357,6 +377,21 @@ class Rooms {
   void DescribeRoom(const Speaker& speaker, const Node& stanza, Room& room);
   void OnOccupantQuery(const Speaker& speaker, Node& stanza, Room& room, const Address& to);
   void OnArchiveQuery(const Speaker& speaker, const Node& stanza, const Node& query, Room& room);
+  Occupant* FindAnswering(Room& room, const Speaker& speaker, std::string_view type);
+  bool AnswerCardOf(const Speaker& speaker, const Node& stanza, const Occupant& own,
+                    const Occupant& target);
+
+  // room_cards.cc
+  static bool HasAvatar(const Room& room);
+  Result<void> LoadCard(Room& room, const RowName& name, std::span<const uint8_t> value);
+  void RemoveCardRows(const Room& room, uint8_t number, size_t rows);
+  void ForgetCard(Room& room);
+  uint64_t KeepCard(Room& room, std::string_view text, const RoomAvatar& avatar);
+  std::string_view ReadCard(const Room& room, std::span<uint8_t> out);
+  RoomAvatar AvatarIn(const Node& card);
+  void OnCard(const Speaker& speaker, const Node& stanza, const Node& card, Room& room,
+              bool is_set);
+  void WriteOccupantPresence(const Occupant& occupant, Node& stanza, ByteWriter& out);
 
   ChainPool& chains_;
   Keeper& keeper_;

@@ -52,6 +52,7 @@ inline constexpr std::string_view kXhtml = "http://jabber.org/protocol/xhtml-im"
 inline constexpr std::string_view kPubsub = "http://jabber.org/protocol/pubsub";
 inline constexpr std::string_view kPubsubOwner = "http://jabber.org/protocol/pubsub#owner";
 inline constexpr std::string_view kVcard = "vcard-temp";
+inline constexpr std::string_view kVcardUpdate = "vcard-temp:x:update";
 inline constexpr std::string_view kPrivate = "jabber:iq:private";
 inline constexpr std::string_view kLast = "jabber:iq:last";
 inline constexpr std::string_view kCommands = "http://jabber.org/protocol/commands";
