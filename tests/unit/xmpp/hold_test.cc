@@ -23,6 +23,8 @@ class Hold : public testing::Test {
     }
     alice.LogIn("alice", "a");
     bob.LogIn("bob", "b");
+    bob.Say("<presence/>");
+    world.Commit();
     world.settle = nullptr;  // a slow disk
   }
   World world;
@@ -63,7 +65,9 @@ TEST_F(Hold, ARoomsPageWaits) {
             "/al'><x xmlns='http://jabber.org/protocol/muc'/></presence>");
   alice.Say("<iq type='set' id='o' to='" + room +
             "'><query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' "
-            "type='submit'/></query></iq>");
+            "type='submit'><field var='FORM_TYPE'><value>http://jabber.org/protocol/muc#roomconfig"
+            "</value></field><field var='muc#roomconfig_persistentroom'><value>1</value></field>"
+            "</x></query></iq>");
   world.Commit();
   alice.Take();
   EXPECT_TRUE(
