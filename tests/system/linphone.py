@@ -1,9 +1,15 @@
-"""A stock phone that publishes its presence and watches others (linphonec), in a namespace.
+"""A second kind of stock phone (linphonec of Debian) in a network namespace, driven by its console.
 
-    with linphone.Phone(folder, host, "alice", "example.org", "secret", "10.77.0.2",
-                        friends=["bob"]) as alice:
+    with linphone.Caller(folder, host, "dave", "example.org", "secret", "10.77.0.2", tone) as dave:
+        dave.wait("LinphoneRegistrationOk")
+        dave.say("call sip:bob@10.77.0.2")
+
+    with linphone.Watcher(folder, host, "alice", "example.org", "secret", "10.77.0.2",
+                          friends=["bob"]) as alice:
         alice.wait_registered()
         alice.say("status busy")
+
+It looks names up itself and has no other way out: callees are named at the server's address.
 """
 
 import os
@@ -13,7 +19,7 @@ import threading
 import time
 from pathlib import Path
 
-CONFIG = """\
+WATCHER_CONFIG = """\
 [sip]
 sip_port={port}
 sip_tcp_port=0
@@ -50,11 +56,13 @@ subscribe=1
 """
 
 
-class Phone:
+class Watcher:
+    """Publishes its presence and watches others; what it says is read from its console."""
+
     def __init__(self, folder, host, user, domain, password, server, friends=(), port=5060,
                  transport="udp"):
         self.folder, self.host, self.user = Path(folder) / f"linphone-{user}", host, user
-        self.config = CONFIG.format(user=user, domain=domain, password=password, server=server,
+        self.config = WATCHER_CONFIG.format(user=user, domain=domain, password=password, server=server,
                                     port=port, transport=transport)
         for index, name in enumerate(friends):
             self.config += FRIEND.format(index=index, name=name, domain=domain)
@@ -103,3 +111,77 @@ class Phone:
 
     def wait_registered(self, timeout=30):
         self.wait(r"Registration on .* successful", timeout)
+
+
+CALLER_CONFIG = """\
+[sip]
+sip_port=5060
+sip_tcp_port={tcp}
+sip_tls_port=0
+default_proxy=-1
+media_encryption=none
+guess_hostname=1
+ipv6=0
+[rtp]
+audio_rtp_port=7078
+[video]
+enabled=0
+display=0
+capture=0
+automatically_initiate=0
+automatically_accept=0
+show_local=0
+"""
+
+
+class Caller:
+    """Calls and is called; what it says is read from its log."""
+
+    def __init__(self, folder, host, user, domain, password, server, tone, transport="udp"):
+        """`tone`: a file of sound, which it sends in place of a microphone's."""
+        self.home, self.host, self.user = folder / f"linphone-{user}", host, user
+        self.transport = transport
+        way = f"sip:{server};transport={transport}"
+        self.first = ("soundcard use files", "autoanswer enable", f"play {tone}",
+                      f"register sip:{user}@{domain} {way} {password}")
+        self.server = server
+
+    def __enter__(self):
+        (self.home / ".local/share/linphone").mkdir(parents=True)
+        (self.home / "rc").write_text(CALLER_CONFIG.format(tcp=-1 if self.transport == "tcp" else 0),
+                                      encoding="ascii")
+        # It takes a network without a way out for none.
+        self.host.run("ip", "route", "replace", "default", "via", self.server)
+        with (self.home / "out").open("w") as out:
+            self.process = self.host.start(
+                "linphonec", "-c", self.home / "rc", "-d", "2", "-l", self.home / "log",
+                stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT, text=True,
+                env=dict(os.environ, HOME=str(self.home)))
+        self.wait("SIP network reachability state is now .UP.")
+        for line in self.first:
+            self.say(line)
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(10)
+
+    def say(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def log_text(self):
+        log = self.home / "log"
+        return log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+
+    def mark(self):
+        return len(self.log_text())
+
+    def wait(self, pattern, timeout=40, since=0):
+        deadline = time.monotonic() + timeout
+        while not (found := re.search(pattern, self.log_text()[since:])):
+            assert time.monotonic() < deadline, (
+                f"{self.user}: no {pattern!r} in {timeout} s; {self.log_text()[since:][-3000:]}")
+            time.sleep(0.1)
+        return found

@@ -1,6 +1,6 @@
 """Calls as the operator handles them: list, ladder, history, ending one, bandwidth, maintenance,
-session timers, encryption by subzone. Stock phones (baresip) and SIPp at the Linux process and at
-the booted image.
+session timers, encryption by subzone, phones that die. Stock phones (baresip, linphone) and SIPp at the
+Linux process and at the booted image.
 """
 
 import re
@@ -24,7 +24,7 @@ PROVISION = "\n".join([
     "xConfiguration Network Port 1 IPv4 PrefixLength: 24",
     f"xConfiguration SIP Domain 1 Name: {DOMAIN}",
     *(f"xConfiguration Authentication User {n} {name}: {value}"
-      for n, user in enumerate(("alice", "bob", "carol", "dave", "erin"), 1)
+      for n, user in enumerate(("alice", "bob", "carol", "dave", "erin", "frank"), 1)
       for name, value in (("Name", user), ("Password", f"{user}-Secret-1"))),
     "xConfiguration Zones DefaultZone Authentication Mode: TreatAsAuthenticated",
     "xConfiguration SIP Presence Mode: On",
@@ -78,6 +78,7 @@ def world(request, tmp_path_factory):
                       "erin": network.host("erin", "10.77.0.18/24")}
         w.sipp = network.host("sipp", "10.77.0.13/24")
         w.answerer = network.host("answerer", "10.77.0.15/24")
+        w.frank_host = network.host("frank", "10.77.0.19/24")
         w.caller = network.host("caller", "10.77.0.16/24")
 
         def make(user, **options):
@@ -133,6 +134,63 @@ def test_a_call_is_encrypted_by_subzone_counted_and_ended_from_the_console(world
     assert "BYE" in world.ask(f"xCommand Call Ladder: {number}")  # of calls that are over, too
 
 
+def frank(world, transport="udp"):
+    tone = world.folder / "baresip-alice/tone.wav"
+    count = len(list(world.folder.glob("frank*")))
+    return linphone.Caller(world.folder / f"frank{count}", world.frank_host, "frank", DOMAIN,
+                           "frank-Secret-1", EDGE, tone, transport)
+
+
+def heard_both(world, callee="keys=srtp"):
+    """What is said of the one stream, once fifty packets have come of each end."""
+    def enough():
+        found = re.findall(r"Media Stream \S+: .*", world.ask("xStatus SIP Media Stream"))
+        counts = re.findall(r"flow=yes packets=(\d+)", found[0]) if len(found) == 1 else []
+        return found[0] if len(counts) == 2 and min(map(int, counts)) > 50 else None
+    said = netns.wait_for(enough, qemu.patience(30), "sound both ways", interval=0.3)
+    assert callee in said.split("callee=")[1], said
+
+
+def test_another_kind_of_phone_calls_and_is_called(world):
+    with frank(world) as phone_:
+        phone_.wait("LinphoneRegistrationOk", qemu.patience(40))
+        mark = world.bob.mark()
+        phone_.say(f"call sip:bob@{EDGE}")
+        world.bob.wait("Call established", since=mark)
+        heard_both(world)
+        phone_.say("terminate")
+        world.bob.wait("session closed|Call with .* terminated", since=mark)
+        marks = world.alice.mark(), phone_.mark()
+        world.alice.command("dial", f"sip:frank@{DOMAIN}")
+        phone_.wait("LinphoneCallStreamsRunning", since=marks[1])
+        heard_both(world, "keys=as-agreed")
+        world.alice.command("hangup")
+        phone_.wait("LinphoneCallEnd", since=marks[1])
+
+
+@pytest.mark.parametrize("transport, setting, why", [
+    ("udp", "SIP Media PartyInactivity: {}", "media-lost"),
+    ("tcp", "SIP Call FlowLoss: {}", "connection-lost")])
+def test_a_phone_that_dies_in_a_call_is_missed(world, transport, setting, why):
+    world.ask("xConfiguration SIP Media PartyInactivity: 0")
+    world.ask("xConfiguration " + setting.format(4))
+    try:
+        with frank(world, transport) as phone_:
+            phone_.wait("LinphoneRegistrationOk", qemu.patience(40))
+            mark = world.bob.mark()
+            phone_.say(f"call sip:bob@{EDGE}")
+            world.bob.wait("Call established", since=mark)
+            heard_both(world)
+            number = re.search(r"SIP Call (\d+): ", world.ask("xStatus SIP Call"))[1]
+            phone_.process.kill()
+            world.bob.wait("session closed|Call with .* terminated", qemu.patience(40), mark)
+        history = world.ask("xStatus CallHistory")
+        assert re.search(rf"call={number} duration_ms=\d+ reason={why}", history), history
+    finally:
+        for default in ("SIP Media PartyInactivity: 300", "SIP Call FlowLoss: 60"):
+            world.ask("xConfiguration " + default)
+
+
 def test_a_call_that_finds_no_bandwidth_is_refused(world):
     world.ask("xConfiguration Bandwidth Pipe 1 Bandwidth Total Limit: 10")
     mark = world.alice.mark()
@@ -178,7 +236,7 @@ def test_a_phone_that_keeps_its_flow_is_reached_by_its_gruu(world):
 def test_phones_publish_their_presence_and_watch_each_other(world):
     """linphone publishes and watches, baresip watches."""
     def make(user, *friends):
-        return linphone.Phone(world.folder, world.watchers[user], user, DOMAIN,
+        return linphone.Watcher(world.folder, world.watchers[user], user, DOMAIN,
                               f"{user}-Secret-1", server=EDGE, friends=friends)
     assert "SIP Presence Watcher carol@example.org: dave@example.org" in world.ask(
         "xStatus SIP Presence Watcher")
