@@ -83,6 +83,42 @@ dialplan::Ice IceOf(const Group& from) {
           .passes = from.ice_pass_through == config::OnOff::kOn};
 }
 
+dialplan::UpdateMode UpdateOf(config::UpdateMode mode, config::ZoneType type) {
+  switch (mode) {
+    case config::UpdateMode::kFull:
+      return dialplan::UpdateMode::kFull;
+    case config::UpdateMode::kRefreshOnly:
+      return dialplan::UpdateMode::kRefreshOnly;
+    case config::UpdateMode::kOff:
+      return dialplan::UpdateMode::kNone;
+    case config::UpdateMode::kAuto:
+      break;
+  }
+  return type == config::ZoneType::kUCTraversal ? dialplan::UpdateMode::kRefreshOnly
+                                                : dialplan::UpdateMode::kFull;
+}
+
+// The profile of that name; without a name the defaults.
+Result<dialplan::ZoneProfile> ProfileOf(const config::Settings& settings,
+                                        const config::ZonesZone& zone) {
+  dialplan::ZoneProfile out;
+  out.update = UpdateOf(config::UpdateMode::kAuto, zone.type);
+  if (zone.profile.empty()) {
+    return out;
+  }
+  for (const config::ZonesProfile& profile : settings.zones_profile()) {
+    if (profile.name.view() == zone.profile.view()) {
+      out.trusts_identity = profile.trusts_identity == config::OnOff::kOn;
+      out.refuses_refer = profile.refer == config::ReferMode::kRefuse;
+      out.answers_searches = profile.answers_searches == config::OnOff::kOn;
+      out.update = UpdateOf(profile.update, zone.type);
+      out.strips.Assign(profile.strips.view());
+      return out;
+    }
+  }
+  return Error(ErrorCode::kNotFound, "no profile has that name");
+}
+
 sip::ZoneConfig ZoneOf(const config::ZonesZone& zone) {
   sip::ZoneConfig out;
   out.plan.name.Assign(zone.name.view());
@@ -204,7 +240,13 @@ void DialPlanService::ApplyZones() {
     if (zones[i].type == config::ZoneType::kNone) {
       continue;
     }
-    const sip::ZoneConfig config = ZoneOf(zones[i]);
+    sip::ZoneConfig config = ZoneOf(zones[i]);
+    const auto profile = ProfileOf(settings, zones[i]);
+    if (profile.ok()) {
+      config.plan.profile = *profile;
+    } else {
+      Take("Zones Zone", i, profile.error());
+    }
     const auto id = static_cast<ZoneId>(i + dialplan::kFirstZone);
     const Result<void> added = plan.Add(id, config.plan);
     Take("Zones Zone", i, added);
@@ -213,6 +255,15 @@ void DialPlanService::ApplyZones() {
     }
   }
   parts_.engine.zones().Commit();
+  const auto delegations = settings.sip_delegation();
+  for (uint32_t i = 0; i < delegations.size(); ++i) {
+    if (!delegations[i].domain.empty()) {
+      dialplan::Delegation out;
+      out.domain.Assign(delegations[i].domain.view());
+      out.zone.Assign(delegations[i].zone.view());
+      Take("SIP Delegation", i, plan.Add(out));
+    }
+  }
 }
 
 void DialPlanService::ApplySubzones() {

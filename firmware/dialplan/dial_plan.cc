@@ -106,6 +106,7 @@ DialPlan::DialPlan(Arena& arena, uint32_t rule_max)
       rules_(arena.NewArray<CompiledRule>(rule_max)),
       policy_(arena.NewArray<CompiledPolicy>(kPolicyRuleMax)),
       presence_(arena.NewArray<CompiledPresence>(kPresenceRuleMax)),
+      delegations_(arena.NewArray<CompiledDelegation>(kDelegationMax)),
       subzones_(arena.NewArray<Subzone>(kSubzoneMax)),
       memberships_(arena.NewArray<CompiledMembership>(kMembershipMax)),
       registrations_(arena.NewArray<Pattern>(kRegistrationRuleMax)) {
@@ -120,7 +121,9 @@ void DialPlan::Begin() {
   zones_ = {};
   zones_[kLocalZone].type = ZoneType::kLocal;
   zones_[kDefaultZone].type = ZoneType::kDefault;
-  transform_count_ = rule_count_ = policy_count_ = presence_count_ = 0;
+  transform_count_ = rule_count_ = policy_count_ = 0;
+  presence_count_ = delegation_count_ = 0;
+  has_profiles_ = false;
   subzone_count_ = membership_count_ = registration_count_ = 0;
   registration_policy_ = RegistrationPolicy::kNone;
   default_subzone_trust_ = Trust::kCheckCredentials;
@@ -156,6 +159,7 @@ Result<void> DialPlan::Add(ZoneId id, const Zone& zone) {
     return Error(ErrorCode::kAlreadyExists, "another zone has that name");
   }
   zones_[id] = zone;
+  has_profiles_ = has_profiles_ || !zone.profile.is_plain();
   return Ok();
 }
 
@@ -325,6 +329,28 @@ bool DialPlan::MayRegister(std::string_view alias) const {
   const bool is_listed =
       std::any_of(known.begin(), known.end(), [&](const Pattern& p) { return p.Matches(alias); });
   return is_listed == (registration_policy_ == RegistrationPolicy::kAllowList);
+}
+
+Result<void> DialPlan::Add(const Delegation& delegation) {
+  if (delegation_count_ == delegations_.size()) {
+    return TooMany();
+  }
+  const ZoneId zone = FindZone(delegation.zone.view());
+  if (zone == kNoZone ||
+      (!IsTraversalClient(zones_[zone].type) && !IsTraversalServer(zones_[zone].type))) {
+    return Error(ErrorCode::kNotFound, "no traversal zone has that name");
+  }
+  delegations_[delegation_count_++] = {delegation.domain, zone};
+  return Ok();
+}
+
+ZoneId DialPlan::DelegateOf(std::string_view domain) const {
+  for (const CompiledDelegation& one : delegations_.first(delegation_count_)) {
+    if (EqualsIgnoringCase(one.domain.view(), domain)) {
+      return one.zone;
+    }
+  }
+  return kNoZone;
 }
 
 std::optional<PresenceAction> DialPlan::PresenceOf(std::string_view watcher,

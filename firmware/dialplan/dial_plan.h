@@ -55,6 +55,7 @@ class DialPlan {
   Result<void> Add(const SearchRule& rule);
   Result<void> Add(const PolicyRule& rule);
   Result<void> Add(const PresenceRule& rule);
+  Result<void> Add(const Delegation& delegation);  // of a zone that was added
   Result<void> Add(const Subzone& subzone);
   Result<void> Add(const Membership& membership);
   Result<void> AddRegistration(const PatternSetting& pattern);
@@ -94,6 +95,10 @@ class DialPlan {
   // Nothing: no subzone has that name.
   std::optional<uint32_t> FindSubzone(std::string_view name) const;
   bool MayRegister(std::string_view alias) const;
+  // The zone whose other side asks users of that domain for credentials; kNoZone: we do.
+  ZoneId DelegateOf(std::string_view domain) const;
+  // Whether any zone has a profile of its own.
+  bool has_profiles() const { return has_profiles_; }
   // What the first rule says that matches; nothing: none does.
   std::optional<PresenceAction> PresenceOf(std::string_view watcher, std::string_view user) const;
   const Zone& zone(ZoneId id) const { return zones_[id]; }
@@ -140,6 +145,10 @@ class DialPlan {
     bool has_watcher = false;
     bool has_user = false;
   };
+  struct CompiledDelegation {
+    FixedString<kDomainBytesMax> domain;
+    ZoneId zone = kNoZone;
+  };
   struct CompiledMembership {
     Pattern pattern;
     net::IpPrefix prefix;
@@ -159,6 +168,7 @@ class DialPlan {
   std::span<CompiledRule> rules_;
   std::span<CompiledPolicy> policy_;
   std::span<CompiledPresence> presence_;
+  std::span<CompiledDelegation> delegations_;
   std::span<Subzone> subzones_;
   std::span<CompiledMembership> memberships_;
   std::span<Pattern> registrations_;
@@ -166,6 +176,7 @@ class DialPlan {
   uint32_t rule_count_ = 0;
   uint32_t policy_count_ = 0;
   uint32_t presence_count_ = 0;
+  uint32_t delegation_count_ = 0;
   uint32_t subzone_count_ = 0;
   uint32_t membership_count_ = 0;
   uint32_t registration_count_ = 0;
@@ -175,6 +186,7 @@ class DialPlan {
   Encryption default_subzone_encryption_ = Encryption::kAuto;
   Ice default_subzone_ice_;
   bool has_policy_ = false;
+  bool has_profiles_ = false;
 };
 
 // Whether the host part of "user@host" is an IP address.

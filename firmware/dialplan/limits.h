@@ -8,7 +8,9 @@ namespace gh::dialplan {
 inline constexpr uint32_t kAliasBytesMax = 256;    // "user@host" of one request
 inline constexpr uint32_t kPatternBytesMax = 120;  // as typed
 inline constexpr uint32_t kNameBytesMax = 50;      // of zones, rules, subzones, pipes
-inline constexpr uint32_t kZoneMax = 64;           // beside the local and the default zone
+inline constexpr uint32_t kDomainBytesMax = 127;
+inline constexpr uint32_t kDelegationMax = 32;
+inline constexpr uint32_t kZoneMax = 64;  // beside the local and the default zone
 inline constexpr uint32_t kRuleMax = 1000;
 inline constexpr uint32_t kTransformMax = 100;
 inline constexpr uint32_t kPolicyRuleMax = 100;

@@ -63,6 +63,28 @@ struct Ice {
   bool passes = false;
 };
 
+// UPDATE (RFC 3311) through a zone: all of it, session refreshes alone, none.
+enum class UpdateMode : uint8_t { kFull, kRefreshOnly, kNone };
+
+// How SIP is spoken with a zone.
+struct ZoneProfile {
+  bool trusts_identity = false;  // it is in our trust domain (RFC 3325)
+  bool refuses_refer = false;
+  bool answers_searches = false;  // OPTIONS to users, by ourselves
+  UpdateMode update = UpdateMode::kFull;
+  FixedString<kPatternBytesMax> strips;  // option tags taken out of Proxy-Require
+  bool is_plain() const {
+    return !trusts_identity && !refuses_refer && !answers_searches && strips.empty() &&
+           update == UpdateMode::kFull;
+  }
+};
+
+// A domain whose users a traversal zone knows: it asks them for their credentials.
+struct Delegation {
+  FixedString<kDomainBytesMax> domain;
+  Name zone;
+};
+
 struct Zone {
   Name name;
   ZoneType type = ZoneType::kNone;
@@ -70,6 +92,7 @@ struct Zone {
   uint8_t hop_count = 15;
   Encryption encryption = Encryption::kAuto;
   Ice ice;
+  ZoneProfile profile;
 };
 
 struct Transform {

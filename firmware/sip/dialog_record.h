@@ -32,8 +32,8 @@ class DialogRecord {
 
   // The dialog that `answer`, a 2xx, makes of `request`, which is as it came to us.
   bool Take(const Core& core, const Message& request, const Message& answer);
-  // The dialog that a SUBSCRIBE makes with us: its sender is the caller, we are the callee, of whose
-  // contact the user part is kept.
+  // The dialog that a SUBSCRIBE makes with us: its sender is the caller, we are the callee, of
+  // whose contact the user part is kept.
   bool TakeSubscribe(const Message& request, uint64_t to_tag);
   // The sender of a target refresh is elsewhere from now on.
   void SetContact(bool of_caller, const Message& message);

@@ -29,8 +29,7 @@ Engine::Engine(Arena& arena, const EnginePorts& ports, const Capacity& capacity)
       bandwidth_(arena),
       history_(arena),
       zones_(core_, arena, transport_, proxy_.transactions(), proxy_.locator()),
-      presence_(core_, arena,
-                {transport_, proxy_.transactions(), zones_, registrar_, plan_}) {
+      presence_(core_, arena, {transport_, proxy_.transactions(), zones_, registrar_, plan_}) {
   proxy_.SetZones(zones_);
   proxy_.SetBandwidth(bandwidth_);
   calls_.SetBandwidth(bandwidth_);
@@ -208,7 +207,7 @@ void Engine::OnNewRequest(const Message& request, const Flow& flow) {
   }
   in.is_emergency = core_.config.IsEmergency(in.plan.uri.user);
   if (!CheckTraversal(in) || !CheckOverload(in) || !CheckDraining(in) || !CheckHops(in) ||
-      !CheckExtensions(in, HeaderId::kProxyRequire) || !CheckSession(in)) {
+      !CheckProfile(in) || !CheckExtensions(in, HeaderId::kProxyRequire) || !CheckSession(in)) {
     return;
   }
   if (request.method() == Method::kRegister && !in.plan.has_next &&
@@ -327,7 +326,8 @@ bool Engine::CheckExtensions(Incoming& in, HeaderId header) {
     const bool known = header == HeaderId::kRequire &&
                        (EqualsNoCase(token, "path") || EqualsNoCase(token, "outbound") ||
                         EqualsNoCase(token, "gruu"));
-    if (!known && extra.room() > token.size() + 32) {
+    const bool is_stripped = header == HeaderId::kProxyRequire && IsStrippedOption(in, token);
+    if (!known && !is_stripped && extra.room() > token.size() + 32) {
       extra.Text(first ? "Unsupported: " : ", ");
       extra.Text(token);
       first = false;
@@ -397,6 +397,9 @@ bool Engine::Authorise(Incoming& in) {
     in.plan.path.reset();
   }
   const bool to_us = !in.plan.has_next && DomainOf(config, in.plan.uri).has_value();
+  if (IsDelegated(in)) {
+    return in.delegate != dialplan::kNoZone;
+  }
   const dialplan::Trust trust = TrustOf(in);
   const bool open_method =
       (config.open_methods >> static_cast<uint32_t>(request.method()) & 1) != 0;
@@ -443,10 +446,14 @@ void Engine::Route(Incoming& in) {
   }
   if (in.plan.path) {
     if (IsByServiceRoute(in)) {
-      RouteByServiceRoute(in);
+      RouteIntoZone(in, in.plan.path->zone);
     } else {
       RouteByPath(in);
     }
+    return;
+  }
+  if (in.delegate != dialplan::kNoZone) {
+    RouteIntoZone(in, in.delegate);
     return;
   }
   if (in.message.Has(HeaderId::kReplaces) && RouteByReplaces(in)) {
@@ -471,10 +478,18 @@ Proxy::Context* Engine::OpenProxy(Incoming& in) {
     Refuse(in.message, in.flow, {503, RefusalReason::kOverload});
     return nullptr;
   }
-  proxy_.SetSource(*context, in.source == dialplan::kNoZone ? dialplan::kLocalZone : in.source,
-                   SourcePlace(in));
+  if (in.plan.is_in_dialog() && plan_.has_profiles()) {
+    const ZoneId zone = zones_.SourceOf(in.flow);
+    proxy_.SetSource(*context, zone == dialplan::kNoZone ? dialplan::kLocalZone : zone, {});
+  } else {
+    proxy_.SetSource(*context, in.source == dialplan::kNoZone ? dialplan::kLocalZone : in.source,
+                     SourcePlace(in));
+  }
   if (in.is_emergency) {
     Proxy::SetUrgent(*context);
+  }
+  if (!in.user.empty()) {
+    Proxy::SetAuthenticated(*context);
   }
   return context;
 }

@@ -118,8 +118,9 @@ class Engine final : private TransportUser {
     ZoneId source = dialplan::kNoZone;
     uint32_t subzone = 0;  // when the source is the local zone
     bool is_emergency = false;
-    bool is_permitted = false;  // by the policy service
-    RegistrationWay way = {};   // of a registration, if it is to be kept
+    bool is_permitted = false;            // by the policy service
+    RegistrationWay way = {};             // of a registration, if it is to be kept
+    ZoneId delegate = dialplan::kNoZone;  // where its credentials are asked for
     uint64_t loop = 0;
     uint32_t breadth = kMaxBreadthDefault;
   };
@@ -172,12 +173,17 @@ class Engine final : private TransportUser {
   dialplan::Trust TrustOf(Incoming& in);
   void OnTraversalOptions(Incoming& in);
   bool CheckTraversal(Incoming& in);
+  // By the profiles of zones (engine_profile.cc).
+  bool CheckProfile(Incoming& in);
+  bool CheckUpdate(Incoming& in, ZoneId from);
+  bool IsStrippedOption(const Incoming& in, std::string_view option);
+  bool IsDelegated(Incoming& in);
   void RouteInDialog(Incoming& in);
   void RouteOutside(Incoming& in);
   void RouteByPath(Incoming& in);
   bool RouteByReplaces(Incoming& in);
   bool IsByServiceRoute(const Incoming& in) const;
-  void RouteByServiceRoute(Incoming& in);
+  void RouteIntoZone(Incoming& in, ZoneId zone);
   void WriteServiceRoute(ByteWriter& out, const Message& request, const Flow& flow,
                          bool through_zone) const;
   void OnRegister(Incoming& in);

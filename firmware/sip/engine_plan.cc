@@ -280,8 +280,9 @@ void Engine::RouteByPlan(Incoming& in) {
          in.user);
 }
 
-// Into the zone that it registered in, without a search; the operator's policy is asked.
-void Engine::RouteByServiceRoute(Incoming& in) {
+// Into the zone that it registered in, or that knows its sender: without a search; the operator's
+// policy is asked.
+void Engine::RouteIntoZone(Incoming& in, ZoneId zone) {
   Alias alias;
   Alias caller;
   Search search;
@@ -293,7 +294,6 @@ void Engine::RouteByServiceRoute(Incoming& in) {
     Refuse(in.message, in.flow, {403, RefusalReason::kPolicy}, in.user);
     return;
   }
-  const ZoneId zone = in.plan.path->zone;
   if (Proxy::Context* context = OpenProxy(in)) {
     proxy_.AddTarget(*context, {.uri = in.plan.uri.text, .zone = zone, .place = PlaceOfZone(zone)});
     proxy_.Start(*context, in.message, in.plan);

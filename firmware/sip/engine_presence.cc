@@ -70,9 +70,8 @@ bool Engine::TakePresence(Incoming& in) {
                               .is_own_user = is_own,
                               .to_tag = ToTagOf(request)};
   ByteWriter extra(core_.extra_scratch);
-  PresenceReply reply{static_cast<uint16_t>(in.is_authenticated ? 404 : 480),
-                      RefusalReason::kUnknownUser,
-                      {}};
+  PresenceReply reply{
+      static_cast<uint16_t>(in.is_authenticated ? 404 : 480), RefusalReason::kUnknownUser, {}};
   if (!is_publish && !request.to_tag().empty()) {
     reply = presence_.Resubscribe(asked, extra);
   } else if (IsKnownUser(user.view().substr(0, user.view().rfind('@')), *domain)) {

@@ -75,10 +75,15 @@ void WriteRoutes(ByteWriter& out, const Message& request, const RoutePlan& plan,
 bool IsOfSession(HeaderId id) { return id == HeaderId::kSessionExpires || id == HeaderId::kMinSe; }
 
 // Credentials for our realm are ours alone; identity headers of strangers are not believed.
-bool IsStripped(const Core& core, const Message& request, const HeaderField& field) {
+bool IsStripped(const Core& core, const Message& request, const HeaderField& field,
+                const ForwardSpec& spec) {
   switch (field.id) {
     case HeaderId::kPAssertedIdentity:
-      return true;
+      return !spec.keeps_identity;
+    case HeaderId::kPPreferredIdentity:  // for the proxy that asserts (RFC 3325 9.2)
+      return !spec.identity.empty();
+    case HeaderId::kProxyRequire:
+      return spec.strips_proxy_require;
     case HeaderId::kProxyAuthorization:
     case HeaderId::kAuthorization: {
       const auto credentials = ParseDigestCredentials(request.Value(field));
@@ -123,6 +128,28 @@ void WriteHead(ByteWriter& out, const Core& core, const Message& request, const 
   }
 }
 
+// No longer than it was.
+void WriteAllowWithoutUpdate(ByteWriter& out, std::string_view value) {
+  out.Text("Allow:");
+  Scanner scanner(value);
+  for (bool is_first = true; !scanner.at_end();) {
+    const std::string_view method = scanner.Run(kToken);
+    if (method.empty()) {
+      break;
+    }
+    if (method != "UPDATE") {
+      out.Text(is_first ? "" : ",");
+      out.Text(method);
+      is_first = false;
+    }
+    scanner.SkipLws();
+    if (!scanner.Take(',')) {
+      break;
+    }
+  }
+  out.Text("\r\n");
+}
+
 void WriteLength(ByteWriter& out, size_t size) {
   out.Text("Content-Length: ");
   out.Decimal(size);
@@ -152,6 +179,11 @@ void WriteForwardedRequest(ByteWriter& out, const Core& core, const Message& req
   if (spec.session != nullptr) {
     WriteSessionLines(out, *spec.session);
   }
+  if (!spec.identity.empty()) {
+    out.Text("P-Asserted-Identity: <");
+    out.Text(spec.identity);
+    out.Text(">\r\n");
+  }
   if (spec.breadth != 0) {
     out.Text("Max-Breadth: ");
     out.Decimal(spec.breadth);
@@ -176,11 +208,14 @@ void WriteForwardedRequest(ByteWriter& out, const Core& core, const Message& req
       out.Text("Max-Forwards: ");
       out.Decimal(std::min(request.max_forwards().value_or(1) - 1, spec.hop_count_max));
       out.Text("\r\n");
+    } else if (field.id == HeaderId::kAllow && spec.hides_update) {
+      flush(field);
+      WriteAllowWithoutUpdate(out, request.Value(field));
     } else if ((field.id == HeaderId::kRoute && routes_change) ||
                (field.id == HeaderId::kMaxBreadth && spec.breadth != 0) ||
                (field.id == HeaderId::kContentLength && length_changes) ||
                (spec.session != nullptr && IsOfSession(field.id)) ||
-               IsStripped(core, request, field)) {
+               IsStripped(core, request, field, spec)) {
       flush(field);
     }
   }
@@ -188,8 +223,73 @@ void WriteForwardedRequest(ByteWriter& out, const Core& core, const Message& req
   out.Text(body);
 }
 
+bool WantsPrivacy(const Message& message) {
+  for (const HeaderField* f = message.First(HeaderId::kPrivacy); f != nullptr;
+       f = message.NextSame(*f)) {
+    for (std::string_view rest = message.Value(*f); !rest.empty();) {
+      const size_t end = rest.find_first_of(";,");
+      if (EqualsNoCase(TrimLws(rest.substr(0, end)), "id")) {
+        return true;
+      }
+      rest = end == std::string_view::npos ? std::string_view() : rest.substr(end + 1);
+    }
+  }
+  return false;
+}
+
+namespace {
+
+// What is left of the field with our Via, once that is gone.
+void WriteRestOfVia(ByteWriter& out, const Message& response, const HeaderField& field) {
+  const std::string_view value = response.Value(field);
+  const Via& via = response.via();
+  const auto used = static_cast<size_t>(via.text.data() + via.text.size() - value.data());
+  const std::string_view rest = TrimLws(value.substr(used));
+  if (rest.size() > 1) {
+    out.Text("Via: ");
+    out.Text(TrimLws(rest.substr(1)));
+    out.Text("\r\n");
+  }
+}
+
+// Field by field: what is edited may stand anywhere.
+void WriteEditedResponse(ByteWriter& out, const Message& response, const std::string_view* body,
+                         std::string_view extra, const ResponseEdit& edit) {
+  const HeaderField* via = response.First(HeaderId::kVia);
+  const std::string_view text = body != nullptr ? *body : AsText(response.body());
+  size_t run = 0;
+  for (const HeaderField& field : response.fields()) {
+    const bool is_identity = field.id == HeaderId::kPAssertedIdentity && !edit.keeps_identity;
+    const bool is_allow = field.id == HeaderId::kAllow && edit.hides_update;
+    const bool is_length = field.id == HeaderId::kContentLength && body != nullptr;
+    if (&field != via && !is_identity && !is_allow && !is_length) {
+      continue;
+    }
+    out.Text(response.View(run, field.line - run));
+    run = field.line + response.Line(field).size();
+    if (is_allow) {
+      WriteAllowWithoutUpdate(out, response.Value(field));
+    } else if (&field == via) {
+      WriteRestOfVia(out, response, field);
+      out.Text(extra);
+      if (!response.Has(HeaderId::kContentLength) || body != nullptr) {
+        WriteLength(out, text.size());
+      }
+    }
+  }
+  out.Text(response.View(run, response.header_end() + 2 - run));
+  out.Text(text);
+}
+
+}  // namespace
+
 void WriteForwardedResponse(ByteWriter& out, const Message& response, const std::string_view* body,
-                            std::string_view extra) {
+                            std::string_view extra, const ResponseEdit& edit) {
+  if ((!edit.keeps_identity && response.Has(HeaderId::kPAssertedIdentity)) ||
+      (edit.hides_update && response.Has(HeaderId::kAllow))) {
+    WriteEditedResponse(out, response, body, extra, edit);
+    return;
+  }
   const HeaderField* field = response.First(HeaderId::kVia);
   GH_ASSERT(field != nullptr);
   const HeaderField* length = response.First(HeaderId::kContentLength);
@@ -200,15 +300,7 @@ void WriteForwardedResponse(ByteWriter& out, const Message& response, const std:
   } else {
     out.Text(response.View(0, field->line));
   }
-  const std::string_view value = response.Value(*field);
-  const Via& via = response.via();
-  const auto used = static_cast<size_t>(via.text.data() + via.text.size() - value.data());
-  const std::string_view rest = TrimLws(value.substr(used));
-  if (rest.size() > 1) {
-    out.Text("Via: ");
-    out.Text(TrimLws(rest.substr(1)));
-    out.Text("\r\n");
-  }
+  WriteRestOfVia(out, response, *field);
   out.Text(extra);
   const size_t after = field->line + response.Line(*field).size();
   if (!response.Has(HeaderId::kContentLength) || body != nullptr) {

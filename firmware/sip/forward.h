@@ -27,15 +27,27 @@ struct ForwardSpec {
   uint32_t breadth = 0;                      // Max-Breadth to write; 0: leave it
   uint32_t hop_count_max = kMaxForwardsMax;  // Max-Forwards is made no larger than that
   const std::string_view* body = nullptr;    // in place of the request's; null: that
-  const SessionEdit* session = nullptr;      // in place of its session timer's headers; null: those
+  std::string_view identity;                 // asserted by us (RFC 3325), a URI; empty: none
+  bool keeps_identity = false;               // what the request asserts is believed, and told
+  bool hides_update = false;                 // UPDATE is taken out of Allow
+  bool strips_proxy_require = false;     // what is left of it was taken out by the zone's profile
+  const SessionEdit* session = nullptr;  // in place of its session timer's headers; null: those
 };
 
 void WriteForwardedRequest(ByteWriter& out, const Core& core, const Message& request,
                            const RoutePlan& plan, const ForwardSpec& spec);
+// RFC 3325 7: whoever asks for privacy of his identity is not named outside the trust domain.
+bool WantsPrivacy(const Message& message);
+
+struct ResponseEdit {
+  bool keeps_identity = false;
+  bool hides_update = false;
+};
 // The response without its topmost Via.
 // `body`: in place of the response's; null: that. `extra`: whole header lines to add.
 void WriteForwardedResponse(ByteWriter& out, const Message& response,
-                            const std::string_view* body = nullptr, std::string_view extra = {});
+                            const std::string_view* body = nullptr, std::string_view extra = {},
+                            const ResponseEdit& edit = {});
 // Whether a forwarded request needs Max-Forwards etc. is decided here; the caller has checked them.
 
 }  // namespace gh::sip

@@ -154,10 +154,9 @@ bool PresenceServer::Notify(Subscription& subscription) {
   if (subscription.is_polite) {
     PresenceStore::ComposeClosed(presentity.name.view(), body);
   } else {
-    store_.Compose(presentity,
-                   core_.config.presence.counts_registrations &&
-                       IsRegistered(presentity.name.view()),
-                   body);
+    store_.Compose(
+        presentity,
+        core_.config.presence.counts_registrations && IsRegistered(presentity.name.view()), body);
   }
   if (!body.ok()) {  // more than one document holds
     body = ByteWriter(core_.body_scratch);

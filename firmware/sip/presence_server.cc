@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-
 namespace gh::sip {
 namespace {
 
@@ -126,8 +125,7 @@ void PresenceServer::WriteTag(const Publication& publication, uint32_t expires_s
 
 PresenceReply PresenceServer::ReadState(const Message& request, uint32_t number,
                                         presence::Parts& out) {
-  if (!IsPidf(request.ValueOf(HeaderId::kContentType)) ||
-      request.Has(HeaderId::kContentEncoding)) {
+  if (!IsPidf(request.ValueOf(HeaderId::kContentType)) || request.Has(HeaderId::kContentEncoding)) {
     return {415, RefusalReason::kMalformed, {}};
   }
   ByteWriter text(scratch_);
@@ -407,8 +405,8 @@ void PresenceServer::OnRegistration(std::string_view user, uint8_t domain) {
     return;
   }
   dialplan::Alias name;
-  const bool fits = name.Append(user) && name.Append('@') &&
-                    name.Append(core_.config.domains[domain].view());
+  const bool fits =
+      name.Append(user) && name.Append('@') && name.Append(core_.config.domains[domain].view());
   Presentity* presentity = fits ? store_.Find(name.view()) : nullptr;
   if (presentity != nullptr && presentity->first == nullptr) {
     store_.Changed(*presentity);

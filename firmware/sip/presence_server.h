@@ -1,11 +1,11 @@
-// The presence server of our users (RFC 3856): takes PUBLISH (RFC 3903), answers SUBSCRIBE and sends
-// NOTIFY with whole documents (RFC 6665, 3863).
+// The presence server of our users (RFC 3856): takes PUBLISH (RFC 3903), answers SUBSCRIBE and
+// sends NOTIFY with whole documents (RFC 6665, 3863).
 //
 // The engine has let a request in and knows who sent it before it comes here; it sends the answers,
 // over server transactions, so that a repeated request changes nothing. A watcher is told at once
 // of the state, then of each change, though no more often than the operator wants; one NOTIFY waits
-// for its answer at a time. Who does not take a NOTIFY, or takes it and knows nothing of it (481), is
-// no watcher any more.
+// for its answer at a time. Who does not take a NOTIFY, or takes it and knows nothing of it (481),
+// is no watcher any more.
 #pragma once
 
 #include "firmware/dialplan/dial_plan.h"
@@ -22,8 +22,8 @@ struct PresenceRequest {
   const Message& message;
   const Flow& flow;
   ZoneId source = dialplan::kNoZone;
-  std::string_view user;    // user@host it is about
-  std::string_view sender;  // user@host of From
+  std::string_view user;     // user@host it is about
+  std::string_view sender;   // user@host of From
   bool is_own_user = false;  // the sender, of one of our domains; proved where that is asked
   uint64_t to_tag = 0;       // of our answer
 };
@@ -83,11 +83,11 @@ class PresenceServer {
     Timer expiry;
     Timer notify;
     Probe probe;
-    Flow flow;               // where its last SUBSCRIBE came from
-    uint16_t zone = 0;       // the traversal zone it came through; 0: none
+    Flow flow;          // where its last SUBSCRIBE came from
+    uint16_t zone = 0;  // the traversal zone it came through; 0: none
     uint32_t remote_cseq = 0;
     uint32_t local_cseq = 0;
-    Instant notified;        // when the last NOTIFY was sent
+    Instant notified;            // when the last NOTIFY was sent
     const char* over = nullptr;  // the reason, once it is: one last NOTIFY says so
     bool has_notified = false;
     bool is_told_over = false;
@@ -95,7 +95,7 @@ class PresenceServer {
     bool is_polite = false;  // the user is not seen
     FixedText<kEventIdBytesMax> event_id;
     FixedText<dialplan::kAliasBytesMax> sender;
-    DialogRecord record;     // the watcher is its caller
+    DialogRecord record;  // the watcher is its caller
   };
 
   enum class Permission : uint8_t { kNo, kPolite, kYes };

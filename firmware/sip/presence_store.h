@@ -100,9 +100,7 @@ class PresenceStore {
   static constexpr uint64_t bytes_per_presentity() {
     return Pool<Presentity>::bytes_per_item() + 2 * sizeof(void*);
   }
-  static constexpr uint64_t bytes_per_publication() {
-    return Pool<Publication>::bytes_per_item();
-  }
+  static constexpr uint64_t bytes_per_publication() { return Pool<Publication>::bytes_per_item(); }
 
  private:
   uint64_t HashOf(std::string_view name) const;

@@ -107,6 +107,8 @@ void Proxy::SetSource(Context& context, ZoneId zone, const Place& place) {
   context.place = place;
 }
 
+void Proxy::SetAuthenticated(Context& context) { context.is_authenticated = true; }
+
 void Proxy::SetUrgent(Context& context) { context.is_urgent = true; }
 
 void Proxy::SetWay(Context& context, const RegistrationWay& way) { context.way = way; }
@@ -442,6 +444,9 @@ Result<void> Proxy::Send(Branch& branch, const Flow& flow, const Message& reques
     spec.session = session.replaces ? &session : nullptr;
   }
   SetDialog(spec, branch, request, plan);
+  uint8_t identity_bytes[kUserBytesMax + kDomainBytesMax + 8];
+  ByteWriter identity(identity_bytes);
+  SetProfile(spec, branch, request, *client, identity);
   // The registrar behind the zone reaches who registers through us, and by no other way; who comes
   // with it from there wants into the same zone (RFC 3608).
   const DialogSide path_to = {true, spec.source.transport, spec.source.remote, target.zone};
@@ -488,10 +493,13 @@ void Proxy::Relay(ServerTransaction& server, const Message& response,
   }
   const bool is_replaced = is_limited || media.kind == MediaVerdict::Kind::kReplaced;
   ByteWriter out(core_.scratch);
-  WriteForwardedResponse(out, response, is_replaced ? &body : nullptr, extra.text());
+  const bool keeps_identity =
+      client.keeps_identity && (client.keeps_private || !WantsPrivacy(response));
+  const ResponseEdit edit = {keeps_identity, client.hides_update};
+  WriteForwardedResponse(out, response, is_replaced ? &body : nullptr, extra.text(), edit);
   if (!out.ok()) {  // only where the new description made it too large
     out = ByteWriter(core_.scratch);
-    WriteForwardedResponse(out, response);
+    WriteForwardedResponse(out, response, nullptr, {}, edit);
   }
   GH_ASSERT(out.ok());  // a Via goes; at most a Content-Length comes
   transactions_.Respond(server, response.status(), out.written());

@@ -80,6 +80,8 @@ class Proxy final : private TransactionUser {
   void SetSource(Context& context, ZoneId zone, const Place& place);
   // Nobody may be spared it: an emergency call.
   static void SetUrgent(Context& context);
+  // Its credentials for our realm are good.
+  static void SetAuthenticated(Context& context);
   // A registration whose way is kept once it is taken.
   static void SetWay(Context& context, const RegistrationWay& way);
   // Answers 100 to INVITE and starts the first branches.
@@ -137,6 +139,10 @@ class Proxy final : private TransactionUser {
   bool ToHop(Branch& branch, const Hop& hop, std::string_view name, const Message& request,
              const RoutePlan& plan);
   bool Launch(Branch& branch, const Flow& flow, const Message& request, const RoutePlan& plan);
+  // proxy_identity.cc
+  void SetProfile(ForwardSpec& spec, const Branch& branch, const Message& request,
+                  ClientTransaction& client, ByteWriter& text) const;
+  const dialplan::ZoneProfile& ProfileOf(ZoneId zone) const;
   Result<void> Send(Branch& branch, const Flow& flow, const Message& request, const RoutePlan& plan,
                     bool may_switch);
   void SetDialog(ForwardSpec& spec, const Branch& branch, const Message& request,

@@ -85,8 +85,11 @@ struct ClientTransaction {
   MediaPolicy target_media;
   Method method = Method::kOther;
   ClientState state = ClientState::kIdle;
-  bool is_cancelled = false;  // CANCEL sent, waiting for its response
-  bool is_hurried = false;    // nothing heard for Hurry's time: it failed
+  bool is_cancelled = false;    // CANCEL sent, waiting for its response
+  bool is_hurried = false;      // nothing heard for Hurry's time: it failed
+  bool keeps_identity = false;  // the proxy's, of responses: ResponseEdit
+  bool keeps_private = false;
+  bool hides_update = false;
   bool wants_cancel = false;  // to be sent with the first provisional response
 };
 

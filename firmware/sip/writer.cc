@@ -2,6 +2,25 @@
 
 namespace gh::sip {
 
+namespace {
+
+std::string_view PhraseOfEvents(uint16_t status) {
+  switch (status) {
+    case 406:
+      return "Not Acceptable";
+    case 412:
+      return "Conditional Request Failed";
+    case 415:
+      return "Unsupported Media Type";
+    case 489:
+      return "Bad Event";
+    default:
+      return "Error";
+  }
+}
+
+}  // namespace
+
 std::string_view ReasonPhrase(uint16_t status) {
   switch (status) {
     case 100:
@@ -20,20 +39,14 @@ std::string_view ReasonPhrase(uint16_t status) {
       return "Not Found";
     case 405:
       return "Method Not Allowed";
-    case 406:
-      return "Not Acceptable";
     case 407:
       return "Proxy Authentication Required";
     case 408:
       return "Request Timeout";
-    case 412:
-      return "Conditional Request Failed";
     case 413:
       return "Request Entity Too Large";
     case 414:
       return "Request-URI Too Long";
-    case 415:
-      return "Unsupported Media Type";
     case 416:
       return "Unsupported URI Scheme";
     case 420:
@@ -62,8 +75,6 @@ std::string_view ReasonPhrase(uint16_t status) {
       return "Request Terminated";
     case 488:
       return "Not Acceptable Here";
-    case 489:
-      return "Bad Event";
     case 500:
       return "Server Internal Error";
     case 501:
@@ -77,7 +88,7 @@ std::string_view ReasonPhrase(uint16_t status) {
     case 513:
       return "Message Too Large";
     default:
-      return "Error";
+      return PhraseOfEvents(status);
   }
 }
 

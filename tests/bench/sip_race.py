@@ -225,6 +225,7 @@ def provision_text(digest):
         f"Network Port 1 IPv4 PrefixLength: {PREFIX_LENGTH}",
         f"SIP Domain 1 Name: {DOMAIN}",
         f"SIP Authentication Mode: {'On' if digest else 'Off'}",
+        "SIP Emergency 1 Number: 112",
         # A neighbour's requests are all answered, a stranger's 200 a second.
         "Zones Zone 1 Name: load",
         "Zones Zone 1 Type: Neighbor",

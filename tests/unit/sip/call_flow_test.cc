@@ -375,6 +375,30 @@ TEST_F(CallFlow, SubscriptionAndItsNotificationsAreCarried) {
 }
 
 // RFC 3903: what is published is the presence server's; entity tags pass.
+// RFC 3515, 3892: who asks for a transfer is named to who is asked, and to the target.
+TEST_F(CallFlow, ReferredByGoesThroughUnchanged) {
+  const std::string by = "Referred-By: <sip:alice@example.com>;cid=\"1@x\"\n";
+  Phone::Spec refer{.method = "REFER", .uri = bob.uri()};
+  refer.headers = "Refer-To: <sip:carol@example.com?Replaces=a%3Bto-tag%3Db%3Bfrom-tag%3Dc>\n" + by;
+  alice.Send(refer);
+  const Sent got = bob.Take();
+  ASSERT_EQ(got.Method(), "REFER");
+  EXPECT_EQ(got.Header("Referred-By"), "<sip:alice@example.com>;cid=\"1@x\"");
+  EXPECT_EQ(got.Header("Refer-To"),
+            "<sip:carol@example.com?Replaces=a%3Bto-tag%3Db%3Bfrom-tag%3Dc>");
+  EXPECT_EQ(got.Headers("Record-Route").size(), 1u);
+  bob.Respond(got, 202);
+  EXPECT_EQ(alice.Take().Status(), 202);
+  Phone::Spec invite{.method = "INVITE", .uri = alice.uri()};
+  invite.call_id = "referred";
+  invite.headers = by;
+  bob.Send(invite);
+  EXPECT_EQ(bob.Take().Status(), 100);
+  const Sent ringing = alice.Take();
+  EXPECT_EQ(ringing.Header("Referred-By"), "<sip:alice@example.com>;cid=\"1@x\"");
+  alice.Respond(ringing, 486);
+}
+
 TEST_F(CallFlow, PublicationIsCarried) {
   Phone::Spec spec{.method = "PUBLISH", .uri = bob.uri()};
   spec.headers = "Event: presence\nSIP-If-Match: dx200xyz\nExpires: 1800\n";

@@ -40,8 +40,7 @@ TEST_F(Pidf, PartsAreSortedAndIdsGetAPrefix) {
   const auto parts =
       Read(Wrap("<note xml:lang='en'>hi &amp; &lt;bye&gt;</note>" + Tuple("a", "closed")), 12);
   ASSERT_TRUE(parts.ok());
-  EXPECT_EQ(parts->tuples,
-            "<tuple id='p12.a'><status><basic>closed</basic></status></tuple>");
+  EXPECT_EQ(parts->tuples, "<tuple id='p12.a'><status><basic>closed</basic></status></tuple>");
   EXPECT_EQ(parts->notes, "<note xml:lang='en'>hi &amp; &lt;bye&gt;</note>");
   EXPECT_EQ(parts->others, "");
   EXPECT_FALSE(parts->is_open);
@@ -49,10 +48,10 @@ TEST_F(Pidf, PartsAreSortedAndIdsGetAPrefix) {
 }
 
 TEST_F(Pidf, NameSpacesStayWhatTheyAre) {
-  const auto parts = Read(Wrap(
-      "<x:thing xmlns:x='urn:x' x:at='1'><y xmlns=''>t</y><x:z/></x:thing>"
-      "<p:device xmlns:p='urn:ietf:params:xml:ns:pidf:data-model' id='d'>"
-      "<note xmlns='urn:ietf:params:xml:ns:pidf'>n</note></p:device>"));
+  const auto parts =
+      Read(Wrap("<x:thing xmlns:x='urn:x' x:at='1'><y xmlns=''>t</y><x:z/></x:thing>"
+                "<p:device xmlns:p='urn:ietf:params:xml:ns:pidf:data-model' id='d'>"
+                "<note xmlns='urn:ietf:params:xml:ns:pidf'>n</note></p:device>"));
   ASSERT_TRUE(parts.ok());
   EXPECT_EQ(parts->others,
             "<thing xmlns='urn:x' xmlns:a0='urn:x' a0:at='1'><y xmlns=''>t</y><z></z></thing>"
@@ -82,9 +81,9 @@ TEST_F(Pidf, WhatIsNoDocumentIsRefusedAndTheNextIsRead) {
   };
   for (const std::string& text : bad) {
     EXPECT_FALSE(Read(text).ok()) << text;
-    EXPECT_TRUE(Read("\xef\xbb\xbf<?xml version='1.0' encoding='utf-8'?>\r\n" + Wrap(Tuple("a")) +
-                     "\r\n")
-                    .ok())
+    EXPECT_TRUE(
+        Read("\xef\xbb\xbf<?xml version='1.0' encoding='utf-8'?>\r\n" + Wrap(Tuple("a")) + "\r\n")
+            .ok())
         << text;
   }
 }

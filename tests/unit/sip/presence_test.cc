@@ -301,8 +301,8 @@ TEST_F(Presence, PoolsAtTheirEdgesRefuseAndKeepWhatIsThere) {
   for (uint32_t i = 0; i <= World::SmallCapacity().publications; ++i) {
     const std::string name = "u" + std::to_string(i);
     world.users[name] = "x";
-    phones.push_back(std::make_unique<Phone>(
-        world, name, "192.0.2.50:" + std::to_string(6000 + i)));
+    phones.push_back(
+        std::make_unique<Phone>(world, name, "192.0.2.50:" + std::to_string(6000 + i)));
     last = Publish(*phones.back(), Document("open"), {}, 600);
     taken += last.Status() == 200 ? 1 : 0;
     world.Advance(Duration::Seconds(1));

@@ -281,5 +281,44 @@ TEST(Branches, ResponseWithAGuessedBranchIsStray) {
   EXPECT_EQ(world.engine().statistics().dropped_stray, 1u);
 }
 
+// RFC 5922, 5923: a connection of ours belongs to the name its peer proved, and is used again for
+// that name alone, though another be at the same address.
+class TlsPeer : public testing::Test {
+ protected:
+  static Config MakeConfig() {
+    Config config = World::DefaultConfig();
+    config.AddListener(TransportKind::kTls, At("192.0.2.1:5061"));
+    return config;
+  }
+  void SetUp() override {
+    world.AddAddress("far.example", "198.51.100.1");
+    world.AddAddress("other.example", "198.51.100.1");
+  }
+  net::StreamId StreamOf(const std::string& uri, const std::string& call_id) {
+    Phone::Spec spec{.method = "MESSAGE", .uri = uri};
+    spec.call_id = call_id;
+    alice.Send(spec);
+    const Sent sent = world.TakeTo(At("198.51.100.1:5061"));
+    EXPECT_EQ(sent.Method(), "MESSAGE");
+    world.Feed(sent.stream, alice.Response(sent, 200));
+    EXPECT_EQ(alice.Take().Status(), 200);
+    return sent.stream;
+  }
+  World world{MakeConfig()};
+  Phone alice{world, "alice", "192.0.2.20:5060"};
+};
+
+TEST_F(TlsPeer, AConnectionIsUsedAgainForTheSameName) {
+  const net::StreamId first = StreamOf("sip:x@far.example;transport=tls", "one");
+  EXPECT_EQ(StreamOf("sip:y@far.example;transport=tls", "two"), first);
+  EXPECT_EQ(world.engine().stream_count(), 1u);
+}
+
+TEST_F(TlsPeer, AConnectionIsForTheNameItProved) {
+  const net::StreamId first = StreamOf("sip:x@far.example;transport=tls", "one");
+  EXPECT_NE(StreamOf("sip:x@other.example;transport=tls", "two"), first);
+  EXPECT_EQ(world.engine().stream_count(), 2u);
+}
+
 }  // namespace
 }  // namespace gh::sip::test

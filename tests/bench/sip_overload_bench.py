@@ -1,0 +1,192 @@
+#!/usr/bin/python3
+"""Holds out/host/gatehouse to twice what it can do, by real load: SIPp beside a server that a
+control group gives a part of one processor, so that the load has plenty.
+
+For OPTIONS, REGISTER without and with digest, and calls (INVITE to BYE) the rate is raised until
+goodput grows no more; that is the maximum. Then twice that is offered, and emergency calls beside
+it. Goodput is counted by SIPp over the middle of a run. The goal: at twice the maximum no more than
+a tenth is lost, and no emergency call fails.
+"""
+
+import argparse
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import sip_race as race  # noqa: E402
+
+PERIOD_US = 10000
+GROWTH = 1.4
+WARM_UP_S = 3
+CALLED = 100
+
+
+class Slice:
+    """A control group that may use `percent` of one processor (version 1 or 2)."""
+
+    def __init__(self, percent):
+        quota = PERIOD_US * percent // 100
+        root = pathlib.Path("/sys/fs/cgroup")
+        name = f"gatehouse-bench-{os.getpid()}"
+        if (root / "cgroup.controllers").exists():
+            self.path = root / name
+            limits = {"cpu.max": f"{quota} {PERIOD_US}"}
+        else:
+            self.path = root / "cpu" / name
+            limits = {"cpu.cfs_period_us": PERIOD_US, "cpu.cfs_quota_us": quota}
+        try:
+            self.path.mkdir()
+            for file, value in limits.items():
+                (self.path / file).write_text(str(value))
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self.path.rmdir()
+            sys.exit(f"sip_overload_bench: no control group of processor time here: {error}")
+
+    def take(self, pids):
+        for pid in pids:
+            (self.path / "cgroup.procs").write_text(str(pid))
+
+    def remove(self):
+        for _ in range(50):
+            with contextlib.suppress(OSError):
+                self.path.rmdir()
+                return
+            time.sleep(0.1)
+
+
+def rows_of(load):
+    text = (load.folder / "stat.csv").read_text(encoding="latin-1").strip().split("\n")
+    head = text[0].split(";")
+    return [dict(zip(head, line.split(";"))) for line in text[1:]]
+
+
+def seconds_of(row):
+    hours, minutes, seconds = row["ElapsedTime(C)"].split(":")[:3]
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+def goodput(load, seconds):
+    """What went well each second, between the warming up and the end of the offering."""
+    rows = [row for row in rows_of(load) if WARM_UP_S <= seconds_of(row) <= seconds + 0.5]
+    if len(rows) < 2:
+        return 0.0
+    good = int(rows[-1]["SuccessfulCall(C)"]) - int(rows[0]["SuccessfulCall(C)"])
+    return good / (seconds_of(rows[-1]) - seconds_of(rows[0]))
+
+
+def end(load):
+    load.process.send_signal(signal.SIGKILL)
+    load.process.wait(10)
+    shutil.rmtree(load.folder, ignore_errors=True)
+
+
+class Bench:
+    def __init__(self, wire, folder, kind, percent):
+        self.wire, self.folder, self.kind = wire, folder, kind
+        self.server = race.Gatehouse(wire, folder, kind == "digest")
+        self.slice = Slice(percent)
+        self.answer = None
+        if kind != "digest":  # called by nobody there
+            self.register([f"u{i:06d}" for i in range(CALLED)] + ["112"])
+            self.answer = race.start_sipp(wire, "answer.xml", ["-p", "7070"])
+        self.slice.take(self.server.pids())
+
+    def register(self, users):
+        path = self.folder / "called.csv"
+        path.write_text("SEQUENTIAL\n" + "".join(f"{user}\n" for user in users), encoding="ascii")
+        race.start_sipp(self.wire, "register.xml", [
+            "-inf", str(path), "-m", str(len(users)), "-r", "100", "-p", "6061",
+            "-key", "contact_port", "7070"]).finish()
+
+    def close(self):
+        if self.answer is not None:
+            end(self.answer)
+        self.server.stop()
+        self.slice.remove()
+
+    def words(self, count):
+        if self.kind == "options":
+            return "options.xml", []
+        distinct = {"digest": race.DIGEST_USER_COUNT, "call": CALLED}.get(self.kind, count)
+        users = race.write_users(self.folder, count, distinct, self.kind == "digest")
+        scenario = {"digest": "register_digest.xml", "register": "register.xml",
+                    "call": "call.xml"}[self.kind]
+        return scenario, ["-inf", str(users), "-key", "contact_port", "7070"]
+
+    def offer(self, rate, seconds, emergencies=0):
+        """Goodput, and of the emergency calls how many there were and how many went well."""
+        count = int(rate * seconds)
+        scenario, words = self.words(count)
+        load = race.start_sipp(self.wire, scenario, [
+            *words, "-m", str(count), "-r", str(max(int(rate), 1)), "-l", "50000", "-p", "6060"])
+        calls = None
+        if emergencies:
+            path = self.folder / "emergency.csv"
+            path.write_text("SEQUENTIAL\n" + "112\n" * emergencies, encoding="ascii")
+            calls = race.start_sipp(self.wire, "call.xml", [
+                "-inf", str(path), "-m", str(emergencies), "-r",
+                str(max(emergencies // max(seconds - 4, 1), 1)), "-p", "6062"])
+        deadline = time.monotonic() + seconds + 1.5
+        while time.monotonic() < deadline and load.process.poll() is None:
+            time.sleep(0.2)
+        good = goodput(load, seconds)
+        end(load)
+        return good, calls.finish() if calls is not None else None
+
+
+def find_maximum(bench, start, seconds):
+    best, best_rate, rate = 0.0, start, start
+    while True:
+        good, _ = bench.offer(rate, seconds)
+        print(f"    offered {rate:8.0f}/s: {good:8.1f}/s go well", flush=True)
+        if good > best:
+            best, best_rate = good, rate
+        if good < 0.7 * rate or rate > 60000:
+            return best, best_rate
+        rate *= GROWTH
+        time.sleep(1)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--percent", type=int, default=10, help="of one processor, for the server")
+    parser.add_argument("--seconds", type=int, default=15)
+    parser.add_argument("--only", choices=["options", "register", "digest", "call"])
+    parser.add_argument("--emergencies", type=int, default=30)
+    arguments = parser.parse_args()
+    starts = {"options": 2000, "register": 1500, "digest": 700, "call": 150}
+    table = []
+    with race.Wire() as wire:
+        race.receive_by_thread(wire.edge, wire.load)
+        wire.edge_receivers = race.receive_by_thread(wire.load, wire.edge)
+        for kind, start in starts.items():
+            if arguments.only not in (None, kind):
+                continue
+            print(f"  {kind}", flush=True)
+            with tempfile.TemporaryDirectory(prefix="gatehouse-overload-") as folder:
+                bench = Bench(wire, pathlib.Path(folder), kind, arguments.percent)
+                try:
+                    best, _ = find_maximum(bench, start * arguments.percent / 10,
+                                           arguments.seconds)
+                    wanted = 0 if kind == "digest" else arguments.emergencies
+                    twice, calls = bench.offer(2 * best, arguments.seconds, wanted)
+                finally:
+                    bench.close()
+            table.append((kind, best, twice, calls))
+    print(f"\nGoodput at twice the maximum ({arguments.percent} % of one processor)")
+    for kind, best, twice, calls in table:
+        urgent = (f", emergency calls {calls['ok']} of {calls['ok'] + calls['failed']}"
+                  if calls else "")
+        print(f"  {kind:10} maximum {best:8.1f}/s, at twice that {twice:8.1f}/s: "
+              f"{twice / max(best, 0.1):6.1%}{urgent}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""Every test that the READMEs of SIP and of the dial plan name as a witness is there."""
+import importlib.util
+import pathlib
+import re
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+SPEC = importlib.util.spec_from_file_location(
+    "xmpp_readme", ROOT / "tests/unit/xmpp/test_readme.py")
+readme = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(readme)
+
+TABLES = {"firmware/sip/README.md": (r"\| \d{4}", 25), "firmware/dialplan/README.md": (r"\| \w", 8)}
+
+
+def rows(text, begin):
+    """Of the tables whose last column is called `test`."""
+    inside = False
+    for line in text.splitlines():
+        if re.search(r"\| test \|$", line):
+            inside = True
+        elif not line.startswith("|"):
+            inside = False
+        elif inside and re.match(begin, line):
+            yield line
+
+
+@pytest.mark.parametrize("path", TABLES)
+def test_each_row_has_witnesses_that_exist(path):
+    begin, least = TABLES[path]
+    text = (ROOT / path).read_text(encoding="utf-8")
+    found = list(rows(text, begin))
+    assert len(found) >= least, found
+    for row in found:
+        names = readme.named(row.rstrip("|").split("|")[-1])
+        assert names, row
+        assert not names - readme.there_are(), names - readme.there_are()
