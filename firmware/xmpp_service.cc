@@ -190,7 +190,13 @@ void XmppService::Abort(net::StreamId stream) {
   }
 }
 
-void XmppService::Resume(net::StreamId stream) { parts_.tls.streams().ResumeStream(stream); }
+void XmppService::Resume(net::StreamId stream) {
+  if (xmpp::Web::Owns(stream)) {
+    web_->Resume(stream);
+  } else {
+    parts_.tls.streams().ResumeStream(stream);
+  }
+}
 
 // tls-exporter only with TLS 1.3: before it, it is unique only with extended master secrets
 // (RFC 9266 section 4.2).

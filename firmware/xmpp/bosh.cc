@@ -56,6 +56,10 @@ size_t Web::TakeBody(Connection& connection, const net::HttpRequest& request, si
   // What strangers send is read by a parser of their own.
   std::span<const uint8_t> in = data.subspan(head_size, size);
   const Bosh* known = FindBosh(SidIn(AsText(in)));
+  if (known != nullptr && !parts_.engine.MayTakeMessage(known->stream)) {
+    connection.paused = known->stream;  // memory is short, or no parser is free
+    return 0;
+  }
   const bool is_proven =
       known != nullptr && parts_.engine.MessageMax(known->stream) > kUnprovenBytes;
   XmlReader& reader = is_proven ? reader_ : unproven_reader_;
@@ -257,6 +261,17 @@ void Web::Close(net::StreamId stream) {
   if (Bosh* bosh = FindBosh(stream); bosh != nullptr) {
     bosh->ended = true;
     parts_.loop.Defer(task_);
+  }
+}
+
+// The engine takes more of this session's.
+void Web::Resume(net::StreamId stream) {
+  for (uint32_t i = 0; i < connections_.capacity(); ++i) {
+    Connection* connection = connections_.At(i);
+    if (connection != nullptr && connection->paused == stream) {
+      connection->paused = {};
+      parts_.streams.ResumeStream(connection->stream);
+    }
   }
 }
 

@@ -96,6 +96,10 @@ size_t Web::OnStreamData(net::StreamId id, std::span<uint8_t> data) {
     if (connection->answers || connection->bosh != nullptr || data.empty()) {
       return all - data.size();
     }
+    if (connection->drain > 0) {
+      data = data.subspan(Drain(*connection, data.size()));
+      continue;
+    }
     if (connection->transfer != nullptr) {
       const size_t given = parts_.uploads->files().Give(*connection->transfer, data);
       if (given > 0) {
@@ -233,6 +237,20 @@ void Web::Refuse(Connection& connection, const char* status, const char* why) {
   Answer(connection, status, "", "");
 }
 
+// Bytes of a refused body: without this their sender would see its connection broken instead of the
+// answer. The connection has as long for them as for being idle.
+size_t Web::Drain(Connection& connection, size_t available) {
+  const auto count = static_cast<size_t>(std::min<uint64_t>(available, connection.drain));
+  connection.drain -= count;
+  if (connection.drain == 0 && connection.closes) {
+    connection.is_over = true;
+    parts_.streams.CloseStream(connection.stream);
+  } else if (connection.drain == 0) {
+    ArmIdle(connection, kWebIdleSeconds);
+  }
+  return count;
+}
+
 void Web::Answer(Connection& connection, std::string_view status, std::string_view fields,
                  std::string_view body) {
   uint8_t bytes[2560];
@@ -284,7 +302,7 @@ void Web::Pump(Connection& connection) {
     return;
   }
   ArmIdle(connection, kWebIdleSeconds);
-  if (connection.closes) {
+  if (connection.closes && connection.drain == 0) {
     connection.is_over = true;
     parts_.streams.CloseStream(connection.stream);
   } else {

@@ -70,6 +70,7 @@ class Web final : public net::StreamHandler {
   static bool Owns(net::StreamId stream) { return (stream.index & kOurs) != 0; }
   Result<void> Send(net::StreamId stream, std::span<const uint8_t> bytes);
   void Close(net::StreamId stream);
+  void Resume(net::StreamId stream);
 
   uint32_t connection_count() const { return connections_.used_count(); }
   uint32_t bosh_count() const { return boshes_.used_count(); }
@@ -91,6 +92,8 @@ class Web final : public net::StreamHandler {
     bool is_over = false;   // it is being closed
     Bosh* bosh = nullptr;   // whose request it holds
     Bosh* early = nullptr;  // whose request, which came before its turn, waits in the stream
+    net::StreamId paused;   // of the BOSH session whose request waits until the engine takes more
+    uint64_t drain = 0;     // bytes of a body that was refused, still to be passed over
     files::Transfer* transfer = nullptr;  // of a file, either way
     Chain out;
     net::WebSocketReader frames;
@@ -136,6 +139,7 @@ class Web final : public net::StreamHandler {
   void SendFrame(net::StreamId id, net::WebSocketOpcode opcode, std::span<const uint8_t> payload);
   void AnswerHostMeta(Connection& connection, const net::HttpRequest& request, bool is_json);
   void Refuse(Connection& connection, const char* status, const char* why);
+  size_t Drain(Connection& connection, size_t available);
   void Answer(Connection& connection, std::string_view status, std::string_view fields,
               std::string_view body);
   void SendAnswer(Connection& connection, Chain& answer);
@@ -145,7 +149,9 @@ class Web final : public net::StreamHandler {
   size_t TakeFileRequest(Connection& connection, const net::HttpRequest& request, size_t head_size,
                          std::span<uint8_t> data);
   void SendFile(Connection& connection, files::File& file, bool with_bytes);
-  void TakeFile(Connection& connection, const net::HttpRequest& request);
+  size_t TakeFile(Connection& connection, const net::HttpRequest& request, size_t head_size);
+  size_t RefuseFile(Connection& connection, const net::HttpRequest& request, size_t head_size,
+                    const char* status, const char* why);
   bool PumpFile(Connection& connection);
   void OnFile(Connection& connection);
   void LeaveFile(Connection& connection);

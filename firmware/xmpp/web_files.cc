@@ -22,12 +22,10 @@ size_t Web::TakeFileRequest(Connection& connection, const net::HttpRequest& requ
   }
   ++counters_.requests;
   if (is_put && file != nullptr) {
-    TakeFile(connection, request);
-    return connection.transfer != nullptr ? head_size : data.size();
+    return TakeFile(connection, request, head_size);
   }
   if (is_put) {
-    Refuse(connection, "404 Not Found", "there is no such slot");
-    return data.size();
+    return RefuseFile(connection, request, head_size, "404 Not Found", "there is no such slot");
   }
   if (!is_head && request.method != "GET") {
     Answer(connection, "405 Method Not Allowed", "Allow: GET, HEAD, PUT, OPTIONS\r\n", "");
@@ -39,28 +37,52 @@ size_t Web::TakeFileRequest(Connection& connection, const net::HttpRequest& requ
   return head_size;
 }
 
+// Who sends a body without asking first is answered, and his body passed over, if it is no longer
+// than a file may be; who waits for leave to send it, or does not say how long it is, is cut off.
+size_t Web::RefuseFile(Connection& connection, const net::HttpRequest& request, size_t head_size,
+                       const char* status, const char* why) {
+  const bool is_bounded =
+      request.has_length && !request.expects && request.length <= parts_.uploads->config().size_max;
+  connection.drain = is_bounded ? request.length : 0;
+  if (!is_bounded) {
+    Refuse(connection, status, why);
+    return head_size;
+  }
+  ++counters_.refused;
+  parts_.observer.OnRefused(connection.remote, "", why);
+  Answer(connection, status, "", "");
+  return head_size;
+}
+
 // The file's bytes are what follows the request, if it may be written and they are as many as were
 // announced.
-void Web::TakeFile(Connection& connection, const net::HttpRequest& request) {
+size_t Web::TakeFile(Connection& connection, const net::HttpRequest& request, size_t head_size) {
   files::File& file = *parts_.uploads->Find(request.path);
+  const auto refuse = [&](const char* status, const char* why) {
+    return RefuseFile(connection, request, head_size, status, why);
+  };
   if (!parts_.uploads->MayWrite(file, request.query)) {
-    Refuse(connection, "403 Forbidden", "a slot's address without its proof");
-  } else if (!request.has_length) {
-    Refuse(connection, "411 Length Required", "a file without its length");
-  } else if (request.length != file.head.size) {
-    Refuse(connection, "413 Content Too Large", "a file of another size than its slot");
-  } else if (file.state != files::FileState::kReserved) {
-    Refuse(connection, "409 Conflict", "a slot that is used");
-  } else {
-    connection.transfer = parts_.uploads->Write(file, connection, parts_.host.UnixSeconds());
-    if (connection.transfer == nullptr) {
-      Refuse(connection, "503 Service Unavailable", "too many files at a time");
-    } else if (request.expects) {
-      // Small, and nothing is under way: what does not fit now is not needed.
-      (void)parts_.streams.SendStream(connection.stream,
-                                      AsBytes(std::string_view("HTTP/1.1 100 Continue\r\n\r\n")));
-    }
+    return refuse("403 Forbidden", "a slot's address without its proof");
   }
+  if (!request.has_length) {
+    return refuse("411 Length Required", "a file without its length");
+  }
+  if (request.length != file.head.size) {
+    return refuse("413 Content Too Large", "a file of another size than its slot");
+  }
+  if (file.state != files::FileState::kReserved) {
+    return refuse("409 Conflict", "a slot that is used");
+  }
+  connection.transfer = parts_.uploads->Write(file, connection, parts_.host.UnixSeconds());
+  if (connection.transfer == nullptr) {
+    return refuse("503 Service Unavailable", "too many files at a time");
+  }
+  if (request.expects) {
+    // Small, and nothing is under way: what does not fit now is not needed.
+    (void)parts_.streams.SendStream(connection.stream,
+                                    AsBytes(std::string_view("HTTP/1.1 100 Continue\r\n\r\n")));
+  }
+  return head_size;
 }
 
 void Web::SendFile(Connection& connection, files::File& file, bool with_bytes) {

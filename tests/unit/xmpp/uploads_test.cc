@@ -241,5 +241,52 @@ TEST_F(UploadTest, WhoDoesNotReadIsLeft) {
   EXPECT_TRUE(Do(Get(get)).ends_with(Bytes(60'000)));
 }
 
+// Who sends a file that is not taken is told why on a connection that goes on.
+TEST_F(UploadTest, ARefusedBodyIsPassedOver) {
+  const std::string bytes = Bytes(40'000);
+  const auto [put, get] = Slot(alice, "x.bin", bytes.size());
+  const net::StreamId id = web.Open();
+  const std::string longer = Put(put, bytes + "more");
+  EXPECT_NE(web.Say(id, longer.substr(0, 2000)).find(" 413 "), std::string::npos);
+  EXPECT_EQ(web.Say(id, longer.substr(2000, 30'000)), "");
+  // The rest, and a request behind it.
+  EXPECT_NE(web.Say(id, longer.substr(32'000) + Get(get)).find(" 404 "), std::string::npos);
+  EXPECT_NE(web.Say(id, Put(put + "0", bytes) + Get(get)).find(" 403 "), std::string::npos);
+  EXPECT_FALSE(web.is_closed(id));
+  EXPECT_EQ(web.held(id), 0u);
+  std::string taken = web.Say(id, Put(put, bytes));
+  web.Settle();
+  taken += web.Take(id);
+  EXPECT_NE(taken.find(" 201 "), std::string::npos);
+  // Who wants no more requests is let go when all of it is there.
+  const std::string last = Put(put, bytes, "Connection: close\r\n");
+  EXPECT_NE(web.Say(id, last.substr(0, 1000)).find(" 409 "), std::string::npos);
+  EXPECT_FALSE(web.is_closed(id));
+  web.Say(id, last.substr(1000));
+  EXPECT_TRUE(web.is_closed(id));
+}
+
+TEST_F(UploadTest, ARefusedBodyIsBounded) {
+  const auto refused = [&](const std::string& length, const std::string& more = "") {
+    const net::StreamId id = web.Open();
+    const std::string path = std::string(Uploads::kPath) + "nobody/x";
+    const std::string got =
+        web.Say(id, "PUT " + path + " HTTP/1.1\r\nHost: h\r\nContent-Length: " + length + "\r\n" +
+                        more + "\r\n");
+    EXPECT_NE(got.find(" 404 "), std::string::npos) << got;
+    return id;
+  };
+  const net::StreamId most = refused("200000");  // as long as a file may be
+  EXPECT_FALSE(web.is_closed(most));
+  EXPECT_TRUE(web.is_closed(refused("200001")));
+  EXPECT_TRUE(web.is_closed(refused("10", "Expect: 100-continue\r\n")));
+  // Nor for longer than a connection may be idle, however busy its sender is.
+  for (int64_t i = 0; i <= kWebIdleSeconds; ++i) {
+    EXPECT_EQ(web.Say(most, "x"), "");
+    web.Turn(Duration::Seconds(1));
+  }
+  EXPECT_TRUE(web.is_closed(most));
+}
+
 }  // namespace
 }  // namespace gh::xmpp::test

@@ -425,5 +425,42 @@ TEST_F(BoshTest, StrangersAreBounded) {
   EXPECT_EQ(world.engine().session_count(), 0u);
 }
 
+// What browsers say waits in their connections while somebody who does not read has the memory.
+TEST_F(BoshTest, BrowsersAreHeldBackWhereMemoryIsShort) {
+  for (const char* user : {"alice", "bob", "carol", "dave"}) {
+    world.AddUser(user);
+  }
+  Client bob(world, 1), carol(world, 2);
+  bob.LogIn("bob", "b");
+  carol.LogIn("carol", "c");
+  const net::StreamId poster = web.Open();
+  const int rid = LogIn(poster, "alice");
+  Socket socket(web);
+  socket.LogIn("dave", "d");
+  world.deaf = {1};
+  const std::string flood = "<message to='bob@example.com/b' type='chat'><body>" +
+                            std::string(2000, 'x') + "</body></message>";
+  while (world.engine().OnData(carol.stream(), AsBytes(flood)) == flood.size()) {
+  }
+  const auto message = [](const std::string& body) {
+    return "<message xmlns='jabber:client' to='carol@example.com/c' type='chat'><body>" + body +
+           "</body></message>";
+  };
+  EXPECT_EQ(Ask(poster, At(rid), message("by BOSH")), "");
+  EXPECT_EQ(socket.Say(message("by WebSocket")), "");
+  EXPECT_GT(web.held(poster), 0u);
+  EXPECT_GT(web.held(socket.id), 0u);
+  EXPECT_EQ(carol.Take(), "");
+  EXPECT_EQ(world.engine().counters().held_back, 3u);
+  world.deaf.clear();
+  world.engine().OnWritable(bob.stream());
+  web.Run();
+  EXPECT_EQ(web.held(poster), 0u);
+  EXPECT_EQ(web.held(socket.id), 0u);
+  const std::string got = carol.Take();
+  EXPECT_NE(got.find("by BOSH"), std::string::npos) << got;
+  EXPECT_NE(got.find("by WebSocket"), std::string::npos) << got;
+}
+
 }  // namespace
 }  // namespace gh::xmpp::test

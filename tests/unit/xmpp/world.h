@@ -116,7 +116,13 @@ class World final : public Host, public Keeper, public Observer, public UploadOb
     }
   }
   void Abort(net::StreamId stream) override { Close(stream); }
-  void Resume(net::StreamId stream) override { resumed.push_back(stream.index); }
+  void Resume(net::StreamId stream) override {
+    if (web != nullptr && Web::Owns(stream)) {
+      web->Resume(stream);
+    } else {
+      resumed.push_back(stream.index);
+    }
+  }
   size_t BindingOf(net::StreamId, Binding kind, std::span<uint8_t, 64> out) override {
     if (kind != Binding::kExporter) {
       return 0;
