@@ -5,6 +5,7 @@
 #include "firmware/config/line.h"
 #include "firmware/log/render.h"
 #include "firmware/rooms.h"
+#include "firmware/xmpp_users.h"
 
 namespace gh {
 namespace {
@@ -109,6 +110,7 @@ void Appliance::Rooms::BuildAdministration() {
   files->Add("compliance", xmpp->compliance_folder());
   xmpp_contacts = machine.arena.New<XmppContacts>(*this);
   xmpp_contacts->AddTo(commands);
+  machine.arena.New<XmppUsers>(*this)->AddTo(commands);
 }
 
 void Appliance::Rooms::AddAdministrationCommands() {

@@ -31,6 +31,28 @@ void WriteSized(std::string_view text, ByteWriter& out) {
 
 }  // namespace
 
+// A password takes tens of milliseconds, a verifier none.
+ContactFault Engine::ImportUser(const UserLine& line) {
+  const auto user = Address::Parse(line.user.view());
+  if (!user.ok() || user->local().empty()) {
+    return ContactFault::kFormat;
+  }
+  if (!IsLocal(user->domain())) {
+    return ContactFault::kNotOurs;
+  }
+  if (directory_->Find(user->full()) != nullptr) {
+    return ContactFault::kIsThere;
+  }
+  const bool is_hash = line.secret.view().starts_with(kVerifierTag);
+  const auto verifier = is_hash ? ReadVerifier(line.secret.view())
+                                : MakeVerifier(line.secret.view(), kScramIterations, random_);
+  if (!verifier.ok()) {
+    return is_hash ? ContactFault::kHash : ContactFault::kPassword;
+  }
+  return directory_->Add(user->full(), *verifier).ok() ? ContactFault::kNone
+                                                       : ContactFault::kInternal;
+}
+
 // A contact that is there already gets the group besides, and the name if there is one.
 ContactFault Engine::ImportContact(const ContactLine& line) {
   const auto user = Address::Parse(line.user.view());

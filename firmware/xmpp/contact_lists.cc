@@ -171,7 +171,10 @@ const char* ToText(ContactFault fault) {
                                     "Cannot add self as a contact",
                                     "User's contact list is over limit",
                                     "User is not assigned to local node",
-                                    "Internal server error"};
+                                    "Internal server error",
+                                    "Password is missing or too long",
+                                    "Password hash cannot be used",
+                                    "User exists already"};
   static_assert(std::size(kTexts) == kContactFaultCount);
   return kTexts[static_cast<uint8_t>(fault)];
 }
@@ -231,6 +234,23 @@ ContactFault ReadRenameLine(std::string_view line, RenameLine& out) {
     }
   }
   return ContactFault::kNone;
+}
+
+ContactFault ReadUserLine(std::string_view line, UserLine& out) {
+  Fields fields;
+  if (!Split(line, fields) || fields.count < 2 || fields.count > 3 || !IsId(fields.at[0].view()) ||
+      !IsUserDomain(fields.at[1].view())) {
+    return ContactFault::kFormat;
+  }
+  out = {};
+  out.secret.Assign(fields.at[2].view());
+  return WriteAddress(fields.at[0].view(), fields.at[1].view(), out.user) ? ContactFault::kNone
+                                                                          : ContactFault::kFormat;
+}
+
+void WriteUserLine(std::string_view user, ByteWriter& out) {
+  WriteAddressCells(user, out);
+  out.Text("\r\n");
 }
 
 std::string_view TakeLine(std::string_view& file) {

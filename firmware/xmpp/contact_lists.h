@@ -1,8 +1,12 @@
-// Contact lists as files: lines of fields with commas between, as they are exported and imported
-// in bulk. Pure.
+// Contact lists and users as files: lines of fields with commas between, as they are exported and
+// imported in bulk. Pure.
 //
 //   <User ID>,<User Domain>,<Contact ID>,<Contact Domain>,<Nickname>,<Group Name>
 //   <Contact ID>,<New Contact ID>                          (renames; both are user@domain)
+//   <User ID>,<User Domain>,<Password>                     (users; exported without the last)
+//
+// In place of a password stands what a server keeps of one, as RFC 5803 has it:
+// SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>. Such a user has no SCRAM-SHA-1.
 //
 // A field with a comma or a quotation mark stands between quotation marks, which are doubled inside
 // (RFC 4180). Ids may hold what an address may not; it is escaped there as XEP-0106 has it.
@@ -31,8 +35,11 @@ enum class ContactFault : uint8_t {
   kOverLimit,  // the user's list is full
   kNotOurs,    // the user is not one of this node
   kInternal,   // it could not be kept
+  kPassword,   // of a user: none, or too long
+  kHash,       // it is named as a hash and is none that can be kept
+  kIsThere,    // the user is there already
 };
-inline constexpr uint32_t kContactFaultCount = 7;
+inline constexpr uint32_t kContactFaultCount = 10;
 const char* ToText(ContactFault fault);
 
 struct ContactLine {
@@ -50,6 +57,13 @@ struct RenameLine {
   FixedString<384> after;
 };
 ContactFault ReadRenameLine(std::string_view line, RenameLine& out);
+
+struct UserLine {
+  FixedString<384> user;
+  FixedString<384> secret;
+};
+ContactFault ReadUserLine(std::string_view line, UserLine& out);
+void WriteUserLine(std::string_view user, ByteWriter& out);
 
 // The next line of a file, without its end, and the file without it.
 std::string_view TakeLine(std::string_view& file);

@@ -371,6 +371,7 @@ class Engine final : private RoomHost {
   ContactFault ImportContact(const ContactLine& line);
   void ExportContact(Account& account, const Contact& contact, ByteWriter& out);
   uint32_t RenameContact(const RenameLine& line);
+  ContactFault ImportUser(const UserLine& line);
   uint32_t Broadcast(std::string_view domain, std::string_view text);
   bool NextSession(uint32_t& cursor, SessionInfo& out);
   uint32_t session_count() const { return sessions_.used_count(); }
@@ -650,6 +651,12 @@ class Engine final : private RoomHost {
                       bool is_set);
   void OnBlocking(Session& session, const Node& stanza, const Node& query, bool is_set);
   void PushBlocking(Account& account, std::string_view payload);
+
+  // bookmarks.cc
+  void OnBookmarks(Session& session, const Node& stanza, const Node& storage, bool is_set);
+  bool KeepBookmark(Account& owner, ItemNode& node, std::string_view room, const Node& conference);
+  void DropBookmark(Account& owner, ItemNode& node, Item& item, const Node& storage);
+  void SendBookmarks(Session& session, const Node& stanza, ItemNode& node);
 
   // avatars.cc
   std::string_view AvatarOf(Account& account, std::span<uint8_t> out);

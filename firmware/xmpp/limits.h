@@ -148,6 +148,7 @@ inline constexpr uint32_t kCapsFeaturesMax = 192;
 
 inline constexpr uint32_t kScramIterations = 10'000;
 inline constexpr uint32_t kScramIterationsMax = 100'000;
+inline constexpr uint32_t kScramIterationsMin = 4096;  // of a verifier that is brought (RFC 7677)
 inline constexpr uint32_t kPasswordMax = 128;
 
 static_assert(kUnprovenBytes < kStanzaMin && kStanzaMin <= kStanzaMax);

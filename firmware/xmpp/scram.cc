@@ -1,6 +1,7 @@
 #include "firmware/xmpp/scram.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 
 #include "crypto/digest.h"
@@ -130,6 +131,37 @@ Result<Verifier> MakeVerifier(std::string_view password, uint32_t iterations,
   out.iterations = iterations;
   Derive<Sha256Of>(password, out, out.stored_sha256, out.server_sha256);
   Derive<Sha1Of>(password, out, out.stored_sha1, out.server_sha1);
+  return out;
+}
+
+Result<Verifier> ReadVerifier(std::string_view text) {
+  constexpr Error kNone{ErrorCode::kMalformed, "not a verifier of SCRAM-SHA-256"};
+  if (!text.starts_with(kVerifierTag)) {
+    return kNone;
+  }
+  text.remove_prefix(kVerifierTag.size());
+  const auto take = [&](char end) {
+    const size_t size = std::min(text.find(end), text.size());
+    const std::string_view field = text.substr(0, size);
+    text.remove_prefix(std::min(size + 1, text.size()));
+    return field;
+  };
+  const std::string_view count = take(':');
+  const std::string_view parts[] = {take('$'), take(':'), text};
+  Verifier out;
+  const auto [stop, error] =
+      std::from_chars(count.data(), count.data() + count.size(), out.iterations);
+  if (error != std::errc() || stop != count.data() + count.size() ||
+      out.iterations < kScramIterationsMin || out.iterations > kScramIterationsMax) {
+    return kNone;
+  }
+  const std::span<uint8_t> places[] = {out.salt, out.stored_sha256, out.server_sha256};
+  for (size_t i = 0; i < 3; ++i) {
+    ByteWriter bytes(places[i]);
+    if (!ReadBase64(parts[i], bytes) || bytes.size() != places[i].size()) {
+      return kNone;
+    }
+  }
   return out;
 }
 

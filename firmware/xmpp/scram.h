@@ -35,6 +35,9 @@ Result<Verifier> MakeVerifier(std::string_view password, uint32_t iterations,
                               crypto::Random& random);
 // Whether the password is the verifier's; takes half of that time.
 bool IsPasswordOf(const Verifier& verifier, std::string_view password);
+// A verifier as RFC 5803 writes it, of SHA-256 alone: nobody proves himself by SHA-1 then.
+inline constexpr std::string_view kVerifierTag = "SCRAM-SHA-256$";
+Result<Verifier> ReadVerifier(std::string_view text);
 // For a name that nobody has.
 Verifier NoVerifier(std::span<const uint8_t, 32> secret, std::string_view user);
 

@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "firmware/xmpp/contact_lists.h"
+#include "firmware/xmpp/scram.h"
 
 using namespace gh::xmpp;
 
@@ -12,6 +13,20 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const std::string_view line = TakeLine(file);
     RenameLine rename;
     (void)ReadRenameLine(line, rename);
+    UserLine user;
+    if (ReadUserLine(line, user) == ContactFault::kNone) {
+      const auto verifier = ReadVerifier(user.secret.view());
+      uint8_t bytes[2048];
+      gh::ByteWriter out(bytes);
+      WriteUserLine(user.user.view(), out);
+      std::string_view written = out.text();
+      UserLine again;
+      if (!out.ok() || ReadUserLine(TakeLine(written), again) != ContactFault::kNone ||
+          again.user != user.user || !again.secret.empty() ||
+          (verifier.ok() && verifier->iterations < kScramIterationsMin)) {
+        std::abort();
+      }
+    }
     ContactLine read;
     if (ReadContactLine(line, read) != ContactFault::kNone) {
       continue;

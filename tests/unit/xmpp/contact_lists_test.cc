@@ -193,5 +193,92 @@ TEST_F(BulkTest, OffersOfFilesGoByThePolicy) {
   EXPECT_NE(bob.Take().find("jingle"), std::string::npos);
 }
 
+struct UserListTest : BulkTest {
+  ContactFault ImportUser(const std::string& text) {
+    UserLine line;
+    const ContactFault fault = ReadUserLine(text, line);
+    return fault == ContactFault::kNone ? world.engine().ImportUser(line) : fault;
+  }
+  // What another server kept of the password "pencil" (RFC 7677 section 3).
+  static std::string Hash(uint32_t iterations = 4096) {
+    const std::string salt = FromBase64("W22ZaJ0SNY7soEsUEjb6gQ==");
+    auto u = crypto::HmacSha256::Of(AsBytes(std::string_view("pencil")),
+                                    AsBytes(salt + std::string("\0\0\0\1", 4)));
+    auto salted = u;
+    for (uint32_t i = 1; i < 4096; ++i) {
+      u = crypto::HmacSha256::Of(AsBytes(std::string_view("pencil")), u);
+      for (size_t k = 0; k < u.size(); ++k) {
+        salted[k] ^= u[k];
+      }
+    }
+    const auto key = crypto::HmacSha256::Of(salted, AsBytes(std::string_view("Client Key")));
+    const auto server = crypto::HmacSha256::Of(salted, AsBytes(std::string_view("Server Key")));
+    return "SCRAM-SHA-256$" + std::to_string(iterations) + ":W22ZaJ0SNY7soEsUEjb6gQ==$" +
+           Base64Of(AsText(crypto::Sha256::Of(key))) + ":" + Base64Of(AsText(server));
+  }
+  bool LogsIn(const std::string& user, const std::string& password,
+              const std::string& mechanism = "SCRAM-SHA-256") {
+    Client client(world, number++);
+    client.Header();
+    const bool did = client.Authenticate(user, password, "n,,", "", mechanism).find("<success") !=
+                     std::string::npos;
+    client.Break();
+    return did;
+  }
+  uint32_t number = 100;
+};
+
+TEST_F(UserListTest, ComeWithPasswordsOrWhatServersKeepOfThem) {
+  EXPECT_EQ(ImportUser("dave,example.com,open sesame"), ContactFault::kNone);
+  EXPECT_EQ(ImportUser("erin,example.com,\"a, \"\"b\"\"\""), ContactFault::kNone);
+  EXPECT_EQ(ImportUser("user,example.com," + Hash()), ContactFault::kNone);
+  EXPECT_EQ(ImportUser("d@ve,example.com,x"), ContactFault::kNone);  // XEP-0106
+  EXPECT_NE(world.engine().directory().Find("d\\40ve@example.com"), nullptr);
+  EXPECT_TRUE(LogsIn("dave", "open sesame"));
+  EXPECT_TRUE(LogsIn("erin", "a, \"b\""));
+  EXPECT_TRUE(LogsIn("user", "pencil"));
+  EXPECT_FALSE(LogsIn("user", "pen"));
+  EXPECT_FALSE(LogsIn("user", "pencil", "SCRAM-SHA-1"));  // nothing is known of it
+  world.Commit();
+  uint32_t rows = 0;
+  for (const auto& [key, value] : world.disk) {
+    rows += key[0] == 'a' ? 1 : 0;
+    EXPECT_EQ(value.find("open sesame"), std::string::npos);
+  }
+  EXPECT_EQ(rows, 7u);
+}
+
+TEST_F(UserListTest, SayWhyTheyAreIgnored) {
+  EXPECT_EQ(ImportUser("alice,example.com,x"), ContactFault::kIsThere);
+  EXPECT_EQ(ImportUser("dave,elsewhere.org,x"), ContactFault::kNotOurs);
+  EXPECT_EQ(ImportUser("dave,example.com"), ContactFault::kPassword);
+  EXPECT_EQ(ImportUser("dave,example.com,"), ContactFault::kPassword);
+  EXPECT_EQ(ImportUser("dave,example.com," + std::string(kPasswordMax + 1, 'x')),
+            ContactFault::kPassword);
+  EXPECT_EQ(ImportUser("dave,example.com,x,y"), ContactFault::kFormat);
+  EXPECT_EQ(ImportUser(",example.com,x"), ContactFault::kFormat);
+  EXPECT_EQ(ImportUser(std::string(kListIdMax + 1, 'x') + ",example.com,x"), ContactFault::kFormat);
+  for (const uint32_t iterations : {kScramIterationsMin - 1, kScramIterationsMax + 1}) {
+    EXPECT_EQ(ImportUser("dave,example.com," + Hash(iterations)), ContactFault::kHash);
+  }
+  const std::string hash = Hash();
+  EXPECT_EQ(ImportUser("dave,example.com," + hash.substr(0, hash.size() - 4)), ContactFault::kHash);
+  EXPECT_EQ(ImportUser("dave,example.com,SCRAM-SHA-256$4096"), ContactFault::kHash);
+  EXPECT_EQ(ImportUser("dave,example.com," + std::string(kPasswordMax, 'x')), ContactFault::kNone);
+  world.keeper_full = true;
+  EXPECT_EQ(ImportUser("erin,example.com,x"), ContactFault::kInternal);
+  for (uint32_t i = 0; i < kContactFaultCount; ++i) {
+    EXPECT_NE(std::string(ToText(static_cast<ContactFault>(i))), "");
+  }
+}
+
+TEST_F(UserListTest, GoOutWithoutSecrets) {
+  uint8_t bytes[256];
+  ByteWriter out(bytes);
+  WriteUserLine("d\\40ve@example.com", out);
+  WriteUserLine("a\\2c@example.com", out);
+  EXPECT_EQ(out.text(), "d@ve,example.com\r\na\\2c,example.com\r\n");
+}
+
 }  // namespace
 }  // namespace gh::xmpp::test
