@@ -472,6 +472,10 @@ void Engine::OnPrivate(Session& session, const Node& stanza, const Node& query, 
     AnswerError(session, stanza, "modify", "bad-request");
     return;
   }
+  if (content->Is("storage", ns::kBookmarks)) {
+    OnBookmarks(session, stanza, *content, is_set);
+    return;
+  }
   FixedString<kNodeNameMax> name(content->name);
   name.Append(' ');
   if (!name.Append(content->space)) {

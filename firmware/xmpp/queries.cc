@@ -28,7 +28,8 @@ constexpr std::string_view kAccountFeatures =
     "<feature var='http://jabber.org/protocol/disco#items'/>"
     "<feature var='urn:xmpp:sid:0'/><feature var='vcard-temp'/><feature var='jabber:iq:last'/>"
     "<feature var='http://jabber.org/protocol/pubsub'/>"
-    "<feature var='urn:xmpp:pep-vcard-conversion:0'/>";
+    "<feature var='urn:xmpp:pep-vcard-conversion:0'/>"
+    "<feature var='urn:xmpp:bookmarks:1#compat'/>";
 constexpr std::string_view kArchiveFeatures =
     "<feature var='urn:xmpp:mam:2'/><feature var='urn:xmpp:mam:2#extended'/>";
 constexpr std::string_view kPubsubFeatures[] = {"access-open",

@@ -51,6 +51,7 @@ inline constexpr std::string_view kRetract = "urn:xmpp:message-retract:1";
 inline constexpr std::string_view kXhtml = "http://jabber.org/protocol/xhtml-im";
 inline constexpr std::string_view kPubsub = "http://jabber.org/protocol/pubsub";
 inline constexpr std::string_view kPubsubOwner = "http://jabber.org/protocol/pubsub#owner";
+inline constexpr std::string_view kBookmarks = "storage:bookmarks";
 inline constexpr std::string_view kVcard = "vcard-temp";
 inline constexpr std::string_view kVcardUpdate = "vcard-temp:x:update";
 inline constexpr std::string_view kPrivate = "jabber:iq:private";

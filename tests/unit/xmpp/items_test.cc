@@ -224,8 +224,73 @@ TEST_F(ItemsTest, CardsAreForAllAndStorageForOne) {
       "xmlns='storage:bookmarks'><conference jid='r@x'/></storage></query></iq>");
   EXPECT_TRUE(Has(alice.Say(get),
                   "<query xmlns='jabber:iq:private'><storage "
-                  "xmlns='storage:bookmarks'><conference jid='r@x'/>"));
+                  "xmlns='storage:bookmarks'><conference jid='r@x'>"));
   EXPECT_FALSE(Has(bob.Say(get), "r@x"));
+}
+
+// XEP-0402 with #compat: bookmarks of old clients and of new ones are the same.
+TEST_F(ItemsTest, BookmarksAreOneSetForOldAndNewClients) {
+  const auto store = [&](const std::string& inside) {
+    return alice.Say(
+        "<iq type='set' id='s'><query xmlns='jabber:iq:private'><storage "
+        "xmlns='storage:bookmarks'>" +
+        inside + "</storage></query></iq>");
+  };
+  const char* stored =
+      "<iq type='get' id='s'><query xmlns='jabber:iq:private'><storage "
+      "xmlns='storage:bookmarks'/></query></iq>";
+  EXPECT_TRUE(Has(alice.Say("<iq type='get' id='d' to='alice@example.com'><query "
+                            "xmlns='http://jabber.org/protocol/disco#info'/></iq>"),
+                  "urn:xmpp:bookmarks:1#compat"));
+  // From the old to the new.
+  EXPECT_TRUE(Has(store("<conference jid='a@x.org' name='A &amp; B' autojoin='1'><nick>Al</nick>"
+                        "</conference><conference jid='b@x.org'/><url url='http://x'/>"),
+                  "type='result'"));
+  const std::string items = alice.Say(Get("urn:xmpp:bookmarks:1"));
+  EXPECT_TRUE(Has(items,
+                  "<item id='a@x.org'><conference xmlns='urn:xmpp:bookmarks:1' "
+                  "name='A &amp; B' autojoin='true'><nick>Al</nick></conference></item>"))
+      << items;
+  EXPECT_TRUE(Has(items, "<item id='b@x.org'>"));
+  EXPECT_TRUE(Has(bob.Say(Get("urn:xmpp:bookmarks:1", "alice@example.com")), "<not-authorized"));
+  // From the new to the old.
+  const char* third =
+      "<conference xmlns='urn:xmpp:bookmarks:1' name='C'><extensions><e xmlns='urn:e'/>"
+      "</extensions></conference>";
+  EXPECT_TRUE(Has(alice.Say(Publish("urn:xmpp:bookmarks:1", "c@x.org", third)), "result"));
+  const std::string all = alice.Say(stored);
+  EXPECT_TRUE(Has(all,
+                  "<storage xmlns='storage:bookmarks'><conference jid='a@x.org' "
+                  "name='A &amp; B' autojoin='true'><nick>Al</nick></conference>"))
+      << all;
+  EXPECT_TRUE(Has(all, "<conference jid='c@x.org' name='C'>"));
+  // What storage does not name goes, and what it repeats keeps what only items have.
+  EXPECT_TRUE(Has(store("<conference jid='c@x.org' name='C'/>"), "result"));
+  const std::string left = alice.Say(Get("urn:xmpp:bookmarks:1"));
+  EXPECT_FALSE(Has(left, "a@x.org") || Has(left, "b@x.org"));
+  EXPECT_TRUE(Has(left, "<e xmlns='urn:e'")) << left;
+  EXPECT_TRUE(Has(store(""), "result"));
+  EXPECT_TRUE(Has(alice.Say(stored), "<storage xmlns='storage:bookmarks'></storage>"));
+  // One more than there is room for.
+  std::string many;
+  for (uint32_t i = 0; i < 400; ++i) {
+    many += "<conference jid='r" + std::to_string(i) + "@x.org'/>";
+  }
+  world.keeper_full = true;
+  EXPECT_TRUE(Has(store(many), "<resource-constraint"));
+  world.keeper_full = false;
+  EXPECT_FALSE(Has(bob.Say(stored), "x.org"));
+}
+
+// XEP-0292 by PEP: contacts who wish it are told, and may read it.
+TEST_F(ItemsTest, ACardOfTheFourthVersionIsPublished) {
+  Befriend();
+  const char* node = "urn:xmpp:vcard4";
+  const char* card =
+      "<vcard xmlns='urn:ietf:params:xml:ns:vcard-4.0'><fn><text>Alice</text></fn></vcard>";
+  EXPECT_TRUE(Has(alice.Say(Publish(node, "current", card)), "type='result'"));
+  EXPECT_TRUE(Has(bob.Say(Get(node, "alice@example.com")), card));
+  EXPECT_FALSE(Has(carol.Say(Get(node, "alice@example.com")), "<vcard"));
 }
 
 TEST_F(ItemsTest, LastActivityIsForThoseWhoSee) {
