@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "firmware/xmpp/scratch.h"
+
 namespace gh::xmpp {
 namespace {
 
@@ -74,9 +76,9 @@ Engine::Engine(Arena& arena, TimerWheel& timers, crypto::Random& random, Host& h
       watches_(arena, capacity.watches),
       parser_heap_(arena, ParserHeapBytes(capacity.readers + capacity.unproven_readers),
                    capacity.readers + capacity.unproven_readers),
-      scratch_(arena.NewArray<uint8_t>(kOutputMax)),
-      scratch2_(arena.NewArray<uint8_t>(kOutputMax)),
-      scratch3_(arena.NewArray<uint8_t>(kOutputMax)) {
+      scratch_(NewBytes(arena, kOutputMax)),
+      scratch2_(NewBytes(arena, kOutputMax)),
+      scratch3_(NewBytes(arena, kOutputMax)) {
   random.Fill(secret_);
   pressure_timer_.Bind<&Engine::OnPressure>(this);
   remote_session_.engine = this;

@@ -7,6 +7,7 @@
 
 #include "crypto/digest.h"
 #include "crypto/random.h"
+#include "firmware/xmpp/scratch.h"
 
 namespace gh::xmpp {
 namespace {
@@ -47,9 +48,9 @@ Rooms::Rooms(Arena& arena, const RoomCapacity& capacity, ChainPool& chains, Keep
       affiliates_(arena, capacity.affiliates),
       by_name_(arena, capacity.rooms, NewKey(random)),
       by_id_(arena.NewArray<Room*>(capacity.rooms)),
-      stanza_(arena.NewArray<uint8_t>(kOutputMax)),
-      copy_(arena.NewArray<uint8_t>(kOutputMax)),
-      payload_(arena.NewArray<uint8_t>(kOutputMax)) {}
+      stanza_(NewBytes(arena, kOutputMax)),
+      copy_(NewBytes(arena, kOutputMax)),
+      payload_(NewBytes(arena, kOutputMax)) {}
 
 uint64_t Rooms::ArenaBytes(const RoomCapacity& capacity) {
   return uint64_t{capacity.rooms} * (Pool<Room>::bytes_per_item() + 8 + 16) +

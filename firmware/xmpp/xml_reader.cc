@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "firmware/xmpp/scratch.h"
 #include "hal/rt/assert.h"
 
 namespace gh::xmpp {
@@ -71,7 +72,7 @@ void XmlReader::Init(Arena& arena, Heap& heap, uint32_t owner, crypto::Random& r
   limits_ = limits;
   stanza_max_ = limits.bytes;
   heap.SetOwnerLimit(owner, kParserHeapMax);
-  text_ = arena.NewArray<char>(limits.bytes + kParserSlice);
+  text_ = NewBytes<char>(arena, limits.bytes + kParserSlice);
   nodes_ = arena.NewArray<Node>(limits.elements * 2);  // text between elements, too
   attributes_ =
       arena.NewArray<Attribute>(std::min(kStanzaAttributeMax, limits.elements * limits.attributes));
