@@ -65,10 +65,10 @@ void XmppService::ReadRoomRules(const config::Settings& settings, xmpp::Config& 
   const config::XmppRoom& from = settings.xmpp_room();
   const bool is_kept = parts_.store.status().persistent;
   xmpp::RoomRules& rules = out.rooms;
-  // Where persistent rooms are wanted and nothing is there at the start to keep them, there are none
-  // at all (MUC-02); a store that fails later stops new ones alone (MUC-03).
-  rules.enabled = out.enabled && from.mode == OnOff::kOn &&
-                  (is_kept || from.persistent == OnOff::kOff);
+  // Where persistent rooms are wanted and nothing is there at the start to keep them, there are
+  // none at all (MUC-02); a store that fails later stops new ones alone (MUC-03).
+  rules.enabled =
+      out.enabled && from.mode == OnOff::kOn && (is_kept || from.persistent == OnOff::kOff);
   rules.persistent = is_kept && from.persistent == OnOff::kOn;
   rules.administrators_alone = from.administrators_alone == OnOff::kOn;
   rules.archive = is_kept && from.archive == OnOff::kOn;

@@ -341,7 +341,8 @@ void Rooms::OnArchiveQuery(const Speaker& speaker, const Node& stanza, const Nod
     Refuse(speaker, stanza, "auth", "forbidden");
     return;
   }
-  if (!IsArchived(room)) {
+  // What was kept before is still to be had.
+  if (!room.kept || (!Has(room, room::kArchived) && !rules_.archive_joins)) {
     Refuse(speaker, stanza, "cancel", "feature-not-implemented");
     return;
   }

@@ -5,7 +5,8 @@
 //   l allowed address
 //   m waiting message (parts)   o policy towards others   p archive preferences
 //   r room      s affiliation       t archive of an account (parts)        u archive of a room
-//   (parts) v roster version   w node of an account   x its items (parts)   y vCard of a room (parts)
+//   (parts) v roster version   w node of an account   x its items (parts)
+//   y vCard of a room (parts)
 #pragma once
 
 #include <charconv>

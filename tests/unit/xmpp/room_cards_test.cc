@@ -36,6 +36,7 @@ struct RoomCardTest : RoomTest {
     return count;
   }
   std::string Archive(Client& client) {
+    client.Take();
     return client.Say(
         "<iq type='set' id='q' to='lab@rooms.example.com'><query xmlns='urn:xmpp:mam:2'/></iq>");
   }
@@ -54,8 +55,8 @@ TEST_F(RoomCardTest, OwnersGiveARoomACardAndAPicture) {
   const std::string said = alice.Say(Card("set", "<FN>The Lab</FN>" + Photo(picture)));
   EXPECT_TRUE(Has(said, "type='result'")) << said;
   EXPECT_TRUE(Has(bob.Take(), "<status code='104'/>"));
-  EXPECT_TRUE(Has(Describe(bob), "<field var='muc#roominfo_avatarhash'><value>" +
-                                     HashOf(picture) + "</value>"));
+  EXPECT_TRUE(Has(Describe(bob),
+                  "<field var='muc#roominfo_avatarhash'><value>" + HashOf(picture) + "</value>"));
   const std::string card = carol.Say(Card("get", ""));
   EXPECT_TRUE(Has(card, "<FN>The Lab</FN>"));
   EXPECT_TRUE(Has(card, Base64Of(picture)));
@@ -93,8 +94,8 @@ TEST_F(RoomCardTest, ACardIsKeptWholeOrNotAtAll) {
   Client back(after, 1);
   back.LogIn("alice", "a");
   EXPECT_TRUE(Has(back.Say(Card("get", "")), "<FN>two</FN>"));
-  EXPECT_TRUE(Has(back.Say(Query("get", "http://jabber.org/protocol/disco#info", "")),
-                  HashOf("abc")));
+  EXPECT_TRUE(
+      Has(back.Say(Query("get", "http://jabber.org/protocol/disco#info", "")), HashOf("abc")));
   EXPECT_TRUE(after.engine().DestroyRoom("lab@rooms.example.com", "done").ok());
   after.Commit();
   for (const auto& [key, value] : after.disk) {
@@ -119,8 +120,7 @@ TEST_F(RoomCardTest, ACardHasAnEdge) {
 TEST_F(RoomCardTest, CardsOfOccupantsComeThroughTheRoom) {
   Make();
   bob.Say(Join("Bo"));
-  bob.Say(
-      "<iq type='set' id='c'><vCard xmlns='vcard-temp'><FN>Robert</FN></vCard></iq>");
+  bob.Say("<iq type='set' id='c'><vCard xmlns='vcard-temp'><FN>Robert</FN></vCard></iq>");
   alice.Take();
   bob.Take();
   const std::string card = alice.Say(Card("get", "", "lab@rooms.example.com/Bo"));
@@ -155,8 +155,8 @@ TEST_F(RoomCardTest, PresenceInRoomsNamesTheAvatar) {
       "<presence to='lab@rooms.example.com/Bo'><x xmlns='http://jabber.org/protocol/muc'/>"
       "<x xmlns='vcard-temp:x:update'><photo>feed</photo></x><show>away</show></presence>");
   const std::string seen = alice.Take();
-  EXPECT_TRUE(Has(seen, "<show>away</show><x xmlns='vcard-temp:x:update'><photo>" +
-                            HashOf("abc") + "</photo></x>"))
+  EXPECT_TRUE(Has(seen, "<show>away</show><x xmlns='vcard-temp:x:update'><photo>" + HashOf("abc") +
+                            "</photo></x>"))
       << seen;
   EXPECT_FALSE(Has(seen, "feed"));
   // Another, for those who are there; and none.
@@ -190,23 +190,24 @@ TEST_F(RoomCardTest, WhoCameAndWentIsArchivedWhereItIsWanted) {
   desk.Break();
   const std::string kept = Archive(alice);
   EXPECT_EQ(Count(kept, "<presence"), 4u) << kept;  // in, another nick, and both gone
-  EXPECT_TRUE(Has(kept, "<presence from='lab@rooms.example.com/Bo' xmlns='jabber:client'>"
-                        "<x xmlns='http://jabber.org/protocol/muc#user'>"
-                        "<item affiliation='none' role='participant'/></x><occupant-id"))
+  EXPECT_TRUE(Has(kept,
+                  "<presence from='lab@rooms.example.com/Bo' xmlns='jabber:client'>"
+                  "<x xmlns='http://jabber.org/protocol/muc#user'>"
+                  "<item affiliation='none' role='participant'/></x><occupant-id"))
       << kept;
-  EXPECT_TRUE(Has(kept, "<presence from='lab@rooms.example.com/Bob' xmlns='jabber:client' "
-                        "type='unavailable'>"));
+  EXPECT_TRUE(Has(kept,
+                  "<presence from='lab@rooms.example.com/Bob' xmlns='jabber:client' "
+                  "type='unavailable'>"));
   EXPECT_FALSE(Has(kept, "bob@example.com"));
   // It is no history, and nothing to moderate.
   world.Commit();
   EXPECT_TRUE(world.engine().rooms().Purge("lab@rooms.example.com").ok());
   carol.Say(Join("Ca"));
   const std::string id = Between(Archive(alice), "<last>", "</last>");
-  EXPECT_TRUE(
-      Has(alice.Say("<iq type='set' id='q' to='lab@rooms.example.com'><moderate id='" + id +
-                    "' xmlns='urn:xmpp:message-moderate:1'>"
-                    "<retract xmlns='urn:xmpp:message-retract:1'/></moderate></iq>"),
-          "<item-not-found"));
+  EXPECT_TRUE(Has(alice.Say("<iq type='set' id='q' to='lab@rooms.example.com'><moderate id='" + id +
+                            "' xmlns='urn:xmpp:message-moderate:1'>"
+                            "<retract xmlns='urn:xmpp:message-retract:1'/></moderate></iq>"),
+                  "<item-not-found"));
 }
 
 TEST_F(RoomCardTest, HistoryIsFoundBehindThoseWhoCameAndWent) {

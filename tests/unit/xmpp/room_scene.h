@@ -24,13 +24,14 @@ inline uint32_t Count(const std::string& text, const std::string& part) {
 }
 
 inline std::string Join(const std::string& nick, const std::string& inside = "",
-                 const std::string& room = "lab") {
+                        const std::string& room = "lab") {
   return "<presence to='" + room + "@rooms.example.com/" + nick + "'><x xmlns='" + kMuc + "'>" +
          inside + "</x></presence>";
 }
 
-inline std::string Query(const std::string& type, const std::string& space, const std::string& inside,
-                  const std::string& to = "lab@rooms.example.com") {
+inline std::string Query(const std::string& type, const std::string& space,
+                         const std::string& inside,
+                         const std::string& to = "lab@rooms.example.com") {
   return "<iq type='" + type + "' id='q' to='" + to + "'><query xmlns='" + space + "'>" + inside +
          "</query></iq>";
 }

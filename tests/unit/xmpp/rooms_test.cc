@@ -533,6 +533,82 @@ TEST_F(RoomTest, IdleAndForgottenRoomsAreClosed) {
   EXPECT_TRUE(Has(alice.Take(), "<destroy><reason>the room was idle"));
 }
 
+// MUC-03: the store fails later. Nobody is put out, and nothing that is said has an archive's id.
+TEST_F(RoomTest, RoomsGoOnWhileNothingIsKept) {
+  Make(Field("muc#roomconfig_persistentroom", "1"));
+  bob.Say(Join("Bo"));
+  world.keeper_full = true;
+  const std::string heard = bob.Say(Chat("still here"));
+  EXPECT_TRUE(Has(heard, "<body>still here</body>"));
+  EXPECT_FALSE(Has(heard, "<stanza-id"));
+  EXPECT_TRUE(Has(carol.Say(Join("Ca")), "<body>still here</body>"));
+  EXPECT_TRUE(Has(carol.Say(Join("Ca", "", "two")), "<status code='201'/>"));
+  world.keeper_full = false;
+  EXPECT_TRUE(Has(bob.Say(Chat("kept again")), "<stanza-id"));
+}
+
+TEST_F(RoomTest, OldClientsEnterWhereTheyMay) {
+  Make();
+  const std::string old = "<presence to='lab@rooms.example.com/Bo'/>";
+  EXPECT_TRUE(Has(bob.Say(old), "<not-acceptable"));
+  Allow(room::kGroupchat1);
+  EXPECT_TRUE(Has(alice.Say(Submit(Field("gatehouse#roomconfig_groupchat1", "1"))), "result"));
+  EXPECT_TRUE(Has(bob.Say(old), "<status code='110'/>"));
+}
+
+TEST_F(RoomTest, InvitingAndWhisperingNeedARole) {
+  Allow(room::kInviteRole | room::kPrivateRole);
+  Make(Field("gatehouse#roomconfig_inviterole", "moderator") +
+       Field("muc#roomconfig_allowpm", "moderators"));
+  bob.Say(Join("Bo"));
+  alice.Take();
+  const char* invite =
+      "<message to='lab@rooms.example.com'><x xmlns='http://jabber.org/protocol/muc#user'>"
+      "<invite to='carol@example.com'/></x></message>";
+  const char* whisper =
+      "<message to='lab@rooms.example.com/Al' type='chat'><body>psst</body></message>";
+  EXPECT_TRUE(Has(bob.Say(invite), "<forbidden"));
+  EXPECT_TRUE(Has(bob.Say(whisper), "<forbidden"));
+  EXPECT_TRUE(Has(alice.Say(Submit(Field("gatehouse#roomconfig_inviterole", "visitor") +
+                                   Field("muc#roomconfig_allowpm", "anyone"))),
+                  "result"));
+  EXPECT_FALSE(Has(bob.Say(invite), "error"));
+  EXPECT_FALSE(Has(bob.Say(whisper), "error"));
+  EXPECT_TRUE(Has(alice.Take(), "psst"));
+}
+
+TEST_F(RoomTest, HiddenOccupantsAreBounded) {
+  Config config = World::MakeConfig();
+  config.rooms.administrators[0].Assign("root@example.com");
+  config.rooms.administrators[1].Assign("carol@example.com");
+  config.rooms.administrator_count = 2;
+  config.rooms.hidden_max = 1;
+  config.rooms.occupant_max = 3;
+  world.engine().Apply(config);
+  Make();
+  Client root(world, 4);
+  root.LogIn("root", "r");
+  const char* hidden = "<hidden xmlns='urn:gatehouse:room:hidden'/>";
+  EXPECT_TRUE(Has(root.Say(Join("Root", hidden)), "<status code='110'/>"));
+  EXPECT_TRUE(Has(carol.Say(Join("Ca", hidden)), "<service-unavailable"));
+  EXPECT_TRUE(Has(carol.Say(Join("Ca")), "<status code='110'/>"));
+  // Hidden ones count: three are in it.
+  EXPECT_TRUE(Has(bob.Say(Join("Bo")), "<service-unavailable"));
+}
+
+TEST_F(RoomTest, HistoryIsBoundedByItsMaximum) {
+  Config config = World::MakeConfig();
+  config.rooms.history_max = 4;
+  world.engine().Apply(config);
+  Make();
+  for (int i = 0; i < 8; ++i) {
+    alice.Say(Chat("n" + std::to_string(i)));
+  }
+  const std::string seen = bob.Say(Join("Bo", "<history maxstanzas='100'/>"));
+  EXPECT_EQ(Count(seen, "<body>"), 4u);
+  EXPECT_TRUE(Has(seen, "<body>n4</body>"));
+}
+
 TEST_F(RoomTest, ManyLeaveNothingBehind) {
   const uint32_t free = world.engine().chains().free_count();
   Make();
