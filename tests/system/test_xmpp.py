@@ -29,6 +29,7 @@ xConfiguration XMPP Mode: On
 xConfiguration XMPP Domain 1 Name: example.com
 xConfiguration XMPP Web Mode: On
 xConfiguration XMPP Upload Mode: On
+xConfiguration XMPP Upload Host: {SERVER}
 xConfiguration XMPP Compliance Mode: On
 """
 # A browser's opening of a WebSocket.
@@ -270,6 +271,24 @@ def test_contact_lists_go_in_and_out(scene):
     assert "no such user" in said, said
 
 
+def test_users_come_in_a_list_and_go_out_without_secrets(scene):
+    paste(scene.machine, ["dave,example.com,open sesame", "alice,example.com,secret",
+                          "nobody,elsewhere.org,secret", "erin,example.com"])
+    said = scene.ask("xCommand XMPP User Import")
+    assert "1 users imported, 3 lines ignored" in said, said
+    scene.scp(f"admin@{SERVER}:/backup/users-import.log", scene.folder / "report")
+    report = (scene.folder / "report").read_text(encoding="utf-8")
+    assert "line 2: User exists already" in report, report
+    assert scene.act("logs_in", "dave", "open sesame") == "dave@example.com"
+    said = scene.ask("xCommand XMPP User Export: example.com")
+    name = re.search(r"/backup/(users-\S+\.csv)", said)[1]
+    scene.scp(f"admin@{SERVER}:/backup/{name}", scene.folder / "users.csv")
+    listed = (scene.folder / "users.csv").read_text(encoding="utf-8")
+    assert {"alice,example.com", "dave,example.com"} <= set(listed.splitlines()), listed
+    assert "sesame" not in listed and "secret" not in listed
+    scene.ask("xCommand XMPP User Remove: dave@example.com Confirm: Yes")
+
+
 def test_the_operator_looks_and_speaks_to_all(scene):
     said = operator_console.ask(scene.machine, "xCommand XMPP Check")
     assert "XMPP Check: service: OK" in said and "FAILED" not in said, said
@@ -344,7 +363,9 @@ def test_browsers_find_their_way(scene):
     assert done.stdout.startswith("HTTP/1.1 101 "), done.stdout + done.stderr
 
 
-def test_profanity_logs_in(scene):
+def test_profanity_chats_sends_a_file_and_makes_a_room(scene):
+    netns.wait_for(lambda: "mode=on" in scene.ask("xStatus XMPP Upload"), qemu.patience(30),
+                   "files are looked for")
     home = scene.folder / "home"
     home.mkdir()
     tmux = ["tmux", "-S", str(scene.folder / "tmux")]
@@ -360,12 +381,37 @@ def test_profanity_logs_in(scene):
              "LC_ALL=C.UTF-8", "profanity"]
     line = " ".join(str(word) for word in scene.client.command(words))
     subprocess.run([*tmux, "new-session", "-d", "-x", "120", "-y", "40", line], check=True)
+    def shows(text):
+        try:
+            netns.wait_for(lambda: text in screen(), qemu.patience(30), f"{text!r} is shown")
+        except AssertionError as fault:
+            raise AssertionError(f"{fault}\n{screen()}") from fault
+
+    note = scene.folder / "note.txt"
+    note.write_text("left in a terminal", encoding="ascii")
     try:
-        netns.wait_for(lambda: "Profanity" in screen(), qemu.patience(20), "profanity starts")
+        shows("Profanity")
         type_line(f"/connect alice@example.com server {SERVER} port 5222 tls trust")
         netns.wait_for(lambda: "password" in screen().lower(), qemu.patience(10), "it asks")
         type_line("secret")
-        netns.wait_for(lambda: "logged in successfully" in screen(), qemu.patience(20), screen())
+        shows("logged in successfully")
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            bob = pool.submit(scene.act, "companion")
+            netns.wait_for(lambda: "bob@example.com/companion" in scene.ask("xStatus XMPP Session"),
+                           qemu.patience(60), "bob logs in")
+            type_line("/msg bob@example.com typed in a terminal")
+            shows("seen by bob")
+            type_line(f"/sendfile {note}")
+            shows("/upload/")
+            type_line("/join den@conference.example.com nick Al")
+            shows("/room accept")
+            type_line("/room accept")
+            shows("Room unlocked")
+            type_line("/invite send bob@example.com")
+            shows("bob is here")
+            type_line("said in a room")
+            assert bob.result() == {"body": "typed in a terminal", "file": "left in a terminal",
+                                    "heard": "said in a room"}
     finally:
         subprocess.run([*tmux, "kill-server"], check=False)
 

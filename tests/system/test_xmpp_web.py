@@ -1,6 +1,6 @@
 """XMPP in browsers: strophe.js in headless Chromium, by WebSocket (RFC 7395) and by BOSH
 (XEP-0206), logs in, chats, is refused; Converse, as its users have it, by WebSocket; host-meta by
-curl. On the Linux process, in namespaces around one switch."""
+curl. On the signed image, in namespaces around one switch."""
 
 import hashlib
 import json
@@ -58,9 +58,8 @@ def page(tmp_path_factory):
 def scene(page, tmp_path_factory):
     with netns.Network() as network:
         client = network.host("client", f"{CLIENT}/24")
-        edge = network.host("edge")
-        machine = host_board.HostMachine(tmp_path_factory.mktemp("host"), netns.INTERFACE,
-                                         edge.namespace, PROVISION)
+        machine = host_board.edge_of("image", tmp_path_factory.mktemp("web") / "edge", network,
+                                     PROVISION)
         machine.start()
         operator_console.log_in(machine)
         for user in ("alice", "bob"):
@@ -129,6 +128,20 @@ def test_converse_chats(scene, page, tmp_path_factory):
         assert url.endswith("/note%20one.txt"), url
         read = f"fetch('{url}').then((answer) => answer.text())"
         assert scene[2].run(read, qemu.patience(30)) == "left by Converse ☺"
+        # A room that Converse makes, and strophe.js comes to.
+        room = "den@conference.example.com"
+        chromium.run(f"enter('{room}', 'Al')", qemu.patience(30))
+        netns.wait_for(lambda: re.search(rf"{room} .*configured=yes",
+                                         operator_console.ask(scene[0], "xStatus XMPP Room")),
+                       qemu.patience(30), "Converse makes the room")
+        scene[2].run(f"enter('bob', '{room}', 'Bo')")
+        netns.wait_for(lambda: re.search(rf"{room} occupants=2",
+                                         operator_console.ask(scene[0], "xStatus XMPP Room")),
+                       qemu.patience(30), "bob is in it")
+        chromium.run(f"sayIn('{room}', 'to all by Converse')", qemu.patience(30))
+        assert scene[2].run("hears('bob', 'to all by Converse')", qemu.patience(30))
+        scene[2].run(f"sayIn('{room}', 'bob', 'to all by strophe.js')")
+        assert chromium.run("hears('to all by strophe.js')", qemu.patience(30))
 
 
 def test_who_leaves_is_gone(scene):

@@ -5,10 +5,12 @@ what came of it is printed as one line of JSON.
 """
 
 import asyncio
+import contextlib
 import http.client
 import json
 import os
 import ssl
+import subprocess
 import sys
 import tempfile
 import time
@@ -227,6 +229,19 @@ async def all_waiting(server, authority):
     return said
 
 
+@contextlib.contextmanager
+def cut(client):
+    """Nothing of the client's connection goes through, either way: neither end is told."""
+    port = client.transport.get_extra_info("sockname")[1]
+    rules = "".join(f"chain {way} {{ type filter hook {way} priority 0; tcp {which} {port} drop; }}"
+                    for way, which in (("input", "dport"), ("output", "sport")))
+    subprocess.run(["nft", "-f", "-"], input=f"table inet cut {{ {rules} }}", check=True, text=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["nft", "delete", "table", "inet", "cut"], check=True)
+
+
 async def resume(server, authority):
     """The network is cut under a session; it comes back with what it missed."""
     alice = Client("alice", "a")
@@ -236,11 +251,12 @@ async def resume(server, authority):
     await bob["xep_0199"].ping(DOMAIN)
     said = {"managed": bob["xep_0198"].enabled_in and bob["xep_0198"].sm_id is not None}
     bob.ready.clear()
-    bob.transport.abort()
-    alice.send_message(f"bob@{DOMAIN}/b", "across the cut", mtype="chat")
-    await alice["xep_0199"].ping(DOMAIN)
-    await bob.log_in(server, authority)
-    said["body"] = (await bob.next_message())["body"]
+    with cut(bob):
+        alice.send_message(f"bob@{DOMAIN}/b", "across the cut", mtype="chat")
+        await alice["xep_0199"].ping(DOMAIN)
+        bob.transport.abort()
+        await bob.log_in(server, authority)
+        said["body"] = (await bob.next_message())["body"]
     said["resource"] = bob.boundjid.resource
     await alice.leave()
     await bob.leave()
@@ -471,6 +487,42 @@ async def push(server, authority):
     return said
 
 
+async def companion(server, authority):
+    """Bob answers what somebody writes to him, fetches the file he is told of, and comes into the
+    room he is invited to."""
+    bob = Client("bob", "companion", plugins=("xep_0045", "xep_0249"))
+    invited, heard = asyncio.Queue(), asyncio.Queue()
+    bob.add_event_handler("groupchat_invite", invited.put_nowait)
+    bob.add_event_handler("groupchat_message", heard.put_nowait)
+    await bob.log_in(server, authority)
+
+    async def next_text():
+        while not (message := await bob.next_message())["body"]:
+            pass  # chat states
+        return message
+    message = await next_text()
+    said = {"body": message["body"]}
+    bob.send_message(message["from"], "seen by bob", mtype="chat")
+    url = (await next_text())["body"]
+    path = urllib.parse.urlsplit(url)
+    context = ssl.create_default_context(cafile=authority)
+    context.check_hostname = False
+
+    def fetch():
+        link = http.client.HTTPSConnection(server, path.port, context=context, timeout=TIMEOUT)
+        link.request("GET", path.path)
+        return link.getresponse().read().decode()
+    said["file"] = await asyncio.get_event_loop().run_in_executor(None, fetch)
+    room = (await asyncio.wait_for(invited.get(), TIMEOUT))["from"].bare
+    await room_of(bob, room, "Bo")
+    bob.send_message(room, "bob is here", mtype="groupchat")
+    while (body := (await asyncio.wait_for(heard.get(), TIMEOUT))["body"]) == "bob is here":
+        pass
+    said["heard"] = body
+    await bob.leave()
+    return said
+
+
 async def ended(server, authority):
     """A session that the operator ends, while another hears what he says to all."""
     alice, bob = Client("alice", "ended"), Client("bob", "listens")
@@ -483,6 +535,15 @@ async def ended(server, authority):
     alice.abort()
     await bob.leave()
     return said
+
+
+async def logs_in(server, authority, user, password):
+    """Who it is then."""
+    client = Client(user, "x", password)
+    logged_in = await client.log_in(server, authority)
+    address = client.boundjid.bare
+    await client.leave()
+    return address if logged_in else None
 
 
 async def refused(server, authority):
