@@ -39,3 +39,23 @@ def test_each_row_of_the_suites_has_a_witness_or_says_no():
     for row in rows:
         cells = [cell.strip() for cell in row.strip("|").split("|")]
         assert cells[-1] == "no" or named(cells[-1]), row
+
+
+def room_settings():
+    """Rows of the table of rooms' settings: rule, setting, default."""
+    return re.findall(r"^\| (MUC-\d+) \| ([^|]+?) \| ([^|]+?) \| `RoomTest|^\| (MUC-\d+) \| "
+                      r"([^|]+?) \| ([^|]+?) \| `RoomCapacity", README, re.M)
+
+
+def test_the_settings_of_rooms_are_as_declared():
+    rows = {("".join(row[::3]), "".join(row[1::3]), "".join(row[2::3]))
+            for row in room_settings()}
+    source = (ROOT / "firmware/config/settings.proto").read_text(encoding="utf-8")
+    declared = set()
+    for option in re.findall(r"\(schema\.setting\) = \{(.*?)\}\]", source, re.DOTALL):
+        rule = re.search(r'spec: "(MUC-(?:[345]\d))"', option)
+        if rule:
+            declared.add((rule[1], re.search(r'path: "([^"]*)"', option)[1],
+                          re.search(r'default: "([^"]*)"', option)[1]))
+    assert len(declared) == 30
+    assert rows == declared, rows ^ declared
