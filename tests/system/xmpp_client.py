@@ -233,7 +233,7 @@ async def all_waiting(server, authority):
 def cut(client):
     """Nothing of the client's connection goes through, either way: neither end is told."""
     port = client.transport.get_extra_info("sockname")[1]
-    rules = "".join(f"chain {way} {{ type filter hook {way} priority 0; tcp {which} {port} drop; }}"
+    rules = "".join(f"chain {way} {{ type filter hook {way} priority 0; tcp {which} {port} drop; }}\n"
                     for way, which in (("input", "dport"), ("output", "sport")))
     subprocess.run(["nft", "-f", "-"], input=f"table inet cut {{ {rules} }}", check=True, text=True)
     try:
@@ -492,7 +492,8 @@ async def companion(server, authority):
     room he is invited to."""
     bob = Client("bob", "companion", plugins=("xep_0045", "xep_0249"))
     invited, heard = asyncio.Queue(), asyncio.Queue()
-    bob.add_event_handler("groupchat_invite", invited.put_nowait)
+    bob.add_event_handler("groupchat_direct_invite", lambda message: invited.put_nowait(
+        slixmpp.JID(message["groupchat_invite"]["jid"]).bare))
     bob.add_event_handler("groupchat_message", heard.put_nowait)
     await bob.log_in(server, authority)
 
@@ -513,7 +514,7 @@ async def companion(server, authority):
         link.request("GET", path.path)
         return link.getresponse().read().decode()
     said["file"] = await asyncio.get_event_loop().run_in_executor(None, fetch)
-    room = (await asyncio.wait_for(invited.get(), TIMEOUT))["from"].bare
+    room = await asyncio.wait_for(invited.get(), TIMEOUT)
     await room_of(bob, room, "Bo")
     bob.send_message(room, "bob is here", mtype="groupchat")
     while (body := (await asyncio.wait_for(heard.get(), TIMEOUT))["body"]) == "bob is here":
