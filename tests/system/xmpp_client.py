@@ -233,8 +233,9 @@ async def all_waiting(server, authority):
 def cut(client):
     """Nothing of the client's connection goes through, either way: neither end is told."""
     port = client.transport.get_extra_info("sockname")[1]
-    rules = "".join(f"chain {way} {{ type filter hook {way} priority 0; tcp {which} {port} drop; }}\n"
-                    for way, which in (("input", "dport"), ("output", "sport")))
+    rules = "".join(
+        f"chain {way} {{ type filter hook {way} priority 0; tcp {which} {port} drop; }}\n"
+        for way, which in (("input", "dport"), ("output", "sport")))
     subprocess.run(["nft", "-f", "-"], input=f"table inet cut {{ {rules} }}", check=True, text=True)
     try:
         yield
