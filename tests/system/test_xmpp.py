@@ -133,8 +133,10 @@ def test_a_slow_disk_holds_nobody(tmp_path):
     with netns.Network() as network:
         client = network.host("client", f"{CLIENT}/24")
         provision = PROVISION + f"""\
-xConfiguration SIP Domain 1 Name: {SERVER}
+xConfiguration SIP Domain 1 Name: example.com
 xConfiguration Traversal Server TURN Mode: On
+xConfiguration Traversal Server TURN Allow 1 Prefix: 10.77.0.0/24
+xConfiguration Traversal Server TURN Secret 1 Value: shared-secret
 """
         machine = host_board.HostMachine(tmp_path, netns.INTERFACE, network.host("edge").namespace,
                                          provision, ["--flush-ms", str(int(flush_s * 1000))])
