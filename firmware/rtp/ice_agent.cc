@@ -212,8 +212,10 @@ uint8_t IceAgent::FindPair(IceLocal local, const net::Endpoint& remote) const {
 IceAgent::Outcome IceAgent::Take(IceLocal local, const net::Endpoint& remote,
                                  std::span<const uint8_t> datagram) {
   uint8_t out[kIceAnswerMax];
-  const IceRole role{
-      .is_lite = false, .is_controlling = is_controlling_, .tie_breaker = tie_breaker_};
+  // Who asks before we know its description answers an offer of ours (RFC 8445 6.1.1).
+  const IceRole role{.is_lite = false,
+                     .is_controlling = is_controlling_ || state_ == State::kIdle,
+                     .tie_breaker = tie_breaker_};
   const IceCheck check = AnswerCheck(own_, datagram, remote, out, role);
   if (check.kind == IceCheck::Kind::kIgnored) {
     const auto message = turn::Message::Parse(datagram);

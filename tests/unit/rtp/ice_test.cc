@@ -125,6 +125,24 @@ TEST(Ice, WhatIsAskedBeforeTheAnswerCameIsNotForgotten) {
   EXPECT_EQ(a.at, mapped);
 }
 
+TEST(Ice, WhoHasOfferedControlsFromTheFirstCheckOn) {
+  Lab lab;
+  for (int i = 0; i < 8; ++i) {  // whatever the tie-breakers are
+    Peer a(lab, "192.0.2.1:" + std::to_string(4000 + i));
+    Peer b(lab, "192.0.2.2:" + std::to_string(5000 + i));
+    b.agent.Start(a.Terms(), false, 1);
+    lab.Run(Duration::Milliseconds(200));
+    EXPECT_FALSE(b.agent.is_controlling());
+    a.agent.Start(b.Terms(), true, 1);
+    lab.Run(kSoon);
+    ExpectAgreed(a, b);
+    EXPECT_TRUE(a.agent.is_controlling());
+    a.agent.Stop();
+    b.agent.Stop();
+    lab.peers.clear();
+  }
+}
+
 TEST(Ice, WhereNothingElseWorksItIsRelayed) {
   Lab lab;
   Peer a(lab, "10.0.0.1:4000", "203.0.113.9:6000");
@@ -393,7 +411,7 @@ Bytes CheckBy(Lab& lab, const IceCredentials& from, const IceAgent& to) {
   request.Text(turn::kUserName,
                std::string(to.own().user.view()) + ":" + std::string(from.user.view()));
   request.U32(kPriority, 1000);
-  request.Bytes(kIceControlling, std::array<uint8_t, 8>{1});
+  request.Bytes(kIceControlled, std::array<uint8_t, 8>{1});
   request.Sign(turn::Integrity::kSha1, AsBytes(to.own().password.view()));
   request.Fingerprint();
   const auto built = request.Finish();
@@ -419,7 +437,7 @@ TEST(Ice, PlacesFromWhichAPeerAsksAreBounded) {
   terms.user.Assign(own.user.view());
   terms.password.Assign(own.password.view());
   Peer::Add(terms, At("198.51.100.1:900"), sdp::CandidateType::kHost, "1");
-  b.agent.Start(terms, false, 1);
+  b.agent.Start(terms, true, 1);
   EXPECT_EQ(b.agent.pair_count(), 1 + kIceRemoteMax / 2);
   ask(2000, kIceRemoteMax);
   EXPECT_EQ(b.agent.pair_count(), kIceRemoteMax);
