@@ -1,7 +1,8 @@
 """SIP over WebSocket (RFC 7118) through the booted image: phones of SIP.js in headless Chromium
 register by WSS, call each other with sound both ways, and exchange messages with SIPp on UDP.
-They call a plain phone (baresip, RTP by UDP) and are called by it: ICE and DTLS-SRTP end at the
-appliance, and both ends count what they hear. Relayed, they see each other by one transport."""
+They call a plain phone (baresip, RTP by UDP) and are called by it: ICE, lite or as a full agent,
+and DTLS-SRTP end at the appliance, and both ends count what they hear. Relayed, they see each other
+by one transport."""
 
 import hashlib
 import pathlib
@@ -15,7 +16,7 @@ import phone
 import pytest
 import qemu
 
-SERVER, CLIENT, DESK = "10.78.0.1", "10.78.0.2", "10.78.0.3"
+SERVER, CLIENT, DESK, NOBODY = "10.78.0.1", "10.78.0.2", "10.78.0.3", "10.78.0.9"
 WSS = f"wss://{SERVER}:7443/"
 PAGE = pathlib.Path(__file__).with_name("sipjs.html")
 SCENARIOS = pathlib.Path(__file__).with_name("sipp")
@@ -37,6 +38,10 @@ xConfiguration Authentication User 2 Name: bob
 xConfiguration Authentication User 2 Password: builder
 xConfiguration Authentication User 3 Name: desk
 xConfiguration Authentication User 3 Password: table
+xConfiguration Zones LocalZone SubZones SubZone 1 Name: Browsers
+xConfiguration Zones LocalZone MembershipRule 1 SubZoneName: Browsers
+xConfiguration Zones LocalZone SubZones SubZone 1 SIP Media ICE Support: On
+xConfiguration Zones LocalZone MembershipRule 1 Subnet: {NOBODY}/32
 xConfiguration Administrator 1 Name: admin
 xConfiguration Administrator 1 Password: {PASSWORD}
 """
@@ -84,6 +89,16 @@ def test_browsers_call_each_other(scene):
 
 
 @pytest.fixture(scope="module")
+def operator(scene):
+    machine = scene[0]
+    machine.send("admin\r")
+    machine.expect(r"password: ")
+    machine.send(PASSWORD + "\r")
+    machine.expect(r"edge1> ")
+    return machine
+
+
+@pytest.fixture(scope="module")
 def desk(scene, tmp_path_factory):
     folder = tmp_path_factory.mktemp("desk")
     with phone.Phone(folder, scene[3], "desk", "example.com", "table", server=SERVER,
@@ -116,6 +131,32 @@ def test_a_plain_phone_calls_a_browser(scene, desk):
     assert min(int(counted[1]), int(counted[2])) > 50, counted
 
 
+@pytest.fixture
+def full_agent(operator):
+    rule = "xConfiguration Zones LocalZone MembershipRule 1 Subnet"
+    operator.ask(f"{rule}: {CLIENT}/32")
+    yield operator
+    operator.ask(f"{rule}: {NOBODY}/32")
+
+
+def test_a_browser_meets_a_full_agent_and_controls(scene, desk, full_agent):
+    heard = scene[2].run("callOut('alice', 'desk', 100)", 120)
+    check_web(heard)
+    assert heard["role"] == "controlling", heard
+    said = full_agent.ask("xCommand Log Show: last=8")
+    assert re.search(rf"to {re.escape(CLIENT)}:\d+, straight", said), said
+
+
+def test_a_browser_meets_a_full_agent_and_is_controlled(scene, desk, full_agent):
+    calls = scene[2].run("callsOf('alice')")
+    desk.command("dial", "sip:alice@example.com")
+    heard = scene[2].run(f"heardBy('alice', 100, {calls})", 120)
+    check_web(heard)
+    assert heard["role"] == "controlled", heard  # towards a lite agent it would control
+    assert "ice=straight" in full_agent.ask("xStatus SIP Media Stream")
+    desk.command("hangup")
+
+
 def test_a_message_from_browser_to_browser(scene):
     assert scene[2].run("sendText('bob', 'alice', 'grüße 🎉')", 30) == 200
     assert scene[2].run("textsOf('alice', 1)", 30) == ["grüße 🎉"]
@@ -140,16 +181,6 @@ def test_another_origin_is_refused(scene):
             "-H", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
             WSS.replace("wss", "https"), check=False)
         assert done.stdout == wanted, done
-
-
-@pytest.fixture(scope="module")
-def operator(scene):
-    machine = scene[0]
-    machine.send("admin\r")
-    machine.expect(r"password: ")
-    machine.send(PASSWORD + "\r")
-    machine.expect(r"edge1> ")
-    return machine
 
 
 def test_the_operator_sees_them(operator):
