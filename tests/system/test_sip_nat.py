@@ -20,6 +20,7 @@ import qemu
 DOMAIN = "example.org"
 INSIDE, DMZ, SHOWN = "10.77.0.2", "10.78.0.2", "198.51.100.9"
 INSIDE6, DMZ6, SHOWN6 = "fd77::2", "fd78::2", "2001:db8:9::9"
+TURN, GINA = "198.51.100.20", "198.51.100.15"
 # Who, where, its encryption in baresip's words.
 USERS = {"alice": ("10.77.0.11/24", INSIDE, None),
          "carol": ("fd77::11/64", INSIDE6, None),
@@ -39,8 +40,11 @@ PROVISION = "\n".join([
     f"xConfiguration Network Port 2 StaticNat IPv6 Address: {SHOWN6}",
     f"xConfiguration SIP Domain 1 Name: {DOMAIN}",
     *(f"xConfiguration Authentication User {n} {name}: {value}"
-      for n, user in enumerate(USERS, 1)
+      for n, user in enumerate([*USERS, "gina"], 1)
       for name, value in (("Name", user), ("Password", f"{user}-Secret-1"))),
+    *(f"xConfiguration Zones LocalZone {line}" for line in (
+        "SubZones SubZone 1 Name: Ice", "SubZones SubZone 1 SIP Media ICE Support: On",
+        "MembershipRule 1 SubZoneName: Ice", f"MembershipRule 1 Subnet: {GINA}/32")),
     "xConfiguration Administrator 1 Name: admin",
     "xConfiguration Administrator 1 Password: Gate-house-42",
     ""])
@@ -142,6 +146,7 @@ def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("nat")
     with netns.Network() as inside, netns.Network() as dmz, netns.Network() as outside:
         w = World()
+        w.outside = outside
         space = inside.host("edge")
         dmz.interface(space, "lan2")
         build_router(w, dmz, outside)
@@ -242,6 +247,87 @@ def test_loss_is_counted_where_it_is_and_told_at_the_end(world):
     assert found, said
     out, back, permille, quality = map(int, found[-1])
     assert out >= 250 and back >= 250 and 20 < permille < 90 and 100 < quality < 430, found
+
+
+# A router that nobody may pass who was not asked: for media, and for the phone's as well.
+TURN_PROVISION = "\n".join([
+    "xConfiguration System Name: turn1",
+    "xConfiguration Network Port 1 IPv4 Mode: Static",
+    f"xConfiguration Network Port 1 IPv4 Address: {TURN}",
+    "xConfiguration Network Port 1 IPv4 PrefixLength: 24",
+    f"xConfiguration SIP Domain 1 Name: {DOMAIN}",
+    "xConfiguration Authentication User 1 Name: edge1",
+    "xConfiguration Authentication User 1 Password: Relay-Secret-1",
+    "xConfiguration Traversal Server TURN Mode: On",
+    "xConfiguration Traversal Server TURN Allow 1 Prefix: 198.51.100.0/24",
+    "xConfiguration Administrator 1 Name: admin",
+    "xConfiguration Administrator 1 Password: Gate-house-42",
+    ""])
+CLOSED_ROUTER = f"""\
+insert rule ip nat in iifname "wan" ip daddr {SHOWN} udp dport 36002-59999 return
+add rule inet watch lossy udp dport 36002-59999 ct state new drop
+add chain inet watch input {{ type filter hook input priority 0; }}
+add rule inet watch input iifname "wan" udp dport 36002-59999 drop
+"""
+OPEN_ROUTER = f"""\
+flush chain ip nat in
+add rule ip nat in iifname "wan" ip daddr {SHOWN} dnat to {DMZ}
+"""
+CLOSED_PHONE = """\
+add table ip own
+add chain ip own input { type filter hook input priority 0; }
+add rule ip own input udp dport 10000-10100 ct state new drop
+"""
+
+
+@pytest.fixture
+def closed(world, tmp_path):
+    """No static NAT any more, and a TURN server beyond the router. Signalling of gina, who speaks
+    ICE, is let through, media is not."""
+    at = world.outside.host("gina", f"{GINA}/24")
+    at.run("ip", "route", "add", f"{DMZ}/32", "via", SHOWN)
+    at.run("nft", "-f", "-", input=CLOSED_PHONE)
+    world.router.run("nft", "-f", "-", input=CLOSED_ROUTER)
+    turn = host_board.HostMachine(tmp_path / "turn", netns.INTERFACE,
+                                  world.outside.host("turn").namespace, provision=TURN_PROVISION)
+    gina = phone.Phone(tmp_path, at, "gina", DOMAIN, "gina-Secret-1", server=DMZ, answer="auto",
+                       speaks_ice=True)
+    try:
+        with turn:
+            turn.expect(r"SIP ready", timeout=90)
+            for line in ("xConfiguration Network Port 2 StaticNat IPv4 Address: \"\"",
+                         "xConfiguration SIP Media TURN UserName: edge1",
+                         "xConfiguration SIP Media TURN Password: Relay-Secret-1",
+                         f"xConfiguration SIP Media TURN Address: {TURN}"):
+                world.ask(line)
+            netns.wait_for(lambda: "turn_allocations=4" in world.ask("xStatus SIP Media Relay"),
+                           qemu.patience(60), "allocations", interval=0.5)
+            with gina:
+                gina.wait_registered()
+                yield gina
+    finally:
+        world.ask("xConfiguration SIP Media TURN Address: \"\"")
+        world.ask(f"xConfiguration Network Port 2 StaticNat IPv4 Address: {SHOWN}")
+        world.router.run("nft", "flush", "chain", "inet", "watch", "lossy")
+        world.router.run("nft", "flush", "chain", "inet", "watch", "input")
+        world.router.run("nft", "-f", "-", input=OPEN_ROUTER)
+
+
+def test_behind_a_nat_that_nobody_set_peers_are_told_what_the_turn_server_sees(world, closed):
+    for pair in ((closed, world.alice), (world.alice, closed)):
+        marks = {one: one.mark() for one in pair}
+        pair[0].command("dial", f"sip:{pair[1].user}@{DOMAIN}")
+        for one, mark in marks.items():
+            one.wait("Call established", since=mark)
+        netns.wait_for(lambda: world.enough(50), qemu.patience(30), "audio both ways", interval=0.3)
+        said = world.streams()[0]
+        assert "ice=straight" in said and f"={GINA}:" in said, said
+        heard = closed.log_text()[marks[closed]:]
+        assert re.search(r"a=candidate:1 1 UDP \d+ 10\.78\.0\.2 (\d+) typ host\s+"
+                         r"a=candidate:3 1 UDP 1694498815 198\.51\.100\.9 \1 typ srflx raddr "
+                         r"10\.78\.0\.2 rport \1\s+"
+                         r"a=candidate:2 1 UDP \d+ 198\.51\.100\.20 \d+ typ relay", heard), heard
+        world.hang_up(world.alice, marks)
 
 
 # What becomes of a phone outside: by its own encryption, and by the mode of its side; alice is
