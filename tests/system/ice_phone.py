@@ -1,7 +1,8 @@
 #!/usr/bin/python3
-"""A phone whose ICE is a stock agent's, aioice's or libnice's, and whose SIP is the least that makes
-a call: it registers, calls or waits to be called, sends RTP as soon as its agent has a way, and hangs
-up when a line comes in. Run by test_sip_ice.py in the phone's namespace; each fact is a line of JSON.
+"""A phone whose ICE is a stock agent's, aioice's or libnice's, and whose SIP is the least that
+makes a call: it registers, calls or waits to be called, sends RTP as soon as its agent has a way,
+and hangs up when a line comes in. Run by test_sip_ice.py in the phone's namespace; each fact is a
+line of JSON.
 
     ice_phone.py aioice|libnice SERVER DOMAIN USER PASSWORD [CALLEE]
 """

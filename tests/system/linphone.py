@@ -1,6 +1,6 @@
 """A second kind of stock phone (linphonec of Debian) in a network namespace, driven by its console.
 
-    with linphone.Caller(folder, host, "dave", "example.org", "secret", "10.77.0.2", tone) as dave:
+    with linphone.Caller(folder, host, "dave", DOMAIN, "secret", "10.77.0.2", tone) as dave:
         dave.wait("LinphoneRegistrationOk")
         dave.say("call sip:bob@10.77.0.2")
 

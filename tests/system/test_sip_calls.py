@@ -1,6 +1,6 @@
 """Calls as the operator handles them: list, ladder, history, ending one, bandwidth, maintenance,
-session timers, encryption by subzone, phones that die. Stock phones (baresip, linphone) and SIPp at the
-Linux process and at the booted image.
+session timers, encryption by subzone, phones that die. Stock phones (baresip, linphone) and SIPp at
+the Linux process and at the booted image.
 """
 
 import re

@@ -1,7 +1,8 @@
-"""Other people's suites for SIP against the Linux process: sipsak (registration, messages, traces,
-floods, torn requests), sipvicious (scanning, guessing extensions and passwords), SIPp's branches, and
-a set made as PROTOS c07-sip is (one field of an INVITE at a time takes values that broke parsers; the
-suite itself is not to be had any more). The server answers lawfully, says what it saw, and lives."""
+"""Other people's suites for SIP against the Linux process: sipsak (registration, traces, floods,
+torn requests), sipvicious (scanning, guessing extensions and passwords), SIPp's branches, and a set
+made as PROTOS c07-sip is (one field of an INVITE at a time takes values that broke parsers; the
+suite itself is not to be had any more). The server answers lawfully, says what it saw, and lives.
+"""
 
 import re
 import subprocess
@@ -209,13 +210,14 @@ FIELDS = {
     "t": "0 0", "media": "audio", "port": "9876", "rtpmap": "0 PCMU/8000"}
 ANOMALIES = [
     "", " ", "\t", ":", "::::", ",", ";;;;", "<", ">", "<>", '"', '"""', "@", "@@@@", "/", "=", "%",
-    "%n%n%n%n", "%s" * 64, "%00", "%", "%zz", "\0", "\0\0\0\0", "\r", "\n", "\r\n", "\r\n\r\n", "\x1b[2J",
-    "\x7f", "\xff\xfe", "\xc0\xaf", "\xe0\x80\xaf" * 32, "-1", "0", "00000000000000000000001", "255", "256",
-    "65535", "65536", "2147483647", "2147483648", "4294967295", "4294967296", "18446744073709551616",
-    "9" * 400, "sip:", "sip:@", "sip::", "sip:[", "sip:[::1", "sip:[1.2.3.4]", "sip:a@" + "b." * 200,
-    "tel:" + "1" * 300, "urn:service:sos.sos", "SIP/3.0", "SIP/2.00000000000000000000",
-    *("a" * (1 << power) for power in (4, 7, 8, 9, 10, 12, 14)), "(" * 500, "\\" * 501, " " * 1000,
-    "a=" * 400, "1.2.3.4.5.6", "[::ffff:1.2.3.4]", "255.255.255.255", "*"]
+    "%n%n%n%n", "%s" * 64, "%00", "%", "%zz", "\0", "\0\0\0\0", "\r", "\n", "\r\n",
+    "\r\n\r\n", "\x1b[2J", "\x7f", "\xff\xfe", "\xc0\xaf", "\xe0\x80\xaf" * 32, "-1", "0",
+    "00000000000000000000001", "255", "256", "65535", "65536", "2147483647", "2147483648",
+    "4294967295", "4294967296", "18446744073709551616", "9" * 400, "sip:", "sip:@", "sip::",
+    "sip:[", "sip:[::1", "sip:[1.2.3.4]", "sip:a@" + "b." * 200, "tel:" + "1" * 300,
+    "urn:service:sos.sos", "SIP/3.0", "SIP/2.00000000000000000000",
+    *("a" * (1 << power) for power in (4, 7, 8, 9, 10, 12, 14)), "(" * 500, "\\" * 501,
+    " " * 1000, "a=" * 400, "1.2.3.4.5.6", "[::ffff:1.2.3.4]", "255.255.255.255", "*"]
 
 
 # In the stranger's namespace: sends what lines of its input say, then a request that is whole until
