@@ -84,6 +84,8 @@ xmpp::Config XmppService::EngineConfig() const {
   out.token_life = Duration::Seconds(int64_t{from.token_days} * 24 * 3600);
   out.auto_authorization = from.auto_authorization == config::OnOff::kOn;
   out.stanza_max = static_cast<uint32_t>(from.stanza_max);
+  out.stanza_rate = static_cast<uint32_t>(from.stanza_rate);
+  out.keep_alive = Duration::Seconds(from.keep_alive_s);
   out.messages = from.messages == config::OnOff::kOn;
   out.presence = from.presence == config::OnOff::kOn;
   out.policy = PolicyOf(from.presence_policy);
@@ -498,6 +500,7 @@ bool XmppService::NextStatus(uint64_t& cursor, ByteWriter& out) {
       Tell(out, "refused", engine_->chains().refused_count());
       Tell(out, "held_back", counters.held_back);
       Tell(out, "shed", counters.shed);
+      Tell(out, "too_fast", counters.too_fast);
       return true;
     case 3:
       out.Text("XMPP Directory:");

@@ -36,9 +36,9 @@ inline constexpr int64_t kAcknowledgeSeconds = 60;  // for an acknowledgement th
 inline constexpr int64_t kTickSeconds = 15;         // idle streams are looked for
 inline constexpr int64_t kCloseSeconds = 5;         // for the other side to close, too
 
-inline constexpr int64_t kRateMilliseconds = 100;       // those that were too fast are heard again
-inline constexpr int64_t kRateBurstSeconds = 10;        // what may come at once
-inline constexpr int64_t kStanzaAllowance = 1'000'000;  // what one stanza takes
+inline constexpr int64_t kRateMilliseconds = 100;  // those that were too fast are heard again
+inline constexpr int64_t kRateBurstSeconds = xmpp::kRateBurstSeconds;
+inline constexpr int64_t kStanzaAllowance = xmpp::kStanzaAllowance;
 
 static_assert(kQueueBytesMax >= xmpp::kOutputMax);
 static_assert(kVerifySeconds < kUnprovenSeconds);

@@ -81,6 +81,7 @@ Engine::Engine(Arena& arena, TimerWheel& timers, crypto::Random& random, Host& h
       scratch3_(NewBytes(arena, kOutputMax)) {
   random.Fill(secret_);
   pressure_timer_.Bind<&Engine::OnPressure>(this);
+  keep_alive_timer_.Bind<&Engine::OnKeepAlive>(this);
   remote_session_.engine = this;
   remote_session_.account = &remote_account_;
   remote_session_.state = SessionState::kBound;
@@ -125,6 +126,7 @@ Result<void> Engine::Load(std::string_view key, std::span<const uint8_t> value) 
 
 Engine::~Engine() {
   timers_.Cancel(pressure_timer_);
+  timers_.Cancel(keep_alive_timer_);
   for (ReaderPool* pool : {&readers_, &unproven_readers_}) {
     for (XmlReader& reader : pool->all) {
       reader.~XmlReader();
@@ -143,6 +145,11 @@ void Engine::Apply(const Config& config) {
     ShowAll(false);
   }
   config_ = config;
+  if (config.enabled && config.keep_alive > Duration()) {
+    timers_.Arm(keep_alive_timer_, config.keep_alive / 4);
+  } else {
+    timers_.Cancel(keep_alive_timer_);
+  }
   archive_.Apply(config.archive);
   rooms_->Apply(config.rooms);
   for (uint32_t i = 0; i < sessions_.capacity(); ++i) {
@@ -215,6 +222,11 @@ size_t Engine::OnData(net::StreamId stream, std::span<const uint8_t> data) {
     }
     if (session->reader->is_at_rest() && HoldsBack(*session)) {
       ReturnReader(*session);
+      break;
+    }
+    if (!in.empty() && session->state == SessionState::kBound && IsTooFast(*session)) {
+      HoldBack(*session, counters_.too_fast);  // with the parser that has begun
+      ArmDeadline(*session);
       break;
     }
     const size_t before = in.size();
@@ -413,6 +425,7 @@ void Engine::WriteBytes(Session& session, std::span<const uint8_t> bytes) {
   if (!session.connected || session.closing || session.doomed) {
     return;
   }
+  session.written = timers_.now();
   const bool is_silent = session.silent_until > keeper_.durable();
   while (!is_silent && session.unsent.empty() && !bytes.empty()) {
     const auto piece = bytes.first(std::min(bytes.size(), kPieceMax));

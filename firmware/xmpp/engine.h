@@ -62,6 +62,8 @@ struct Config {
   Duration temporary_life = Duration::Seconds(300);
   uint32_t watchers_per_user = UINT32_MAX;
   uint32_t stanza_max = kStanzaMax;
+  uint32_t stanza_rate = 0;  // stanzas a second of one client; 0: any
+  Duration keep_alive;  // after which a client that is sent nothing is sent a blank; zero: never
   Duration reply = Duration::Seconds(900);  // zero: messages always go to all clients
   Duration resume = Duration::Seconds(300);
   uint32_t sessions_per_user = 10;
@@ -177,6 +179,7 @@ struct Counters {
   uint64_t refused = 0;  // stanzas answered with an error for want of room
   uint64_t held_back = 0;
   uint64_t shed = 0;  // sessions ended because they did not read
+  uint64_t too_fast = 0;
 };
 
 // How elements lie in a connection's bytes.
@@ -263,6 +266,9 @@ struct Session {
   uint64_t token_high = 0, token_low = 0;
   const char* doom = "";
   uint32_t unproven_bytes = 0;
+  int64_t allowance = 0;  // of stanzas, in millionths
+  Instant counted;        // when it was last added to
+  Instant written;        // when something was last sent
   FixedString<kResourceMax> resource;
   Caps* caps = nullptr;
   XmlReader* reader = nullptr;
@@ -432,6 +438,9 @@ class Engine final : private RoomHost {
   // pressure.cc
   bool IsShort() const;
   bool HoldsBack(Session& session);
+  bool IsTooFast(Session& session);
+  void HoldBack(Session& session, uint64_t& counter);
+  void OnKeepAlive();
   void OnPressure();
   void ReleaseHeld();
   void Shed(Session& session);
@@ -715,6 +724,8 @@ class Engine final : private RoomHost {
   bool is_holding_ = false;                    // somebody of slow_ waits for a commit
   List<Session, &Session::held_node> held_;
   Timer pressure_timer_;
+  Timer keep_alive_timer_;
+  bool told_of_pressure_ = false;
   std::array<uint8_t, 32> secret_ = {};  // of salts for nobody
   std::span<uint8_t> scratch_;           // a stanza being written
   std::span<uint8_t> scratch2_;          // one made from it

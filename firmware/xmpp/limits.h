@@ -82,6 +82,9 @@ inline constexpr uint32_t kDirectedMax = 32;             // addresses sent prese
 inline constexpr uint32_t kReadsBytes = 8 * 1024;
 inline constexpr int64_t kStalledSeconds = 5;
 inline constexpr int64_t kPressureTickMs = 100;
+// Stanzas of one client: as many at once as in so many seconds; what one takes of its allowance.
+inline constexpr int64_t kRateBurstSeconds = 10;
+inline constexpr int64_t kStanzaAllowance = 1'000'000;
 
 inline constexpr uint32_t kContactNameMax = 256;
 inline constexpr uint32_t kContactGroupsMax = 512;  // all together

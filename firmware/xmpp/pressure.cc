@@ -1,6 +1,9 @@
 // Where the engine's memory runs short because clients do not read: what clients say is held back,
 // and who has not read for the longest time goes. Nobody is held back where nobody is slow: what is
-// kept for accounts and rooms has its room in the capacity.
+// kept for accounts and rooms has its room in the capacity. Who is too fast is held back as well,
+// by himself; and those who may be gone are sent a blank.
+#include <algorithm>
+
 #include "firmware/xmpp/engine.h"
 
 namespace gh::xmpp {
@@ -14,19 +17,26 @@ bool Engine::IsShort() const {
 // that gives memory back.
 bool Engine::HoldsBack(Session& session) {
   const bool is_scarce = chains_.free_count() < chains_.capacity() / 8;
-  if (session.state != SessionState::kBound || !IsShort() ||
-      (!session.unacknowledged.empty() && !is_scarce)) {
+  const bool is_pressed = IsShort() && (session.unacknowledged.empty() || is_scarce);
+  if (session.state != SessionState::kBound || (!is_pressed && !IsTooFast(session))) {
     return false;
   }
+  if (is_pressed && !told_of_pressure_) {
+    told_of_pressure_ = true;
+    observer_.OnHeldBack(chains_.free_count(), chains_.capacity());
+  }
+  HoldBack(session, is_pressed ? counters_.held_back : counters_.too_fast);
+  return true;
+}
+
+void Engine::HoldBack(Session& session, uint64_t& counter) {
   if (!session.held_node.linked()) {
     held_.PushBack(session);
-    ++counters_.held_back;
+    ++counter;
   }
   if (!pressure_timer_.armed()) {
-    observer_.OnHeldBack(chains_.free_count(), chains_.capacity());
     timers_.Arm(pressure_timer_, Duration::Milliseconds(kPressureTickMs));
   }
-  return true;
 }
 
 void Engine::OnPressure() {
@@ -38,7 +48,37 @@ void Engine::OnPressure() {
   if (IsShort()) {
     timers_.Arm(pressure_timer_, Duration::Milliseconds(kPressureTickMs));
   } else {
+    told_of_pressure_ = false;
     ReleaseHeld();
+  }
+}
+
+// Its allowance grows with time, and its stanzas spend it.
+bool Engine::IsTooFast(Session& session) {
+  const int64_t rate = config_.stanza_rate;
+  const int64_t most = rate * kStanzaAllowance * kRateBurstSeconds;
+  const Instant now = timers_.now();
+  session.allowance =
+      session.counted == Instant()
+          ? most
+          : std::min(most, session.allowance + (now - session.counted).microseconds() * rate);
+  session.counted = now;
+  return rate != 0 && session.allowance <= 0;
+}
+
+// RFC 6120 section 4.6.1: TCP finds who is not there any more when it has something to send.
+void Engine::OnKeepAlive() {
+  for (uint32_t i = 0; i < sessions_.capacity(); ++i) {
+    Session* session = sessions_.At(i);
+    if (session != nullptr && session->connected && !session->doomed && !session->closing &&
+        session->state == SessionState::kBound && session->framing == Framing::kStream &&
+        session->unsent.empty() && timers_.now() - session->written >= config_.keep_alive) {
+      Write(*session, " ");
+    }
+  }
+  Settle();
+  if (config_.enabled && config_.keep_alive > Duration()) {
+    timers_.Arm(keep_alive_timer_, config_.keep_alive / 4);
   }
 }
 

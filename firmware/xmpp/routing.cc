@@ -52,6 +52,7 @@ void Engine::OnStanza(Session& session, Node& stanza) {
     return;
   }
   ++session.handled;
+  session.allowance -= kStanzaAllowance;
   ++counters_.stanzas_in;
   ++(is_message ? counters_.messages : is_presence ? counters_.presences : counters_.queries);
   if (const std::string_view from = stanza.Get("from"); !from.empty()) {

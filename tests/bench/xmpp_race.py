@@ -202,6 +202,7 @@ class Gatehouse(Server):
             f'Administrator 1 PublicKey1: "{(self.root / "id.pub").read_text().strip()}"',
             "SSH Mode: On", "XMPP Mode: On", f"XMPP Domain 1 Name: {DOMAIN}",
             "XMPP Room Occupants Default: 1000", "XMPP Authentication ChannelBinding: Off",
+            "XMPP Stanza Rate: 0",  # its clients are as fast as they can, as with the others
             f"XMPP Archive Mode: {'On' if full else 'Off'}"]
         (self.folder / "provision.txt").write_text(
             "".join(f"xConfiguration {line}\n" for line in lines), encoding="utf-8")
