@@ -165,7 +165,7 @@ void Federation::TakeOver(Link& link, Link& old) {
   for (Handle& each : partner_links_) {
     each = each == handle ? links_.HandleOf(old) : each;
   }
-  link.unproven = link.door == Door::kServers ? link.unproven : false;
+  link.door = Door::kServers;  // the partner is not away
   Doom(link, "resumed");
   ++counters_.resumed;
 }
