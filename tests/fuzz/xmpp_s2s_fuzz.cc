@@ -1,10 +1,12 @@
 // The federation under whatever other servers send: the input is cut into pieces, each for one of
-// four streams: one proved by its certificate, one with TLS and one without that have proved
-// nothing, and one of ours, on which the other side answers. Nothing may fall, nobody who has
-// proved nothing reaches a user, and nothing is left when all are gone.
+// seven streams: one proved by its certificate, one with TLS and one without that have proved
+// nothing, one of ours, on which the other side answers, a component that has proved nothing and
+// one that has, and one at the door for devices inside. Our user goes by an e-mail address. Nothing
+// may fall, nobody who has proved nothing reaches a user, and nothing is left when all are gone.
 #include <cstdint>
 #include <cstdlib>
 
+#include "crypto/legacy.h"
 #include "tests/unit/s2s/site.h"
 
 namespace {
@@ -22,6 +24,34 @@ constexpr char kHeader[] =
     "<stream:stream xmlns='jabber:server' xmlns:db='jabber:server:dialback' version='1.0' "
     "xmlns:stream='http://etherx.jabber.org/streams' from='other.org' to='example.com' id='1'>";
 
+constexpr char kComponent[] =
+    "<stream:stream xmlns='jabber:component:accept' "
+    "xmlns:stream='http://etherx.jabber.org/streams' to='bot.example.com'>";
+
+gh::net::StreamId ProvedComponent(Site& site) {
+  const auto stream = site.OpenRaw(true, {}, gh::s2s::Door::kComponents);
+  const std::string said = site.Say(stream, kComponent);
+  const size_t at = said.find(" id='") + 5;
+  gh::crypto::Sha1 digest;
+  digest.Update(said.substr(at, said.find('\'', at) - at) + "hush");
+  uint8_t bytes[40];
+  gh::ByteWriter hex(bytes);
+  hex.HexBytes(digest.Finish());
+  site.Say(stream, "<handshake>" + std::string(hex.text()) + "</handshake>");
+  return stream;
+}
+
+void AddPartners(Site& site) {
+  site.config.partners[0].domain.Assign("bot.example.com");
+  site.config.partners[0].secret.Assign("hush");
+  site.config.partners[1].domain.Assign("*.inside.net");
+  site.config.partners[1].peer.Assign("core.inside.net");
+  site.config.partner_count = 2;
+  site.config.emails = true;
+  site.config.resume = gh::Duration::Seconds(30);
+  site.Apply();
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -29,7 +59,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Site site(net, "example.com", "192.0.2.1");
   net.hosts["other.org"] = "192.0.2.2";
   site.speaks_for_others = true;
-  site.world().AddUser("alice");
+  Require(site.world()
+              .engine()
+              .directory()
+              .SetEmail(*site.world().AddUser("alice"), "alice@mail.example")
+              .ok());
+  AddPartners(site);
   const uint32_t free = site.federation().chains().free_count();
   gh::xmpp::test::Client alice(site.world(), 1);
   alice.LogIn("alice", "a");
@@ -42,12 +77,18 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto secure = site.OpenRaw(true);
   const auto plain = site.OpenRaw(false);
   site.Say(plain, kHeader);
+  const auto stranger = site.OpenRaw(true, {}, gh::s2s::Door::kComponents);
+  const auto component = ProvedComponent(site);
+  const auto device = site.OpenRaw(true, {}, gh::s2s::Door::kRelay);
   const uint64_t before = site.counters().stanzas_in;
   bool only_strangers = true;
   while (size > 2) {
-    const gh::net::StreamId streams[] = {proved, secure, plain, site.outgoing};
-    const gh::net::StreamId stream = streams[data[0] % 4];
-    only_strangers = only_strangers && (data[0] % 4 == 1 || data[0] % 4 == 2);
+    const gh::net::StreamId streams[] = {proved,   secure,    plain,  site.outgoing,
+                                         stranger, component, device, proved};
+    const gh::net::StreamId stream = streams[data[0] % 8];
+    const bool is_strange =
+        stream == secure || stream == plain || stream == stranger || stream == device;
+    only_strangers = only_strangers && is_strange;
     const size_t count = std::min<size_t>(size - 2, data[1] * 4u + 1);
     site.Say(stream, {reinterpret_cast<const char*>(data + 2), count});
     data += 2 + count;
