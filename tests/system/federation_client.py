@@ -183,7 +183,7 @@ async def emails(alice, bob, _):
         while address not in bob.client_roster or not bob.client_roster[address].resources:
             await asyncio.sleep(0.05)
     await asyncio.wait_for(sees_her(), TIMEOUT)
-    out["roster"] = sorted(jid for jid in bob.client_roster if "alice" in jid)
+    out["show"] = "alice" in bob.client_roster[address].resources
     info = await bob["xep_0030"].get_info("mail.example")
     out["domain"] = [info["from"].full, list(info["disco_info"]["identities"])[0][0]]
     bob.del_roster_item(address)
@@ -215,7 +215,7 @@ class Echo(slixmpp.ComponentXMPP):
 
 async def component(alice, bob, _):
     """A component of ours, for our user and for theirs."""
-    echo = Echo(alice.address[0])
+    echo = Echo(sys.argv[2])
     echo.connect()
     await asyncio.wait_for(echo.started.wait(), TIMEOUT)
     out = {}

@@ -1,9 +1,10 @@
-"""Every test that the README of XMPP names as a witness is there."""
+"""Every test that the READMEs of XMPP name as a witness is there."""
 import pathlib
 import re
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 README = (ROOT / "firmware/xmpp/README.md").read_text(encoding="utf-8")
+SERVERS = (ROOT / "firmware/s2s/README.md").read_text(encoding="utf-8")
 
 
 def there_are():
@@ -24,7 +25,7 @@ def named(text):
 
 
 def test_named_tests_exist():
-    missing = named(README) - there_are()
+    missing = named(README + SERVERS) - there_are()
     assert not missing, missing
 
 
