@@ -370,7 +370,8 @@ def race_options(wire, server_class, folder, count, rate, tls=False):
         server.stop()
 
 
-def race_call(wire, server_class, folder, count, rate, **options):
+def race_call(wire, server_class, folder, count, rate, tls=False, **options):
+    """`tls`: the caller's side; SIPp, which answers, is reached by UDP."""
     server = server_class(wire, folder, False, **options)
     answer = None
     try:
@@ -381,7 +382,8 @@ def race_call(wire, server_class, folder, count, rate, **options):
         answer = start_sipp(wire, "answer.xml", ["-p", "7070"])
         words = ["-inf", str(write_users(folder, count, 100, False)), "-m", str(count),
                  "-r", str(rate), "-l", "5000", "-p", "6062"]
-        return measure(server, lambda: start_sipp(wire, "call.xml", words))
+        with way_to(wire, folder, tls) as (to, transport):
+            return measure(server, lambda: start_sipp(wire, "call.xml", words + transport, to))
     finally:
         if answer is not None:
             answer.process.send_signal(signal.SIGKILL)
@@ -449,7 +451,7 @@ def main():
     parser.add_argument("--tls-count", type=int, default=20000)
     parser.add_argument("--tls-rate", type=int, default=2000)
     parser.add_argument("--only", choices=["register", "digest", "call", "options", "register_tls",
-                                           "digest_tls", "options_tls", "overload"])
+                                           "digest_tls", "options_tls", "call_tls", "overload"])
     parser.add_argument("--server", choices=[Gatehouse.name, Kamailio.name])
     parser.add_argument("--json", type=pathlib.Path)
     arguments = parser.parse_args()
@@ -470,6 +472,8 @@ def main():
             w, s, f, arguments.tls_count, arguments.tls_rate, tls=True)),
         "call": ("Proxied call with Record-Route (INVITE 180 200 ACK BYE 200)", "call",
             lambda w, s, f: race_call(w, s, f, arguments.call_count, arguments.call_rate)),
+        "call_tls": ("The same, the caller by TLS", "call", lambda w, s, f: race_call(
+            w, s, f, arguments.tls_count // 4, arguments.tls_rate // 4, tls=True)),
     }
     everything = {}
     with Wire() as wire:
