@@ -67,14 +67,13 @@ def _in_uri(address):
 class Phone:
     def __init__(self, folder, host, user, domain, password, server, transport="udp",
                  answer="manual", expires=120, encryption=None, speaks_ice=False,
-                 keeps_flow=False, watches=()):
+                 keeps_flow=False):
         """`encryption`: as baresip calls it: "srtp" (best effort), "srtp-mand" (RTP/SAVP).
-        `keeps_flow`: by RFC 5626, with an instance that GRUUs can be given to.
-        `watches`: users whose presence it subscribes to."""
+        `keeps_flow`: by RFC 5626, with an instance that GRUUs can be given to."""
         self.folder = Path(folder) / f"baresip-{user}"
         self.host, self.user, self.domain = host, user, domain
         server, self.keeps_flow = _in_uri(server), keeps_flow
-        self.replies, self.watches = [], watches
+        self.replies = []
         self.mux = "yes" if speaks_ice else "no"  # our agent has one component
         self.account = (f"<sip:{user}@{domain};transport={transport}>;auth_user={user};"
                         f"auth_pass={password};outbound=\"sip:{server};transport={transport}\";"
@@ -89,14 +88,10 @@ class Phone:
         (self.folder / "config").write_text(CONFIG.format(
             address=_in_uri(self.host.address), modules=MODULES, control=CONTROL_PORT,
             early="module_tmp uuid.so\n" if self.keeps_flow else "",
-            tone=self.folder / "tone.wav", mux=self.mux) +
-            ("module_app presence.so\nmodule_app contact.so\n" if self.watches else ""),
-            encoding="ascii")
+            tone=self.folder / "tone.wav", mux=self.mux), encoding="ascii")
         self._write_tone()
         (self.folder / "accounts").write_text(self.account, encoding="ascii")
-        (self.folder / "contacts").write_text("".join(
-            f"\"{user}\" <sip:{user}@{self.domain}>;presence=p2p\n" for user in self.watches),
-            encoding="ascii")
+        (self.folder / "contacts").write_text("", encoding="ascii")
         self.log = open(self.folder / "log", "wb")
         self.process = self.host.start("baresip", "-f", self.folder, "-s", "-v",
                                        stdin=subprocess.DEVNULL, stdout=self.log,
