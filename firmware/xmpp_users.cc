@@ -77,7 +77,7 @@ void XmppUsers::Note(xmpp::ContactFault fault) {
     return;
   }
   ++ignored_;
-  ByteWriter out(std::span(report_).subspan(report_size_));
+  ByteWriter out{std::span(report_).subspan(report_size_)};
   out.Text("line ");
   out.Decimal(line_);
   out.Text(": ");

@@ -338,14 +338,17 @@ class Machine:
         raise Failure(f"console: unexpected {match.group(0)!r}{self.tail()}")
 
     def ask(self, line, prompt=r"^\S*[>#] ?$", timeout=10):
-        """Types a line, waits for the prompt and returns what was printed in between."""
+        """Types a line, waits for the prompt and returns what was printed in between; a listing
+        is paged through."""
         start = len(self.console)
         self.position = start
         self.send(line + "\r")
         self.expect(re.escape(line) + r"\s*\r?\n", timeout)
         begin = self.position
-        match = self.expect(prompt, timeout)
-        return self.console[begin:match.start()]
+        ends = f"--More--|(?:{prompt})"
+        while (match := self.expect(ends, timeout)).group(0) == "--More--":
+            self.send(" ")
+        return re.sub(r"--More--( \(.*?\) ?)?", "", self.console[begin:match.start()])
 
     def tail(self, lines=25):
         last = "\n".join(self.console.splitlines()[-lines:])

@@ -21,7 +21,8 @@ SERVER, TOOLS, DNS = "10.77.0.2", "10.77.0.11", "10.77.0.9"
 GOOD, SELF = ("good.org", "10.77.0.21"), ("self.net", "10.77.0.22")
 PLAIN, EJABBERD = ("plain.net", "10.77.0.23"), ("erlang.im", "10.77.0.24")
 # What the appliance serves: its domain and rooms, a component, and users' e-mail addresses.
-OURS = ("example.com", "rooms.example.com", "echo.example.com", "mail.example")
+OURS = ("example.com", "rooms.example.com", "echo.example.com", "mail.example",
+        "conference.example.com")
 SCRIPT = qemu.ROOT / "tests/system/federation_client.py"
 PROVISION = operator_console.PROVISION + f"""\
 xConfiguration Network Port 1 IPv4 Mode: Static
