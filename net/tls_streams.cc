@@ -524,7 +524,8 @@ Result<void> TlsStreams::SendStream(StreamId id, std::span<const uint8_t> data) 
     Starve(*link);
     return ErrorCode::kWouldBlock;
   }
-  if (data.size() > kCorkMax) {
+  // Clients of TURN exist that take one record for one message (coturn's).
+  if (link->service == TlsService::kTurn || data.size() > kCorkMax) {
     return Write(*link, data);
   }
   corked_ = link;

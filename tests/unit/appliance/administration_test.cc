@@ -60,7 +60,7 @@ class AdministrationTest : public ::testing::Test {
   AdministrationTest()
       : disk_(512, (4u << 20) / 512),
         log_disk_(512, (1u << 20) / 512),
-        machine_(&disk_, 96u << 20, &log_disk_) {
+        machine_(&disk_, 112u << 20, &log_disk_) {
     machine_.boot.provision = kProvision;
     EXPECT_TRUE(machine_.Start().ok());
   }

@@ -92,7 +92,7 @@ class FakeButton final : public hal::ResetButton {
 // One run of a machine; the disk outlives it.
 class FakeMachine {
  public:
-  explicit FakeMachine(hal::BlockDevice* disk, size_t memory_bytes = 96u << 20,
+  explicit FakeMachine(hal::BlockDevice* disk, size_t memory_bytes = 112u << 20,
                        hal::BlockDevice* log_disk = nullptr)
       : memory_(memory_bytes),
         arena(memory_),
