@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "firmware/s2s/tree.h"
+
 namespace gh::s2s {
 
 using xmpp::Node;
@@ -54,26 +56,14 @@ bool EmailNames::RenameNode(Node& node, bool out) {
   return true;
 }
 
-// Without recursion: down to the first child, else on, else up.
 bool EmailNames::Rename(Node& root, bool out) {
   used_ = 0;
-  Node* at = &root;
-  for (;;) {
+  for (Node* at = &root; at != nullptr; at = NextInTree(at, root)) {
     if (!RenameNode(*at, out)) {
       return false;
     }
-    if (at->first != nullptr) {
-      at = at->first;
-      continue;
-    }
-    while (at != &root && at->next == nullptr) {
-      at = at->parent;
-    }
-    if (at == &root) {
-      return true;
-    }
-    at = at->next;
   }
+  return true;
 }
 
 }  // namespace gh::s2s

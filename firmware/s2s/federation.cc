@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "firmware/s2s/tree.h"
+
 namespace gh::s2s {
 
 using xmpp::Node;
@@ -26,22 +28,10 @@ uint64_t ParserHeapBytes(uint32_t readers) {
 
 // Servers' stanzas are in their stream's name space, which means what clients' does.
 void TakeAsClients(Node& root) {
-  Node* at = &root;
-  for (;;) {
+  for (Node* at = &root; at != nullptr; at = NextInTree(at, root)) {
     if (at->space == "jabber:server" || at->space == kComponentSpace) {
       at->space = ns::kClient;
     }
-    if (at->first != nullptr) {
-      at = at->first;
-      continue;
-    }
-    while (at != &root && at->next == nullptr) {
-      at = at->parent;
-    }
-    if (at == &root) {
-      return;
-    }
-    at = at->next;
   }
 }
 
