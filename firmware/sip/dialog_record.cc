@@ -82,6 +82,17 @@ bool DialogRecord::TakeCalleeRoutes(const Core& core, const Message& answer) {
   return Set(kCalleeRoutes, {text.data() + start, text.size() - start});
 }
 
+Uri DialogRecord::NextHop(bool to_caller) const {
+  if (const std::string_view routes = Get(to_caller ? kCallerRoutes : kCalleeRoutes);
+      !routes.empty()) {
+    Scanner scanner(routes);
+    const auto route = ParseNameAddr(scanner);
+    return route.ok() ? route->uri : Uri{};
+  }
+  const auto contact = ParseUri(Get(to_caller ? kCallerContact : kCalleeContact));
+  return contact.ok() ? *contact : Uri{};
+}
+
 bool DialogRecord::Take(const Core& core, const Message& request, const Message& answer) {
   Clear();
   const std::string_view caller = ContactOf(request);

@@ -29,6 +29,8 @@ class DialogRecord {
   bool Set(Part part, std::string_view value);
   std::string_view Get(Part part) const;
   void Clear() { sizes_ = {}; }
+  // Where requests to that side go next: its first route, else its contact; none: an empty URI.
+  Uri NextHop(bool to_caller) const;
 
   // The dialog that `answer`, a 2xx, makes of `request`, which is as it came to us.
   bool Take(const Core& core, const Message& request, const Message& answer);

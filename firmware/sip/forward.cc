@@ -239,19 +239,6 @@ bool WantsPrivacy(const Message& message) {
 
 namespace {
 
-// What is left of the field with our Via, once that is gone.
-void WriteRestOfVia(ByteWriter& out, const Message& response, const HeaderField& field) {
-  const std::string_view value = response.Value(field);
-  const Via& via = response.via();
-  const auto used = static_cast<size_t>(via.text.data() + via.text.size() - value.data());
-  const std::string_view rest = TrimLws(value.substr(used));
-  if (rest.size() > 1) {
-    out.Text("Via: ");
-    out.Text(TrimLws(rest.substr(1)));
-    out.Text("\r\n");
-  }
-}
-
 // Field by field: what is edited may stand anywhere.
 void WriteEditedResponse(ByteWriter& out, const Message& response, const std::string_view* body,
                          std::string_view extra, const ResponseEdit& edit) {

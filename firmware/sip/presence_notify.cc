@@ -53,17 +53,7 @@ bool PresenceServer::FlowOf(const Subscription& subscription, Flow& out) {
       parts_.transport.listener(out).transport == out.transport && parts_.transport.IsAlive(out)) {
     return true;
   }
-  using R = DialogRecord;
-  const std::string_view routes = subscription.record.Get(R::kCallerRoutes);
-  Uri uri;
-  if (!routes.empty()) {
-    Scanner scanner(routes);
-    const auto route = ParseNameAddr(scanner);
-    uri = route.ok() ? route->uri : Uri{};
-  } else {
-    const auto contact = ParseUri(subscription.record.Get(R::kCallerContact));
-    uri = contact.ok() ? *contact : Uri{};
-  }
+  const Uri uri = subscription.record.NextHop(true);
   Hop hop;
   if (!uri.is_sip() || !Locator::Direct(uri, hop) ||
       !parts_.transport.IsAllowedTarget(hop.remote)) {

@@ -236,18 +236,7 @@ bool Proxy::FlowToSide(const Call& call, bool to_caller, Flow& out) {
   if (side.adjacent && is_reachable) {
     return take(side.transport, side.remote);
   }
-  using R = DialogRecord;
-  const std::string_view routes = call.record->Get(to_caller ? R::kCallerRoutes : R::kCalleeRoutes);
-  Uri uri;
-  if (!routes.empty()) {
-    Scanner scanner(routes);
-    const auto route = ParseNameAddr(scanner);
-    uri = route.ok() ? route->uri : Uri{};
-  } else {
-    const auto contact =
-        ParseUri(call.record->Get(to_caller ? R::kCallerContact : R::kCalleeContact));
-    uri = contact.ok() ? *contact : Uri{};
-  }
+  const Uri uri = call.record->NextHop(to_caller);
   Hop hop;
   if (uri.is_sip() && Locator::Direct(uri, hop) && take(hop.transport, hop.remote)) {
     return true;

@@ -124,6 +124,18 @@ void WriteOverload(ByteWriter& out, const OverloadReport& report) {
 
 }  // namespace
 
+void WriteRestOfVia(ByteWriter& out, const Message& message, const HeaderField& field) {
+  const std::string_view value = message.Value(field);
+  const Via& via = message.via();
+  const auto used = static_cast<size_t>(via.text.data() + via.text.size() - value.data());
+  const std::string_view rest = TrimLws(value.substr(used));
+  if (rest.size() > 1) {
+    out.Text("Via: ");
+    out.Text(TrimLws(rest.substr(1)));
+    out.Text("\r\n");
+  }
+}
+
 void WriteReceivedVias(ByteWriter& out, const Message& message, const Flow& source,
                        const OverloadReport* overload) {
   const HeaderField* field = message.First(HeaderId::kVia);
@@ -167,15 +179,7 @@ void WriteReceivedVias(ByteWriter& out, const Message& message, const Flow& sour
       source.remote.address.Format(out);
     }
     out.Text("\r\n");
-    // Further elements of the same field.
-    const std::string_view value = message.Value(*field);
-    const auto used = static_cast<size_t>(via.text.data() + via.text.size() - value.data());
-    const std::string_view rest = TrimLws(value.substr(used));
-    if (rest.size() > 1) {
-      out.Text("Via: ");
-      out.Text(TrimLws(rest.substr(1)));
-      out.Text("\r\n");
-    }
+    WriteRestOfVia(out, message, *field);
     field = message.NextSame(*field);
   }
   for (; field != nullptr; field = message.NextSame(*field)) {

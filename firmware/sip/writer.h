@@ -34,6 +34,9 @@ void WriteResponse(ByteWriter& out, const Message& request, const Flow& source,
                    const ResponseSpec& spec);
 // Of the load of this moment.
 OverloadReport ReportOf(const Core& core);
+// What else is in the field of the topmost Via, as a field line of its own; maybe nothing.
+void WriteRestOfVia(ByteWriter& out, const Message& message, const HeaderField& field);
+
 // The Via field lines of a message that arrived from `source`.
 void WriteReceivedVias(ByteWriter& out, const Message& message, const Flow& source,
                        const OverloadReport* overload = nullptr);
