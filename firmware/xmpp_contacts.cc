@@ -28,6 +28,22 @@ constexpr JobText kJobTexts[] = {
 
 }  // namespace
 
+// Without the colons of the time, which some file systems do not take.
+FixedString<64> ListName(std::string_view kind, int64_t now_s) {
+  FixedString<64> name(kind);
+  name.Append("-");
+  uint8_t bytes[40];
+  ByteWriter stamp(bytes);
+  xmpp::WriteStamp(now_s, stamp);
+  for (const char c : stamp.text()) {
+    if (c != ':') {
+      name.Append(c);
+    }
+  }
+  name.Append(".csv");
+  return name;
+}
+
 XmppContacts::XmppContacts(Appliance::Rooms& rooms)
     : rooms_(rooms), report_(rooms.machine.arena.NewArray<uint8_t>(kReportBytes)) {}
 
@@ -228,16 +244,7 @@ Result<void> XmppContacts::Export(std::string_view by, std::string_view value, B
     return Error{ErrorCode::kTooLarge, "the lists do not fit in /backup: export by domain or user"};
   }
   const int64_t now = rooms_.machine.clock.Wall().unix_seconds();
-  FixedString<64> name("contacts-");
-  uint8_t bytes[40];
-  ByteWriter stamp(bytes);
-  xmpp::WriteStamp(now, stamp);
-  for (const char c : stamp.text()) {
-    if (c != ':') {
-      name.Append(c);
-    }
-  }
-  name.Append(".csv");
+  const FixedString<64> name = ListName("contacts", now);
   folder.Set(name.view(), file.size(), now);
   rooms_.log.Emit(log::event::XmppContactsChanged{
       .by = by, .job = "export of contacts", .done = users, .ignored = 0});

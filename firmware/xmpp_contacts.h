@@ -10,8 +10,12 @@
 #include "firmware/admin/commands.h"
 #include "firmware/appliance.h"
 #include "firmware/xmpp/contact_lists.h"
+#include "hal/rt/fixed_string.h"
 
 namespace gh {
+
+// The name of an exported list in /backup: "users-2026-11-22T101500Z.csv".
+FixedString<64> ListName(std::string_view kind, int64_t now_s);
 
 class XmppContacts {
  public:

@@ -4,7 +4,7 @@
 
 #include "firmware/events.h"
 #include "firmware/rooms.h"
-#include "firmware/xmpp/stamp.h"
+#include "firmware/xmpp_contacts.h"
 #include "hal/rt/secret.h"
 
 namespace gh {
@@ -122,16 +122,7 @@ Result<void> XmppUsers::Export(std::string_view by, std::string_view value, Byte
                       : Error{ErrorCode::kTooLarge, "they do not fit in /backup: export by domain"};
   }
   const int64_t now = rooms_.machine.clock.Wall().unix_seconds();
-  FixedString<64> name("users-");
-  uint8_t bytes[40];
-  ByteWriter stamp(bytes);
-  xmpp::WriteStamp(now, stamp);
-  for (const char c : stamp.text()) {
-    if (c != ':') {
-      name.Append(c);
-    }
-  }
-  name.Append(".csv");
+  const FixedString<64> name = ListName("users", now);
   folder.Set(name.view(), file.size(), now);
   rooms_.log.Emit(log::event::XmppContactsChanged{
       .by = by, .job = "export of users", .done = users, .ignored = 0});
