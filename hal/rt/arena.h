@@ -44,8 +44,10 @@ class Arena {
   template <typename T>
   std::span<T> NewArray(size_t count) {
     T* first = static_cast<T*>(Allocate(CheckedBytes(sizeof(T), count), alignof(T)));
-    for (size_t i = 0; i < count; ++i) {
-      new (first + i) T();
+    if constexpr (!std::is_trivially_default_constructible_v<T>) {  // zeros are what the others are
+      for (size_t i = 0; i < count; ++i) {
+        new (first + i) T();
+      }
     }
     return {first, count};
   }

@@ -96,6 +96,7 @@ class Pool {
  private:
   static constexpr uint32_t kNone = UINT32_MAX;
   struct Slot {
+    Slot() {}  // the storage is the arena's, zeroed: it is not filled once more
     alignas(T) unsigned char storage[sizeof(T)];
     uint32_t next_free = kNone;
     uint32_t generation : 31 = 0;
