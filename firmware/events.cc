@@ -192,9 +192,14 @@ void SipEvents::OnOverload(const sip::OverloadEvent& event) {
 }
 
 void SipEvents::OnThrottle(const sip::ThrottleEvent& event) {
+  const auto address = net::ToText(event.remote);
+  if (event.zone.empty()) {
+    log_.Emit(SipHopThrottled{.address = address.view(), .percent = event.percent});
+    return;
+  }
   log_.Emit(SipZoneThrottled{.zone = event.zone,
                              .peer = event.peer,
-                             .address = net::ToText(event.remote).view(),
+                             .address = address.view(),
                              .percent = event.percent});
 }
 
