@@ -117,7 +117,8 @@ Result<void> TlsEndpoint::SetProtocols() {
   }
   GH_ASSERT_LE(parts_.protocols.size(), kTlsProtocolMax);
   auto at = std::ranges::copy(parts_.protocols, protocols_.begin()).out;
-  *at++ = policy_.strict_protocols ? nullptr : "*";
+  const bool takes_others = parts_.side == TlsSide::kServer && !policy_.strict_protocols;
+  *at++ = takes_others ? "*" : nullptr;
   *at = nullptr;
   if (mbedtls_ssl_conf_alpn_protocols(&config_, protocols_.data()) != 0) {
     return Error(ErrorCode::kInvalidArgument, "not a list of protocols");

@@ -36,8 +36,9 @@ class TlsEndpoint {
     // A client needs one; a server, when it asks for certificates.
     PeerCheck* peers = nullptr;
     PeerRole peer_role = PeerRole::kClient;
-    // A server's protocols for ALPN, most wanted first; empty: no ALPN. Static. Clients that offer
-    // others alone are refused if the policy is strict, and served without ALPN otherwise.
+    // Protocols for ALPN, most wanted first; empty: no ALPN. Static. A server refuses clients that
+    // offer others alone if the policy is strict, and serves them without ALPN otherwise; a client
+    // offers them.
     std::span<const char* const> protocols = {};
     // DTLS-SRTP (RFC 5764): keys for media are agreed, or there is no session. Peers have proved
     // their address by other means (ICE): no cookie is asked for.

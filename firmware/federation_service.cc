@@ -87,6 +87,7 @@ s2s::Config FederationService::EngineConfig() const {
   out.external_out = is_on(from.external_out);
   out.dialback = is_on(from.dialback);
   out.bidirectional = is_on(from.bidirectional);
+  out.multiplexing = is_on(from.multiplexing);
   out.management = is_on(from.management);
   out.resume = Duration::Seconds(from.resume_s);
   out.secret.Assign(from.dialback_secret.empty() ? own_secret_.view()

@@ -20,6 +20,8 @@ constexpr const char* kSipProtocols[] = {"sip/2"};
 constexpr const char* kTurnProtocols[] = {"stun.turn", "stun.nat-discovery"};
 constexpr const char* kWebProtocols[] = {"http/1.1"};
 constexpr const char* kAcmeProtocols[] = {"acme-tls/1"};
+constexpr const char* kXmppProtocols[] = {"xmpp-client"};        // XEP-0368
+constexpr const char* kXmppServerProtocols[] = {"xmpp-server"};  // both ways
 
 std::span<const char* const> ProtocolsOf(TlsService service) {
   switch (service) {
@@ -31,6 +33,10 @@ std::span<const char* const> ProtocolsOf(TlsService service) {
       return kWebProtocols;
     case TlsService::kAcme:
       return kAcmeProtocols;
+    case TlsService::kXmpp:
+      return kXmppProtocols;
+    case TlsService::kXmppServer:
+      return kXmppServerProtocols;
     default:
       return {};
   }
@@ -85,9 +91,10 @@ void TlsServices::Build(TlsService service, bool server, bool client) {
   if (server) {
     parts.protocols = ProtocolsOf(service);
     servers_[index].emplace(parts);
-    parts.protocols = {};
   }
   if (client) {
+    parts.protocols =
+        service == TlsService::kXmppServer ? ProtocolsOf(service) : std::span<const char* const>();
     parts.side = crypto::TlsSide::kClient;
     parts.peer_role = crypto::PeerRole::kServer;
     clients_[index].emplace(parts);

@@ -97,6 +97,8 @@ class StreamService {
   // kTooLarge.
   virtual Result<void> SendStream(StreamId id, std::span<const uint8_t> data) = 0;
   virtual size_t SendRoom(StreamId id) const = 0;
+  // Bytes that the peer's TCP has not acknowledged, at least as many as were queued; 0 when gone.
+  virtual size_t UndeliveredBytes(StreamId /*id*/) const { return 0; }
   // Of an accepted stream that starts plain: what is queued still goes out plain, what comes in
   // from now on is the peer's handshake. OnStreamOpen is called once more when it is over.
   virtual Result<void> StartTls(StreamId /*id*/) { return ErrorCode::kUnsupported; }

@@ -447,6 +447,13 @@ size_t Streams::SendRoom(StreamId id) const {
   return tcp_sndqueuelen(connection->pcb) + 4 >= TCP_SND_QUEUELEN ? 0 : tcp_sndbuf(connection->pcb);
 }
 
+size_t Streams::UndeliveredBytes(StreamId id) const {
+  const Connection* connection = connections_.Resolve(id);
+  return connection == nullptr || connection->pcb == nullptr
+             ? 0
+             : size_t{TCP_SND_BUF} - tcp_sndbuf(connection->pcb);
+}
+
 // lwIP finishes the connection alone: sends what is queued and FIN, answers the peer, within the
 // deadline of gh_tcp_detach.
 void Streams::Detach(Connection& connection) {

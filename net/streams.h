@@ -39,6 +39,7 @@ class Streams final : public StreamService {
                            StreamHandler& handler) override;
   Result<void> SendStream(StreamId id, std::span<const uint8_t> data) override;
   size_t SendRoom(StreamId id) const override;
+  size_t UndeliveredBytes(StreamId id) const override;
   void ResumeStream(StreamId id) override;
   void CloseStream(StreamId id) override;
   void AbortStream(StreamId id) override;

@@ -596,6 +596,18 @@ size_t TlsStreams::SendRoom(StreamId id) const {
   return room > overhead ? room - overhead : 0;
 }
 
+size_t TlsStreams::UndeliveredBytes(StreamId id) const {
+  const Link* link = Find(id);
+  const size_t below = lower_.UndeliveredBytes(id);
+  if (link == nullptr || link->is_plain) {
+    return below;
+  }
+  // How much a session holds of a record that TCP did not take is not known: a record at most.
+  return below + (link == corked_ ? cork_size_ : 0) +
+         (link->queued != nullptr ? link->queued_size - link->queued_sent : 0) +
+         (link->session.has_unsent() ? crypto::kTlsRecordMax : 0);
+}
+
 size_t TlsStreams::Link::OnTlsOutput(std::span<const uint8_t> bytes) {
   if (!lower_open || is_over) {
     return 0;

@@ -83,6 +83,7 @@ class TlsStreams final : public StreamService {
                            StreamHandler& handler) override;
   Result<void> SendStream(StreamId id, std::span<const uint8_t> data) override;
   size_t SendRoom(StreamId id) const override;
+  size_t UndeliveredBytes(StreamId id) const override;
   Result<void> StartTls(StreamId id) override;
   Result<void> SecureAsClient(StreamId id, std::string_view name) override;
   void ResumeStream(StreamId id) override;

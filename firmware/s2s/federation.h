@@ -71,6 +71,7 @@ struct Config {
   bool external_out = true;
   bool dialback = true;
   bool bidirectional = true;
+  bool multiplexing = true;
   bool management = true;  // XEP-0198
   Duration resume;         // how long a broken stream is kept; zero: not
   FixedString<kSecretMax> secret;
