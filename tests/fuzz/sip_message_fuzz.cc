@@ -6,6 +6,7 @@
 #include <span>
 
 #include "firmware/sip/digest.h"
+#include "firmware/sip/glance.h"
 #include "firmware/sip/message.h"
 #include "firmware/sip/throttle.h"
 #include "firmware/sip/writer.h"
@@ -61,10 +62,24 @@ void CompareTop(std::span<const uint8_t> bytes) {
   }
 }
 
+// What a glance takes for new is that, should the message pass the whole check.
+void CompareGlance(std::span<const uint8_t> bytes) {
+  static Message whole;
+  const auto seen = gh::sip::GlanceAtNew(bytes);
+  if (!seen || !whole.Index(bytes).ok() || whole.Check(true).verdict != gh::sip::Verdict::kGood) {
+    return;
+  }
+  if (!whole.is_request() || whole.method() != seen->method || !whole.to_tag().empty() ||
+      whole.Has(HeaderId::kRoute) || whole.uri().user != seen->user) {
+    std::abort();
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::span<const uint8_t> bytes(data, size);
+  CompareGlance(bytes);
   Message::FindHeaderEnd(bytes, 0);
   Message::FindContentLength(bytes);
   Message message;
