@@ -77,6 +77,10 @@ class Engine final : private TransportUser {
   // How busy the processor was for the last kOverloadPeriod or more, of 1000.
   void OnOccupancy(uint32_t occupancy);
   const OverloadControl& overload() const { return core_.overload; }
+  // Asked of a datagram for `port` before anything else is done with it. True: there is more to do
+  // than can be done, and this begins something; it is counted, and nobody is told. False: to be
+  // delivered at once, before the next is asked about.
+  bool DiscardsUnread(const net::Endpoint& remote, uint16_t port, std::span<const uint8_t> data);
   void SetMinuteOfWeek(uint32_t minute) { minute_of_week_ = minute; }
   // What would become of a call to `alias`, step by step; nothing is sent.
   void Locate(std::string_view alias, ZoneId source, bool is_authenticated, ByteWriter& out);
@@ -148,7 +152,8 @@ class Engine final : private TransportUser {
   void OnNewRequest(const Message& request, const Flow& flow);
   // Each says whether to go on; when not, the request was answered.
   bool TakeService(Incoming& in, std::span<uint8_t> text) const;
-  bool IsAnswerToChallenge(const Incoming& in) const;
+  uint32_t WeightOf(const Flow& flow);
+  bool AnswersChallenge(const Message& request, const Flow& flow) const;
   bool AdmitsNew(const Message& request, const Flow& flow);
   bool Shed(Message& message, const Flow& flow);
   bool CheckLoad(Incoming& in);
@@ -248,9 +253,15 @@ class Engine final : private TransportUser {
   dialplan::SearchHistory history_;
   Zones zones_;
   PresenceServer presence_;
-  // Of the message being looked at, whether it was asked if one more is taken.
+  // Of the message being looked at, whether it was asked if one more is taken; and what was said of
+  // the datagram that is on its way here.
   enum class Admission : uint8_t { kOpen, kTaken, kRefused };
+  struct Door {
+    net::Endpoint remote;
+    Admission admission = Admission::kOpen;
+  };
   Admission admission_ = Admission::kOpen;
+  Door door_;
   PolicyPort* policy_ = nullptr;
   std::array<PolicyWait, kPolicyWaitMax> policy_waits_ = {};
   uint64_t policy_number_ = 0;

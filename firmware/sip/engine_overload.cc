@@ -1,5 +1,6 @@
 // What the engine does when there is more to do than it can: by the pools, by the processor's time.
 #include "firmware/sip/engine.h"
+#include "firmware/sip/glance.h"
 #include "firmware/sip/writer.h"
 
 namespace gh::sip {
@@ -11,10 +12,22 @@ constexpr uint32_t kReserveDivisor = 10;
 // No refusals for so long: the overload is over.
 constexpr Duration kOverloadQuiet = Duration::Seconds(5);
 
-// Senders that hold back themselves are not to be cut by the same share again; nor are those cut
-// as much of whom little comes.
+// Peers of zones and those of whom little comes are not cut as much as others.
 constexpr uint32_t kFavouredWeight = 4;
 constexpr uint32_t kFewPerSecond = 2;
+
+// Who holds back himself comes already by his share; who answers our challenge, half of the work
+// for him is done.
+constexpr uint32_t kHeedingBoost = 4;
+constexpr uint32_t kAnswerBoost = 16;
+constexpr uint32_t BoostOf(bool holds_back, bool answers_challenge) {
+  return (holds_back ? kHeedingBoost : 1) * (answers_challenge ? kAnswerBoost : 1);
+}
+
+// So many eighths of a refusal may be told for each request that is taken: a small part of what the
+// taken one costs. The rest of what comes in datagrams is not read.
+constexpr uint32_t kRefusalsPerInvite = 4;
+constexpr uint32_t kRefusalsPerOther = 1;
 
 bool HoldsBack(const Message& request) {
   Scanner scanner(request.via().params);
@@ -29,27 +42,61 @@ bool HoldsBack(const Message& request) {
 
 }  // namespace
 
-// The sender answers our challenge: half of the work is done. Not where even that is too much.
-bool Engine::IsAnswerToChallenge(const Incoming& in) const {
-  return core_.overload.share() >= 500 &&
-         (authenticator_.HasOurNonce(in.message, HeaderId::kAuthorization,
-                                     in.flow.remote.address) ||
-          authenticator_.HasOurNonce(in.message, HeaderId::kProxyAuthorization,
-                                     in.flow.remote.address));
+// How many times a new request of this sender counts. The address in a datagram is only claimed.
+uint32_t Engine::WeightOf(const Flow& flow) {
+  const bool is_favoured = zones_.SourceOf(flow) != dialplan::kNoZone ||
+                           limit_.CountNew(flow.remote.address) <= kFewPerSecond;
+  return is_favoured ? kFavouredWeight : 1;
+}
+
+bool Engine::AnswersChallenge(const Message& request, const Flow& flow) const {
+  const net::IpAddress& source = flow.remote.address;
+  return authenticator_.HasOurNonce(request, HeaderId::kAuthorization, source) ||
+         authenticator_.HasOurNonce(request, HeaderId::kProxyAuthorization, source);
 }
 
 bool Engine::AdmitsNew(const Message& request, const Flow& flow) {
-  const bool is_favoured = HoldsBack(request) ||
-                           limit_.CountNew(flow.remote.address) <= kFewPerSecond ||
-                           zones_.SourceOf(flow) != dialplan::kNoZone;
-  return core_.overload.Admits(is_favoured ? kFavouredWeight : 1);
+  return core_.overload.Admits(WeightOf(flow),
+                               BoostOf(HoldsBack(request), AnswersChallenge(request, flow)));
+}
+
+// No more than kTaken or kRefused is kept for Shed(), which is called next if anything is.
+bool Engine::DiscardsUnread(const net::Endpoint& remote, uint16_t port,
+                            std::span<const uint8_t> data) {
+  door_ = {};
+  if (!core_.overload.is_active() || !transport_.HasDatagramPort(port)) {
+    return false;
+  }
+  const std::optional<Glance> glance = GlanceAtNew(data);
+  if (!glance || core_.config.IsEmergency(glance->user)) {
+    return false;
+  }
+  Flow flow;
+  flow.remote = remote;
+  if (core_.overload.Admits(WeightOf(flow),
+                            BoostOf(glance->holds_back, glance->answers_challenge))) {
+    core_.overload.AllowRefusals(glance->method == Method::kInvite ? kRefusalsPerInvite
+                                                                   : kRefusalsPerOther);
+    door_ = {remote, Admission::kTaken};
+    return false;
+  }
+  if (core_.overload.TakesRefusal()) {
+    door_ = {remote, Admission::kRefused};
+    return false;
+  }
+  ++core_.statistics.messages_in;
+  ++core_.statistics.requests_in;
+  ++core_.statistics.refused;
+  ++core_.statistics.load_refused;
+  ++core_.statistics.load_silent;
+  return true;
 }
 
 // By the processor's time. What goes on, emergency calls and who leaves are not asked.
 bool Engine::CheckLoad(Incoming& in) {
   const Method method = in.message.method();
   const bool is_new = !in.plan.is_in_dialog() && !in.is_emergency && method != Method::kBye;
-  if (!core_.overload.is_active() || !is_new || IsAnswerToChallenge(in)) {
+  if (!core_.overload.is_active() || !is_new) {
     return true;
   }
   const bool is_admitted = admission_ == Admission::kOpen ? AdmitsNew(in.message, in.flow)
@@ -67,7 +114,9 @@ bool Engine::CheckLoad(Incoming& in) {
 // Asked before a message is checked: most refusals take no more than a look at its head and one
 // short answer. True: that was all. Whatever is not plainly new goes the whole way.
 bool Engine::Shed(Message& message, const Flow& flow) {
-  admission_ = Admission::kOpen;
+  const bool was_asked = !flow.is_reliable() && door_.remote == flow.remote;
+  admission_ = was_asked ? door_.admission : Admission::kOpen;
+  door_ = {};
   if (!core_.overload.is_active() || !message.is_request() || message.Has(HeaderId::kRoute) ||
       transport_.listener(flow).zone != 0 || !message.CheckTop()) {
     return false;
@@ -80,18 +129,22 @@ bool Engine::Shed(Message& message, const Flow& flow) {
     return is_stray;
   }
   const Uri& uri = message.uri();
-  const bool answers_challenge =
-      message.Has(HeaderId::kAuthorization) || message.Has(HeaderId::kProxyAuthorization);
   if (method == Method::kBye || method == Method::kCancel || uri.scheme == UriScheme::kOther ||
-      core_.config.IsEmergency(uri.user) || (answers_challenge && core_.overload.share() >= 500)) {
+      core_.config.IsEmergency(uri.user)) {
     return false;
   }
   // What was taken before is only repeated here; its transaction answers.
-  if (AdmitsNew(message, flow)) {
-    admission_ = Admission::kTaken;
+  // Credentials open the door further before anybody has read them: not those of no nonce of ours.
+  const bool has_credentials =
+      message.Has(HeaderId::kAuthorization) || message.Has(HeaderId::kProxyAuthorization);
+  const bool pretends = was_asked && admission_ == Admission::kTaken && has_credentials &&
+                        !AnswersChallenge(message, flow);
+  if (admission_ == Admission::kOpen || pretends) {
+    admission_ = AdmitsNew(message, flow) ? Admission::kTaken : Admission::kRefused;
+  }
+  if (admission_ == Admission::kTaken) {
     return false;
   }
-  admission_ = Admission::kRefused;
   if (proxy_.transactions().FindServer(message) != nullptr || core_.overload.TakesTelling()) {
     return false;
   }

@@ -71,6 +71,8 @@ inline constexpr uint32_t kNonceWindow = 64;  // nonce counts accepted out of or
 inline constexpr size_t kCredentialFieldMax = 256;
 inline constexpr size_t kCredentialCountMax = 8;  // (Proxy-)Authorization fields looked at
 
+inline constexpr size_t kGlanceBytesMax = 4096;  // of a header that is looked at before it is read
+
 // Unauthenticated senders: fixed direct-mapped table of token buckets.
 inline constexpr size_t kRateTableSize = 4096;
 

@@ -161,6 +161,16 @@ TransportKind SipTransport::TransportOf(const net::StreamInfo& info) const {
   return info.kind == net::StreamKind::kTls ? TransportKind::kTls : TransportKind::kTcp;
 }
 
+bool SipTransport::HasDatagramPort(uint16_t port) const {
+  for (uint32_t i = 0; i < core_.config.listener_count; ++i) {
+    const Listener& listener = core_.config.listeners[i];
+    if (listener.transport == TransportKind::kUdp && listener.bind.port == port) {
+      return true;
+    }
+  }
+  return false;
+}
+
 bool SipTransport::IsOurs(const net::Endpoint& endpoint) const {
   for (uint32_t i = 0; i < core_.config.listener_count; ++i) {
     const Listener& listener = core_.config.listeners[i];

@@ -73,6 +73,7 @@ class SipTransport final : private net::DatagramHandler, private net::StreamHand
   void Prove(const Flow& flow);
 
   const Listener& listener(const Flow& flow) const { return core_.config.listeners[flow.listener]; }
+  bool HasDatagramPort(uint16_t port) const;
   bool IsOurs(const net::Endpoint& endpoint) const;  // one of our listening endpoints
   // Whether we may send there at all: not to broadcast, multicast, unspecified or ourselves.
   bool IsAllowedTarget(const net::Endpoint& endpoint) const;
