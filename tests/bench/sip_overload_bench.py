@@ -28,7 +28,7 @@ CALLED = 100
 
 
 class Slice:
-    """A control group that may use `percent` of one processor (version 1 or 2)."""
+    """A control group that may use `percent` of one processor (version 1 or 2), before others."""
 
     def __init__(self, percent):
         quota = PERIOD_US * percent // 100
@@ -36,10 +36,11 @@ class Slice:
         name = f"gatehouse-bench-{os.getpid()}"
         if (root / "cgroup.controllers").exists():
             self.path = root / name
-            limits = {"cpu.max": f"{quota} {PERIOD_US}"}
+            limits = {"cpu.max": f"{quota} {PERIOD_US}", "cpu.weight": 10000}
         else:
             self.path = root / "cpu" / name
-            limits = {"cpu.cfs_period_us": PERIOD_US, "cpu.cfs_quota_us": quota}
+            limits = {"cpu.cfs_period_us": PERIOD_US, "cpu.cfs_quota_us": quota,
+                      "cpu.shares": 262144}
         try:
             self.path.mkdir()
             for file, value in limits.items():
