@@ -35,6 +35,7 @@ SALT, ITERATIONS = b"salt of a bench.", 4096
 
 class Gatehouse(xmpp_race.Gatehouse):
     arena = "5G"
+    settings = ("XMPP Presence AutoAuthorization: On",)
 
     def profile_for(self, user_count):
         return "large"
@@ -72,22 +73,13 @@ class Gatehouse(xmpp_race.Gatehouse):
             sys.exit(f"xmpp_idle: {done} of {count} users")
 
     def add_contacts(self, users, each):
-        domain = xmpp_race.DOMAIN
-        self.bring((f"u{user},{domain},u{user + other},{domain},Person called u{user + other},"
-                    "Colleagues\n" for user in range(users) for other in range(1, each + 1)),
+        """Groups in which everybody has everybody, and sees him."""
+        domain, group = xmpp_race.DOMAIN, each + 1
+        self.bring((f"u{first + user},{domain},u{first + other},{domain},"
+                    f"Person called u{first + other},Colleagues\n"
+                    for first in range(0, users, group) for user in range(group)
+                    for other in range(group) if other != user),
                    "xCommand XMPP Contacts Import")
-
-    def in_use(self):
-        """Bytes by what they are for, and how many sessions, users and contacts there are."""
-        memory, status = self.memory(), self.ask("xStatus XMPP")
-        said = {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", re.search(
-            r"XMPP Directory:.*", status)[0])}
-        return {"sessions": memory["sessions"], "users": said["users"],
-                "contacts": said["contacts"], "places": memory["sessions"] * (
-                    memory["session"] + memory["link"] + xmpp_race.TCP_BYTES),
-                "tls": memory["tls"], "blocks": memory["blocks"],
-                "lists": said["contacts"] * said["contact_bytes"] +
-                         said["users"] * said["user_bytes"]}
 
 
 def user_lines(count):
@@ -116,6 +108,11 @@ class Steps:
             sys.exit("xmpp_idle: not in time")
 
 
+def user_count(options):
+    group = options.contacts + 1
+    return max(options.sessions // options.each // group, 1) * group
+
+
 def log_in(load, users, resource, steps):
     for first in range(0, users, STEP):
         count = min(STEP, users - first)
@@ -130,7 +127,7 @@ def measure(wire, folder, options):
     root.mkdir()
     work = folder / "work"
     work.mkdir()
-    users = options.sessions // options.each
+    users = user_count(options)
     steps = Steps(options.minutes)
     server = Gatehouse(wire, work, root, 0, False)
     load = None
@@ -162,9 +159,9 @@ def measure(wire, folder, options):
 
 def report(empty, listed, idle, cpu, options):
     count = idle["sessions"]
-    if count < options.sessions // options.each * options.each:
-        sys.exit(f"xmpp_idle: {count} of {options.sessions} sessions are there")
-    if listed["contacts"] < options.sessions // options.each * options.contacts:
+    if count < user_count(options) * options.each:
+        sys.exit(f"xmpp_idle: {count} of {user_count(options) * options.each} sessions are there")
+    if listed["contacts"] != user_count(options) * options.contacts:
         sys.exit(f"xmpp_idle: {listed['contacts']} contacts are there")
     of_session = sum(idle[part] - listed[part] for part in ("places", "tls", "blocks")) / count
     of_user = sum(listed[part] - empty[part] for part in ("blocks", "lists")) / listed["users"]

@@ -172,6 +172,8 @@ class Ejabberd(Peer):
 class Gatehouse(Server):
     name = "gatehouse"
     arena = "512M"
+    store_size = "512M"
+    settings = ()  # more of them
     rooms = f"conference.{DOMAIN}"
     package = None
 
@@ -203,14 +205,14 @@ class Gatehouse(Server):
             "SSH Mode: On", "XMPP Mode: On", f"XMPP Domain 1 Name: {DOMAIN}",
             "XMPP Room Occupants Default: 1000", "XMPP Authentication ChannelBinding: Off",
             "XMPP Stanza Rate: 0",  # its clients are as fast as they can, as with the others
-            f"XMPP Archive Mode: {'On' if full else 'Off'}"]
+            f"XMPP Archive Mode: {'On' if full else 'Off'}", *self.settings]
         (self.folder / "provision.txt").write_text(
             "".join(f"xConfiguration {line}\n" for line in lines), encoding="utf-8")
         log = (self.folder / "gatehouse.log").open("w")
         self.launch([ROOT / "out/host/gatehouse", "--packet", "veth0", "--profile", self.profile,
                      "--memory", self.arena, "--console", "stdio", "--no-supervisor", "--provision",
                      self.folder / "provision.txt", "--store", self.folder / "store",
-                     "--store-size", "512M", "--log",
+                     "--store-size", self.store_size, "--log",
                      self.folder / "log", "--crash-record", self.folder / "crash"],
                     stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         log.close()
