@@ -335,7 +335,11 @@ void Appliance::Rooms::TakeOverCrash() {
 }
 
 Result<void> Appliance::Rooms::ChooseCapacity() {
-  const uint64_t room = machine.arena.size() - used_before;  // by the board
+  const hal::BlockDevice* disk = machine.store;
+  const uint64_t store_bytes =
+      disk != nullptr ? store::BytesBeyondUsual(disk->block_count() * disk->block_size()) : 0;
+  uint64_t room = machine.arena.size() - used_before;  // by the board
+  room -= std::min(room, store_bytes);
   if (!options.profile.empty()) {
     auto chosen = Capacity::For(options.profile, room);
     if (!chosen.ok()) {

@@ -55,7 +55,6 @@ Capacity Make(const char* profile, uint32_t registrations, uint32_t streams, uin
   capacity.call_setups_per_s = call_setups_per_s;
   capacity.streams = streams;
   capacity.sessions = registrations >= 5'000 ? 20 : 8;
-  capacity.store_heap_bytes = 1u << 20;
   // 64 more connections: syslog and administration. SIP and XMPP share the others.
   capacity.net = net::Capacity::For(std::max(streams, xmpp_sessions) + 64);
   capacity.sip = sip::Capacity::For(registrations, streams, calls, call_setups_per_s);
@@ -71,11 +70,15 @@ Capacity Make(const char* profile, uint32_t registrations, uint32_t streams, uin
 
 // Phones on UDP need no stream: of large's 90,000 registrations 20,000 are over TLS, and streams
 // are left for 10,000 others.
-// Of large's XMPP users each may be there four times.
+// Of large's XMPP users each may be there four times; where there is memory for it (12 GiB) it has
+// as many users as sessions.
 //                       profile   registrations  streams  calls  setups/s  XMPP users, sessions
 Capacity Capacity::Small() { return Make("small", 500, 250, 100, 20, 250, 250); }
 Capacity Capacity::Medium() { return Make("medium", 5'000, 2'500, 1'000, 100, 2'500, 2'500); }
 Capacity Capacity::Large() { return Make("large", 90'000, 30'000, 10'000, 500, 25'000, 100'000); }
+Capacity Capacity::Largest() {
+  return Make("large", 90'000, 30'000, 10'000, 500, 100'000, 100'000);
+}
 
 Capacity Capacity::ForRegistrations(uint32_t registrations) {
   const uint32_t calls = registrations / 5 < 100 ? 100 : registrations / 5;
@@ -87,20 +90,21 @@ Capacity Capacity::ForRegistrations(uint32_t registrations) {
 uint64_t Capacity::ArenaBytes() const {
   const uint64_t user_bytes =
       2 * (sizeof(config::AuthenticationUser) + 8) * uint64_t{users};  // in force and staged
-  return kFixedBytes + kMediaCoreBytes + upgrade::kBufferBytes + 5 * crypto::kTlsClientHeap +
-         kCaptureBytes + admin::SshService::ArenaBytes() + user_bytes + store_heap_bytes +
-         store::kQueueBytesMax + uint64_t{password_cost.memory_kib} * 1026 + 8192 +
-         net.buffer_bytes + uint64_t{registrations} * kBytesPerRegistration +
-         uint64_t{calls} * kBytesPerCall + PresenceBytes(sip) +
-         uint64_t{sessions + 1} * kBytesPerSession + kFileBytes + users * kFileBytesPerUser +
-         uint64_t{call_setups_per_s} * kBytesPerCallSetup + uint64_t{streams} * kBytesPerStream +
-         uint64_t{turn.allocations} * kBytesPerAllocation + rtp.ArenaBytes() +
-         rtp::Dtls::ArenaBytes(rtp.handshakes()) + rtp.flows() * media::Plane::bytes_per_flow() +
-         uint64_t{turn.relay_ports} * kBytesPerRelayPort + uint64_t{users} * 16 +
-         net::DtlsService::ArenaBytes(turn.streams, turn::Capacity::DtlsHandshakes(turn.streams)) +
-         uint64_t{net.connection_count} * kBytesPerNetConnection +
-         net::TlsStreams::ArenaBytes(net) + xmpp.ArenaBytes() + XmppService::ArenaBytes(xmpp) +
-         s2s.ArenaBytes() + 4096;
+  const uint64_t without_store =
+      kFixedBytes + kMediaCoreBytes + upgrade::kBufferBytes + 5 * crypto::kTlsClientHeap +
+      kCaptureBytes + admin::SshService::ArenaBytes() + user_bytes + store::kQueueBytesMax +
+      uint64_t{password_cost.memory_kib} * 1026 + 8192 + net.buffer_bytes +
+      uint64_t{registrations} * kBytesPerRegistration + uint64_t{calls} * kBytesPerCall +
+      PresenceBytes(sip) + uint64_t{sessions + 1} * kBytesPerSession + kFileBytes +
+      users * kFileBytesPerUser + uint64_t{call_setups_per_s} * kBytesPerCallSetup +
+      uint64_t{streams} * kBytesPerStream + uint64_t{turn.allocations} * kBytesPerAllocation +
+      rtp.ArenaBytes() + rtp::Dtls::ArenaBytes(rtp.handshakes()) +
+      rtp.flows() * media::Plane::bytes_per_flow() +
+      uint64_t{turn.relay_ports} * kBytesPerRelayPort + uint64_t{users} * 16 +
+      net::DtlsService::ArenaBytes(turn.streams, turn::Capacity::DtlsHandshakes(turn.streams)) +
+      uint64_t{net.connection_count} * kBytesPerNetConnection + net::TlsStreams::ArenaBytes(net) +
+      xmpp.ArenaBytes() + XmppService::ArenaBytes(xmpp) + s2s.ArenaBytes() + 4096;
+  return without_store + store::HeapBytesFor(without_store + store::kHeapBytesMax);
 }
 
 Result<Capacity> Capacity::For(std::string_view name, uint64_t arena_bytes) {
@@ -110,13 +114,15 @@ Result<Capacity> Capacity::For(std::string_view name, uint64_t arena_bytes) {
     }
     return capacity;
   };
-  if (name.empty() || config::EqualsIgnoreCase(name, "auto")) {
-    for (const Capacity& capacity : {Large(), Medium()}) {
-      // A larger profile only when it leaves two fifths of the memory to what is to come.
-      if (capacity.ArenaBytes() * 5 / 3 <= arena_bytes) {
-        return capacity;
-      }
+  const bool is_free = name.empty() || config::EqualsIgnoreCase(name, "auto");
+  for (const Capacity& capacity : {Largest(), Large(), Medium()}) {
+    // A larger one only when it leaves two fifths of the memory to what is to come.
+    if ((is_free || config::EqualsIgnoreCase(name, capacity.profile)) &&
+        capacity.ArenaBytes() * 5 / 3 <= arena_bytes) {
+      return capacity;
     }
+  }
+  if (is_free) {
     return fitting(Small());
   }
   for (const Capacity& capacity : {Small(), Medium(), Large()}) {

@@ -29,7 +29,6 @@ struct Capacity {
   uint32_t call_setups_per_s = 0;
   uint32_t streams = 0;   // TCP connections
   uint32_t sessions = 0;  // of administrators, over the network
-  uint64_t store_heap_bytes = 0;
   crypto::PasswordCost password_cost;
   net::Capacity net;
   sip::Capacity sip;
@@ -44,6 +43,7 @@ struct Capacity {
   static Capacity Small();
   static Capacity Medium();
   static Capacity Large();
+  static Capacity Largest();  // large, with the XMPP users of a machine of more memory
   static Capacity ForRegistrations(uint32_t registrations);
 
   // `name`: a profile's, a number of registrations, or "" or "auto": the largest profile that

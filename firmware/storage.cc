@@ -58,8 +58,9 @@ Result<void> Appliance::Rooms::OpenStore() {
                                                         options.token_module);
   auto* tpm_opener = machine.arena.New<hsm::TpmOpener>(machine.tpm);
   sealing.openers = {opener, tpm_opener};
-  sqlite_store = machine.arena.New<store::SqliteStore>(machine.arena, *machine.store, machine.clock,
-                                                       store::kHeapBytesMin, sealing);
+  sqlite_store = machine.arena.New<store::SqliteStore>(
+      machine.arena, *machine.store, machine.clock,
+      store::HeapBytesFor(machine.arena.size() - used_before), sealing);
   const bool reset = machine.reset_button.held_at_power_on();
   Result<void> opened = reset ? sqlite_store->Reformat() : sqlite_store->Open();
   opened = opened.ok() ? ReadAll(*sqlite_store) : opened;

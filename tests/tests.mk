@@ -31,6 +31,7 @@ rtp_anchor_fuzz_ROOMS := firmware_rtp
 rtp_mux_fuzz_ROOMS := firmware_rtp
 rtp_ice_fuzz_ROOMS := firmware_rtp
 files_test_ROOMS := firmware_files
+store_test_ROOMS := firmware_store
 xmpp_test_ROOMS := firmware_xmpp
 s2s_test_ROOMS := firmware_s2s
 xmpp_s2s_fuzz_ROOMS := firmware_s2s

@@ -31,9 +31,9 @@ BlockFiles::BlockFiles(Arena& arena, SealedUnits& units) : units_(units) {
   }
 }
 
-Result<void> BlockFiles::Layout() {
+Result<void> BlockFiles::Layout(uint64_t unit_count_max) {
   GH_TRY(units_.Check());
-  const uint64_t quarter = (units_.count() - kReservedUnits) / 4;
+  const uint64_t quarter = (std::min(units_.count(), unit_count_max) - kReservedUnits) / 4;
   File& journal = files_[Index(FileId::kJournal)];
   File& database = files_[Index(FileId::kDatabase)];
   journal.first_unit = kReservedUnits;
@@ -56,16 +56,30 @@ Result<void> BlockFiles::Layout() {
   return Ok();
 }
 
+// A table tells the layout it is of: one of another is none.
 Result<void> BlockFiles::Open(const StoreKey& key) {
-  GH_TRY(Layout());
   units_.SetKey(key);
   key.Derive("contents", hash_key_);
+  GH_TRY(Layout(kPartitionUnitsUsual));
+  GH_TRY_ASSIGN(bool found, FindTable());
+  if (!found && units_.count() > kPartitionUnitsUsual) {
+    GH_TRY(Layout());
+    GH_TRY_ASSIGN(found, FindTable());
+  }
+  if (!found) {
+    return Error{ErrorCode::kCorrupt, "store: both file tables are damaged"};
+  }
+  committed_ = roots_[0];
+  return ReadHashes();
+}
+
+Result<bool> BlockFiles::FindTable() {
   bool found = false;
   for (uint64_t copy = 0; copy < kTableUnits; ++copy) {
     const auto read = units_.Read(copy, scratch_);
     if (!read.ok() && read.code() != ErrorCode::kNotFound &&
         read.code() != ErrorCode::kUnauthentic) {
-      return read;
+      return read.error();
     }
     Table table;
     if (!read.ok() || !DecodeTable(scratch_, table) ||
@@ -79,11 +93,7 @@ Result<void> BlockFiles::Open(const StoreKey& key) {
       files_[i].size = table.sizes[i];
     }
   }
-  if (!found) {
-    return Error{ErrorCode::kCorrupt, "store: both file tables are damaged"};
-  }
-  committed_ = roots_[0];
-  return ReadHashes();
+  return found;
 }
 
 Result<bool> BlockFiles::IsBlank() {

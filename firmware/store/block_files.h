@@ -6,6 +6,7 @@
 //             in turn, each with its sequence number, so that one is whole whatever a cut tears
 //   2..7      the key record, on boards without a boot state partition
 //   8..       journal, database, two good copies: a quarter of the rest each
+// A store that was made when 512 MiB were used at most keeps to them until it is made anew.
 //
 // Invariants: a write changes nothing outside its file's sectors; the table is written only in
 // Sync(), together with the data it describes and before the same flush; between two table writes
@@ -91,7 +92,8 @@ class BlockFiles {
   static uint32_t Index(FileId file) { return static_cast<uint32_t>(file); }
   bool IsDatabase(const File& file) const { return &file == &files_[0]; }
 
-  Result<void> Layout();
+  Result<void> Layout(uint64_t unit_count_max = kPartitionUnitsMax);
+  Result<bool> FindTable();
   Result<void> ReadSector(File& file, uint64_t sector);
   Result<void> WriteSector(File& file, uint64_t sector);
   Hash HashOf(uint64_t sector, std::span<const uint8_t> data) const;

@@ -15,10 +15,19 @@ inline constexpr uint32_t kUnitSize = 2 * kSectorSize;
 // boot state partition.
 inline constexpr uint64_t kTableUnits = 2;
 inline constexpr uint64_t kReservedUnits = 8;
-inline constexpr uint64_t kPartitionUnitsMin = 64;        // 512 KiB
-inline constexpr uint64_t kPartitionUnitsMax = 1u << 16;  // 512 MiB are used at most
+inline constexpr uint64_t kPartitionUnitsMin = 64;          // 512 KiB
+inline constexpr uint64_t kPartitionUnitsMax = 1u << 21;    // 16 GiB are used at most
+inline constexpr uint64_t kPartitionUnitsUsual = 1u << 16;  // 512 MiB, all that was used once
 inline constexpr uint64_t kHeapBytesMin = 1u << 20;
-inline constexpr uint32_t kCachePages = 64;
+inline constexpr uint64_t kHeapBytesMax = 8u << 20;
+// SQLite's memory, by the machine's: a page that is not in its cache is read and opened anew.
+inline constexpr uint64_t kHeapForMemory = 256u << 20;
+constexpr uint64_t HeapBytesFor(uint64_t memory_bytes) {
+  return memory_bytes < kHeapForMemory ? kHeapBytesMin : kHeapBytesMax;
+}
+constexpr uint64_t CachePagesFor(uint64_t heap_bytes) {
+  return 64 + (heap_bytes > kHeapBytesMin ? heap_bytes - kHeapBytesMin : 0) / (kSectorSize + 512);
+}
 
 // The key record: two copies of 4 KiB, 16 KiB apart.
 inline constexpr uint32_t kStoreKeyBytes = 32;
@@ -36,13 +45,20 @@ inline constexpr uint64_t kQueueUnitsMin = 8;
 inline constexpr uint64_t kQueueUnitsMax = 512;
 inline constexpr uint32_t kQueueInFlightMax = 16;
 inline constexpr uint64_t kQueueBytesMax =
-    kQueueUnitsMax * (kUnitSize + 256) + kPartitionUnitsMax * 4;
+    kQueueUnitsMax * (kUnitSize + 256) + kPartitionUnitsUsual * 4;
+// What a larger partition takes besides: where each unit waits, and a hash for each fourth.
+constexpr uint64_t BytesBeyondUsual(uint64_t partition_bytes) {
+  const uint64_t units = partition_bytes / kUnitSize;
+  const uint64_t used = units < kPartitionUnitsMax ? units : kPartitionUnitsMax;
+  return used > kPartitionUnitsUsual ? (used - kPartitionUnitsUsual) * (4 + 16 / 4) : 0;
+}
 
-// The last good copy: rows read in one turn while it is written, and how long the store is left
-// alone after a commit before it is copied.
-inline constexpr uint32_t kCopyRowsPerTurn = 256;
+// The last good copy: rows read in one turn while it is written, how long the store is left alone
+// after a commit before it is copied, and how many bytes of it are worth a second's rest.
+inline constexpr uint32_t kCopyRowsPerTurn = 1024;
 inline constexpr int64_t kCopyPauseSeconds = 5;
 inline constexpr int64_t kCopyLatestSeconds = 60;
+inline constexpr uint64_t kCopyBytesPerSecond = 1u << 20;
 
 static_assert(kKeyMax + kValueMax < kSectorSize);
 static_assert(kKeyOffsetInStore + kKeyAreaBytes <= kReservedUnits * kUnitSize);

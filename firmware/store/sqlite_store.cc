@@ -12,11 +12,10 @@ namespace gh::store {
 namespace {
 
 constexpr const char* kSettings[] = {
-    "PRAGMA page_size=4096",     "PRAGMA locking_mode=EXCLUSIVE", "PRAGMA journal_mode=PERSIST",
-    "PRAGMA synchronous=FULL",   "PRAGMA temp_store=MEMORY",      "PRAGMA cache_size=64",
-    "PRAGMA cell_size_check=ON", "PRAGMA secure_delete=ON",
+    "PRAGMA page_size=4096",   "PRAGMA locking_mode=EXCLUSIVE", "PRAGMA journal_mode=PERSIST",
+    "PRAGMA synchronous=FULL", "PRAGMA temp_store=MEMORY",      "PRAGMA cell_size_check=ON",
+    "PRAGMA secure_delete=ON",
 };
-static_assert(kCachePages == 64);
 constexpr const char* kSchema =
     "CREATE TABLE IF NOT EXISTS entry("
     "room INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, crc INTEGER NOT NULL, "
@@ -210,11 +209,14 @@ bool SqliteStore::StepCopy(Instant now) {
   if (database_ == nullptr || must_reopen() || copied_commit_ == commit_count_) {
     return false;
   }
-  if (copying_commit_ != commit_count_) {
+  const bool may_change = copy_.is_writing() && copy_table_ >= static_cast<uint8_t>(Table::kXmpp);
+  if (copying_commit_ != commit_count_ && !may_change) {
+    copy_rests_until_ = copy_.is_writing() ? now + CopyRest() : copy_rests_until_;
     copy_.Abandon();
     const bool is_first = copied_commit_ == copying_commit_;
     copy_latest_ = is_first ? now + Duration::Seconds(kCopyLatestSeconds) : copy_latest_;
-    copy_due_ = std::min(now + Duration::Seconds(kCopyPauseSeconds), copy_latest_);
+    copy_due_ = std::max(std::min(now + Duration::Seconds(kCopyPauseSeconds), copy_latest_),
+                         copy_rests_until_);
     copying_commit_ = commit_count_;
   }
   if (now < copy_due_) {
@@ -233,10 +235,16 @@ bool SqliteStore::StepCopy(Instant now) {
   copy_fault_ = stepped.ok() ? "" : stepped.error().what;
   if (!stepped.ok() || copy_table_ == kTableCount) {
     copy_.Abandon();
-    copied_commit_ = commit_count_;  // a fault is not tried again for the same content
+    copied_commit_ = copying_commit_;  // a fault is not tried again for the same content
+    copy_rests_until_ = now + CopyRest();
     return false;
   }
   return true;
+}
+
+// A large store is not written anew for every little change.
+Duration SqliteStore::CopyRest() const {
+  return Duration::Seconds(static_cast<int64_t>(status().bytes_used / kCopyBytesPerSecond));
 }
 
 Result<void> SqliteStore::StepCopyRows() {
@@ -271,6 +279,12 @@ Result<void> SqliteStore::OpenDatabase() {
   for (const char* setting : kSettings) {
     GH_TRY(Execute(setting));
   }
+  char cache[40];
+  ByteWriter pragma{std::span(reinterpret_cast<uint8_t*>(cache), sizeof(cache))};
+  pragma.Text("PRAGMA cache_size=");
+  pragma.Decimal(CachePagesFor(heap_.capacity()));
+  pragma.U8(0);
+  GH_TRY(Execute(cache));
   GH_TRY(Execute("SELECT count(*) FROM sqlite_schema"));  // mends what a cut left, if it did
   GH_TRY(files_.CheckFreshness());
   GH_TRY(Execute(kSchema));

@@ -15,7 +15,8 @@
 //
 // Fault model: as BlockFiles; and each row carries a CRC-32 over key and value. When the database
 // is damaged, Recover() goes back to the last good copy of all tables but the history, which the
-// store makes by itself, some rows a turn, a while after a commit (StepCopy).
+// store makes by itself, some rows a turn, a while after a commit (StepCopy). XMPP's rows come last
+// and may change meanwhile: there each row of the copy is as it was when its turn came.
 #pragma once
 
 #include <cstdint>
@@ -105,6 +106,7 @@ class SqliteStore final : public Store, public Pollable {
   Result<void> OpenFiles();
   Result<void> MakeNew(bool new_key);
   Result<void> StepCopyRows();
+  Duration CopyRest() const;
   Result<void> OpenDatabase();
   Result<void> Reopen();
   bool must_reopen() const { return must_reopen_ || units_.queue().has_failed(); }
@@ -147,6 +149,7 @@ class SqliteStore final : public Store, public Pollable {
   FixedString<kKeyMax> copy_after_;
   Instant copy_due_;
   Instant copy_latest_;
+  Instant copy_rests_until_;
   const char* copy_fault_ = "";
 };
 

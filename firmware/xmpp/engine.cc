@@ -33,8 +33,9 @@ Capacity Capacity::For(uint32_t accounts, uint32_t sessions) {
   c.sessions = sessions;
   c.readers = std::clamp(sessions / 32, 16u, 512u);
   c.unproven_readers = std::clamp(sessions / 16, 16u, 512u);
-  // A contact: two blocks; a session: its presence and what waits for it; a room: its history.
-  c.blocks = c.directory.contacts * 2 + c.directory.blocked + sessions * 16 +
+  // A contact: one block, for each other one two; a session: its presence and what waits for it; a
+  // room: its history.
+  c.blocks = c.directory.contacts * 3 / 2 + c.directory.blocked + sessions * 16 +
              c.rooms.occupants * 4 + c.rooms.affiliates + c.rooms.rooms * 8 + c.items.nodes +
              c.items.items + accounts + 16 * 1024;
   return c;

@@ -372,7 +372,7 @@ TEST(Appliance, AConsoleThatTakesNothingStopsNothing) {
 TEST(Appliance, EveryProfileFitsWhatItPromises) {
   for (const char* profile : {"small", "medium", "large", "1000", "20000"}) {
     store::FakeDisk disk(512, kDiskBlocks);
-    const auto capacity = Capacity::For(profile, UINT64_MAX);
+    const auto capacity = Capacity::For(profile, 5ull << 30);
     ASSERT_TRUE(capacity.ok());
     const uint64_t promised = capacity->ArenaBytes();
     FakeMachine machine(&disk, promised + (1u << 20));
@@ -400,6 +400,14 @@ TEST(Appliance, AProfileThatDoesNotFitIsRefused) {
 
 TEST(Capacity, AutoLeavesTwoFifthsOfTheMachine) {
   EXPECT_STREQ(Capacity::For("", 5ull << 30)->profile, "large");  // the arena of 8 GiB
+  const uint64_t most = Capacity::Largest().ArenaBytes() * 5 / 3;
+  EXPECT_LE(most, 9ull << 30);  // the arena of 12 GiB
+  EXPECT_EQ(Capacity::Largest().xmpp.sessions, 100'000u);
+  EXPECT_EQ(Capacity::Largest().xmpp.directory.contacts, 100'000u * 50);
+  for (const char* profile : {"", "large"}) {
+    EXPECT_EQ(Capacity::For(profile, most)->xmpp.directory.accounts, 100'000u);
+    EXPECT_EQ(Capacity::For(profile, most - 1)->xmpp.directory.accounts, 25'000u);
+  }
   const uint64_t enough = Capacity::Medium().ArenaBytes() * 5 / 3;
   EXPECT_STREQ(Capacity::For("auto", enough)->profile, "medium");
   EXPECT_STREQ(Capacity::For("auto", enough - 1)->profile, "small");

@@ -282,6 +282,42 @@ TEST(SqliteStore, AFullStoreFitsItsCopy) {
   EXPECT_STREQ(machine.store->copy_fault(), "");
 }
 
+// Chat never comes to rest: its rows are copied while it goes on, the configuration's are not.
+TEST(SqliteStore, ACopyGoesOnWhileXmppChanges) {
+  FakeDisk disk(512, 4 * kDiskBytes / 512);
+  {
+    Machine machine(disk);
+    ASSERT_TRUE(machine.Write({{"a", "1"}}).ok());
+    const auto put = [&](const std::string& key, std::string_view value) {
+      ASSERT_TRUE(machine.store->PutIn(Table::kXmpp, key, AsBytes(value)).ok());
+    };
+    ASSERT_TRUE(machine.store->Begin().ok());
+    for (uint32_t i = 0; i < 2 * kCopyRowsPerTurn; ++i) {
+      put("m" + std::to_string(1'000'000 + i), "before");
+    }
+    ASSERT_TRUE(machine.store->Commit().ok());
+    Instant now;
+    const auto step = [&] {
+      now = now + Duration::Seconds(kCopyPauseSeconds);
+      return machine.store->StepCopy(now);
+    };
+    ASSERT_FALSE(step());  // the commit is seen
+    ASSERT_TRUE(step());   // and a turn's rows are copied
+    for (const char* key : {"m1000000", "m9000000"}) {
+      ASSERT_TRUE(machine.store->Begin().ok());
+      put(key, "after");
+      ASSERT_TRUE(machine.store->Commit().ok());
+      (void)step();
+    }
+    while (step()) {
+    }
+    ASSERT_NE(machine.store->good_copy(), nullptr);
+    EXPECT_EQ(machine.store->good_copy()->generation, 1u);
+    EXPECT_EQ(machine.store->good_copy()->rows, 2 * kCopyRowsPerTurn + 2);
+    EXPECT_TRUE(step());  // there was a change since: another one follows
+  }
+}
+
 TEST(SqliteStore, TablesAreApart) {
   FakeDisk disk(512, kDiskBytes / 512);
   Machine machine(disk);
