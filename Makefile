@@ -111,7 +111,7 @@ help:
 # make             the Linux process and the disk image
 # make run         build the image and boot it in QEMU, console on this terminal
 # make host        out/host/gatehouse, the Linux process
-# make image       out/pc/gatehouse.img, .update and the SBOM; FORMATS="qcow2 vmdk ova" for more
+# make image       out/pc/gatehouse.img, .update, SBOM; FORMATS="qcow2 vmdk ova"; STORE_MIB=16384
 # make secure-boot a disk image whose loader is signed for UEFI Secure Boot (image/release.mk)
 # make test        all tests; T="unit sip" picks groups (tests/run --list), T=first-light issue 2's
 # make fuzz        run every fuzz target for FUZZ_SECONDS (20) each; T= picks targets

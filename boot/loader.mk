@@ -76,8 +76,10 @@ out/pc/gatehouse.update: out/pc/gatehouse.stripped $(KEYS)/release.key $(IMAGE_T
 	@echo "sign  $@"
 	@$(IMAGE_TOOL) update --firmware $< --key $(KEYS)/release.key --out $@ --version $(VERSION) \
 	  --build-id $(call version_field,kBuildId) --commit $(call version_field,kCommit)
+# STORE_MIB=16384: for 100,000 users with lists (firmware/store/README.md).
+STORE_MIB ?= 256
 out/pc/gatehouse.img: out/pc/gatehouse.update out/pc/gatehouse.efi
-	@$(IMAGE_TOOL) disk --loader out/pc/gatehouse.efi --update $< --out $@
+	@$(IMAGE_TOOL) disk --loader out/pc/gatehouse.efi --update $< --out $@ --store-mib $(STORE_MIB)
 	@$(IMAGE_TOOL) verify --trust $(KEYS)/release.pub $@ >out/pc/gatehouse.verified || \
 	  { cat out/pc/gatehouse.verified; rm -f $@; false; }
 	@echo "disk  $@: loader $$(stat -c %s out/pc/gatehouse.efi) bytes," \

@@ -27,18 +27,19 @@ Guid DerivedGuid(const std::string& build_id, const std::string& name) {
   return guid;
 }
 
-GptTable PlanTable(const std::string& build_id) {
+GptTable PlanTable(const std::string& build_id, uint64_t store_size) {
   GptTable table;
   table.disk = DerivedGuid(build_id, "disk");
   uint64_t next = kMebibyte;
   for (const PartitionSpec& spec : kPartitions) {
     GptPartition& partition = table.partitions[table.partition_count++];
+    const uint64_t size = spec.role == PartitionRole::kStore ? store_size : spec.size;
     partition.type = spec.type;
     partition.unique = DerivedGuid(build_id, spec.name);
     partition.first_block = next / kDiskBlockSize;
-    partition.last_block = (next + spec.size) / kDiskBlockSize - 1;
+    partition.last_block = (next + size) / kDiskBlockSize - 1;
     partition.name.Assign(spec.name);
-    next += spec.size;
+    next += size;
   }
   return table;
 }
@@ -77,7 +78,7 @@ class FileReader final : public BlockReader {
 }  // namespace
 
 void WriteDisk(const DiskPlan& plan) {
-  const GptTable table = PlanTable(plan.build_id);
+  const GptTable table = PlanTable(plan.build_id, plan.store_size);
   const GptPartition& last = table.partitions[table.partition_count - 1];
   const uint64_t size = (last.last_block + 1) * kDiskBlockSize + kMebibyte;
   const std::string part = plan.output + ".part";

@@ -18,6 +18,7 @@ struct DiskPlan {
   Bytes factory;
   std::string build_id;  // disk and partition GUIDs are derived from it
   uint64_t security_version = 0;
+  uint64_t store_size = SpecOf(PartitionRole::kStore).size;  // bytes, a multiple of 1 MiB
 };
 
 void WriteDisk(const DiskPlan& plan);

@@ -16,6 +16,8 @@
 namespace gh::image::tool {
 namespace {
 
+constexpr uint64_t kStoreMibMax = 16 * 1024;  // what the store room uses of a partition
+
 constexpr char kHelp[] =
     R"(usage: gatehouse-image VERB [--option VALUE]... [FILE]
 
@@ -37,6 +39,7 @@ constexpr char kHelp[] =
            checks an update file, or every slot of a disk image; exit code 0 if all are good
   show     FILE                    prints a disk's partitions and boot state, and the manifests
   disk     --loader EFI --update FILE --out IMAGE [--slot-b FILE] [--factory FILE]
+           [--store-mib N]
            assembles a raw GPT disk: the update goes to slot-a, and to factory unless told
            otherwise
   tamper   --part header|manifest|signatures|keylist|tree|payload --offset BYTE [--xor 1]
@@ -471,6 +474,12 @@ int Disk(const Arguments& arguments) {
   }
   plan.build_id = manifest.build_id;
   plan.security_version = manifest.security_version;
+  const uint64_t least = plan.store_size / kMebibyte;
+  const uint64_t store_mib = arguments.Number("store-mib", std::to_string(least));
+  if (store_mib < least || store_mib > kStoreMibMax) {
+    Die("--store-mib: from " + std::to_string(least) + " to " + std::to_string(kStoreMibMax));
+  }
+  plan.store_size = store_mib * kMebibyte;
   WriteDisk(plan);
   return 0;
 }

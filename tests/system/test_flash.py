@@ -11,6 +11,7 @@ import importlib.machinery
 import importlib.util
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -56,6 +57,22 @@ def image(tmp_path_factory):
     tool("disk", "--loader", qemu.ROOT / "out/pc/gatehouse.efi", "--update", folder / "update",
          "--out", folder / "disk.img")
     return folder / "disk.img"
+
+
+def test_the_store_is_as_large_as_it_is_asked_for(image, tmp_path):
+    large = tmp_path / "large.img"
+    words = ["disk", "--loader", qemu.ROOT / "out/pc/gatehouse.efi", "--update",
+             image.parent / "update", "--out", large, "--store-mib"]
+    tool(*words, 16 * 1024)
+    shown = {path: dict(re.findall(r"^(\S+) +blocks .*, (\d+) MiB", subprocess.run(
+        [str(TOOL), "show", str(path)], capture_output=True, text=True, check=True).stdout, re.M))
+             for path in (image, large)}
+    assert shown[image]["store"] == "256"
+    assert shown[large] == {**shown[image], "store": "16384"}
+    assert os.stat(large).st_blocks * 512 < 256 * MIB  # room that nobody has written to takes none
+    for wrong in (255, 16 * 1024 + 1):
+        with pytest.raises(subprocess.CalledProcessError):
+            tool(*words, wrong)
 
 
 def sha256(path, length=None):
