@@ -214,7 +214,7 @@ Result<std::span<const uint8_t>> WithoutDeclaration(std::span<const uint8_t> doc
 }
 
 constexpr xmpp::XmlLimits kLimits = {kDocumentBytesMax, kDocumentElementMax, kDocumentDepthMax,
-                                     kDocumentAttributeMax};
+                                     kDocumentAttributeMax, 2 * kDocumentElementMax};
 
 }  // namespace
 

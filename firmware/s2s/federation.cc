@@ -263,6 +263,7 @@ size_t Federation::OnData(net::StreamId stream, std::span<const uint8_t> data) {
     }
     const size_t before = in.size();
     const XmlEvent event = link->reader->Read(in);
+    link->elements_left = link->unproven ? link->reader->elements_left() : link->elements_left;
     link->used = timers_.now();
     if (!TakeUnproven(*link, before - in.size())) {
       continue;
@@ -388,6 +389,7 @@ bool Federation::LendReader(Link& link) {
   ++pool.lent;
   link.reader->Begin(link.state != LinkState::kOpening);
   link.reader->SetStanzaMax(config_.stanza_max);
+  link.reader->SetElementsLeft(link.unproven ? link.elements_left : xmpp::XmlReader::kAnyNumber);
   if (link.state == LinkState::kReady) {
     Arm(link, Duration::Seconds(kStanzaSeconds));
   }
@@ -507,6 +509,9 @@ void Federation::WriteHeader(Link& link) {
     WriteAttribute("to", link.pair().remote.view(), out);
   }
   out.Char('>');
+  if (link.kind != LinkKind::kIncoming) {
+    link.elements_left = xmpp::kUnprovenElements;
+  }
   Write(link, out.written());
 }
 

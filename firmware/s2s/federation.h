@@ -222,8 +222,9 @@ struct Link final : LookupUser {
   std::string_view condition = "remote-server-not-found";
   xmpp::XmlReader* reader = nullptr;
   uint32_t unproven_bytes = 0;
-  xmpp::Chain unsent;  // of the stanza that is on its way
-  xmpp::Chain queue;   // u32 size and stanza each
+  uint32_t elements_left = xmpp::kUnprovenElements;  // of ours: of one stream
+  xmpp::Chain unsent;                                // of the stanza that is on its way
+  xmpp::Chain queue;                                 // u32 size and stanza each
   uint32_t queued = 0;
   // XEP-0198.
   bool offers_management = false;
@@ -327,6 +328,12 @@ class Federation final : public xmpp::Remote {
   void Detach(Link& link);
   void OnEvent(Link& link, xmpp::XmlEvent event);
   bool TakeUnproven(Link& link, size_t bytes);
+  // It is proved, and may be in the middle of reading.
+  static void NoMoreCounted(Link& link) {
+    if (link.reader != nullptr) {
+      link.reader->SetElementsLeft(xmpp::XmlReader::kAnyNumber);
+    }
+  }
   void Arm(Link& link, Duration after);
   void OnTimer(Link& link);
   void OnTick();

@@ -262,6 +262,7 @@ void Federation::Prove(Link& link, Pair& pair, const char* how) {
     link.unproven = false;
     --unproven_incoming_;
     timers_.Cancel(link.timer);
+    NoMoreCounted(link);
   }
   link.state = LinkState::kReady;
   ++counters_.accepted;

@@ -260,6 +260,7 @@ void Federation::SendVerify(Link& link) {
 void Federation::OnReady(Link& link, const char* how) {
   link.state = LinkState::kReady;
   link.unproven = false;
+  NoMoreCounted(link);
   link.pair().is_proved = true;
   link.used = timers_.now();
   timers_.Cancel(link.timer);

@@ -64,13 +64,19 @@ size_t Web::TakeBody(Connection& connection, const net::HttpRequest& request, si
       known != nullptr && parts_.engine.MessageMax(known->stream) > kUnprovenBytes;
   XmlReader& reader = is_proven ? reader_ : unproven_reader_;
   reader.Begin(true);
+  const uint32_t left =
+      known != nullptr ? parts_.engine.ElementsLeft(known->stream) : kUnprovenElements;
+  reader.SetElementsLeft(left);
   const XmlEvent event = reader.Read(in);
   ++counters_.requests;
   if (event != XmlEvent::kStanza || !reader.root().Is("body", kBody)) {
+    if (event == XmlEvent::kTooLarge && known != nullptr) {
+      parts_.engine.Spend(known->stream, size, kUnprovenElements + 1);  // which ends a stranger
+    }
     Refuse(connection, "400 Bad Request", "not a body of BOSH");
     return data.size();
   }
-  OnBody(connection, reader.root(), size);
+  OnBody(connection, reader.root(), {size, left - reader.elements_left()});
   return connection.early != nullptr ? 0 : head_size + size;  // 0: its turn is to come
 }
 
@@ -94,13 +100,13 @@ Web::Bosh* Web::FindBosh(net::StreamId stream) {
   return bosh != nullptr && bosh->stream == stream ? bosh : nullptr;
 }
 
-void Web::OnBody(Connection& connection, Node& body, size_t bytes) {
+void Web::OnBody(Connection& connection, Node& body, const Spent& spent) {
   if (Bosh* waited_for = std::exchange(connection.early, nullptr)) {
     waited_for->early = nullptr;
   }
   const std::string_view sid = body.Get("sid");
   if (sid.empty()) {
-    OpenBosh(connection, body, bytes);
+    OpenBosh(connection, body, spent);
     return;
   }
   Bosh* bosh = FindBosh(sid);
@@ -113,16 +119,14 @@ void Web::OnBody(Connection& connection, Node& body, size_t bytes) {
     return;
   }
   bosh->next_rid = rid + 1;
+  parts_.engine.Spend(bosh->stream, spent.bytes, spent.elements);
   if (IsTrue(body, "restart")) {
-    OpenStream(*bosh, bytes);
-    bytes = 0;
+    OpenStream(*bosh);
   }
   for (Node* child = body.first; child != nullptr; child = child->next) {
-    if (child->is_text()) {
-      continue;
+    if (!child->is_text()) {
+      parts_.engine.OnElement(bosh->stream, *child);
     }
-    parts_.engine.OnElement(bosh->stream, *child, bytes);
-    bytes = 0;
   }
   if (body.Get("type") == "terminate") {
     EndStream(*bosh);
@@ -182,7 +186,7 @@ bool Web::TakeTurn(Connection& connection, Bosh& bosh, uint64_t rid) {
 
 // --- Sessions ------------------------------------------------------------------------------------
 
-void Web::OpenBosh(Connection& connection, const Node& body, size_t bytes) {
+void Web::OpenBosh(Connection& connection, const Node& body, const Spent& spent) {
   uint64_t rid = 0;
   uint64_t wait = 0;
   uint64_t hold = 0;
@@ -220,26 +224,27 @@ void Web::OpenBosh(Connection& connection, const Node& body, size_t bytes) {
     Terminate(connection, "internal-server-error");
     return;
   }
-  OpenStream(*bosh, bytes);
+  parts_.engine.Spend(bosh->stream, spent.bytes, spent.elements);
+  OpenStream(*bosh);
   Hold(connection, *bosh, rid);
 }
 
 // The engine takes the stream's header as an element.
-void Web::OpenStream(Bosh& bosh, size_t bytes) {
+void Web::OpenStream(Bosh& bosh) {
   Attribute attributes[] = {{"", "to", bosh.domain.view()}, {"", "version", "1.0"}};
   Node open;
   open.name = "open";
   open.space = ns::kFraming;
   open.attributes = attributes;
   open.attribute_count = 2;
-  parts_.engine.OnElement(bosh.stream, open, bytes);
+  parts_.engine.OnElement(bosh.stream, open);
 }
 
 void Web::EndStream(Bosh& bosh) {
   Node close;
   close.name = "close";
   close.space = ns::kFraming;
-  parts_.engine.OnElement(bosh.stream, close, 0);
+  parts_.engine.OnElement(bosh.stream, close);
   bosh.ended = true;
 }
 

@@ -231,7 +231,7 @@ size_t Engine::OnData(net::StreamId stream, std::span<const uint8_t> data) {
       break;
     }
     const size_t before = in.size();
-    const XmlEvent event = session->reader->Read(in);
+    const XmlEvent event = Read(*session, in);
     if (!TakeUnproven(*session, before - in.size())) {
       continue;
     }
@@ -248,13 +248,21 @@ size_t Engine::OnData(net::StreamId stream, std::span<const uint8_t> data) {
   return data.size() - in.size();
 }
 
+XmlEvent Engine::Read(Session& session, std::span<const uint8_t>& in) {
+  const XmlEvent event = session.reader->Read(in);
+  if (session.unproven) {
+    session.elements_left = static_cast<uint16_t>(session.reader->elements_left());
+  }
+  return event;
+}
+
 // What a peer sends before it has proved who it is, counted before anything is made of it.
 bool Engine::TakeUnproven(Session& session, size_t bytes) {
   if (!session.unproven) {
     return true;
   }
-  session.unproven_bytes += static_cast<uint32_t>(bytes);
-  if (session.unproven_bytes <= kUnprovenBytes) {
+  if (bytes <= kUnprovenBytes - session.unproven_bytes) {
+    session.unproven_bytes += static_cast<uint16_t>(bytes);
     return true;
   }
   StreamError(session, "policy-violation", "too much before authentication");
@@ -354,6 +362,7 @@ bool Engine::LendReader(Session& session) {
       session.state == SessionState::kBinding || session.state == SessionState::kBound;
   session.reader->Begin(between_stanzas);
   session.reader->SetStanzaMax(StanzaMax(session));
+  session.reader->SetElementsLeft(session.unproven ? session.elements_left : XmlReader::kAnyNumber);
   ArmDeadline(session);
   return true;
 }

@@ -265,7 +265,8 @@ struct Session {
   Chain unacknowledged;      // u32 size, u64 number of the waiting message, the stanza
   uint64_t token_high = 0, token_low = 0;
   const char* doom = "";
-  uint32_t unproven_bytes = 0;
+  uint16_t unproven_bytes = 0;
+  uint16_t elements_left = kUnprovenElements;
   int64_t allowance = 0;  // of stanzas, in millionths
   Instant counted;        // when it was last added to
   Instant written;        // when something was last sent
@@ -332,8 +333,12 @@ class Engine final : private RoomHost {
   size_t OnData(net::StreamId stream, std::span<const uint8_t> data);
   // Of other framings (framing.cc): one whole element. False: no parser is free, Resume follows.
   bool OnMessage(net::StreamId stream, std::span<const uint8_t> message);
-  // The same, read by somebody else out of `bytes` bytes, in ns::kClient unless it says otherwise.
-  void OnElement(net::StreamId stream, Node& element, size_t bytes);
+  // The same, read by somebody else, in ns::kClient unless it says otherwise.
+  void OnElement(net::StreamId stream, Node& element);
+  // What it was read out of, which strangers have little of: bytes, and elements that were begun.
+  void Spend(net::StreamId stream, size_t bytes, uint32_t elements);
+  // How many elements may begin; XmlReader::kAnyNumber for who is known.
+  uint32_t ElementsLeft(net::StreamId stream);
   // A frame of its owner's, between two elements.
   void WriteControl(net::StreamId stream, std::span<const uint8_t> frame);
   // Whether OnMessage would find a parser; if not, Resume follows.
@@ -417,6 +422,7 @@ class Engine final : private RoomHost {
   bool LendReader(Session& session);
   void ReturnReader(Session& session);
   void OnEvent(Session& session, XmlEvent event);
+  static XmlEvent Read(Session& session, std::span<const uint8_t>& in);
   bool TakeUnproven(Session& session, size_t bytes);
   void ArmDeadline(Session& session);
   void Write(Session& session, std::span<const uint8_t> bytes);

@@ -57,7 +57,7 @@ bool Engine::OnMessage(net::StreamId stream, std::span<const uint8_t> message) {
   std::span<const uint8_t> in = message;
   if (TakeUnproven(*session, message.size())) {
     const bool is_begun = !message.empty() && message[0] == '<';
-    const XmlEvent event = is_begun ? session->reader->Read(in) : XmlEvent::kMalformed;
+    const XmlEvent event = is_begun ? Read(*session, in) : XmlEvent::kMalformed;
     OnEvent(*session, event == XmlEvent::kMore ? XmlEvent::kMalformed : event);
   }
   session = Find(stream);
@@ -83,13 +83,32 @@ bool Engine::MayTakeMessage(net::StreamId stream) {
   return is_lent;
 }
 
-void Engine::OnElement(net::StreamId stream, Node& element, size_t bytes) {
+void Engine::OnElement(net::StreamId stream, Node& element) {
   Session* session = Find(stream);
-  if (session != nullptr && !session->doomed && !session->closing &&
-      TakeUnproven(*session, bytes)) {
+  if (session != nullptr && !session->doomed && !session->closing) {
     OnWhole(*session, element);
   }
   Settle();
+}
+
+void Engine::Spend(net::StreamId stream, size_t bytes, uint32_t elements) {
+  Session* session = Find(stream);
+  if (session != nullptr && !session->doomed && !session->closing && session->unproven &&
+      TakeUnproven(*session, bytes)) {
+    if (elements > session->elements_left) {
+      StreamError(*session, "policy-violation", "too much before authentication");
+    } else {
+      session->elements_left -= static_cast<uint16_t>(elements);
+    }
+  }
+  Settle();
+}
+
+uint32_t Engine::ElementsLeft(net::StreamId stream) {
+  const Session* session = Find(stream);
+  return session == nullptr  ? kUnprovenElements
+         : session->unproven ? session->elements_left
+                             : XmlReader::kAnyNumber;
 }
 
 void Engine::OnWhole(Session& session, Node& element) {

@@ -12,7 +12,8 @@ inline constexpr uint32_t kStanzaMax = 64 * 1024;
 // One of a client that comes by HTTP, with what goes around it: it waits in the stream until it is
 // whole.
 inline constexpr uint32_t kWebMessageMax = 44 * 1024;
-inline constexpr uint32_t kStanzaElementMax = 512;
+inline constexpr uint32_t kStanzaElementMax = 1000;
+inline constexpr uint32_t kStanzaNodeMax = 1024;  // elements, and pieces of text between
 inline constexpr uint32_t kStanzaAttributeMax = 1024;
 inline constexpr uint32_t kElementAttributeMax = 32;
 inline constexpr uint32_t kStanzaDepthMax = 32;
@@ -31,7 +32,8 @@ inline constexpr uint32_t kBoshOutMax = 256 * 1024;
 
 // What a peer may spend before it has proved who it is: everything it sends, together.
 inline constexpr uint32_t kUnprovenBytes = 8 * 1024;
-inline constexpr uint32_t kUnprovenElements = 32;
+inline constexpr uint32_t kUnprovenElements = 32;  // begun, headers of streams too
+inline constexpr uint32_t kUnprovenNodes = 3 * kUnprovenElements;
 inline constexpr uint32_t kUnprovenDepth = 8;
 inline constexpr uint32_t kUnprovenAttributes = 16;
 inline constexpr int64_t kUnprovenSeconds = 30;

@@ -161,10 +161,15 @@ class Web final : public net::StreamHandler {
                   std::span<uint8_t> data);
   Bosh* FindBosh(std::string_view sid);
   Bosh* FindBosh(net::StreamId stream);
-  void OnBody(Connection& connection, Node& body, size_t bytes);
-  void OpenBosh(Connection& connection, const Node& body, size_t bytes);
+  // What a body was read out of.
+  struct Spent {
+    size_t bytes = 0;
+    uint32_t elements = 0;
+  };
+  void OnBody(Connection& connection, Node& body, const Spent& spent);
+  void OpenBosh(Connection& connection, const Node& body, const Spent& spent);
   bool TakeTurn(Connection& connection, Bosh& bosh, uint64_t rid);
-  void OpenStream(Bosh& bosh, size_t bytes);
+  void OpenStream(Bosh& bosh);
   void EndStream(Bosh& bosh);
   void Hold(Connection& connection, Bosh& bosh, uint64_t rid);
   void AnswerHeld(Bosh& bosh);

@@ -73,13 +73,13 @@ void XmlReader::Init(Arena& arena, Heap& heap, uint32_t owner, crypto::Random& r
   stanza_max_ = limits.bytes;
   heap.SetOwnerLimit(owner, kParserHeapMax);
   text_ = NewBytes<char>(arena, limits.bytes + kParserSlice);
-  nodes_ = arena.NewArray<Node>(limits.elements * 2);  // text between elements, too
+  nodes_ = arena.NewArray<Node>(limits.nodes);
   attributes_ =
       arena.NewArray<Attribute>(std::min(kStanzaAttributeMax, limits.elements * limits.attributes));
 }
 
 uint64_t XmlReader::ArenaBytes(const XmlLimits& limits) {
-  return sizeof(XmlReader) + limits.bytes + kParserSlice + limits.elements * 2 * sizeof(Node) +
+  return sizeof(XmlReader) + limits.bytes + kParserSlice + limits.nodes * sizeof(Node) +
          std::min(kStanzaAttributeMax, limits.elements * limits.attributes) * sizeof(Attribute) +
          64;
 }
@@ -203,7 +203,7 @@ uint64_t XmlReader::TokenEnd() const {
 // --- The tree ------------------------------------------------------------------------------------
 
 void XmlReader::Clear() {
-  text_used_ = node_count_ = attribute_count_ = space_count_ = 0;
+  text_used_ = node_count_ = attribute_count_ = element_count_ = space_count_ = 0;
   root_ = open_ = nullptr;
 }
 
@@ -246,6 +246,20 @@ std::string_view XmlReader::KeepSpace(std::string_view space) {
   return kept;
 }
 
+// False: there are too many, in the stanza or of a stranger's in all.
+bool XmlReader::TakeElement() {
+  if (priming_) {
+    return true;
+  }
+  if (element_count_ == limits_.elements || elements_left_ == 0) {
+    Stop(XmlEvent::kTooLarge);
+    return false;
+  }
+  ++element_count_;
+  elements_left_ -= elements_left_ == kAnyNumber ? 0 : 1;
+  return true;
+}
+
 void XmlReader::OnStart(const char* name, const char** attributes) {
   if (event_ != XmlEvent::kMore) {
     return;
@@ -253,6 +267,9 @@ void XmlReader::OnStart(const char* name, const char** attributes) {
   if (depth_ <= 1) {
     Clear();
     start_ = static_cast<uint64_t>(XML_GetCurrentByteIndex(parser_));
+  }
+  if (!TakeElement()) {
+    return;
   }
   if (++depth_ > limits_.depth) {
     Stop(XmlEvent::kTooLarge);

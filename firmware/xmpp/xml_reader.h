@@ -26,9 +26,10 @@ struct XmlLimits {
   uint32_t elements = kStanzaElementMax;
   uint32_t depth = kStanzaDepthMax;
   uint32_t attributes = kElementAttributeMax;  // of one element
+  uint32_t nodes = kStanzaNodeMax;             // elements, and text before and after them
 
   static constexpr XmlLimits Unproven() {
-    return {kUnprovenBytes, kUnprovenElements, kUnprovenDepth, kUnprovenAttributes};
+    return {kUnprovenBytes, kUnprovenElements, kUnprovenDepth, kUnprovenAttributes, kUnprovenNodes};
   }
 };
 
@@ -66,6 +67,11 @@ class XmlReader {
   // Between stanzas, with nothing begun: somebody else may have this reader.
   bool is_at_rest() const { return depth_ == 1 && !suspended_ && fed_ == mark_ && !failed_; }
   bool is_lendable() const { return primed_ && is_at_rest(); }
+  // How many elements may begin from now on, in all that is read: counted before anything is made
+  // of one. Begin does not change it.
+  static constexpr uint32_t kAnyNumber = UINT32_MAX;
+  void SetElementsLeft(uint32_t count) { elements_left_ = count; }
+  uint32_t elements_left() const { return elements_left_; }
   // The limit for stanzas, at most what Init was given.
   void SetStanzaMax(uint32_t bytes) { stanza_max_ = bytes < limits_.bytes ? bytes : limits_.bytes; }
 
@@ -75,6 +81,7 @@ class XmlReader {
   std::string_view Keep(std::string_view text);
   std::string_view KeepSpace(std::string_view space);
   void OnStart(const char* name, const char** attributes);
+  bool TakeElement();
   void OnEnd();
   void OnText(std::string_view text);
   void Stop(XmlEvent event);
@@ -97,6 +104,8 @@ class XmlReader {
   uint32_t text_used_ = 0;
   uint32_t node_count_ = 0;
   uint32_t attribute_count_ = 0;
+  uint32_t element_count_ = 0;
+  uint32_t elements_left_ = kAnyNumber;
   std::string_view spaces_[kNamespacesKept];
   uint32_t space_count_ = 0;
   Node* root_ = nullptr;

@@ -218,6 +218,28 @@ TEST(Federation, TooMuchBeforeTheProof) {
       Has(pair.here.Say(raw, "<a>" + std::string(xmpp::kUnprovenBytes, 'x')), "policy-violation"));
 }
 
+// 8 KiB and 32 elements, at their edges.
+TEST(Federation, StrangersHaveABudget) {
+  const size_t header = std::string(kHeader).size();
+  for (const bool is_over : {false, true}) {
+    Pair2 pair;
+    const auto say = [&](const std::string& text) {
+      const net::StreamId raw = pair.here.OpenRaw(true);
+      pair.here.Say(raw, kHeader);
+      return pair.here.Say(raw, text);
+    };
+    const char* error = is_over ? "policy-violation" : "not-authorized";
+    const std::string begin = "<a xmlns='b'>", end = "</a>";
+    const size_t rest = xmpp::kUnprovenBytes - header - begin.size() - end.size();
+    EXPECT_TRUE(Has(say(begin + std::string(rest + is_over, 'x') + end), error));
+    std::string many;
+    for (uint32_t i = 2; i < xmpp::kUnprovenElements + is_over; ++i) {
+      many += "<c/>";
+    }
+    EXPECT_TRUE(Has(say(begin + many + end), error));
+  }
+}
+
 TEST(Federation, AProvedServerSpeaksForItsDomainAlone) {
   Pair2 pair;
   pair.LogIn();

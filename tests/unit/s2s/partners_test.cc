@@ -144,13 +144,13 @@ TEST(Components, StrangersHaveABudget) {
   net::StreamId raw = open();
   beside.here.Say(raw, "<handshake>" + std::string(xmpp::kUnprovenBytes - header, 'x'));
   EXPECT_FALSE(beside.here.IsOpen(raw));
-  raw = open();
   std::string nested;
-  for (uint32_t i = 0; i < 2 * xmpp::kUnprovenElements; ++i) {
+  for (uint32_t i = 2; i < xmpp::kUnprovenElements; ++i) {
     nested += "<b/>";
   }
   EXPECT_TRUE(
-      Has(beside.here.Say(raw, "<handshake>" + nested + "</handshake>"), "policy-violation"));
+      Has(beside.here.Say(open(), "<handshake>" + nested + "</handshake>"), "not-authorized"));
+  EXPECT_TRUE(Has(beside.here.Say(open(), "<handshake>" + nested + "<b>"), "policy-violation"));
   raw = open();
   beside.here.Turn(kUnprovenSeconds - 1);
   EXPECT_TRUE(beside.here.IsOpen(raw));

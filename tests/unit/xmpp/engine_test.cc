@@ -60,20 +60,38 @@ TEST(XmppStream, HeadersThatAreNoneOfOurs) {
 
 TEST(XmppStream, StrangersHaveABudget) {
   World world;
-  Client talker(world, 1);
-  talker.Header();
-  std::string got;
-  for (int i = 0; i < 200 && !world.closed[1]; ++i) {
-    got += talker.Say("<abort xmlns='urn:ietf:params:xml:ns:xmpp-sasl' a='" + std::string(90, 'x') +
-                      "'/>");
+  const std::string header =
+      "<stream:stream to='example.com' version='1.0' xmlns='jabber:client' "
+      "xmlns:stream='http://etherx.jabber.org/streams'>";
+  // Of bytes: the last of them is taken, one more is not.
+  for (const bool is_over : {false, true}) {
+    Client talker(world, is_over ? 2 : 1);
+    talker.Say(header);
+    const std::string begin = "<abort xmlns='urn:ietf:params:xml:ns:xmpp-sasl' a='";
+    const size_t rest = kUnprovenBytes - header.size() - begin.size() - 3;
+    const std::string got = talker.Say(begin + std::string(rest + is_over, 'x') + "'/>");
+    EXPECT_EQ(Has(got, "<aborted/>"), !is_over);
+    EXPECT_EQ(Has(got, "policy-violation"), is_over);
   }
-  EXPECT_TRUE(Has(got, "policy-violation"));
-  Client sleeper(world, 2);
+  // Of elements, those that were taken before too.
+  for (const bool is_over : {false, true}) {
+    Client talker(world, is_over ? 4 : 3);
+    talker.Say(header);
+    std::string many;
+    for (uint32_t i = 2; i < kUnprovenElements + is_over; ++i) {
+      many += ".<a/>";
+    }
+    const std::string got = talker.Say("<abort xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>" + many);
+    EXPECT_EQ(Has(got, "policy-violation"), is_over);  // the one too many need not end
+    EXPECT_TRUE(Has(talker.Say(".</abort>"), "<aborted/>") != is_over);
+    EXPECT_EQ(Has(talker.Say("<a>"), "policy-violation"), !is_over);
+  }
+  Client sleeper(world, 5);
   world.Turn(Duration::Seconds(kUnprovenSeconds - 1));
   sleeper.Say(" ");  // a blank is no excuse
-  EXPECT_FALSE(world.closed[2]);
+  EXPECT_FALSE(world.closed[5]);
   world.Turn(Duration::Seconds(1));
-  EXPECT_TRUE(world.closed[2]);
+  EXPECT_TRUE(world.closed[5]);
   EXPECT_EQ(world.engine().session_count(), 0u);
 }
 

@@ -129,7 +129,7 @@ TEST_F(Reading, RefusesWhatIsNoXmppXml) {
 }
 
 TEST_F(Reading, EachLimitAtItsEdge) {
-  XmlLimits limits{1000, 8, 5, 3};
+  XmlLimits limits{1000, 8, 5, 3, 16};
   const auto sized = [](size_t size) {
     const std::string frame = "<message><body></body></message>";
     return "<message><body>" + std::string(size - frame.size(), 'x') + "</body></message>";
@@ -148,12 +148,29 @@ TEST_F(Reading, EachLimitAtItsEdge) {
             XmlEvent::kMore);
   EXPECT_EQ(ReadAll(Make(limits), kHeader + std::string("<a b='1' c='2' d='3' e='4'/>")),
             XmlEvent::kTooLarge);
-  std::string many = "<a>";
-  for (int i = 0; i < 15; ++i) {
-    many += "<b/>";
-  }
-  EXPECT_EQ(ReadAll(Make(limits), kHeader + many + "</a>"), XmlEvent::kMore);
-  EXPECT_EQ(ReadAll(Make(limits), kHeader + many + "<b/></a>"), XmlEvent::kTooLarge);
+  const std::string seven = "<a><b/><b/><b/><b/><b/><b/><b/>";
+  EXPECT_EQ(ReadAll(Make(limits), kHeader + seven + "</a>"), XmlEvent::kMore);
+  EXPECT_EQ(ReadAll(Make(limits), kHeader + seven + "<b/></a>"), XmlEvent::kTooLarge);
+  // Eight elements and eight pieces of text.
+  const std::string mixed = "<a>.<b/>.<b/>.<b/>.<b/>.<b/>.<b/>.<b/>.";
+  EXPECT_EQ(ReadAll(Make(limits), kHeader + mixed + "</a>"), XmlEvent::kMore);
+  limits.nodes = 15;
+  EXPECT_EQ(ReadAll(Make(limits), kHeader + mixed + "</a>"), XmlEvent::kTooLarge);
+}
+
+// What a stranger may begin, in all it sends: the one too many is refused before it has ended.
+TEST_F(Reading, ElementsOfAllStanzasAreCounted) {
+  XmlReader& reader = Make();
+  reader.SetElementsLeft(4);
+  EXPECT_EQ(ReadAll(reader, std::string(kHeader) + "<a><b/></a>"), XmlEvent::kMore);
+  EXPECT_EQ(reader.elements_left(), 1u);
+  EXPECT_EQ(ReadAll(reader, "<a>"), XmlEvent::kMore);
+  EXPECT_EQ(ReadAll(reader, "<b>"), XmlEvent::kTooLarge);
+  reader.SetElementsLeft(1);
+  reader.Begin(true);
+  std::span<const uint8_t> in = AsBytes(std::string_view("<a/><b>"));
+  EXPECT_EQ(reader.Read(in), XmlEvent::kStanza);
+  EXPECT_EQ(reader.Read(in), XmlEvent::kTooLarge);
 }
 
 // A name space is copied once for many elements, and what it makes of a stanza is bounded.

@@ -251,6 +251,20 @@ TEST_F(WebTest, MessagesAreBounded) {
   EXPECT_TRUE(web.is_closed(socket.id));
 }
 
+TEST_F(WebTest, ElementsOfStrangersAreCounted) {
+  Socket stranger(web);
+  stranger.Say(kOpen);
+  std::string many;
+  for (uint32_t i = 2; i < kUnprovenElements; ++i) {
+    many += "<a/>";
+  }
+  const std::string got =
+      stranger.Say("<abort xmlns='" + std::string(kSasl) + "'>" + many + "</abort>");
+  EXPECT_NE(got.find("<aborted/>"), std::string::npos) << got;
+  EXPECT_NE(stranger.Say("<a xmlns='b'/>").find("policy-violation"), std::string::npos);
+  EXPECT_TRUE(web.is_closed(stranger.id));
+}
+
 TEST_F(WebTest, ASessionResumesByAnotherSocket) {
   world.AddUser("alice");
   world.AddUser("bob");
@@ -408,13 +422,20 @@ TEST_F(BoshTest, StrangersAreBounded) {
   EXPECT_NE(Ask(id, "rid='5' wait='1' hold='1' to='a..b'").find("improper-addressing"),
             std::string::npos);
   EXPECT_NE(Ask(id, "wait='1' hold='1' to='example.com'").find("bad-request"), std::string::npos);
-  // More elements than a stranger may use.
+  // More elements than a stranger may use, bodies too; and his last.
+  Open(id);
   std::string many;
-  for (uint32_t i = 0; i < 2 * kUnprovenElements; ++i) {  // and the text that may be between
+  for (uint32_t i = 3; i < kUnprovenElements; ++i) {
     many += "<a/>";
   }
-  EXPECT_NE(Ask(id, "rid='5' wait='1' hold='1' to='example.com'", many).find(" 400 "),
+  EXPECT_NE(Ask(id, At(101), "<abort xmlns='" + std::string(kSasl) + "'>" + many + "</abort>")
+                .find("<aborted/>"),
             std::string::npos);
+  EXPECT_NE(Ask(id, At(102)).find(" 400 "), std::string::npos);
+  web.Turn(Duration::Seconds(1));
+  EXPECT_EQ(world.engine().session_count(), 0u);
+  web.Turn(Duration::Seconds(kBoshInactivitySeconds + 2));
+  EXPECT_EQ(web.web().bosh_count(), 0u);
   // As many sessions as there is room for.
   for (int i = 0; i < 2; ++i) {
     EXPECT_NE(Open(web.Open()).find(" sid="), std::string::npos);
