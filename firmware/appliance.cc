@@ -26,6 +26,7 @@ using namespace gh::log::event;
 constexpr Duration kHousekeepingPeriod = Duration::Seconds(1);
 constexpr Duration kWatchdogTimeout = Duration::Seconds(15);
 constexpr Duration kHealthTimeout = Duration::Seconds(5);
+constexpr Duration kGoodbyeTime = Duration::Milliseconds(100);  // for streams to end in
 constexpr Duration kEndDelay = Duration::Milliseconds(500);  // for the last events and the console
 constexpr Duration kLastWordsMax = Duration::Seconds(1);
 constexpr Duration kConsoleRetry = Duration::Milliseconds(5);
@@ -65,16 +66,14 @@ constexpr GroupSet kTurnGroups =
     GroupId::kTraversalServerTurnDeny;
 constexpr GroupSet kAcmeGroups =
     GroupId::kCertificateAcme | GroupId::kCertificateRequest | GroupId::kSystem;
-constexpr GroupSet kXmppGroups = GroupId::kXmpp | GroupId::kXmppDomain | GroupId::kXmppRoom |
-                                 GroupId::kXmppRoomAlias | GroupId::kXmppRoomAdministrator |
-                                 GroupId::kXmppArchive | GroupId::kXmppUpload |
-                                 GroupId::kXmppFileTransfer | GroupId::kXmppClient |
-                                 GroupId::kXmppPush | GroupId::kXmppCompliance |
-                                 GroupId::kXmppFederation |
-                                 GroupId::kXmppFederationException | GroupId::kXmppFederationRoute |
-                                 GroupId::kXmppFederationEmailDomain |
-                                 GroupId::kXmppFederationEdge | GroupId::kXmppFederationRelay |
-                                 GroupId::kXmppComponent | GroupId::kXmppComponentService;
+constexpr GroupSet kXmppGroups =
+    GroupId::kXmpp | GroupId::kXmppDomain | GroupId::kXmppRoom | GroupId::kXmppRoomAlias |
+    GroupId::kXmppRoomAdministrator | GroupId::kXmppArchive | GroupId::kXmppUpload |
+    GroupId::kXmppFileTransfer | GroupId::kXmppClient | GroupId::kXmppPush |
+    GroupId::kXmppCompliance | GroupId::kXmppFederation | GroupId::kXmppFederationException |
+    GroupId::kXmppFederationRoute | GroupId::kXmppFederationEmailDomain |
+    GroupId::kXmppFederationEdge | GroupId::kXmppFederationRelay | GroupId::kXmppComponent |
+    GroupId::kXmppComponentService;
 constexpr GroupSet kHsmGroups = GroupId::kHsm | GroupId::kHsmModule;
 constexpr GroupSet kSyslogGroups = GroupId::kSystem | GroupId::kSyslogServer;
 
@@ -232,6 +231,21 @@ Result<void> Appliance::Start() {
   return Ok();
 }
 
+namespace {
+
+// Clients and servers are told that streams end. False: there were none.
+bool CloseXmpp(Appliance::Rooms& rooms) {
+  if (rooms.xmpp == nullptr || rooms.federation == nullptr) {
+    return false;
+  }
+  const bool has_any = rooms.xmpp->engine().session_count() + rooms.federation->stream_count() > 0;
+  rooms.xmpp->engine().Stop();
+  rooms.federation->Stop();
+  return has_any;
+}
+
+}  // namespace
+
 Instant Appliance::RunOnce() {
   Rooms& rooms = *rooms_;
   rooms.crashes->TraceTurn(rooms.loop.now());
@@ -278,10 +292,12 @@ void Appliance::PrepareToStop(const char* why) {
     return;
   }
   rooms_->log.Emit(SystemStopping{.reason = why, .by = "the board"});
-  const Instant deadline = machine_.clock.Now() + kEndDelay;
+  const Instant begun = machine_.clock.Now();
+  const Instant said = CloseXmpp(*rooms_) ? begun + kGoodbyeTime : begun;
+  const Instant deadline = begun + kEndDelay;
   while (machine_.clock.Now() < deadline) {
     (void)rooms_->loop.RunOnce();
-    bool waiting = rooms_->console.Pump();
+    bool waiting = rooms_->console.Pump() || machine_.clock.Now() < said;
     for (uint32_t i = 0; i < log::kSyslogServerMax; ++i) {
       const auto status = rooms_->syslog->status(i);
       waiting = waiting || (status.state == log::SyslogState::kSending && status.waiting > 0);
@@ -861,6 +877,7 @@ bool Appliance::Rooms::Healthy(Instant now) const {
 
 void Appliance::Rooms::End(Ending how, const char* why, std::string_view by) {
   log.Emit(SystemStopping{.reason = why, .by = by});
+  CloseXmpp(*this);
   crashes->Trace(ApplianceTrace::kEnding, static_cast<uint64_t>(how));
   ending = how;
   end_at = loop.now() + kEndDelay;

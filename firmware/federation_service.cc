@@ -424,6 +424,7 @@ bool FederationService::NextStream(uint64_t& cursor, ByteWriter& out) {
     Tell(out, "in", link->stanzas_in);
     Tell(out, "out", link->stanzas_out);
     Tell(out, "waiting", link->queued);
+    Tell(out, "carried", link->carrier.valid() ? "yes" : "no");
     return true;
   }
   return false;

@@ -31,6 +31,8 @@ class FederationService final : public s2s::Host, public s2s::Observer, private 
 
   // Settings or addresses have changed; after XMPP's own Apply.
   void Apply();
+  uint32_t stream_count() const { return federation_->link_count(); }
+  void Stop() { federation_->Stop(); }  // the system stops; after XMPP's own
   void OpenFirewall(uint8_t port_mask);
   void UpdateAlarms();
   void AddTo(admin::StatusTree& status, admin::CommandTable& commands);
@@ -46,6 +48,9 @@ class FederationService final : public s2s::Host, public s2s::Observer, private 
   void Close(net::StreamId stream) override;
   void Abort(net::StreamId stream) override;
   void Resume(net::StreamId stream) override;
+  size_t UndeliveredBytes(net::StreamId stream) override {
+    return parts_.tls.streams().UndeliveredBytes(stream);
+  }
   bool IsProved(net::StreamId stream, std::string_view domain) override;
 
   void OnFederated(std::string_view local, std::string_view remote, bool incoming,
@@ -74,6 +79,8 @@ class FederationService final : public s2s::Host, public s2s::Observer, private 
   void AddNamesTo(admin::StatusTree& status, admin::CommandTable& commands);
   void WatchNames();
   void KeepDomain(std::string_view domain);
+  void KeepRoomHosts();
+  bool KeepSetting(std::string_view group, uint32_t instance, std::string_view name);
   void CheckCertificate();
   bool NextEmailDomain(uint64_t& cursor, ByteWriter& out);
   Result<void> RunEmail(std::string_view by, std::string_view value, ByteWriter& out);
@@ -94,6 +101,8 @@ class FederationService final : public s2s::Host, public s2s::Observer, private 
   std::array<FixedString<127>, xmpp::kEmailDomainMax> domains_ = {};  // as last told
   uint32_t domain_count_ = 0;
   bool knows_domains_ = false;
+  std::array<FixedString<127>, xmpp::kRoomHostMax> own_hosts_ = {};  // of rooms, not of settings
+  uint32_t own_host_count_ = 0;
 };
 
 }  // namespace gh

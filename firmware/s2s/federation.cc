@@ -89,6 +89,7 @@ Federation::Federation(const Parts& parts, const Capacity& capacity)
   settle_timer_.Bind<&Federation::Settle>(this);
   tick_timer_.Bind<&Federation::OnTick>(this);
   rate_timer_.Bind<&Federation::OnRate>(this);
+  kept_timer_.Bind<&Federation::OnDeliveryTimer>(this);
 }
 
 void Federation::InitReaders(Arena& arena, ReaderPool& pool, uint32_t count, uint32_t first_owner,
@@ -107,6 +108,7 @@ Federation::~Federation() {
   timers_.Cancel(settle_timer_);
   timers_.Cancel(tick_timer_);
   timers_.Cancel(rate_timer_);
+  timers_.Cancel(kept_timer_);
   for (uint32_t i = 0; i < links_.capacity(); ++i) {
     if (Link* link = links_.At(i)) {
       timers_.Cancel(link->timer);
@@ -163,6 +165,17 @@ void Federation::Finish(Link& link, std::string_view condition, const char* reas
   } else {
     Doom(link, reason);
   }
+}
+
+void Federation::Stop() {
+  config_.enabled = false;
+  config_.partner_count = 0;  // nobody is let in any more
+  for (uint32_t i = 0; i < links_.capacity(); ++i) {
+    if (Link* link = links_.At(i); link != nullptr && !link->doomed) {
+      Finish(*link, "system-shutdown", "the system stops");
+    }
+  }
+  Settle();
 }
 
 uint32_t Federation::Disconnect(std::string_view remote) {
@@ -452,6 +465,9 @@ void Federation::OnTick() {
       if (link->state == LinkState::kReady && link->unsent.empty()) {
         Write(*link, " ");  // so that who is gone is found
       }
+    } else if (link != nullptr && !link->doomed && link->queued > 0 &&
+               CarrierOf(*link) != nullptr) {
+      Drain(*link);
     } else if (link != nullptr && !link->doomed && link->state == LinkState::kReady &&
                timers_.now() - link->used > (is_ours ? config_.idle : config_.idle * 4)) {
       CloseStream(*link);
@@ -548,6 +564,9 @@ void Federation::StreamError(Link& link, std::string_view condition, const char*
     out.Text(" xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>");
     Write(link, out.text());
     CloseStream(link);
+    if (link.unsent.empty()) {
+      ForgetSent(link);
+    }
   }
   if (link.kind == LinkKind::kIncoming && link.unproven) {
     ++counters_.refused;
@@ -566,6 +585,8 @@ void Federation::Doom(Link& link, const char* reason) {
   link.doomed = true;
   link.reason = reason;
   RemoveRoute(link);
+  ForgetDelivered(link);
+  (void)EndRides(link);
   PartnerLost(link);
   if (link.fast_node.linked()) {
     fast_.Remove(link);

@@ -115,6 +115,8 @@ class Host {
   virtual void Close(net::StreamId stream) = 0;
   virtual void Abort(net::StreamId stream) = 0;
   virtual void Resume(net::StreamId stream) = 0;
+  // Bytes that the other side's TCP has not acknowledged.
+  virtual size_t UndeliveredBytes(net::StreamId stream) = 0;
   // Whether the peer's certificate is good and names the domain.
   virtual bool IsProved(net::StreamId stream, std::string_view domain) = 0;
 
@@ -241,7 +243,13 @@ struct Link final : LookupUser {
   uint64_t silent_until = 0;  // stanzas wait until this commit is durable
   ListNode owing_node;
   Instant asked_at;
-  xmpp::Chain unacknowledged;           // as the queue
+  xmpp::Chain unacknowledged;  // as the queue
+  uint32_t kept = 0;           // of them, where stanzas are not counted (queue.cc)
+  ListNode kept_node;
+  Handle carrier;  // the link whose stream it uses (riders.cc)
+  bool offers_dialback = false;
+  bool offers_errors = false;  // in dialback
+  bool may_not_ride = false;
   FixedString<kStreamIdMax> resume_id;  // ours on incoming ones, theirs on ours; "": it cannot be
   bool is_resuming = false;             // a stream of ours, from its break to the answer
   Instant used;
@@ -282,7 +290,10 @@ class Federation final : public xmpp::Remote {
   Taken SendRemote(std::string_view local, std::string_view remote,
                    std::span<const uint8_t> stanza) override;
   void OnDurable() override;
-  bool HoldUntil(std::string_view local, std::string_view remote, uint64_t commit) override;
+  void HoldUntil(std::string_view local, std::string_view remote, uint64_t commit) override;
+
+  // The system stops: all are told.
+  void Stop();
 
   // --- Operator ---
   // Ends all streams with a domain; "" all there are.
@@ -346,6 +357,7 @@ class Federation final : public xmpp::Remote {
   void Doom(Link& link, const char* reason);
   void Settle();
   bool IsSilent(const Link& link) const;
+  void Silence(Link& link, uint64_t commit);
   void HangUp(Link& link);  // its stream, when it has one
   void End(Link& link);
   void OnHeader(Link& link, const xmpp::Node& header);
@@ -375,6 +387,7 @@ class Federation final : public xmpp::Remote {
   bool TakeEmails(const xmpp::Address& from, xmpp::Address& to, xmpp::Node& stanza);
   void AnswerError(const xmpp::Node& stanza, std::string_view condition);
   Taken SendOut(std::string_view local, std::string_view remote, std::span<const uint8_t> stanza);
+  Link* WayTo(std::string_view local, std::string_view remote, Taken& refusal);
   Taken SendOn(Link& link, std::span<const uint8_t> stanza);
 
   // rate.cc
@@ -388,6 +401,10 @@ class Federation final : public xmpp::Remote {
   void RemoveRoute(Link& link);
   bool Enqueue(Link& link, std::span<const uint8_t> stanza);
   void Drain(Link& link);
+  void KeepSent(Link& link, std::span<const uint8_t> stanza);
+  void ForgetDelivered(Link& link);
+  void ForgetSent(Link& link);
+  void OnDeliveryTimer();
   void ReturnAll(Link& link);
   void ReturnEach(Link& link, xmpp::Chain& stanzas);
   void Return(Link& link, std::span<const uint8_t> stanza);
@@ -403,16 +420,28 @@ class Federation final : public xmpp::Remote {
   bool OnAcknowledged(Link& link, uint32_t handled);
   void Acknowledge(Link& link);
   void SendOwed(Link& link);
+  void OnOwedDurable(Link& link);
 
   // resumption.cc
   bool Suspend(Link& link);
   bool AskToResume(Link& link);
   void OnResume(Link& link, const xmpp::Node& element);
+  void Resume(Link& link, std::string_view previous, uint32_t handled);
+  bool WaitForDisk(Link& link, uint64_t commit);
   Link* FindSuspended(const Link& link, std::string_view previous);
   void TakeOver(Link& link, Link& old);
   void OnResumed(Link& link, const xmpp::Node& element);
   void OnNotResumed(Link& link);
   void Resend(Link& link);
+
+  // riders.cc
+  Link* CarrierOf(const Link& link);
+  bool MayCarry(Link& carrier, const Link& link, const Hop* hop);
+  bool Ride(Link& link, const Hop* hop = nullptr);
+  void LeaveRide(Link& link);
+  void OnRideAnswer(Link& carrier, const xmpp::Node& element);
+  void HandOver(Link& link, Link& carrier);
+  bool EndRides(Link& carrier);
 
   // outgoing.cc
   Link* NewOutgoing(std::string_view local, std::string_view remote, LinkKind kind,
@@ -425,6 +454,7 @@ class Federation final : public xmpp::Remote {
   void OnFeatures(Link& link, const xmpp::Node& features);
   void OnOutgoing(Link& link, const xmpp::Node& element);
   void SendKey(Link& link);
+  void WriteKey(Link& stream, const Pair& pair);
   void SendVerify(Link& link);
   void OnReady(Link& link, const char* how);
 
@@ -468,6 +498,8 @@ class Federation final : public xmpp::Remote {
   List<Link, &Link::doomed_node> doomed_;
   List<Link, &Link::owing_node> owing_;
   List<Link, &Link::silent_node> silent_;
+  List<Link, &Link::kept_node> kept_;
+  Timer kept_timer_;
   std::span<uint8_t> scratch_;
   uint32_t unproven_incoming_ = 0;
   uint32_t verifying_ = 0;

@@ -35,39 +35,49 @@ xmpp::Remote::Taken Federation::SendRemote(std::string_view local, std::string_v
 
 xmpp::Remote::Taken Federation::SendOut(std::string_view local, std::string_view remote,
                                         std::span<const uint8_t> stanza) {
+  Taken refusal = Taken::kYes;
+  Link* link = WayTo(local, remote, refusal);
+  counters_.forbidden += refusal == Taken::kForbidden ? 1 : 0;
+  return link != nullptr ? SendOn(*link, stanza) : refusal;
+}
+
+// The link that stanzas from `local` to `remote` take, made if there is none; null: why not.
+Link* Federation::WayTo(std::string_view local, std::string_view remote, Taken& refusal) {
+  refusal = Taken::kUnknown;
   if (const uint32_t partner = PartnerOf(remote); partner != kNoPartner) {
-    Link* link = LinkOf(partner);
-    return link != nullptr ? SendOn(*link, stanza) : Taken::kUnknown;
+    return LinkOf(partner);
   }
   if (!config_.enabled || remote.empty() || Serves(remote)) {
-    return Taken::kUnknown;
+    return nullptr;
   }
   if (!config_.policy.Allows(remote, Direction::kOutgoing)) {
-    ++counters_.forbidden;
-    return Taken::kForbidden;
+    refusal = Taken::kForbidden;
+    return nullptr;
   }
   if (config_.by_edge) {
     KeepTrunk();
-    Link* trunk = links_.Resolve(trunk_);
-    return trunk != nullptr ? SendOn(*trunk, stanza) : Taken::kUnknown;
+    return links_.Resolve(trunk_);
   }
+  refusal = Taken::kFull;
   Link* link = FindRoute(local, remote);
   if (link == nullptr) {
     link = NewOutgoing(local, remote, LinkKind::kOutgoing);
-    if (link == nullptr) {
-      return Taken::kFull;
+    if (link != nullptr && !Ride(*link)) {
+      BeginLookup(*link);
     }
-    const bool is_queued = Enqueue(*link, stanza);
-    BeginLookup(*link);
-    return is_queued ? Taken::kYes : Taken::kFull;
   }
-  return SendOn(*link, stanza);
+  return link;
 }
 
 xmpp::Remote::Taken Federation::SendOn(Link& link, std::span<const uint8_t> stanza) {
   counters_.relayed += IsPartner(link) ? 1 : 0;
   if (link.state == LinkState::kBackingOff || link.doomed) {
     return Taken::kUnknown;
+  }
+  if (Link* carrier = link.state == LinkState::kReady ? CarrierOf(link) : nullptr) {
+    link.used = timers_.now();
+    ++link.stanzas_out;
+    return SendOn(*carrier, stanza);
   }
   if (link.state != LinkState::kReady || IsSilent(link) || !link.unsent.empty() ||
       !link.queue.empty() || !MaySend(link, stanza.size())) {

@@ -266,7 +266,8 @@ void Federation::Prove(Link& link, Pair& pair, const char* how) {
   }
   link.state = LinkState::kReady;
   ++counters_.accepted;
-  ++(link.proved_by_certificate ? counters_.by_certificate : counters_.by_dialback);
+  const bool is_certified = link.proved_by_certificate && &pair == &link.pair();
+  ++(is_certified ? counters_.by_certificate : counters_.by_dialback);
   observer_.OnFederated(pair.local.view(), pair.remote.view(), true, link.remote, how);
   if (link.bidirectional && &pair == &link.pair() && !link.proved_by_certificate &&
       !IsPartner(link)) {

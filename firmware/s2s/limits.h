@@ -34,7 +34,9 @@ inline constexpr int64_t kBackOffSeconds = 10;      // before a domain is tried 
 inline constexpr int64_t kStanzaSeconds = 30;       // a stanza that has begun
 inline constexpr int64_t kAcknowledgeSeconds = 60;  // for an acknowledgement that was asked for
 inline constexpr int64_t kTickSeconds = 15;         // idle streams are looked for
-inline constexpr int64_t kCloseSeconds = 5;         // for the other side to close, too
+
+inline constexpr int64_t kRideSeconds = 8;              // for another pair on a stream there is
+inline constexpr int64_t kDeliveryMilliseconds = 1000;  // TCP is asked what has arrived
 
 inline constexpr int64_t kRateMilliseconds = 100;  // those that were too fast are heard again
 inline constexpr int64_t kRateBurstSeconds = xmpp::kRateBurstSeconds;

@@ -48,9 +48,9 @@ bool Federation::OnManagement(Link& link, const Node& element) {
     }
   } else if (element.name == "resume" && link.kind == LinkKind::kIncoming && !link.counts_in) {
     OnResume(link, element);
-  } else if (element.name == "resumed" && link.is_resuming) {
+  } else if (element.name == "resumed" && link.kind != LinkKind::kIncoming && link.is_resuming) {
     OnResumed(link, element);
-  } else if (element.name == "failed" && link.is_resuming) {
+  } else if (element.name == "failed" && link.kind != LinkKind::kIncoming && link.is_resuming) {
     OnNotResumed(link);
   } else if (element.name == "failed") {
     link.counts_out = false;
@@ -87,6 +87,7 @@ void Federation::OnEnable(Link& link, std::string_view resume) {
   }
   out.Text("/>");
   Write(link, out.written());
+  ForgetSent(link);
   link.counts_in = link.counts_out = true;
   Promote(link);
 }
@@ -115,6 +116,9 @@ void Federation::SendCounted(Link& link, std::span<const uint8_t> stanza) {
     (void)chains_.Append(link.unacknowledged, head);
     (void)chains_.Append(link.unacknowledged, stanza);
     ++link.unconfirmed;
+  } else {
+    ForgetDelivered(link);
+    KeepSent(link, stanza);
   }
   Write(link, stanza);
   Ask(link);
@@ -171,6 +175,20 @@ void Federation::SendOwed(Link& link) {
   Write(link, out.written());
 }
 
+void Federation::OnOwedDurable(Link& link) {
+  if (!link.is_resuming) {
+    SendOwed(link);
+  } else if (link.kind == LinkKind::kIncoming) {
+    link.is_resuming = false;
+    Resume(link, link.asked_id.view(), link.owed);
+    if (!link.doomed) {  // it goes on as another stream
+      Drain(link);
+    }
+  } else {
+    (void)AskToResume(link);
+  }
+}
+
 void Federation::OnDurable() {
   for (Link& link : silent_) {
     if (!IsSilent(link)) {
@@ -183,7 +201,7 @@ void Federation::OnDurable() {
   for (Link& link : owing_) {
     if (link.owed_commit <= engine_.durable()) {
       owing_.Remove(link);
-      SendOwed(link);
+      OnOwedDurable(link);
     }
   }
 }

@@ -73,7 +73,7 @@ void Federation::TryNext(Link& link) {
       return;
     }
     TryHop(link, &hop);
-    if (link.connected) {
+    if (link.connected || CarrierOf(link) != nullptr) {
       return;
     }
   }
@@ -85,7 +85,7 @@ void Link::OnHop(const Hop* next) {
     federation.GiveUp(*this);
   } else {
     federation.TryHop(*this, next);
-    if (!connected) {
+    if (!connected && federation.CarrierOf(*this) == nullptr) {
       federation.TryNext(*this);
     }
   }
@@ -99,6 +99,10 @@ void Federation::TryHop(Link& link, const Hop* hop) {
   link.state = LinkState::kConnecting;
   link.secure = link.bidirectional = link.proved_by_certificate = false;
   link.unproven_bytes = 0;
+  if (Ride(link, hop)) {
+    return;
+  }
+  link.offers_dialback = link.offers_errors = false;
   Arm(link, Duration::Seconds(kAttemptSeconds));
   const auto connected = host_.Connect(*hop, link.pair().remote.view());
   if (!connected.ok()) {
@@ -111,6 +115,10 @@ void Federation::TryHop(Link& link, const Hop* hop) {
 // This address will not do: the next one.
 void Federation::AttemptFailed(Link& link, const char* reason) {
   if (link.doomed || link.state == LinkState::kBackingOff) {
+    return;
+  }
+  if (CarrierOf(link) != nullptr) {
+    LeaveRide(link);
     return;
   }
   link.reason = reason;
@@ -136,6 +144,7 @@ void Federation::GiveUp(Link& link) {
     return;
   }
   link.state = LinkState::kBackingOff;
+  (void)EndRides(link);
   Arm(link, Duration::Seconds(kBackOffSeconds));
   if (!link.doomed_node.linked()) {
     doomed_.PushBack(link);  // Settle gives back what waited
@@ -176,6 +185,8 @@ void Federation::OnOutgoing(Link& link, const Node& element) {
     } else {
       AttemptFailed(link, "it refused our dialback key");
     }
+  } else if (element.Is("result", kDialbackSpace) && link.state == LinkState::kReady) {
+    OnRideAnswer(link, element);
   } else if (element.Is("verify", kDialbackSpace) && link.kind == LinkKind::kVerifying &&
              link.state == LinkState::kDialback && element.Get("id") == link.asked_id.view()) {
     const std::string_view type = element.Get("type");
@@ -185,6 +196,10 @@ void Federation::OnOutgoing(Link& link, const Node& element) {
 
 void Federation::OnFeatures(Link& link, const Node& features) {
   link.offers_management = features.Child("sm", ns::kManagement) != nullptr;
+  if (const Node* dialback = features.Child("dialback", "urn:xmpp:features:dialback")) {
+    link.offers_dialback = true;
+    link.offers_errors = dialback->Child("errors", dialback->space) != nullptr;
+  }
   const bool has_tls = features.Child("starttls", ns::kTls) != nullptr;
   if (!link.secure && has_tls && config_.security != Security::kNone && !link.without_tls) {
     Write(link, "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
@@ -229,18 +244,21 @@ void Federation::OnFeatures(Link& link, const Node& features) {
 }
 
 void Federation::SendKey(Link& link) {
-  const Pair& pair = link.pair();
+  link.state = LinkState::kDialback;
+  WriteKey(link, link.pair());
+}
+
+void Federation::WriteKey(Link& stream, const Pair& pair) {
   uint8_t bytes[2 * xmpp::kDomainMax * 6 + 256];
   ByteWriter out(bytes);
   out.Text("<db:result");
   WriteAttribute("from", pair.local.view(), out);
   WriteAttribute("to", pair.remote.view(), out);
   out.Char('>');
-  out.Text(
-      MakeKey(config_.secret.view(), pair.remote.view(), pair.local.view(), link.id.view()).view());
+  out.Text(MakeKey(config_.secret.view(), pair.remote.view(), pair.local.view(), stream.id.view())
+               .view());
   out.Text("</db:result>");
-  link.state = LinkState::kDialback;
-  Write(link, out.written());
+  Write(stream, out.written());
 }
 
 void Federation::SendVerify(Link& link) {

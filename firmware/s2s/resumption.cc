@@ -25,7 +25,8 @@ bool ReadCount(std::string_view text, uint32_t& out) {
 
 // Its connection is gone. True: it waits for another, or is making one.
 bool Federation::Suspend(Link& link) {
-  if (link.resume_id.empty() || link.unproven || config_.resume <= Duration()) {
+  const bool is_asking = link.kind == LinkKind::kIncoming && link.is_resuming;
+  if (link.resume_id.empty() || link.unproven || config_.resume <= Duration() || is_asking) {
     return false;
   }
   timers_.Cancel(link.timer);
@@ -64,6 +65,10 @@ bool Federation::AskToResume(Link& link) {
     OnNotResumed(link);
     return true;
   }
+  Arm(link, Duration::Seconds(kAttemptSeconds));
+  if (WaitForDisk(link, link.last_commit)) {  // it is acknowledged by this
+    return true;
+  }
   uint8_t bytes[kStreamIdMax * 6 + 128];
   ByteWriter out(bytes);
   out.Text("<resume xmlns='urn:xmpp:sm:3' h='");
@@ -71,11 +76,19 @@ bool Federation::AskToResume(Link& link) {
   out.Char('\'');
   WriteAttribute("previd", link.resume_id.view(), out);
   out.Text("/>");
-  if (link.last_commit > engine_.durable()) {
-    engine_.MakeDurable();  // it is acknowledged by this
-  }
   Write(link, out.written());
-  Arm(link, Duration::Seconds(kAttemptSeconds));
+  return true;
+}
+
+// True: OnOwedDurable goes on when the commit is on the disk.
+bool Federation::WaitForDisk(Link& link, uint64_t commit) {
+  if (commit <= engine_.durable()) {
+    return false;
+  }
+  link.owed_commit = commit;
+  if (!link.owing_node.linked()) {
+    owing_.PushBack(link);
+  }
   return true;
 }
 
@@ -100,6 +113,10 @@ void Federation::OnNotResumed(Link& link) {
   link.resume_id.Clear();
   link.condition = "remote-server-timeout";
   ReturnEach(link, link.unacknowledged);
+  if (EndRides(link)) {  // the others have nothing proved there
+    ReturnEach(link, link.queue);
+    link.queued = 0;
+  }
   link.counts_in = link.counts_out = link.asked = false;
   link.handled = link.owed = link.confirmed = link.unconfirmed = 0;
   EnableManagement(link);
@@ -142,9 +159,6 @@ void Federation::TakeOver(Link& link, Link& old) {
     host_.Abort(old.stream);
     Detach(old);
   }
-  if (old.last_commit > engine_.durable()) {
-    engine_.MakeDurable();
-  }
   RemoveRoute(link);
   by_stream_.Remove(link);
   link.connected = false;
@@ -172,9 +186,19 @@ void Federation::TakeOver(Link& link, Link& old) {
 
 void Federation::OnResume(Link& link, const Node& element) {
   uint32_t handled = 0;
-  Link* old = FindSuspended(link, element.Get("previd"));
-  if (old == nullptr || !ReadCount(element.Get("h"), handled) ||
-      handled - old->confirmed > old->unconfirmed) {
+  const bool is_read = ReadCount(element.Get("h"), handled) && !link.is_resuming;
+  Resume(link, is_read ? element.Get("previd") : std::string_view(), handled);
+}
+
+void Federation::Resume(Link& link, std::string_view previous, uint32_t handled) {
+  Link* old = FindSuspended(link, previous);
+  if (old != nullptr && WaitForDisk(link, old->last_commit)) {
+    link.is_resuming = true;
+    link.asked_id.Assign(previous);
+    link.owed = handled;
+    return;
+  }
+  if (old == nullptr || handled - old->confirmed > old->unconfirmed) {
     Write(link,
           "<failed xmlns='urn:xmpp:sm:3'><item-not-found "
           "xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>");

@@ -104,7 +104,8 @@ struct Watch {
   ListNode session_node;
   ListNode account_node;
   Session* watcher = nullptr;
-  Account* watched = nullptr;
+  Account* watched = nullptr;  // null: a user of another server
+  Chain away;                  // his address
   Timer timer;
 };
 

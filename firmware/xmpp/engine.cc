@@ -674,6 +674,18 @@ uint32_t Engine::EndSessions(std::string_view bare, const char* reason) {
   return count;
 }
 
+void Engine::Stop() {
+  config_.enabled = false;
+  keeper_.Flush();  // what is acknowledged now is the last
+  for (uint32_t i = 0; i < sessions_.capacity(); ++i) {
+    if (Session* session = sessions_.At(i)) {
+      session->resumable = false;  // nobody would know it
+      StreamError(*session, "system-shutdown", "the system stops");
+    }
+  }
+  Settle();
+}
+
 bool Engine::EndSession(uint32_t id, const char* reason) {
   Session* session = id < sessions_.capacity() ? sessions_.At(id) : nullptr;
   if (session == nullptr || session->account == nullptr) {

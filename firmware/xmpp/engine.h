@@ -141,11 +141,9 @@ class Remote {
   // What the engine was given is on the disk up to Engine::durable(). Never calls the engine's
   // other functions.
   virtual void OnDurable() {}
-  // What is sent there from now on waits until the commit is durable; false: there is no stream.
-  virtual bool HoldUntil(std::string_view /*local*/, std::string_view /*remote*/,
-                         uint64_t /*commit*/) {
-    return false;
-  }
+  // What is sent there from now on, by somebody of `local`, waits until the commit is durable.
+  virtual void HoldUntil(std::string_view /*local*/, std::string_view /*remote*/,
+                         uint64_t /*commit*/) {}
 
  protected:
   ~Remote() = default;
@@ -357,8 +355,6 @@ class Engine final : private RoomHost {
   // The commit that has what stanzas from other servers have brought about so far.
   uint64_t remote_commit() const { return remote_session_.last_commit; }
   uint64_t durable() const { return keeper_.durable(); }
-  // Has the disk waited for: for what is rare.
-  void MakeDurable() { keeper_.Flush(); }
   // Somebody's answers wait for a commit.
   bool is_holding() const { return is_holding_; }
   void SetRecorder(Recorder* recorder) { recorder_ = recorder; }
@@ -374,6 +370,8 @@ class Engine final : private RoomHost {
   Result<void> SetPolicy(Account& account, UserPolicy policy);
   Result<void> Allow(Account& account, const Address& whom);
   uint32_t RevokeTokens(std::string_view bare);
+  // The system stops: all streams end with a word, and no more begin.
+  void Stop();
   uint32_t watch_count() const { return watches_.used_count(); }
   uint32_t TokenCount(const Account& account) const { return tokens_.CountOf(account); }
   Result<void> DestroyRoom(std::string_view name, std::string_view reason);
@@ -623,6 +621,19 @@ class Engine final : private RoomHost {
   bool MayWatchForAWhile(const Session& session, Account& watched);
   static Watch* FindWatch(Session& session, const Account& watched);
   bool BeginWatch(Session& session, Account& watched);
+  Watch* NewWatch(Session& session);
+  void WriteWatched(Session& session, const Node& stanza);
+  void SendAwayOf(Session& session, std::string_view bare);
+  // temporary_away.cc: those of other servers.
+  void OnTemporaryAway(Session& session, const Node& stanza, const Address& whom, bool begins);
+  bool BeginWatchAway(Session& session, const Address& whom, bool& is_full);
+  Watch* FindWatchAway(Session& session, std::string_view bare);
+  bool IsWatchedAway(Account& account, std::string_view bare);
+  Remote::Taken SayAway(const Account& account, std::string_view bare, std::string_view type);
+  void EndWatchAway(Watch& watch);
+  void EndWatchesAway(Account& account, std::string_view bare);
+  bool DeliverToWatchersAway(Account& account, std::string_view bare,
+                             std::span<const uint8_t> presence);
   void EndWatch(Watch& watch);
   void EndWatches(Session& session);
   void EndWatches(Account& watched, const Address& rule);

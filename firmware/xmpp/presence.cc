@@ -299,7 +299,8 @@ void Engine::OnDirected(Session& session, Node& stanza, const Address& to, bool 
     if (Session* target = FindSession(*account, to.resource())) {
       SendStanza(*target, out.written());
     }
-  } else {
+  } else if (!session.is_remote ||
+             !DeliverToWatchersAway(*account, session.account->name.view(), out.written())) {
     DeliverToAvailable(*account, out.written());
   }
 }

@@ -132,9 +132,8 @@ void Engine::ProbeAway(const Account& account, std::string_view watched) {
 void Engine::HoldUntil(const Speaker& speaker, std::string_view from, uint64_t commit) {
   if (speaker.session != nullptr && !speaker.session->is_remote) {
     HoldUntil(*speaker.session, commit);
-  } else if (commit > keeper_.durable() && remote_ != nullptr &&
-             !remote_->HoldUntil(DomainPart(from), speaker.from->domain(), commit)) {
-    keeper_.Flush();
+  } else if (commit > keeper_.durable() && remote_ != nullptr) {
+    remote_->HoldUntil(DomainPart(from), speaker.from->domain(), commit);
   }
 }
 
@@ -187,6 +186,9 @@ void Engine::OnRemotePresence(Account& account, const Address& to, Node& stanza)
     OnDirected(remote_session_, stanza, to, type.empty());
   } else if (type == "subscribe" || type == "subscribed" || type == "unsubscribe" ||
              type == "unsubscribed") {
+    if (type == "unsubscribed") {
+      EndWatchesAway(account, remote_from_.bare());
+    }
     uint8_t bytes[kPresenceMax];
     ByteWriter out(bytes);
     WriteStanza(stanza, {remote_from_.bare(), account.name.view()}, out);

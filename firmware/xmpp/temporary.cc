@@ -16,8 +16,12 @@ void Engine::OnTemporary(Session& session, const Node& stanza, const Node& query
     AnswerError(session, stanza, "modify", "bad-request");
     return;
   }
-  if (!config_.temporary || !IsLocal(address->domain())) {
+  if (!config_.temporary) {
     AnswerError(session, stanza, "cancel", "feature-not-implemented");
+    return;
+  }
+  if (!IsLocal(address->domain())) {
+    OnTemporaryAway(session, stanza, *address, begins);
     return;
   }
   Account* watched = directory_->Find(address->bare());
@@ -33,19 +37,28 @@ void Engine::OnTemporary(Session& session, const Node& stanza, const Node& query
     AnswerError(session, stanza, "wait", "resource-constraint");
     return;
   }
-  uint8_t bytes[kAddressMax * 12 + 160];
+  WriteWatched(session, stanza);
+  if (!may_see || !SendPresenceOf(*watched, session)) {
+    SendAwayOf(session, address->bare());
+  }
+}
+
+void Engine::WriteWatched(Session& session, const Node& stanza) {
+  uint8_t bytes[128];
   ByteWriter out(bytes);
   out.Text("<watch xmlns='urn:gatehouse:presence:temporary' seconds='");
   out.Decimal(static_cast<uint64_t>(config_.temporary_life.seconds()));
   out.Text("'/>");
   SendResult(session, stanza, out.text());
-  if (may_see && SendPresenceOf(*watched, session)) {
-    return;
-  }
+}
+
+// He is not there, for this session.
+void Engine::SendAwayOf(Session& session, std::string_view bare) {
+  uint8_t bytes[kAddressMax * 12 + 64];
   uint8_t full_bytes[kAddressMax];
-  out = ByteWriter(bytes);
+  ByteWriter out(bytes);
   out.Text("<presence");
-  WriteAttribute("from", address->bare(), out);
+  WriteAttribute("from", bare, out);
   WriteAttribute("to", FullOf(session, full_bytes), out);
   out.Text(" type='unavailable'/>");
   SendStanza(session, out.written());
@@ -72,32 +85,43 @@ Watch* Engine::FindWatch(Session& session, const Account& watched) {
 bool Engine::BeginWatch(Session& session, Account& watched) {
   Watch* watch = FindWatch(session, watched);
   if (watch == nullptr) {
-    const bool is_full =
-        config_.temporary_max != 0 && watches_.used_count() >= config_.temporary_max;
-    watch = is_full ? nullptr : watches_.Allocate();
+    watch = NewWatch(session);
     if (watch == nullptr) {
-      ++counters_.refused;
       return false;
     }
-    watch->watcher = &session;
     watch->watched = &watched;
-    session.watches.PushBack(*watch);
     watched.watches.PushBack(*watch);
-    watch->timer.Set(
-        [](Timer&, void* context) {
-          auto& over = *static_cast<Watch*>(context);
-          over.watcher->engine->EndWatch(over);
-        },
-        watch);
   }
   timers_.Arm(watch->timer, config_.temporary_life);
   return true;
 }
 
+Watch* Engine::NewWatch(Session& session) {
+  const bool is_full = config_.temporary_max != 0 && watches_.used_count() >= config_.temporary_max;
+  Watch* watch = is_full ? nullptr : watches_.Allocate();
+  if (watch == nullptr) {
+    ++counters_.refused;
+    return nullptr;
+  }
+  watch->watcher = &session;
+  session.watches.PushBack(*watch);
+  watch->timer.Set(
+      [](Timer&, void* context) {
+        auto& over = *static_cast<Watch*>(context);
+        over.watcher->engine->EndWatch(over);
+      },
+      watch);
+  return watch;
+}
+
 void Engine::EndWatch(Watch& watch) {
   timers_.Cancel(watch.timer);
   watch.watcher->watches.Remove(watch);
-  watch.watched->watches.Remove(watch);
+  if (watch.watched != nullptr) {
+    watch.watched->watches.Remove(watch);
+  } else {
+    EndWatchAway(watch);
+  }
   watches_.Release(&watch);
 }
 
@@ -110,7 +134,6 @@ void Engine::EndWatches(Session& session) {
 
 // Of whom `watched` blocks from now on: he has gone, for them.
 void Engine::EndWatches(Account& watched, const Address& rule) {
-  uint8_t bytes[kAddressMax * 12 + 64];
   for (Watch& watch : watched.watches) {
     Session& watcher = *watch.watcher;
     const auto address = Address::Parse(watcher.account->name.view());
@@ -118,13 +141,7 @@ void Engine::EndWatches(Account& watched, const Address& rule) {
       continue;
     }
     EndWatch(watch);
-    uint8_t full_bytes[kAddressMax];
-    ByteWriter out(bytes);
-    out.Text("<presence");
-    WriteAttribute("from", watched.name.view(), out);
-    WriteAttribute("to", FullOf(watcher, full_bytes), out);
-    out.Text(" type='unavailable'/>");
-    SendStanza(watcher, out.written());
+    SendAwayOf(watcher, watched.name.view());
   }
 }
 

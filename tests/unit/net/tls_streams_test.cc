@@ -46,14 +46,18 @@ class TlsStreamsTest : public ::testing::Test {
     other_ = std::make_unique<TestIdentity>(*keys_, KeyType::kEcP256, "other.example");
     identities_.fallback = &identity_->identity;
     identities_.by_name["other.example"] = &other_->identity;
-    server_listen_ = std::make_unique<crypto::TlsEndpoint>(crypto::TlsEndpoint::Parts{
-        .environment = server_->environment(), .identities = &identities_, .peers = &clients_});
+    server_listen_ = std::make_unique<crypto::TlsEndpoint>(
+        crypto::TlsEndpoint::Parts{.environment = server_->environment(),
+                                   .identities = &identities_,
+                                   .peers = &clients_,
+                                   .protocols = server_protocols_});
     client_connect_ = std::make_unique<crypto::TlsEndpoint>(
         crypto::TlsEndpoint::Parts{.environment = client_->environment(),
                                    .side = crypto::TlsSide::kClient,
                                    .identities = &client_identities_,
                                    .peers = &servers_,
-                                   .peer_role = crypto::PeerRole::kServer});
+                                   .peer_role = crypto::PeerRole::kServer,
+                                   .protocols = client_protocols_});
     Configure({}, {});
     server_->SetService(TlsService::kSip, server_listen_.get(), nullptr);
     client_->SetService(TlsService::kSip, nullptr, client_connect_.get());
@@ -107,6 +111,7 @@ class TlsStreamsTest : public ::testing::Test {
   std::unique_ptr<TestIdentity> identity_, other_;
   TestIdentities identities_, client_identities_;
   TestPeers servers_, clients_;
+  std::span<const char*const> server_protocols_, client_protocols_;
   std::unique_ptr<crypto::TlsEndpoint> server_listen_, server_connect_, client_connect_;
   Talker server_side_, client_side_;
   Endpoint at_{IpAddress::V4(192, 0, 2, 1), 5061};
@@ -182,6 +187,35 @@ TEST_F(TlsStreamsTest, PassesTcpThrough) {
   client_->CloseStream(*id);
   Turn(5);
   EXPECT_EQ(client_side_.reasons, std::vector{StreamClose::kByUs});
+}
+
+// ALPN (RFC 7301): servers of XMPP offer theirs as clients do (XEP-0368).
+TEST_F(TlsStreamsTest, BothSidesAgreeOnAProtocol) {
+  static constexpr const char* kOurs[] = {"xmpp-server"};
+  server_protocols_ = client_protocols_ = kOurs;
+  Build();
+  const StreamId id = Connect();
+  Turn(20);
+  ASSERT_NE(client_->SessionOf(id), nullptr);
+  EXPECT_STREQ(client_->SessionOf(id)->protocol(), "xmpp-server");
+}
+
+TEST_F(TlsStreamsTest, OtherProtocolsAreRefusedWhereThePolicyIsStrict) {
+  static constexpr const char* kOurs[] = {"xmpp-server"};
+  static constexpr const char* kTheirs[] = {"xmpp-client"};
+  server_protocols_ = kOurs;
+  client_protocols_ = kTheirs;
+  Build();
+  const StreamId id = Connect();
+  Turn(20);
+  ASSERT_NE(client_->SessionOf(id), nullptr);
+  EXPECT_STREQ(client_->SessionOf(id)->protocol(), "");
+  crypto::TlsPolicy strict;
+  strict.strict_protocols = true;
+  Configure(strict, {});
+  const StreamId refused = Connect();
+  Turn(20);
+  EXPECT_EQ(client_->SessionOf(refused), nullptr);
 }
 
 TEST_F(TlsStreamsTest, ChoosesTheCertificateByName) {

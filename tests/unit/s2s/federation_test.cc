@@ -589,6 +589,7 @@ TEST(FederationManagement, WhatWasNotAcknowledgedComesBack) {
     pair.SetBoth([&](Config& config) { config.management = is_on; });
     pair.SayToBob("first");
     pair.Commit();
+    pair.here.Turn(2);  // TCP is asked
     const uint32_t free = pair.here.federation().chains().free_count();
     pair.SayToBob("second");
     pair.there.federation().Disconnect("example.com");

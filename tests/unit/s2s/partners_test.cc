@@ -277,6 +277,28 @@ TEST(Edge, CarriesWhatGoesOutAndComesIn) {
   }
 }
 
+// What must be on the disk first waits on the way to the Edge, and to a component.
+TEST(Edge, WaitsForTheDiskAlone) {
+  Behind behind;
+  const uint64_t durable = behind.core.world().engine().durable();
+  behind.core.federation().HoldUntil("rooms.example.com", "other.org", durable + 1);
+  EXPECT_EQ(behind.core.world().engine().durable(), durable);
+  behind.alice->Say("<message to='bob@other.org' type='chat'><body>out</body></message>");
+  behind.net.Run();
+  EXPECT_EQ(behind.bob->Take(), "");
+  behind.core.world().Commit();
+  behind.net.Run();
+  EXPECT_TRUE(Has(behind.bob->Take(), "<body>out</body>"));
+  Beside beside;
+  const net::StreamId raw = beside.Connect();
+  beside.here.federation().HoldUntil("rooms.example.com", "bot.example.com",
+                                     beside.here.world().engine().durable() + 1);
+  beside.AliceSays("<message to='x@bot.example.com' type='chat'><body>hi</body></message>");
+  EXPECT_FALSE(Has(beside.here.Said(raw), "<body>hi"));
+  beside.here.world().Commit();
+  EXPECT_TRUE(Has(beside.here.Said(raw), "<body>hi"));
+}
+
 TEST(Edge, CarriesRooms) {
   Behind behind;
   behind.Says(*behind.alice,

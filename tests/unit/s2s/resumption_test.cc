@@ -96,6 +96,29 @@ TEST(FederationResumption, NothingComesTwice) {
   EXPECT_EQ(broken.there.counters().resumed, 1u);
 }
 
+// Both sides say what they have, which has to be on the disk first: nobody else waits for that.
+TEST(FederationResumption, WaitsForTheDiskAlone) {
+  Broken broken;
+  broken.Says(*broken.alice, "bob@other.org", "one");
+  std::string got = broken.Says(*broken.bob, "alice@example.com", "two");
+  broken.here.Break();
+  broken.net.Run();
+  EXPECT_EQ(broken.here.counters().resumed + broken.there.counters().resumed, 0u);
+  broken.here.world().Commit();  // ours asks now
+  broken.net.Run();
+  EXPECT_EQ(broken.there.counters().resumed, 0u);
+  // What came meanwhile waits, and a connection that breaks once more is no harm.
+  broken.Says(*broken.alice, "bob@other.org", "three");
+  broken.here.Break();
+  broken.net.Run();
+  broken.Commit();
+  broken.Commit();
+  EXPECT_EQ(broken.there.counters().resumed, 1u);
+  got += broken.bob->Take();
+  EXPECT_EQ(Broken::Count(got, "<body>one</body>"), 1) << got;
+  EXPECT_EQ(Broken::Count(got, "<body>three</body>"), 1) << got;
+}
+
 TEST(FederationResumption, WhoForgotTheStreamIsToldAnew) {
   Broken broken;
   broken.Says(*broken.alice, "bob@other.org", "one");

@@ -27,7 +27,7 @@ struct Net {
     uint16_t weight = 0;
   };
   std::map<std::string, std::vector<Server>> srv;
-  std::map<std::string, std::string> hosts;  // name to IPv4 address
+  std::map<std::string, std::string> hosts;  // name to IPv4 addresses, blanks between
   std::map<std::string, Site*> sites;        // "address:port"
   std::deque<std::function<void()>> events;
   std::vector<std::string> connected;  // each attempt
@@ -153,6 +153,7 @@ class Site final : public Host, public Observer, public net::Resolver {
     });
   }
   void Resume(net::StreamId) override {}
+  size_t UndeliveredBytes(net::StreamId) override { return undelivered; }
   bool IsProved(net::StreamId stream, std::string_view domain) override {
     const Stream& from = streams_[stream.index];
     const auto& names = from.other != nullptr ? from.other->certificate : from.certificate;
@@ -231,6 +232,7 @@ class Site final : public Host, public Observer, public net::Resolver {
   std::set<std::string> certificate;  // the names in ours, which all trust
   std::vector<std::string> events;
   bool blocked = false;
+  size_t undelivered = 0;
   bool speaks_for_others = false;  // streams of ours end at the test
   net::StreamId outgoing;          // the last of them
 
@@ -269,10 +271,14 @@ class Site final : public Host, public Observer, public net::Resolver {
         records.push_back(record);
       }
     } else if (type == net::DnsType::kA && net_.hosts.contains(name)) {
-      net::DnsRecord record;
-      record.type = type;
-      record.address = *net::IpAddress::Parse(net_.hosts[name]);
-      records.push_back(record);
+      std::string all = net_.hosts[name];
+      while (!all.empty()) {
+        net::DnsRecord record;
+        record.type = type;
+        record.address = *net::IpAddress::Parse(all.substr(0, all.find(' ')));
+        records.push_back(record);
+        all = all.find(' ') == all.npos ? "" : all.substr(all.find(' ') + 1);
+      }
     }
     if (records.empty()) {
       query.done(query, ErrorCode::kNotFound);

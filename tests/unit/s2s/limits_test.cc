@@ -1,0 +1,150 @@
+// The limits of the room (limits.h) at their edges, where no other test of it does that.
+#include <gtest/gtest.h>
+
+#include "tests/unit/s2s/site.h"
+
+namespace gh::s2s::test {
+namespace {
+
+using xmpp::test::Client;
+
+bool Has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+// example.com with alice; nobody else.
+struct Alone {
+  Alone() {
+    here.config.security = Security::kOptional;
+    here.config.requires_certificate = false;
+    here.Apply();
+    here.world().AddUser("alice");
+    alice = std::make_unique<Client>(here.world(), 1);
+    alice->LogIn("alice", "a");
+  }
+  std::string Says(const std::string& domain, size_t size = 1) {
+    std::string got = alice->Say("<message to='bob@" + domain + "' type='chat' id='m'><body>" +
+                                 std::string(size, 'x') + "</body></message>");
+    net.Run();
+    return got + alice->Take();
+  }
+  static std::string Header(const std::string& more) {
+    return "<stream:stream xmlns='jabber:server' xmlns:db='jabber:server:dialback' "
+           "xmlns:stream='http://etherx.jabber.org/streams' version='1.0' from='other.org' "
+           "to='example.com' " +
+           more + ">";
+  }
+
+  Net net;
+  Site here{net, "example.com", "192.0.2.1"};
+  std::unique_ptr<Client> alice;
+};
+
+TEST(LimitsOfServers, IdsOfStreams) {
+  for (const bool is_over : {false, true}) {
+    Alone alone;
+    alone.net.hosts["other.org"] = "192.0.2.2";
+    alone.here.speaks_for_others = true;
+    alone.Says("other.org");
+    const std::string id(kStreamIdMax + is_over, 'i');
+    alone.here.Say(alone.here.outgoing, Alone::Header("id='" + id + "'"));
+    EXPECT_EQ(alone.here.IsOpen(alone.here.outgoing), !is_over);
+  }
+}
+
+// A key that is longer than any is nobody's: its server is not even asked.
+TEST(LimitsOfServers, KeysOfDialback) {
+  for (const bool is_over : {false, true}) {
+    Alone alone;
+    alone.net.hosts["other.org"] = "192.0.2.2";
+    alone.here.speaks_for_others = true;
+    const net::StreamId raw = alone.here.OpenRaw(false);
+    alone.here.Say(raw, Alone::Header(""));
+    const std::string got =
+        alone.here.Say(raw, "<db:result from='other.org' to='example.com'>" +
+                                std::string(kKeyMax + is_over, 'k') + "</db:result>");
+    EXPECT_EQ(Has(got, "type='invalid'"), is_over) << got;
+    EXPECT_EQ(alone.net.connected.size(), is_over ? 0u : 1u);
+  }
+}
+
+TEST(LimitsOfServers, AttemptsForOneStream) {
+  Alone alone;
+  for (uint32_t i = 0; i < kServerMax; ++i) {
+    const std::string name = "s" + std::to_string(i) + ".many.net";
+    alone.net.srv["_xmpp-server._tcp.many.net"].push_back({name});
+    alone.net.hosts[name] = "192.0.2.30 192.0.2.31";
+  }
+  EXPECT_TRUE(Has(alone.Says("many.net"), "remote-server-timeout"));
+  EXPECT_EQ(alone.net.connected.size(), size_t{kAttemptMax});
+}
+
+TEST(LimitsOfServers, AddressesOfOneServer) {
+  Alone alone;
+  for (uint32_t i = 0; i <= kAddressMax; ++i) {
+    alone.net.hosts["other.org"] += (i == 0 ? "192.0.2.3" : " 192.0.2.3") + std::to_string(i);
+  }
+  EXPECT_TRUE(Has(alone.Says("other.org"), "remote-server-timeout"));
+  EXPECT_EQ(alone.net.connected.size(), size_t{kAddressMax});
+}
+
+TEST(LimitsOfServers, BytesThatWait) {
+  Alone alone;
+  alone.net.hosts["other.org"] = "192.0.2.2";
+  alone.here.speaks_for_others = true;  // the other side says nothing
+  std::string got;
+  uint32_t taken = 0;
+  for (; taken < 60 && !Has(got, "resource-constraint"); ++taken) {
+    got = alone.Says("other.org", 9000);
+  }
+  EXPECT_EQ(taken - 1, kQueueBytesMax / 9200);
+  EXPECT_FALSE(Has(alone.Says("other.org", 10), "error"));  // the last of the room
+}
+
+TEST(LimitsOfServers, TimeOfAnAttemptAndOfAStanza) {
+  Alone alone;
+  alone.net.hosts["other.org"] = "192.0.2.2";
+  alone.here.speaks_for_others = true;
+  alone.Says("other.org");
+  alone.here.Turn(kAttemptSeconds - 1);
+  EXPECT_TRUE(alone.here.IsOpen(alone.here.outgoing));
+  alone.here.Turn(2);
+  EXPECT_FALSE(alone.here.IsOpen(alone.here.outgoing));
+  EXPECT_TRUE(Has(alone.alice->Take(), "remote-server-timeout"));
+  // Of somebody who is proved.
+  const net::StreamId raw = alone.here.OpenRaw(true, {"other.org"});
+  alone.here.Say(raw, Alone::Header(""));
+  alone.here.Say(raw,
+                 "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>");
+  alone.here.Say(raw, Alone::Header(""));
+  alone.here.Say(raw, "<message from='bob@other.org' to='alice@example.com'><body>");
+  alone.here.Turn(kStanzaSeconds - 1);
+  EXPECT_TRUE(alone.here.IsOpen(raw));
+  alone.here.Turn(2);
+  EXPECT_FALSE(alone.here.IsOpen(raw));
+}
+
+// Users' names may grow in a stanza until there is no room for it.
+TEST(LimitsOfServers, NamesThatAreReplaced) {
+  Alone alone;
+  xmpp::Directory& directory = alone.here.world().engine().directory();
+  const std::string email = std::string(100, 'a') + "@mail.example";
+  ASSERT_TRUE(directory.SetEmail(*directory.Find("alice@example.com"), email).ok());
+  alone.here.config.emails = true;
+  alone.here.Apply();
+  alone.net.hosts["other.org"] = "192.0.2.2";
+  alone.here.speaks_for_others = true;
+  const size_t fit = 64 * 1024 / email.size();
+  for (const size_t count : {fit - 2, fit + 1}) {  // the sender's is among them
+    std::string many;
+    for (size_t i = 0; i < count; ++i) {
+      many += "<i jid='alice@example.com'/>";
+    }
+    const std::string got =
+        alone.alice->Say("<message to='bob@other.org'><x xmlns='x'>" + many + "</x></message>");
+    EXPECT_EQ(Has(got, "resource-constraint"), count > fit) << got;
+  }
+}
+
+}  // namespace
+}  // namespace gh::s2s::test
