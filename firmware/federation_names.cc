@@ -1,6 +1,7 @@
 // The names by which other servers know us: users' e-mail addresses and their domains, and what the
 // certificate has to name for all that is served.
 #include <algorithm>
+#include <utility>
 
 #include "crypto/other_names.h"
 #include "crypto/path_check.h"
@@ -86,6 +87,7 @@ void FederationService::CheckCertificate() {
 // now on (EMAIL-016).
 void FederationService::WatchNames() {
   CheckCertificate();
+  KeepRoomHosts();
   const auto now = parts_.xmpp.engine().directory().email_domains();
   const auto is_in = [](auto& list, uint32_t count, std::string_view name) {
     return std::ranges::any_of(std::span(list).first(count),
@@ -128,25 +130,71 @@ void FederationService::KeepDomain(std::string_view domain) {
     is_there = is_there || each.name.view() == domain;
     free = free == 0 && each.name.empty() ? index : free;
   }
-  bool is_kept = is_there;
-  if (!is_there && free != 0 && !configuration.in_change()) {
-    uint8_t bytes[256];
-    ByteWriter line(bytes);
-    line.Text("xConfiguration XMPP Federation EmailDomain ");
-    line.Decimal(free);
-    line.Text(" Name: ");
-    line.Text(domain);
-    config::Message refused;
-    configuration.Begin();
-    is_kept = configuration.Apply(line.text(), refused).ok();
-    if (is_kept) {
-      is_kept = configuration.Commit(refused).ok();
-    } else {
-      configuration.Abort();
-    }
-  }
+  const bool is_kept = is_there || KeepSetting("XMPP Federation EmailDomain", free, domain);
   parts_.log.Emit(XmppDomainChanged{
       .domain = domain, .change = is_kept ? "no user's any more, and kept" : "served no more"});
+}
+
+// False: there is no instance for it, or somebody else changes settings.
+bool FederationService::KeepSetting(std::string_view group, uint32_t instance,
+                                    std::string_view name) {
+  config::Configuration& configuration = parts_.configuration;
+  if (instance == 0 || configuration.in_change()) {
+    return false;
+  }
+  uint8_t bytes[256];
+  ByteWriter line(bytes);
+  line.Text("xConfiguration ");
+  line.Text(group);
+  line.Char(' ');
+  line.Decimal(instance);
+  line.Text(" Name: ");
+  line.Text(name);
+  config::Message refused;
+  configuration.Begin();
+  if (!configuration.Apply(line.text(), refused).ok()) {
+    configuration.Abort();
+    return false;
+  }
+  return configuration.Commit(refused).ok();
+}
+
+// ALIAS-07: where a domain goes, or is named anew, its rooms keep their addresses: the alias that
+// was the system's becomes one of the administrator's. One that cannot be kept is tried again.
+void FederationService::KeepRoomHosts() {
+  const xmpp::Engine& engine = parts_.xmpp.engine();
+  if (!engine.config().enabled) {
+    return;
+  }
+  const auto before = own_hosts_;
+  const uint32_t before_count = std::exchange(own_host_count_, 0);
+  const auto aliases = parts_.configuration.active().xmpp_room_alias();
+  for (uint32_t i = 0; i < engine.config().rooms.host_count; ++i) {
+    const auto& host = engine.config().rooms.hosts[i];
+    if (!std::ranges::any_of(aliases,
+                             [&](const auto& each) { return each.name.view() == host.view(); })) {
+      own_hosts_[own_host_count_++].Assign(host.view());
+    }
+  }
+  for (const auto& host : std::span(before).first(before_count)) {
+    bool has_rooms = false;
+    uint32_t cursor = 0;
+    for (xmpp::RoomInfo room; !has_rooms && parts_.xmpp.engine().rooms().NextRoom(cursor, room);) {
+      has_rooms = room.name.substr(room.name.find('@') + 1) == host.view();
+    }
+    if (!has_rooms || engine.Serves(host.view())) {
+      continue;
+    }
+    uint32_t free = 0;
+    for (uint32_t i = 0; i < aliases.size() && free == 0; ++i) {
+      free = aliases[i].name.empty() ? i + 1 : 0;
+    }
+    if (KeepSetting("XMPP Room Alias", free, host.view())) {
+      parts_.log.Emit(XmppDomainChanged{.domain = host.view(), .change = "of rooms, and kept"});
+    } else if (own_host_count_ < own_hosts_.size()) {
+      own_hosts_[own_host_count_++] = host;
+    }
+  }
 }
 
 // --- Commands and status -------------------------------------------------------------------------

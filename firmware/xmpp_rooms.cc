@@ -174,6 +174,7 @@ bool XmppService::NextRoomStatus(uint64_t& cursor, ByteWriter& out) {
       Tell(out, "refused", counters.refused);
       Tell(out, "messages", counters.messages);
       Tell(out, "deliveries", counters.deliveries);
+      Tell(out, "mode", engine_->config().rooms.enabled ? "on" : "off");
       return true;
     case 1:
       out.Text("XMPP Archives:");

@@ -300,6 +300,43 @@ def test_the_operator_looks_and_speaks_to_all(scene):
     assert "not a domain of ours" in said, said
 
 
+def test_rooms_keep_their_addresses(scene):
+    scene.act("a_room")
+    for line in ('Domain 1 Name: example.net', 'Room SystemAlias Name: chat'):
+        scene.ask(f"xConfiguration XMPP {line}")
+    # Domain and first label are others; the alias that was the system's is an entry now (ALIAS-07).
+    netns.wait_for(lambda: '"conference.example.com"' in scene.ask("xConfiguration XMPP Room Alias"),
+                   qemu.patience(30), "the alias")
+    assert "rooms are at hosts that are served: OK" in scene.ask("xCommand XMPP Check")
+    entry = re.search(r'Alias (\d+) Name: "conference.example.com"',
+                      scene.ask("xConfiguration XMPP Room Alias"))[1]
+    scene.ask(f'xConfiguration XMPP Room Alias {entry} Name: ""')
+    said = scene.ask("xCommand XMPP Check")
+    assert re.search(r"rooms are at hosts that are served: FAILED rooms=[1-9] "
+                     r"first=conference.example.com", said), said
+    assert "users are of domains that are served: FAILED" in said, said
+    # All settings of rooms at once (MUC-26), and the domain as it was.
+    scene.ask("xCommand Configuration Defaults: XMPP Room")
+    scene.ask("xConfiguration XMPP Domain 1 Name: example.com")
+    shown = scene.ask("xConfiguration XMPP Room")
+    assert 'SystemAlias Name: "conference"' in shown, shown
+    assert "FAILED" not in scene.ask("xCommand XMPP Check")
+    scene.ask("xCommand XMPP Room Destroy: desk@conference.example.com Confirm: Yes")
+
+
+def test_administrators_of_rooms_are_switched(scene):
+    scene.ask("xConfiguration XMPP Room Administrator 1 Address: alice@example.com")
+    scene.ask('xConfiguration XMPP Room Administrator 1 Nickname: "the keeper"')
+    assert scene.act("owns_anothers_room") == {"owner": True}
+    shown = scene.ask("xStatus XMPP Rooms")
+    assert "alice@example.com mode=on nickname=the keeper" in shown.replace('"', ""), shown
+    scene.ask("xConfiguration XMPP Room SystemAdministrators Mode: Off")
+    assert scene.act("owns_anothers_room") == {"owner": False}
+    assert "alice@example.com mode=off" in scene.ask("xStatus XMPP Rooms")
+    scene.ask("xConfiguration XMPP Room SystemAdministrators Mode: On")
+    scene.ask('xConfiguration XMPP Room Administrator 1 Address: ""')
+
+
 def test_messages_are_recorded(scene):
     scene.act("offline")
 

@@ -334,6 +334,26 @@ async def a_room(server, authority):
     return {}
 
 
+async def owns_anothers_room(server, authority):
+    """Whether alice is shown the configuration of a room of bob's."""
+    room = f"his@conference.{DOMAIN}"
+    plugins = ("xep_0004", "xep_0045")
+    bob, alice = Client("bob", "b", plugins=plugins), Client("alice", "a", plugins=plugins)
+    for client in (bob, alice):
+        await client.log_in(server, authority)
+    await room_of(bob, room, "Bo")
+    await bob["xep_0045"].set_room_config(room, await bob["xep_0045"].get_room_config(room))
+    await room_of(alice, room, "Al")
+    try:
+        await alice["xep_0045"].get_room_config(room)
+        owner = True
+    except slixmpp.exceptions.IqError:
+        owner = False
+    for client in (alice, bob):
+        await client.leave()
+    return {"owner": owner}
+
+
 async def rooms_again(server, authority):
     """What is left of that room: history, subject, archive, the ban."""
     room = f"lab@conference.{DOMAIN}"

@@ -257,6 +257,19 @@ TEST(Appliance, WithoutAStoreNothingIsKeptAndThatIsSaid) {
   EXPECT_THAT(machine.Line("xStatus Alarm"), HasSubstr("Nothing is stored"));
 }
 
+// MUC-02: where persistent rooms are wanted and nothing can keep them, there are none at all.
+TEST(Appliance, WithoutAStoreThereAreRoomsOnlyWhereNoneIsToLast) {
+  FakeMachine machine(nullptr);
+  machine.boot.provision = std::string(kProvision) +
+                           "\nxConfiguration XMPP Domain 1 Name: example.com\n"
+                           "xConfiguration XMPP Mode: On\n";
+  ASSERT_TRUE(machine.Start().ok());
+  LogIn(machine);
+  EXPECT_THAT(machine.Line("xStatus XMPP Rooms"), HasSubstr(" mode=off"));
+  machine.Line("xConfiguration XMPP Room Persistent Mode: Off");
+  EXPECT_THAT(machine.Line("xStatus XMPP Rooms"), HasSubstr(" mode=on"));
+}
+
 std::vector<uint8_t> ACrash(const char* message) {
   CrashRecord record;
   record.SetPanic({message, "net/here.cc", 7, true, 1, 2});
