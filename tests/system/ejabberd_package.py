@@ -1,6 +1,7 @@
 """ejabberd as Debian has it, without installing it: that would start a daemon. With it the parts
 of Erlang it needs."""
 
+import json
 import os
 import pathlib
 import subprocess
@@ -12,9 +13,10 @@ PACKAGES = ["ejabberd", "libodbc2", *(f"erlang-{name}" for name in (
     "p1-xmpp").split())]
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 CONFIGURATION = """\
-hosts: ["{domain}"]
+hosts: {hosts}
+host_config: {host_config}
 loglevel: debug
-certfiles: ["{certificate}"]
+certfiles: {certificates}
 ca_file: "{authority}"
 listen:
   - {{port: 5222, ip: "{address}", module: ejabberd_c2s}}
@@ -56,19 +58,24 @@ def command(root, folder, configuration):
     return [binaries / "erlexec", "-noinput", "-mnesia", "dir", f'"{folder}/db"'], environment
 
 
-def start(root, host, domain, dns, *, certificate, authority, tls="required"):
-    """ejabberd on a host, for one domain with a user bob; returns its folder (log)."""
+def start(root, host, domain, dns, *, certificates, authority, others=None):
+    """ejabberd on a host, for a domain that requires TLS and `others` (what each makes of TLS by
+    name), with a user bob in each; returns its folder (log)."""
     folder = pathlib.Path(root).parent / domain
     folder.mkdir()
+    others = others or {}
     (folder / "ejabberd.yml").write_text(CONFIGURATION.format(
-        domain=domain, address=host.address, certificate=certificate, authority=authority, tls=tls),
+        hosts=json.dumps([domain, *others]), address=host.address, authority=authority,
+        host_config=json.dumps({name: {"s2s_use_starttls": tls} for name, tls in others.items()}),
+        certificates=json.dumps([str(each) for each in certificates]), tls="required"),
         encoding="utf-8")
     # A namespace's processes have mounts of their own.
     (folder / "resolv.conf").write_text(f"nameserver {dns}\n")
     words, environment = command(root, folder, folder / "ejabberd.yml")
+    users = ", ".join(f'ejabberd_auth:try_register(<<"bob">>, <<"{name}">>, <<"secret">>)'
+                      for name in (domain, *others))
     host.start("sh", "-c", 'mount --bind "$1" /etc/resolv.conf && shift && exec "$@"', "sh",
                folder / "resolv.conf", *words, "-eval",
-               "application:ensure_all_started(ejabberd), ejabberd_auth:try_register("
-               f'<<"bob">>, <<"{domain}">>, <<"secret">>).', env=environment,
+               f"application:ensure_all_started(ejabberd), {users}.", env=environment,
                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return folder

@@ -10,6 +10,7 @@ import ssl
 import sys
 
 import slixmpp
+from slixmpp.xmlstream import ET
 
 ssl.SSLObject.get_channel_binding = lambda self, cb_type="tls-unique": None
 TIMEOUT = 25
@@ -232,6 +233,78 @@ async def component(alice, bob, _):
     out["identity"] = list(info["disco_info"]["identities"])[0][:2]
     alice.del_roster_item("bot@echo.example.com")
     echo.disconnect()
+    return out
+
+
+async def watch(_, bob, domain):
+    """Somebody who is no contact, for a while."""
+    carol = User("carol", "example.com")
+    await carol.log_in(sys.argv[2])
+
+    async def ask(what):
+        query = carol.make_iq_set()
+        query.append(ET.fromstring(f"<{what} xmlns='urn:gatehouse:presence:temporary' "
+                                   f"jid='{bob.boundjid.bare}'/>"))
+        return await query.send(timeout=TIMEOUT)
+
+    async def shows(show):
+        while True:
+            seen = await carol.hear(carol.presences)
+            if seen["from"].full == bob.boundjid.full and seen["show"] == show:
+                return show
+    bob.auto_subscribe = False  # she has not asked to be watched
+    bob.send_presence(pshow="away")
+    answer = await ask("watch")
+    out = {"seconds": "seconds=" in str(answer), "show": await shows("away"),
+           "contact": bool((await carol.get_roster())["roster"]["items"])}
+    bob.send_presence(pshow="dnd")
+    out["later"] = await shows("dnd")
+    gone = asyncio.Event()
+    bob.add_event_handler("presence_unsubscribe", lambda _: gone.set())
+    await ask("unwatch")
+    await asyncio.wait_for(gone.wait(), TIMEOUT)
+    out["forgotten"] = gone.is_set()
+    return out
+
+
+class PushService(slixmpp.ComponentXMPP):
+    """Keeps what it is told to publish."""
+
+    def __init__(self, domain, server):
+        super().__init__(f"push.{domain}", "secret", server, 5347)
+        self.started, self.told = asyncio.Event(), asyncio.Queue()
+        self.add_event_handler("session_start", lambda _: self.started.set())
+        self.register_handler(slixmpp.Callback(
+            "publish", slixmpp.MatchXPath("{jabber:component:accept}iq"), self._on_iq))
+
+    def _on_iq(self, iq):
+        if iq["type"] == "set":
+            self.told.put_nowait(iq)
+            iq.reply().send()
+
+
+async def push(alice, bob, domain):
+    """A service of theirs is told that something waits for a user of ours."""
+    service = PushService(domain, sys.argv[3])
+    service.connect()
+    await asyncio.wait_for(service.started.wait(), TIMEOUT)
+    query = alice.make_iq_set()
+    query.append(ET.fromstring(f"<enable xmlns='urn:xmpp:push:0' jid='push.{domain}' "
+                               "node='phone'/>"))
+    await query.send(timeout=TIMEOUT)
+    await alice.disconnect()
+    bob.send_message("alice@example.com", "wake up", mtype="chat")
+    told = (await asyncio.wait_for(service.told.get(), TIMEOUT)).xml
+    space = "{http://jabber.org/protocol/pubsub}"
+    fields = {each.get("var"): each.findtext("{jabber:x:data}value")
+              for each in told.iter("{jabber:x:data}field")}
+    again = User("alice", "example.com")
+    await again.log_in(sys.argv[2])
+    out = {"from": told.get("from"), "node": told.find(f".//{space}publish").get("node"),
+           "count": fields["message-count"], "waited": said(await again.hear())}
+    query = again.make_iq_set()
+    query.append(ET.fromstring(f"<disable xmlns='urn:xmpp:push:0' jid='push.{domain}'/>"))
+    await query.send(timeout=TIMEOUT)
     return out
 
 

@@ -17,6 +17,7 @@ pidfile = "{folder}/pid"
 data_path = "{folder}/data"
 log = {{ debug = "{folder}/log" }}
 interfaces = {{ "{address}" }}
+component_interfaces = {{ "{address}" }}
 s2s_direct_tls_ports = {{ 5270 }}
 modules_enabled = {{ {modules} }}
 modules_disabled = {{ {disabled} }}
@@ -28,6 +29,8 @@ allow_unencrypted_plain_auth = true
 VirtualHost "{domain}"
 Component "rooms.{domain}" "muc"
   muc_room_locking = false
+Component "push.{domain}"
+  component_secret = "secret"
 """
 
 

@@ -110,6 +110,7 @@ class Machine:
         self.image = Path(image)
         self.memory, self.cpus, self.cpu, self.overlay = memory, cpus, cpu, overlay
         self.netdevs = netdevs
+        self.station = 0x68  # in its MAC addresses; another where machines share a network
         self.fw_cfg = dict(fw_cfg or {})
         if provision is not None:
             self.fw_cfg["opt/gatehouse/provision"] = provision
@@ -243,7 +244,7 @@ class Machine:
             # romfile= : no PXE, which would only cost start-up time.
             arguments += ["-netdev", netdev, "-device",
                           f"virtio-net-pci,netdev=net{index},disable-legacy=on,romfile=,"
-                          f"mac=52:54:00:67:68:{index + 1:02x}"]
+                          f"mac=52:54:00:67:{self.station:02x}:{index + 1:02x}"]
         return arguments
 
     def _fw_cfg_arguments(self):

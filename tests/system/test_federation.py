@@ -20,6 +20,8 @@ import qemu
 SERVER, TOOLS, DNS = "10.77.0.2", "10.77.0.11", "10.77.0.9"
 GOOD, SELF = ("good.org", "10.77.0.21"), ("self.net", "10.77.0.22")
 PLAIN, EJABBERD = ("plain.net", "10.77.0.23"), ("erlang.im", "10.77.0.24")
+EJABBERD_SELF, EJABBERD_PLAIN = ("self.im", "10.77.0.24"), ("plain.im", "10.77.0.24")
+ALL = (GOOD, SELF, PLAIN, EJABBERD, EJABBERD_SELF, EJABBERD_PLAIN)
 # What the appliance serves: its domain and rooms, a component, and users' e-mail addresses.
 OURS = ("example.com", "rooms.example.com", "echo.example.com", "mail.example",
         "conference.example.com")
@@ -77,7 +79,8 @@ class Scene:
             usage = "serverAuth" + (",clientAuth" if name == "example.com" else "")
             # One of them has no DNS names, but those that XMPP has (RFC 6120 section 13.7.1).
             names = (f"otherName:1.3.6.1.5.5.7.8.7;IA5STRING:_xmpp-server.{name},"
-                     f"otherName:1.3.6.1.5.5.7.8.5;UTF8:rooms.{name}"
+                     f"otherName:1.3.6.1.5.5.7.8.5;UTF8:rooms.{name},"
+                     f"otherName:1.3.6.1.5.5.7.8.5;UTF8:push.{name}"
                      if name == GOOD[0] else f"DNS:{name},DNS:rooms.{name}")
             if name == "example.com":
                 names = ",".join(f"DNS:{each}" for each in OURS)
@@ -86,8 +89,9 @@ class Scene:
             self.openssl(f"req {key} -subj '/CN={name}' -keyout {name}.key -out {name}.csr")
             self.openssl(f"x509 -req -in {name}.csr -CA root.pem -CAkey root.key -days 9 "
                          f"-extfile ext -out {name}.pem")
-        self.openssl(f"req -x509 {key} -subj '/CN={SELF[0]}' -addext subjectAltName=DNS:{SELF[0]} "
-                     f"-days 30 -keyout {SELF[0]}.key -out {SELF[0]}.pem")
+        for name, _ in (SELF, EJABBERD_SELF):
+            self.openssl(f"req -x509 {key} -subj '/CN={name}' -addext subjectAltName=DNS:{name} "
+                         f"-days 30 -keyout {name}.key -out {name}.pem")
 
     def start_servers(self, servers=(GOOD, SELF, PLAIN, EJABBERD), hosts=()):
         packages = self.folder / "packages"
@@ -96,9 +100,9 @@ class Scene:
         hosts = {"gate.example.com": SERVER, **dict(hosts)}
         services = [(f"_xmpp-server._tcp.{name}", "gate.example.com", 5269)
                     for name in OURS]
-        for domain, address in (GOOD, SELF, PLAIN, EJABBERD):
+        for domain, address in ALL:
             hosts[f"chat.{domain}"] = address
-            for name in (domain, f"rooms.{domain}"):
+            for name in (domain, f"rooms.{domain}", f"push.{domain}"):
                 services.append((f"_xmpp-server._tcp.{name}", f"chat.{domain}", 5269))
         prosody_package.start_dns(root, self.network.host("dns", f"{DNS}/24"), addresses=hosts,
                                   services=services)
@@ -121,12 +125,17 @@ class Scene:
         packages = self.folder / "erlang"
         packages.mkdir()
         host = self.network.host("erlang", f"{EJABBERD[1]}/24")
-        name = EJABBERD[0]
-        (self.folder / "chain.pem").write_text((self.folder / f"{name}.key").read_text() +
-                                               (self.folder / f"{name}.pem").read_text())
-        self.folders[name] = ejabberd_package.start(
-            ejabberd_package.unpack(packages), host, name, DNS,
-            certificate=self.folder / "chain.pem", authority=self.folder / "root.pem")
+        chains = []
+        for name, _ in (EJABBERD, EJABBERD_SELF):
+            chains.append(self.folder / f"{name}.chain")
+            chains[-1].write_text((self.folder / f"{name}.key").read_text() +
+                                  (self.folder / f"{name}.pem").read_text())
+        folder = ejabberd_package.start(
+            ejabberd_package.unpack(packages), host, EJABBERD[0], DNS, certificates=chains,
+            authority=self.folder / "root.pem",
+            others={EJABBERD_SELF[0]: "required", EJABBERD_PLAIN[0]: "false"})
+        for name, _ in (EJABBERD, EJABBERD_SELF, EJABBERD_PLAIN):
+            self.folders[name] = folder
         self.wait_listening(host)
 
     @staticmethod
@@ -147,8 +156,9 @@ class Scene:
         operator_console.log_in(self.machine)
         self.bring("trust.pem", "root.pem")
         self.bring("server.pem", "example.com.pem", "example.com.key")
-        said = self.ask("xCommand XMPP User Add: alice@example.com secret")
-        assert "alice@example.com added." in said, said
+        for user in ("alice", "carol"):
+            said = self.ask(f"xCommand XMPP User Add: {user}@example.com secret")
+            assert f"{user}@example.com added." in said, said
 
     def ask(self, line):
         return operator_console.ask(self.machine, line)
@@ -208,17 +218,29 @@ def started(request, tmp_path_factory):
             machine.stop()
 
 
-def test_certificates_prove_both_sides(scene):
+BOTH = {"argvalues": [GOOD, EJABBERD], "ids": ["prosody", "ejabberd"]}
+
+
+@pytest.mark.parametrize("server", **BOTH)
+def test_certificates_prove_both_sides(scene, server):
+    scene.set(Bidirectional="Off")
+    scene.talk(server)
+    streams = scene.streams(server)
+    for way in (": to ", ": from "):
+        assert any(way in line and "tls=yes" in line and "proof=certificate" in line
+                   for line in streams), streams
+    scene.set(Bidirectional="On")
+    scene.reset()
+
+
+def test_stanzas_are_counted(scene):
     scene.talk(GOOD)
-    streams = scene.streams(GOOD)
-    assert any(": to " in line and "tls=yes" in line and "proof=certificate" in line
-               for line in streams), streams
     # Prosody counts stanzas too (XEP-0198), and says which it has.
     netns.wait_for(lambda: re.search(r" acknowledged=[1-9]", scene.ask("xStatus XMPP Federation")),
                    qemu.patience(30), "an acknowledgement")
 
 
-@pytest.mark.parametrize("server", [GOOD, EJABBERD], ids=["prosody", "ejabberd"])
+@pytest.mark.parametrize("server", **BOTH)
 def test_friends_and_rooms_across_servers(scene, server):
     scene.talk(server)
     said = scene.act("friends", server)
@@ -231,10 +253,11 @@ def test_friends_and_rooms_across_servers(scene, server):
     assert scene.act("our_rooms", server) == {
         "occupants": ["alice", "bob"], "ours": "bob", "theirs": "bob", "back": "alice",
         "aside": "aside", "kicked": True, "left": True}
-    assert all("proof=certificate" in line for line in scene.streams(server))
+    assert all("proof=certificate" in line or "carried=yes" in line
+               for line in scene.streams(server))
 
 
-@pytest.mark.parametrize("server", [GOOD, EJABBERD], ids=["prosody", "ejabberd"])
+@pytest.mark.parametrize("server", **BOTH)
 def test_users_go_by_their_email_addresses(scene, server):
     scene.set(EmailAddress_Mode="On")
     said = scene.ask("xCommand XMPP User Email: alice@example.com alice.smith@mail.example")
@@ -249,6 +272,49 @@ def test_users_go_by_their_email_addresses(scene, server):
     scene.ask("xCommand XMPP User Email: alice@example.com None")
     assert "mail.example managed=administrator" in scene.ask("xStatus XMPP EmailDomain")
     scene.set(EmailDomain_1_Name='""', EmailAddress_Mode="Off")
+
+
+@pytest.mark.parametrize("server", **BOTH)
+def test_several_pairs_share_a_stream(scene, server):
+    scene.set(Bidirectional="Off")
+    scene.reset()
+    scene.talk(server)
+    assert scene.act("our_rooms", server)["left"]
+    streams = scene.streams(server)
+    assert any("local=rooms.example.com" in line and "carried=yes" in line and
+               "state=ready" in line for line in streams), streams
+    scene.set(Bidirectional="On")
+    scene.reset()
+
+
+def test_direct_tls_agrees_on_its_protocol(scene):
+    scene.ask(f"xConfiguration XMPP Federation Route 1 Domain: {GOOD[0]}")
+    for line in (f"Address: {GOOD[1]}", "Port: 5270", "TLS: On"):
+        scene.ask(f"xConfiguration XMPP Federation Route 1 {line}")
+    scene.reset()
+    scene.talk(GOOD)
+    assert any(f"peer={GOOD[1]}:5270" in line and "tls=yes" in line
+               for line in scene.streams(GOOD)), scene.streams(GOOD)
+    scene.ask('xConfiguration XMPP Federation Route 1 Domain: ""')
+    scene.ask('xConfiguration XMPP Federation Route 1 Address: ""')
+    scene.reset()
+    done = scene.tools.run("openssl", "s_client", "-alpn", "xmpp-server", "-connect",
+                           f"{SERVER}:5270", "-servername", "example.com", check=False,
+                           input="", timeout=qemu.patience(30))
+    assert "ALPN protocol: xmpp-server" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("server", **BOTH)
+def test_users_elsewhere_are_watched_for_a_while(scene, server):
+    scene.ask("xConfiguration XMPP Presence Temporary Mode: On")
+    assert scene.act("watch", server) == {"seconds": True, "show": "away", "contact": False,
+                                          "later": "dnd", "forgotten": True}
+    scene.ask("xConfiguration XMPP Presence Temporary Mode: Off")
+
+
+def test_a_push_service_elsewhere_is_told(scene):
+    assert scene.act("push", GOOD) == {"from": "alice@example.com", "node": "phone",
+                                       "count": "1", "waited": "wake up"}
 
 
 def test_a_certificate_that_does_not_name_all_is_told(scene):
@@ -295,32 +361,42 @@ def test_a_certificate_of_nobodys_is_refused(scene):
     assert "its certificate is not good for the domain" in log, log
 
 
-def test_dialback_over_tls(scene):
+@pytest.mark.parametrize("server", [SELF, EJABBERD_SELF], ids=["prosody", "ejabberd"])
+def test_dialback_over_tls(scene, server):
     # They would believe our certificate: it is not shown them as a proof.
     scene.set(Certificate_Required="Off", SASL_Outgoing="Off", Bidirectional="Off")
+    for mode in ("TLSRequired", "TLSOptional"):
+        scene.set(Security_Mode=mode)
+        scene.reset()
+        scene.talk(server)
+        streams = scene.streams(server)
+        for way in (": to ", ": from "):
+            assert any(way in line and "tls=yes" in line and "proof=dialback" in line
+                       for line in streams), streams
+    scene.set(SASL_Outgoing="On", Bidirectional="On", Security_Mode="TLSRequired")
     scene.reset()
-    scene.talk(SELF)
-    streams = scene.streams(SELF)
-    for way in (": to ", ": from "):
-        assert any(way in line and "tls=yes" in line and "proof=dialback" in line
-                   for line in streams), streams
-    scene.set(SASL_Outgoing="On", Bidirectional="On")
 
 
-def test_without_tls_only_where_that_is_allowed(scene):
-    said = scene.act("chat", PLAIN)
+@pytest.mark.parametrize("plain, good", [(PLAIN, GOOD), (EJABBERD_PLAIN, EJABBERD)],
+                         ids=["prosody", "ejabberd"])
+def test_without_tls_only_where_that_is_allowed(scene, plain, good):
+    scene.set(Security_Mode="TLSRequired", Bidirectional="Off")
+    scene.reset()
+    said = scene.act("chat", plain)
     assert said["there"][0].startswith("remote-server"), said
-    scene.set(Security_Mode="TLSOptional")
-    scene.reset()
-    scene.talk(PLAIN)
-    assert all("tls=no" in line for line in scene.streams(PLAIN))
-    scene.talk(GOOD)
-    assert any("tls=yes" in line for line in scene.streams(GOOD))
-    scene.set(Security_Mode="NoTLS")
-    scene.reset()
-    scene.talk(PLAIN)
-    assert scene.act("chat", GOOD)["there"][0].startswith("remote-server")
-    scene.set(Security_Mode="TLSOptional")
+    for mode in ("TLSOptional", "NoTLS"):
+        scene.set(Security_Mode=mode)
+        scene.reset()
+        scene.talk(plain)
+        streams = scene.streams(plain)
+        for way in (": to ", ": from "):
+            assert any(way in line and "tls=no" in line and "proof=dialback" in line
+                       for line in streams), streams
+        if mode == "TLSOptional":
+            scene.talk(good)
+            assert any("tls=yes" in line for line in scene.streams(good))
+    assert scene.act("chat", good)["there"][0].startswith("remote-server")
+    scene.set(Security_Mode="TLSOptional", Bidirectional="On")
 
 
 def test_spoofed_dialback_is_refused(scene):
@@ -337,3 +413,14 @@ def test_the_policy_holds(scene):
     scene.talk(PLAIN)
     status = scene.ask("xStatus XMPP Federation")
     assert re.search(r"forbidden=[1-9]", status), status
+
+
+def test_all_are_told_when_the_system_stops(scene):
+    scene.set(Policy_Default="Allow", Security_Mode="TLSOptional")
+    scene.reset()
+    scene.talk(GOOD)
+    log = scene.folders[GOOD[0]] / "log"
+    before = log.read_text().count("system-shutdown")
+    scene.machine.send("xCommand Restart Confirm: Yes\r")
+    netns.wait_for(lambda: log.read_text().count("system-shutdown") > before, qemu.patience(30),
+                   "the end of the stream")

@@ -1,5 +1,6 @@
 """Federation through an Edge (EXP-001 to EXP-006): the Core inside serves example.com and listens
-for no server; the Edge stands for it towards Debian's stock Prosody. Linux processes."""
+for no server; the Edge stands for it towards Debian's stock Prosody. Linux processes, and two
+signed images."""
 
 import subprocess
 
@@ -85,8 +86,8 @@ class Pair(federation.Scene):
             operator_console.ask(self.core, "xStatus XMPP Partner")
 
 
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory):
+@pytest.fixture(scope="module", params=["host", "image"])
+def pair(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pair")
     subprocess.run(["ssh-keygen", "-q", "-N", "", "-t", "ed25519", "-f", folder / "key"],
                    check=True)
@@ -95,9 +96,15 @@ def pair(tmp_path_factory):
         machines = []
         for name, address, more in (("edge", EDGE, OF_EDGE), ("core", CORE, OF_CORE)):
             (folder / name).mkdir()
-            machines.append(host_board.HostMachine(
-                folder / name, netns.INTERFACE, network.host(name).namespace,
-                COMMON.format(address=address, dns=DNS, key=key) + more))
+            provision = COMMON.format(address=address, dns=DNS, key=key) + more
+            if request.param == "host":
+                machines.append(host_board.HostMachine(
+                    folder / name, netns.INTERFACE, network.host(name).namespace, provision))
+            else:
+                machines.append(qemu.Machine(folder / name, netns=network.switch,
+                                             provision=provision,
+                                             netdevs=[qemu.tap_net(network.tap(f"tap-{name}"))]))
+                machines[-1].station += len(machines)
         scene = Pair(*machines, network, folder)
         scene.certificates()
         scene.start_servers(servers=(GOOD,), hosts={"edge.example.net": EDGE})
@@ -115,7 +122,8 @@ def test_the_core_is_reached_through_the_edge(pair):
     room = f"meeting@rooms.{GOOD[0]}/"
     assert pair.act("rooms", GOOD)["bob"] == room + "alice"
     assert pair.act("our_rooms", GOOD)["left"]
-    assert all("proof=certificate" in line for line in pair.streams(GOOD))
+    assert all("proof=certificate" in line or "carried=yes" in line
+               for line in pair.streams(GOOD))
     shown = operator_console.ask(pair.core, "xStatus XMPP FederationStream")
     assert GOOD[0] not in shown and "to edge.example.net" in shown, shown
     for port in (5269, 5270):  # nobody connects to the Core
