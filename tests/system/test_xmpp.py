@@ -304,9 +304,9 @@ def test_rooms_keep_their_addresses(scene):
     scene.act("a_room")
     for line in ('Domain 1 Name: example.net', 'Room SystemAlias Name: chat'):
         scene.ask(f"xConfiguration XMPP {line}")
-    # Domain and first label are others; the alias that was the system's is an entry now (ALIAS-07).
-    netns.wait_for(lambda: '"conference.example.com"' in scene.ask("xConfiguration XMPP Room Alias"),
-                   qemu.patience(30), "the alias")
+    # What was the system's alias is an entry now (ALIAS-07).
+    netns.wait_for(lambda: '"conference.example.com"' in
+                   scene.ask("xConfiguration XMPP Room Alias"), qemu.patience(30), "the alias")
     assert "rooms are at hosts that are served: OK" in scene.ask("xCommand XMPP Check")
     entry = re.search(r'Alias (\d+) Name: "conference.example.com"',
                       scene.ask("xConfiguration XMPP Room Alias"))[1]
