@@ -158,8 +158,17 @@ void Engine::OnAck(const Message& ack, const Flow& flow) {
   calls_.Touch(ack);
   transport_.Prove(flow);
   Flow target;
-  const bool direct = proxy_.FlowOfPeer(*plan.token, ack, plan, target);
-  proxy_.ForwardAck(ack, flow, plan, plan.uri.text, direct ? &target : nullptr);
+  bool is_found = proxy_.FlowOfPeer(*plan.token, ack, plan, target);
+  if (const Binding* binding = plan.has_next ? nullptr : BindingOf(plan.uri)) {
+    std::string_view contact = binding->contact();
+    contact = contact.substr(0, contact.find('?'));
+    plan.uri = ParseUri(contact).value_or(plan.uri);
+    if (const Flow* own = FlowToward(*binding, contact); own != nullptr && !is_found) {
+      target = *own;
+      is_found = transport_.IsAlive(target);
+    }
+  }
+  proxy_.ForwardAck(ack, flow, plan, plan.uri.text, is_found ? &target : nullptr);
 }
 
 void Engine::OnCancel(const Message& cancel, const Flow& flow) {

@@ -212,6 +212,8 @@ class Engine final : private TransportUser {
     std::string_view instance = {};  // a public GRUU's; empty: all
   };
   Sought Seek(const Uri& uri, std::string_view user, uint8_t domain);
+  static bool IsMeant(const Sought& sought, const Binding& binding);
+  const Binding* BindingOf(const Uri& uri);  // the latest that it means; null: none, or not ours
   void AddBindings(Proxy::Context& context, const Incoming& in, const Sought& sought, uint16_t q);
   Place PlaceOfZone(ZoneId zone) const;
   Place PlaceOfSubzone(uint32_t subzone) const;

@@ -77,15 +77,35 @@ Engine::Sought Engine::Seek(const Uri& uri, std::string_view user, uint8_t domai
   return sought;
 }
 
+bool Engine::IsMeant(const Sought& sought, const Binding& binding) {
+  if (sought.only != nullptr) {
+    return &binding == sought.only;
+  }
+  return sought.instance.empty() ? binding.q != 0 || sought.user->first->next == nullptr
+                                 : Registrar::IsInstance(binding, sought.instance);
+}
+
+const Binding* Engine::BindingOf(const Uri& uri) {
+  const auto domain = DomainOf(core_.config, uri);
+  char text[kUserBytesMax];
+  std::string_view user;
+  if (!domain || !UserOf(uri, text, user)) {
+    return nullptr;
+  }
+  const Sought sought = Seek(uri, user, *domain);
+  const Binding* binding = sought.user == nullptr ? nullptr : sought.user->first;
+  while (binding != nullptr && !IsMeant(sought, *binding)) {
+    binding = binding->next;
+  }
+  return binding;
+}
+
 void Engine::AddBindings(Proxy::Context& context, const Incoming& in, const Sought& sought,
                          uint16_t q) {
   const RegisteredUser& user = *sought.user;
   const bool is_call = in.message.method() == Method::kInvite;
   for (const Binding* b = user.first; b != nullptr; b = b->next) {
-    const bool is_meant = sought.only != nullptr    ? b == sought.only
-                          : sought.instance.empty() ? b->q != 0 || user.first->next == nullptr
-                                                    : Registrar::IsInstance(*b, sought.instance);
-    if (!is_meant) {
+    if (!IsMeant(sought, *b)) {
       continue;
     }
     std::string_view uri = b->contact();

@@ -135,6 +135,33 @@ TEST_F(Outbound, TemporaryGruusLastAsLongAsTheRegistrationAndAreAllDifferent) {
   EXPECT_EQ(Final().Status(), 480);
 }
 
+TEST_F(Outbound, AnAckToAGruuIsForTheContactOfTheMoment) {
+  // A phone next to us without outbound, whose Contact in the answer is its GRUU.
+  Phone near(world, "bob", "192.0.2.40:5060");
+  const Sent registered = near.Register(3600, 1, "Supported: gruu\n",
+                                        near.contact() + ";+sip.instance=" + kInstance);
+  const std::string gruu = Gruu(registered, "pub-gruu");
+  ASSERT_NE(gruu, "");
+  Invite(gruu);
+  std::string answer = near.Response(near.Take(), 200);
+  answer.replace(answer.find(near.contact()), near.contact().size(), "<" + gruu + ">");
+  near.Deliver(answer);
+  const Sent good = Final();
+  ASSERT_EQ(good.Status(), 200);
+  Phone::Spec ack{.method = "ACK", .uri = gruu, .to_tag = "tt"};
+  ack.headers = RouteSet(good, true);
+  alice.Send(ack);
+  EXPECT_EQ(near.Take().StartLine(), "ACK sip:bob@192.0.2.40:5060 SIP/2.0");
+  // Requests of the dialog as well.
+  Phone::Spec bye{.method = "BYE", .uri = gruu, .to_tag = "tt", .cseq = 2};
+  bye.headers = ack.headers;
+  alice.Send(bye);
+  const Sent got = near.Take();
+  EXPECT_EQ(got.StartLine(), "BYE sip:bob@192.0.2.40:5060 SIP/2.0");
+  near.Respond(got, 200);
+  EXPECT_EQ(alice.Take().Status(), 200);
+}
+
 TEST_F(Outbound, BindingRequestIsAnsweredWithWhereItCameFrom) {
   const std::string request(
       "\0\1\0\0\x21\x12\xa4\x42"
