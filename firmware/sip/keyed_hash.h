@@ -119,6 +119,7 @@ enum HashPurpose : uint32_t {
   kHashWay,
   kHashPresentity,
   kHashSubscription,
+  kHashHop,
 };
 
 }  // namespace gh::sip

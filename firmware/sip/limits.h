@@ -49,6 +49,7 @@ inline constexpr size_t kDomainBytesMax = 128;
 inline constexpr size_t kListenerMax = 48;
 inline constexpr size_t kZonePeerMax = 6;
 inline constexpr size_t kUdpSwitchBytes = 1300;  // RFC 3261 18.1.1
+inline constexpr size_t kBusyHopMax = 256;       // next hops found by DNS that ask to be spared
 
 // Transport.
 // Messages waiting for room on one stream; the fewer while half of all buffers are used.

@@ -19,7 +19,8 @@ Proxy::Proxy(Core& core, Arena& arena, SipTransport& transport, net::Resolver& r
       transactions_(core, arena, transport, *this),
       locator_(core, arena, resolver),
       contexts_(arena, core.capacity.proxies),
-      ways_(arena) {
+      ways_(arena),
+      busy_hops_(core, arena) {
   calls.SetExpired(
       [](void* self, Call& call, CallEnd how) { static_cast<Proxy*>(self)->EndCall(call, how); },
       this);
@@ -342,10 +343,14 @@ bool Proxy::TryNextHop(Branch& branch) {
     return false;
   }
   Request request;
-  Parse(*branch.context->server, request);
+  Context& context = *branch.context;
+  Parse(*context.server, request);
+  const bool may_wait = !context.is_urgent && request.message.to_tag().empty();
   while (location->hop_next < location->hop_count) {
-    if (ToHop(branch, location->hops[location->hop_next++], location->domain.view(),
-              request.message, request.plan)) {
+    const Hop& hop = location->hops[location->hop_next++];
+    if (may_wait && !busy_hops_.Admits(hop.remote)) {
+      context.was_throttled = true;
+    } else if (ToHop(branch, hop, location->domain.view(), request.message, request.plan)) {
       return true;
     }
   }
@@ -453,7 +458,7 @@ Result<void> Proxy::Send(Branch& branch, const Flow& flow, const Message& reques
   if (method == Method::kRegister && target.zone != 0) {
     spec.path_to = &path_to;
   }
-  spec.asks_for_load = target.zone != 0;
+  spec.asks_for_load = target.zone != 0 || branch.location != nullptr;
   spec.hop_count_max =
       target.zone != 0 ? zones_->config(target.zone).plan.hop_count : kMaxForwardsMax;
   const bool forks = context.target_count > 1 || request.Has(HeaderId::kMaxBreadth);
@@ -540,6 +545,8 @@ void Proxy::OnResponse(ClientTransaction& client, const Message& response) {
   Context& context = *branch->context;
   if (const ZoneId zone = context.targets[branch->target].zone; zone != 0) {
     zones_->OnReport(zone, client.flow, response.via().params);
+  } else if (branch->location != nullptr) {
+    busy_hops_.OnReport(branch->hop.remote, response.via().params);
   }
   branch->answered = true;
   if (response.status() < 200) {

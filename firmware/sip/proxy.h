@@ -11,6 +11,7 @@
 
 #include <array>
 
+#include "firmware/sip/busy_hops.h"
 #include "firmware/sip/calls.h"
 #include "firmware/sip/forward.h"
 #include "firmware/sip/locate.h"
@@ -189,6 +190,7 @@ class Proxy final : private TransactionUser {
   Locator locator_;
   Pool<Context> contexts_;
   RegistrationWays ways_;
+  BusyHops busy_hops_;
   Zones* zones_ = nullptr;
   dialplan::Bandwidth* bandwidth_ = nullptr;
   Timer flow_watch_;

@@ -333,6 +333,74 @@ TEST_F(ProxyTest, FailsOverToTheNextServerAndGivesUpAtTheEnd) {
   EXPECT_EQ(alice.Take().Status(), 500);  // a 503 is not passed on
 }
 
+// The answer of a busy one (RFC 7339), which keeps all that is new away for nine seconds.
+std::string Busy(Phone& hop, const Sent& request, int percent) {
+  constexpr std::string_view kOffer = ";oc;oc-algo=\"loss\"";
+  std::string answer = hop.Response(request, 404);
+  const size_t at = answer.find(kOffer);
+  EXPECT_NE(at, std::string::npos) << request.text;
+  return answer.replace(
+      at, kOffer.size(),
+      ";oc=" + std::to_string(percent) + ";oc-algo=\"loss\";oc-validity=9000;oc-seq=7.5");
+}
+
+TEST_F(ProxyTest, NextHopFoundByNameIsSparedWhatItAsks) {
+  world.AddSrv("_sip._udp.far.example", 1, 0, 5070, "one.far.example");
+  world.AddSrv("_sip._udp.far.example", 2, 0, 5070, "two.far.example");
+  world.AddAddress("one.far.example", "198.51.100.1");
+  world.AddAddress("two.far.example", "198.51.100.2");
+  Phone one(world, "x", "198.51.100.1:5070");
+  Phone two(world, "x", "198.51.100.2:5070");
+  const auto send = [&](const std::string& call_id, const std::string& to_tag = {}) {
+    alice.Send(
+        {.method = "MESSAGE", .uri = "sip:x@far.example", .to_tag = to_tag, .call_id = call_id});
+  };
+  send("one");
+  one.Deliver(Busy(one, one.Take(), 100));
+  EXPECT_EQ(alice.Take().Status(), 404);
+  EXPECT_TRUE(world.HasEvent("throttle   100"));
+  // What is new goes to the next of that name; what belongs to a dialog is not kept away.
+  send("two");
+  EXPECT_TRUE(one.Take().text.empty());
+  two.Deliver(Busy(two, two.Take(), 100));
+  EXPECT_EQ(alice.Take().Status(), 404);
+  send("inside", "tag");
+  one.Respond(one.Take(), 481);
+  EXPECT_EQ(alice.Take().Status(), 481);
+  // All are busy: the sender is told so, until their word is too old.
+  send("three");
+  EXPECT_EQ(alice.Take().Status(), 503);
+  EXPECT_TRUE(one.Take().text.empty() && two.Take().text.empty());
+  world.Advance(Duration::Seconds(9));
+  send("four");
+  one.Respond(one.Take(), 404);
+  EXPECT_EQ(alice.Take().Status(), 404);
+}
+
+TEST_F(ProxyTest, BusyNextHopsAreAsManyAsTheTableHolds) {
+  int spared = 0;
+  for (size_t i = 0; i < 2 * kBusyHopMax; ++i) {
+    const std::string name = "h" + std::to_string(i) + ".example";
+    const std::string address =
+        "198.51." + std::to_string(100 + i / 250) + "." + std::to_string(1 + i % 250);
+    world.AddAddress(name, address);
+    Phone hop(world, "x", address + ":5060");
+    for (const bool is_first : {true, false}) {
+      alice.Send({.method = "MESSAGE",
+                  .uri = "sip:x@" + name + ":5060",
+                  .call_id = name + (is_first ? "-1" : "-2")});
+      const Sent got = hop.Take();
+      if (is_first) {
+        hop.Deliver(Busy(hop, got, 100));
+      } else {
+        spared += got.text.empty() ? 1 : 0;
+      }
+      alice.Take();
+    }
+  }
+  EXPECT_EQ(spared, static_cast<int>(2 * kBusyHopMax));  // the latest word is always known
+}
+
 TEST_F(ProxyTest, NameThatDoesNotExistIs404AndPortMeansAddressesOnly) {
   Invite("sip:x@missing.example");
   EXPECT_EQ(alice.Take().Status(), 100);
