@@ -205,6 +205,9 @@ bool Engine::TakeService(Incoming& in, std::span<uint8_t> text) const {
 
 void Engine::OnNewRequest(const Message& request, const Flow& flow) {
   Incoming in{request, flow};
+  if (request.via().has_alias) {
+    transport_.TakeAlias(flow, request.via().port != 0 ? request.via().port : uint16_t{5061});
+  }
   if (!PlanRoutes(core_, request, in.plan)) {
     Refuse(request, flow, {400, RefusalReason::kMalformed, "Too Many Routes"});
     return;

@@ -655,6 +655,8 @@ Result<Via> ParseVia(Scanner& scanner) {
       via.branch = param.value;
     } else if (EqualsNoCase(param.name, "rport")) {
       via.has_rport = true;
+    } else if (EqualsNoCase(param.name, "alias")) {
+      via.has_alias = true;
     }
     if (++count > kParamCountMax) {
       return Error(ErrorCode::kTooLarge, "Via parameters");

@@ -112,6 +112,7 @@ struct Via {
   std::string_view branch;     // empty: none
   std::string_view text;       // the whole value
   bool has_rport = false;
+  bool has_alias = false;  // RFC 5923
   bool is_rfc3261() const { return branch.size() > 7 && branch.starts_with("z9hG4bK"); }
 };
 

@@ -30,7 +30,8 @@ SipTransport::SipTransport(Core& core, Arena& arena, net::DatagramService& datag
       frame_(arena.NewArray<uint8_t>(kWebSocketMessageMax + net::kWebSocketHeaderMax)),
       connections_(arena, core.capacity.streams),
       by_stream_(arena, core.capacity.streams),
-      by_remote_(arena, core.capacity.streams) {}
+      by_remote_(arena, core.capacity.streams),
+      by_alias_(arena, core.capacity.streams) {}
 
 SipTransport::~SipTransport() { Close(); }
 
@@ -222,6 +223,23 @@ SipTransport::Connection* SipTransport::FindRemote(TransportKind transport,
   });
 }
 
+SipTransport::Connection* SipTransport::FindAlias(const net::Endpoint& remote,
+                                                  std::string_view name) const {
+  return by_alias_.Find(RemoteHash(TransportKind::kTls, remote), [&](const Connection& c) {
+    return c.flow.remote.address == remote.address && c.alias_port == remote.port &&
+           streams_.IsPeerNamed(c.id, name);
+  });
+}
+
+void SipTransport::TakeAlias(const Flow& flow, uint16_t port) {
+  Connection* connection = flow.transport == TransportKind::kTls ? Find(flow.stream) : nullptr;
+  if (connection == nullptr || !connection->is_accepted || connection->by_alias.linked) {
+    return;
+  }
+  connection->alias_port = port;
+  by_alias_.Insert(*connection, RemoteHash(flow.transport, {flow.remote.address, port}));
+}
+
 SipTransport::Connection* SipTransport::AddConnection(net::StreamId id, const Flow& flow,
                                                       bool open) {
   Connection* connection = connections_.Allocate();
@@ -301,6 +319,9 @@ void SipTransport::Drop(Connection& connection, bool abort) {
 void SipTransport::Forget(Connection& connection) {
   by_stream_.Remove(connection);
   by_remote_.Remove(connection);
+  if (connection.by_alias.linked) {
+    by_alias_.Remove(connection);
+  }
   core_.timers.Cancel(connection.timer);
   core_.buffers.Release(connection.assembly);
   connection.assembly = nullptr;
@@ -372,6 +393,9 @@ Result<Flow> SipTransport::FlowTo(TransportKind transport, const net::Endpoint& 
   }
   const uint64_t name_hash = transport == TransportKind::kTls && !name.empty() ? NameHash(name) : 0;
   if (Connection* connection = FindRemote(transport, remote, name_hash)) {
+    return connection->flow;
+  }
+  if (Connection* connection = name_hash != 0 ? FindAlias(remote, name) : nullptr) {
     return connection->flow;
   }
   if (transport == TransportKind::kWs || transport == TransportKind::kWss) {
@@ -528,7 +552,11 @@ bool SipTransport::OnStreamOpen(net::StreamId id, const net::StreamInfo& info) {
   flow.local = info.local;
   flow.transport = TransportOf(info);
   flow.listener = ListenerOf(flow.transport, info.local);
-  return AddConnection(id, flow, true) != nullptr;
+  Connection* connection = AddConnection(id, flow, true);
+  if (connection != nullptr) {
+    connection->is_accepted = true;
+  }
+  return connection != nullptr;
 }
 
 void SipTransport::OnStreamClosed(net::StreamId id, net::StreamClose /*why*/) {

@@ -69,6 +69,9 @@ class SipTransport final : private net::DatagramHandler, private net::StreamHand
   // Told once when the stream dies; no effect for datagrams.
   void Watch(const Flow& flow, FlowUser& user);
   void Unwatch(const Flow& flow, FlowUser& user);
+  // RFC 5923: the peer of an accepted TLS stream listens at `port` and asks that what is for it
+  // there comes by this stream; it does, for the names that its certificate holds.
+  void TakeAlias(const Flow& flow, uint16_t port);
   // The sender on this flow was let in: the stream may stay.
   void Prove(const Flow& flow);
 
@@ -91,6 +94,7 @@ class SipTransport final : private net::DatagramHandler, private net::StreamHand
   struct Connection {
     TableNode<Connection> by_stream;
     TableNode<Connection> by_remote;
+    TableNode<Connection> by_alias;  // linked where the peer asked for it
     net::StreamId id;
     Flow flow;
     Timer timer;
@@ -104,8 +108,10 @@ class SipTransport final : private net::DatagramHandler, private net::StreamHand
     Instant message_began;
     Instant took_last;       // something of the queue
     uint64_t name_hash = 0;  // TLS: of the name the peer had to prove; 0: none
+    uint16_t alias_port = 0;
     net::WebSocketReader frames;
     bool open = false;
+    bool is_accepted = false;
     bool proven = false;
     bool is_upgraded = false;  // WebSocket: the handshake is done
   };
@@ -139,6 +145,7 @@ class SipTransport final : private net::DatagramHandler, private net::StreamHand
   // `name_hash` of 0: whoever the peer is.
   Connection* FindRemote(TransportKind transport, const net::Endpoint& remote,
                          uint64_t name_hash = 0) const;
+  Connection* FindAlias(const net::Endpoint& remote, std::string_view name) const;
   Connection* AddConnection(net::StreamId id, const Flow& flow, bool open);
   void Drop(Connection& connection, bool abort);
   void Forget(Connection& connection);
@@ -179,6 +186,7 @@ class SipTransport final : private net::DatagramHandler, private net::StreamHand
   Pool<Connection> connections_;
   Table<Connection, &Connection::by_stream> by_stream_;
   Table<Connection, &Connection::by_remote> by_remote_;
+  Table<Connection, &Connection::by_alias> by_alias_;
 };
 
 }  // namespace gh::sip

@@ -314,6 +314,44 @@ TEST_F(TlsPeer, AConnectionIsUsedAgainForTheSameName) {
   EXPECT_EQ(world.engine().stream_count(), 1u);
 }
 
+// RFC 5923: what is for the host that connected goes back by its connection.
+TEST_F(TlsPeer, AnInboundConnectionIsUsedForTheNamesItsCertificateHolds) {
+  const auto accept = [&](const std::string& from, const std::string& name, const char* alias) {
+    const net::StreamId id = world.Accept(At(from), At("192.0.2.1:5061"), net::StreamKind::kTls);
+    world.peer_names[id.index] = name;
+    world.Feed(id, Crlf("OPTIONS sip:192.0.2.1 SIP/2.0\nVia: SIP/2.0/TLS 198.51.100.1:5061"
+                        ";branch=z9hG4bKa" +
+                        from + std::string(alias) +
+                        "\nFrom: <sip:far.example>;tag=1\nTo: <sip:192.0.2.1>\nCall-ID: " + from +
+                        "\nCSeq: 1 OPTIONS\nMax-Forwards: 70\nContent-Length: 0\n\n"));
+    EXPECT_EQ(world.TakeTo(At(from)).Status(), 200);
+    return id;
+  };
+  const auto stream_of = [&](const std::string& uri, const std::string& call_id) {
+    Phone::Spec spec{.method = "MESSAGE", .uri = uri};
+    spec.call_id = call_id;
+    alice.Send(spec);
+    const Sent sent = world.Take();
+    EXPECT_EQ(sent.Method(), "MESSAGE") << sent.text;
+    world.Feed(sent.stream, alice.Response(sent, 200));
+    EXPECT_EQ(alice.Take().Status(), 200);
+    return sent.stream;
+  };
+  accept("198.51.100.1:40001", "far.example", "");          // did not ask for it
+  accept("198.51.100.9:40002", "far.example", ";alias");    // is at another address
+  accept("198.51.100.1:40003", "third.example", ";alias");  // has another name
+  const net::StreamId ours = stream_of("sip:x@far.example;transport=tls", "one");
+  EXPECT_EQ(world.stream(ours).info.accepted, false);
+  world.Hangup(ours);
+  const net::StreamId theirs = accept("198.51.100.1:40004", "far.example", ";alias");
+  EXPECT_EQ(stream_of("sip:x@far.example;transport=tls", "two"), theirs);
+  EXPECT_NE(stream_of("sip:x@other.example;transport=tls", "three"), theirs);
+  // Another port is another server; and a connection that is gone is not used.
+  EXPECT_NE(stream_of("sip:x@far.example:5071;transport=tls", "four"), theirs);
+  world.Hangup(theirs);
+  EXPECT_NE(stream_of("sip:x@far.example;transport=tls", "five"), theirs);
+}
+
 TEST_F(TlsPeer, AConnectionIsForTheNameItProved) {
   const net::StreamId first = StreamOf("sip:x@far.example;transport=tls", "one");
   EXPECT_NE(StreamOf("sip:x@other.example;transport=tls", "two"), first);
