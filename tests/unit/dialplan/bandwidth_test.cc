@@ -97,6 +97,16 @@ TEST_F(BandwidthTest, LimitsAtTheirEdges) {
   Link link;
   link.to = kNodeMax;
   EXPECT_EQ(bandwidth_.AddLink(link).code(), ErrorCode::kNotFound);
+  Link most;
+  most.to = 1;
+  for (uint32_t i = 0; i < kLinkMax; ++i) {
+    ASSERT_TRUE(bandwidth_.AddLink(most).ok()) << i;
+  }
+  EXPECT_EQ(bandwidth_.AddLink(most).code(), ErrorCode::kExhausted);
+  bandwidth_.Begin({});
+  for (uint32_t i = 0; i < kPipeMax; ++i) {
+    AddPipe("p", 1);
+  }
   // A chain with a pipe on each link: kPathPipeMax are counted, one more is too many.
   for (uint16_t i = 0; i <= kPathPipeMax; ++i) {
     AddLink(i, static_cast<uint16_t>(i + 1), static_cast<uint8_t>(i));

@@ -260,6 +260,85 @@ TEST_F(DialPlanTest, LimitsAtTheirEdges) {
   EXPECT_EQ(plan_.FindZone("East"), kNoZone);
 }
 
+// Each list takes as many as it holds and refuses the next; a new plan begins empty.
+TEST_F(DialPlanTest, ListsAtTheirEdges) {
+  const auto fill = [](uint32_t most, auto add) {
+    for (uint32_t i = 0; i < most; ++i) {
+      ASSERT_TRUE(add().ok()) << i;
+    }
+    EXPECT_EQ(add().code(), ErrorCode::kExhausted);
+  };
+  for (int round = 0; round < 2; ++round) {
+    plan_.Begin();
+    for (uint32_t i = 0; i < kZoneMax; ++i) {
+      AddZone(static_cast<ZoneId>(kFirstZone + i), ("z" + std::to_string(i)).c_str(),
+              ZoneType::kDns);
+    }
+    Zone more;
+    more.name.Assign("more");
+    more.type = ZoneType::kDns;
+    EXPECT_EQ(plan_.Add(kFirstZone + kZoneMax, more).code(), ErrorCode::kExhausted);
+    Transform transform;
+    transform.pattern = Setting(PatternType::kPrefix, "9");
+    fill(kTransformMax, [&] { return plan_.Add(transform); });
+    PolicyRule policy;
+    policy.source.Assign("a.*");
+    fill(kPolicyRuleMax, [&] { return plan_.Add(policy); });
+    fill(kPresenceRuleMax, [&] { return plan_.Add(PresenceRule{}); });
+    Subzone subzone;
+    subzone.name.Assign("inside");
+    fill(kSubzoneMax, [&] { return plan_.Add(subzone); });
+    Membership member;
+    member.subzone.Assign("inside");
+    member.pattern = Setting(PatternType::kSuffix, "@b");
+    fill(kMembershipMax, [&] { return plan_.Add(member); });
+    fill(kRegistrationRuleMax,
+         [&] { return plan_.AddRegistration(Setting(PatternType::kExact, "a@b")); });
+  }
+  plan_.Begin();
+  SetUp();
+  Delegation delegation;
+  delegation.domain.Assign(std::string(kDomainBytesMax, 'd'));
+  delegation.zone.Assign("Edge");
+  fill(kDelegationMax, [&] { return plan_.Add(delegation); });
+  EXPECT_EQ(plan_.DelegateOf(std::string(kDomainBytesMax, 'd')), 4);
+}
+
+// Rules of ordinary size: all a thousand compile; of the largest size as many as the store holds.
+TEST_F(DialPlanTest, PatternsOfAllRulesShareOneStore) {
+  for (uint32_t i = 0; i < kRuleMax; ++i) {
+    const std::string text = "(.*)@branch" + std::to_string(i) + "\\.example\\.com";
+    ASSERT_TRUE(plan_.Add(Rule(static_cast<uint16_t>(i + 1), 1, "East", text.c_str())).ok()) << i;
+  }
+  plan_.Begin();
+  SetUp();
+  uint32_t taken = 0;
+  while (plan_.Add(Rule(1, 1, "East", "(?:aaaaa){100}aaaaaaaaaaa")).ok()) {
+    ++taken;
+  }
+  EXPECT_EQ(plan_.Add(Rule(1, 1, "East", "(?:aaaaa){100}aaaaaaaaaaa")).code(),
+            ErrorCode::kExhausted);
+  EXPECT_GE(taken, kInstructionTotal / kInstructionMax - 1);
+  EXPECT_TRUE(plan_.Add(Rule(1, 1, "East")).ok());  // who needs none of it is taken
+}
+
+TEST_F(DialPlanTest, ExplanationsAreAsLongAsTheirRoom) {
+  SearchHistory history(arena_);
+  for (uint32_t i = 0; i < kRuleMax; ++i) {
+    ASSERT_TRUE(plan_.Add(Rule(static_cast<uint16_t>(i + 1), 1, "East", "x.*")).ok());
+  }
+  plan_.Commit();
+  const std::span<uint8_t> room = history.Start(Instant{});
+  ASSERT_EQ(room.size(), kHistoryBytes);
+  ByteWriter out(room);
+  Search search;
+  plan_.Find({"a@b", "c@d", kLocalZone, true, 0}, search, &out);
+  EXPECT_EQ(search.count, 0u);
+  EXPECT_LE(out.size(), kHistoryBytes);
+  EXPECT_EQ(history.Finish(out.size()), 1u);
+  EXPECT_LE(history.Text(1).size(), kHistoryBytes);
+}
+
 TEST_F(DialPlanTest, HistoryKeepsTheLastSearches) {
   SearchHistory history(arena_);
   for (uint32_t i = 1; i <= kHistoryMax + 1; ++i) {

@@ -122,6 +122,13 @@ TEST_F(PatternTest, LimitsAtTheirEdges) {
   EXPECT_EQ(Refused(std::string(kPatternBytesMax + 1, 'a')), ErrorCode::kTooLarge);
   EXPECT_EQ(Refused("a{100}"), ErrorCode::kOk);
   EXPECT_EQ(Refused("a{101}"), ErrorCode::kTooLarge);
+  static_assert(kRepeatMax == 100);
+  // What \0 to \9 can name is nine groups and the whole; a tenth group matches all the same.
+  std::string groups;
+  for (uint32_t i = 0; i < kGroupMax + 1; ++i) {
+    groups += "(a)";
+  }
+  EXPECT_TRUE(Regex(groups, std::string(kGroupMax + 1, 'a')));
   const std::string open(kNestingMax, '(');
   const std::string close(kNestingMax, ')');
   EXPECT_EQ(Refused(open + "a" + close), ErrorCode::kOk);
