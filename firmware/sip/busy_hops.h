@@ -34,7 +34,8 @@ class BusyHops {
       slot = {remote, {}};
     }
     if (slot.throttle.Take(*word, core_.now())) {
-      core_.observer.OnThrottle({.remote = remote, .percent = slot.throttle.percent(core_.now())});
+      const uint32_t percent = slot.throttle.percent(core_.now());
+      core_.observer.OnThrottle({.zone = {}, .peer = {}, .remote = remote, .percent = percent});
     }
   }
 
