@@ -298,7 +298,10 @@ bool Proxy::TryNextPeer(Branch& branch, const Message& request, const RoutePlan&
     branch.calls = peer.calls;
     branch.peer = peer.index;
     if (Launch(branch, peer.flow, request, plan)) {
-      if (peer.has_other && request.method() == Method::kRegister) {
+      // Those at the other end of a traversal zone are our like: they say 100 at once.
+      const bool is_called =
+          request.method() == Method::kInvite && zones_->IsTraversal(target.zone);
+      if (peer.has_other && (is_called || request.method() == Method::kRegister)) {
         transactions_.Hurry(*branch.client);
       }
       return true;

@@ -337,9 +337,8 @@ Result<void> TransactionLayer::Launch(ClientTransaction& client, const Flow& flo
 }
 
 void TransactionLayer::Hurry(ClientTransaction& client) {
-  GH_ASSERT(client.method != Method::kInvite);
   client.is_hurried = client.state == ClientState::kTrying;
-  if (client.is_hurried) {
+  if (client.is_hurried || client.state == ClientState::kCalling) {
     core_.timers.Arm(client.lifetime, core_.config.t1 * kHurry);
   }
 }

@@ -141,7 +141,8 @@ class TransactionLayer {
   // Forgets it at once, whatever its state.
   void ReleaseClient(ClientTransaction& client);
   // There is another who can be asked: a peer that says nothing at all within kHurry of T1 (RFC
-  // 4320: who lives and works on it says 100 before) is given up sooner. Not for INVITE.
+  // 4320: who lives and works on it says 100 before) is given up sooner. An INVITE only where
+  // 100 comes at once.
   static constexpr int64_t kHurry = 8;
   void Hurry(ClientTransaction& client);
   // False: no transaction of ours.

@@ -555,13 +555,18 @@ bool Zones::NextPeer(ZoneId id, uint8_t& tried, PeerRef& out, const PeerWish& wi
 
 Zones::Peer* Zones::PeerAt(ZoneId id, const Flow& flow) {
   Zone* zone = ZoneOf(id);
+  Peer* by_its_own = nullptr;  // a connection that it opened, from some port (RFC 5923)
   for (Peer& peer : zone == nullptr ? std::span<Peer>() : std::span<Peer>(zone->peers)) {
-    const bool is_stream = peer.has_flow && peer.flow.stream == flow.stream;
-    if (peer.state == PeerState::kUp && (is_stream || peer.remote == flow.remote)) {
+    if (peer.state != PeerState::kUp) {
+      continue;
+    }
+    if (peer.has_flow ? peer.flow.stream == flow.stream : peer.remote == flow.remote) {
       return &peer;
     }
+    const bool is_host = flow.is_reliable() && peer.remote.address == flow.remote.address;
+    by_its_own = is_host && !peer.has_flow ? &peer : by_its_own;
   }
-  return nullptr;
+  return by_its_own;
 }
 
 void Zones::OnReport(ZoneId id, const Flow& flow, std::string_view via_params) {
@@ -574,8 +579,14 @@ void Zones::OnReport(ZoneId id, const Flow& flow, std::string_view via_params) {
 
 void Zones::Doubt(ZoneId id, const Flow& flow) {
   Peer* peer = PeerAt(id, flow);
-  if (peer != nullptr && !IsTraversalServer(zones_[id]->config.plan.type) &&
-      peer->probe.client == nullptr && peer->location == nullptr) {
+  if (peer == nullptr) {
+    return;
+  }
+  if (IsTraversalServer(zones_[id]->config.plan.type)) {
+    // A client that lives says so before; until then all others are taken first.
+    const Instant last = core_.now() + kTraversalPeriod + kTraversalDoubt;
+    core_.timers.Arm(peer->timer, std::min(last, peer->timer.deadline()));
+  } else if (peer->probe.client == nullptr && peer->location == nullptr) {
     core_.timers.Arm(peer->timer, kZoneStartDelay);
   }
 }

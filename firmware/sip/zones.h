@@ -26,6 +26,7 @@ using dialplan::ZoneId;
 inline constexpr Duration kZoneCheckPeriod = Duration::Seconds(60);  // of a neighbour
 inline constexpr Duration kTraversalPeriod = Duration::Seconds(30);  // keeps the way open
 inline constexpr Duration kTraversalSilenceMax = Duration::Seconds(120);
+inline constexpr Duration kTraversalDoubt = Duration::Seconds(5);  // beyond a period
 inline constexpr Duration kZoneStartDelay = Duration::Milliseconds(200);
 inline constexpr Duration kZoneReconnectDelay = Duration::Seconds(1);
 

@@ -799,6 +799,39 @@ TEST_F(EdgeTest, AClientThatCameBackIsReachedOnItsNewStream) {
   EXPECT_EQ(invite.stream, next);
 }
 
+// One of two lost its power: the first call finds the other after 4 s, the next one at once, and
+// the silent one is let go when it should have asked.
+TEST_F(EdgeTest, AClientThatSaysNothingIsTakenLast) {
+  ASSERT_EQ(Prove(core, "wonderland").Status(), 200);
+  world.Advance(Duration::Seconds(1));
+  const net::StreamId dead = Connect();
+  ASSERT_EQ(Prove(dead, "wonderland").Status(), 200);
+  const auto call = [&](const std::string& id) {
+    Phone::Spec spec;
+    spec.call_id = id;
+    EXPECT_EQ(Invite(alice, "sip:x@inside.example", spec).Status(), 100);
+    return script.Take();
+  };
+  EXPECT_EQ(call("first").stream, dead);
+  world.Advance(Duration::Milliseconds(4100));
+  const Sent invite = script.Take();
+  ASSERT_EQ(invite.Method(), "INVITE");
+  EXPECT_EQ(invite.stream, core);
+  const Sent second = call("second");
+  EXPECT_EQ(second.stream, core);
+  // One that works on it is not given up.
+  world.Feed(core, script.Response(invite, 100, ""));
+  world.Feed(core, script.Response(second, 100, ""));
+  world.Clear();
+  world.Advance(Duration::Seconds(25));
+  EXPECT_TRUE(script.Take().text.find("INVITE") == std::string::npos);
+  ASSERT_EQ(Prove(core, "wonderland").Status(), 200);
+  EXPECT_FALSE(world.HasEvent("zone-down"));
+  world.Advance(Duration::Seconds(11));
+  EXPECT_TRUE(world.HasEvent("zone-down"));
+  EXPECT_TRUE(engine.zones().IsUp(3));
+}
+
 // The same configuration again leaves the client where it is; another one does not.
 TEST_F(EdgeTest, AConfigurationThatChangesNothing) {
   ASSERT_EQ(Prove(core, "wonderland").Status(), 200);
