@@ -138,8 +138,8 @@ TEST_F(Outbound, TemporaryGruusLastAsLongAsTheRegistrationAndAreAllDifferent) {
 TEST_F(Outbound, AnAckToAGruuIsForTheContactOfTheMoment) {
   // A phone next to us without outbound, whose Contact in the answer is its GRUU.
   Phone near(world, "bob", "192.0.2.40:5060");
-  const Sent registered = near.Register(3600, 1, "Supported: gruu\n",
-                                        near.contact() + ";+sip.instance=" + kInstance);
+  const Sent registered =
+      near.Register(3600, 1, "Supported: gruu\n", near.contact() + ";+sip.instance=" + kInstance);
   const std::string gruu = Gruu(registered, "pub-gruu");
   ASSERT_NE(gruu, "");
   Invite(gruu);

@@ -275,6 +275,21 @@ TEST_F(Presence, AFetchIsOneNotify) {
   EXPECT_EQ(engine.presence().subscription_count(), 0u);
 }
 
+TEST_F(Presence, TheIdOfASubscriptionHasALargestSize) {
+  const auto with_id = [&](size_t size) {
+    Phone::Spec spec{.method = "SUBSCRIBE", .uri = bob.uri()};
+    spec.call_id = "id-" + std::to_string(size);
+    const std::string id(size, 'i');
+    spec.headers = "Event: presence;id=" + id + "\nExpires: 0\n";
+    alice.Send(spec);
+    return std::pair(alice.Take().Status(), "presence;id=" + id);
+  };
+  const auto [status, event] = with_id(kEventIdBytesMax);
+  EXPECT_EQ(status, 200);
+  EXPECT_EQ(Notified(alice).Header("Event"), event);
+  EXPECT_EQ(with_id(kEventIdBytesMax + 1).first, 400);
+}
+
 TEST_F(Presence, AWatcherThatKnowsNothingOfItIsNone) {
   Subscribe(alice, bob.uri());
   Notified(alice, 481);
