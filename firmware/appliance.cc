@@ -11,7 +11,7 @@
 #include "firmware/policy_service.h"
 #include "firmware/rooms.h"
 #include "firmware/settings_map.h"
-#include "firmware/sip/frame_gate.h"
+#include "firmware/sip_frame_gate.h"
 #include "hal/rt/ascii.h"
 #include "version.h"
 
@@ -471,7 +471,7 @@ void Appliance::Rooms::BuildSip() {
       sip::EnginePorts{stack->datagrams(), tls_services->streams(), *resolver, loop.timers(),
                        random, *credentials, sip_events},
       capacity.sip);
-  stack->AddTap(*machine.arena.New<sip::FrameGate>(*sip, stack->frames()));
+  stack->AddTap(*machine.arena.New<SipFrameGate>(*sip, stack->frames()));
 }
 
 void Appliance::Rooms::BuildConsole() {

@@ -295,7 +295,7 @@ TEST_F(Shed, WhoHasHadHisRepliesGetsSilence) {
 
 // --- Left unread ---------------------------------------------------------------------------------
 
-// Datagrams come by the door before the stack (frame_gate.h), as they do in the appliance.
+// Datagrams come by the door before the stack (sip_frame_gate.h), as they do in the appliance.
 class Door : public Busy {
  protected:
   void SetUp() override {

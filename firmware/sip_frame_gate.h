@@ -6,11 +6,11 @@
 #include "hal/frame.h"
 #include "net/steering.h"
 
-namespace gh::sip {
+namespace gh {
 
-class FrameGate final : public net::FrameTap {
+class SipFrameGate final : public net::FrameTap {
  public:
-  FrameGate(Engine& engine, hal::FramePool& frames) : engine_(engine), frames_(frames) {}
+  SipFrameGate(sip::Engine& engine, hal::FramePool& frames) : engine_(engine), frames_(frames) {}
 
   bool OnFrame(hal::Frame* frame, const net::PacketView* view) override {
     constexpr uint16_t kUdpHeaderSize = 8;
@@ -29,8 +29,8 @@ class FrameGate final : public net::FrameTap {
   }
 
  private:
-  Engine& engine_;
+  sip::Engine& engine_;
   hal::FramePool& frames_;
 };
 
-}  // namespace gh::sip
+}  // namespace gh
