@@ -155,6 +155,10 @@ void Engine::OnRosterSet(Session& session, const Node& stanza, const Node& query
   }
   contact->state = static_cast<uint8_t>(contact->state | kInRoster);
   if (!Changed(account, *contact, true)) {
+    if (is_new) {  // what is refused is not shown until the next start either
+      contact->state = 0;
+      (void)directory_->KeepContact(account, *contact, false);
+    }
     AnswerError(session, stanza, "wait", "resource-constraint");
     return;
   }

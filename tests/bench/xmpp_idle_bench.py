@@ -81,6 +81,18 @@ class Gatehouse(xmpp_race.Gatehouse):
                     for other in range(group) if other != user),
                    "xCommand XMPP Contacts Import")
 
+    def in_use(self):
+        """Bytes by what they are for, and how many sessions, users and contacts there are."""
+        memory, status = self.memory(), self.ask("xStatus XMPP")
+        said = {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", re.search(
+            r"XMPP Directory:.*", status)[0])}
+        return {"sessions": memory["sessions"], "users": said["users"],
+                "contacts": said["contacts"], "places": memory["sessions"] * (
+                    memory["session"] + memory["link"] + xmpp_race.TCP_BYTES),
+                "tls": memory["tls"], "blocks": memory["blocks"],
+                "lists": said["contacts"] * said["contact_bytes"] +
+                         said["users"] * said["user_bytes"]}
+
 
 def user_lines(count):
     """All with one salt, so that the load works out what it proves only once."""

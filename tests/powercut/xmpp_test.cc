@@ -25,6 +25,7 @@ using xmpp::test::Client;
 
 constexpr uint64_t kStoreBytes = 1024 * 1024;
 constexpr uint32_t kMessageCount = 4;
+constexpr size_t kContactBytes = 400;  // of the name of a contact's group
 constexpr const char* kRoom = "lab@rooms.example.com";
 // A third of the ways that a disk may be left in, another third for each I/O.
 constexpr uint32_t kKindCount = 36;
@@ -491,6 +492,45 @@ TEST(FullXmppStore, NothingAcknowledgedIsLost) {
   ASSERT_EQ(waited.size(), kept);
   EXPECT_EQ(waited.front(), Body(sent));
   EXPECT_EQ(waited.back(), Body(sent + kept - 1));
+}
+
+// Lists stop before the configuration's share begins: what was answered with a result is there
+// after a restart, and the rest was refused in RFC 6120's words.
+TEST(FullXmppStore, ListsAreRefusedAndNothingOfThemIsLost) {
+  const auto content = PreparedDisk();
+  sim::SimDisk disk("store", sim::Random(1), kStoreBytes);
+  disk.Restore(content);
+  const std::string pad(kContactBytes, 'x');
+  uint32_t kept = 0;
+  {
+    Site site(disk);
+    Client alice(*site.world, 1);
+    alice.LogIn("alice", "a");
+    std::string answer;
+    for (; kept < 1000; ++kept) {
+      answer = alice.Say("<iq type='set' id='l'><query xmlns='jabber:iq:roster'><item jid='friend" +
+                         std::to_string(kept) + "@example.com'><group>" + pad +
+                         "</group></item></query></iq>");
+      site.Settle();
+      if (answer.find("type='result'") == std::string::npos) {
+        break;
+      }
+    }
+    EXPECT_NE(answer.find("<error type='wait'><resource-constraint"), std::string::npos) << answer;
+    EXPECT_GT(kept, 50u);
+    EXPECT_GT(site.keeper().refused_count(), 0u);
+    EXPECT_LE(site.stored().bytes_used, site.stored().bytes_capacity * 95 / 100);
+    EXPECT_FALSE(site.is_damaged());
+    // What makes room is taken.
+    alice.Say(
+        "<iq type='set' id='r'><query xmlns='jabber:iq:roster'><item jid='"
+        "friend0@example.com' subscription='remove'/></query></iq>");
+    site.Settle();
+  }
+  Site site(disk);
+  ASSERT_TRUE(site.opened.ok());
+  EXPECT_EQ(site.world->engine().directory().contact_count(), kept - 1);
+  EXPECT_FALSE(site.is_damaged());
 }
 
 // The judge sees a promise that is broken: commits that never reach the medium.
