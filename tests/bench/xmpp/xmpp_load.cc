@@ -54,6 +54,7 @@ namespace gh::bench {
 namespace {
 
 constexpr size_t kHeapBytes = size_t{3} << 30;  // touched as it is used
+constexpr rlim_t kFilesMax = 200'000;
 constexpr size_t kBodyBytes = 64;
 constexpr uint64_t kPatienceNs = 120'000'000'000;
 constexpr const char* kHeader =
@@ -305,10 +306,12 @@ class Load {
                    .side = crypto::TlsSide::kClient,
                    .peers = &peers_,
                    .peer_role = crypto::PeerRole::kServer}) {
-    rlimit limit = {};
-    (void)getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    rlimit limit = {kFilesMax, kFilesMax};
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {  // that takes a privilege
+      (void)getrlimit(RLIMIT_NOFILE, &limit);
+      limit.rlim_cur = limit.rlim_max;
+      (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
     crypto::TlsPolicy policy;
     policy.tickets = false;
     if (!endpoint_.Configure(policy).ok()) {
@@ -377,6 +380,9 @@ std::string Session::bare() const { return name() + "@" + load_.settings().domai
 
 void Session::Connect() {
   fd_ = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+  if (fd_ < 0) {
+    Die(std::string("socket: ") + std::strerror(errno));
+  }
   const int on = 1;
   (void)setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   const auto& to = load_.settings().server;
