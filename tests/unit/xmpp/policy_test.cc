@@ -378,7 +378,7 @@ TEST_F(Temporary, IsBoundedAndSwitched) {
   EXPECT_TRUE(Has(bob.Say(Ask("watch")), "type='result'"));
   EXPECT_TRUE(Has(bob.Say(Ask("watch", "carol@example.com")), "resource-constraint"));
   EXPECT_TRUE(Has(bob.Say(Ask("watch")), "type='result'"));
-  EXPECT_TRUE(Has(bob.Say(Ask("watch", "dave@away.example")), "feature-not-implemented"));
+  EXPECT_TRUE(Has(bob.Say(Ask("watch", "dave@away.example")), "resource-constraint"));
   EXPECT_TRUE(Has(bob.Say(Ask("watch", "example.com")), "bad-request"));
   EXPECT_TRUE(Has(bob.Say(Ask("look")), "bad-request"));
   config.temporary = false;
