@@ -265,9 +265,9 @@ TEST(Appliance, WithoutAStoreThereAreRoomsOnlyWhereNoneIsToLast) {
                            "xConfiguration XMPP Mode: On\n";
   ASSERT_TRUE(machine.Start().ok());
   LogIn(machine);
-  EXPECT_THAT(machine.Line("xStatus XMPP Rooms"), HasSubstr(" mode=off"));
+  EXPECT_THAT(machine.Line("xStatus XMPP Rooms"), HasSubstr("deliveries=0 mode=off"));
   machine.Line("xConfiguration XMPP Room Persistent Mode: Off");
-  EXPECT_THAT(machine.Line("xStatus XMPP Rooms"), HasSubstr(" mode=on"));
+  EXPECT_THAT(machine.Line("xStatus XMPP Rooms"), HasSubstr("deliveries=0 mode=on"));
 }
 
 std::vector<uint8_t> ACrash(const char* message) {
