@@ -77,13 +77,15 @@ TEST_F(SipLimits, TargetsOfOneRequest) {
   ASSERT_EQ(bob.Register(3600, 1, {}, contacts).Status(), 200);
   alice.Send({.method = "INVITE", .uri = bob.uri()});
   size_t rung = 0;
-  for (size_t i = 0; i <= kTargetMax; ++i) {
-    Phone fork(world, "bob", World::Key(Place(i)));
-    const Sent invite = fork.Take();
-    if (!invite.text.empty()) {
-      ++rung;
-      fork.Respond(invite, 486);
-    }
+  std::vector<Sent> invites;
+  // All go where the registration came from, as behind a NAT.
+  for (Sent invite = bob.Take(); invite.Method() == "INVITE"; invite = bob.Take()) {
+    ++rung;
+    invites.push_back(invite);
+  }
+  for (const Sent& invite : invites) {
+    bob.Respond(invite, 486);
+    EXPECT_EQ(bob.Take().Method(), "ACK");
   }
   EXPECT_EQ(rung, kTargetMax);
   EXPECT_EQ(alice.Take().Status(), 100);
