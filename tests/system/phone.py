@@ -67,9 +67,10 @@ def _in_uri(address):
 class Phone:
     def __init__(self, folder, host, user, domain, password, server, transport="udp",
                  answer="manual", expires=120, encryption=None, speaks_ice=False,
-                 keeps_flow=False):
+                 keeps_flow=False, second=None):
         """`encryption`: as baresip calls it: "srtp" (best effort), "srtp-mand" (RTP/SAVP).
-        `keeps_flow`: by RFC 5626, with an instance that GRUUs can be given to."""
+        `keeps_flow`: by RFC 5626, with an instance that GRUUs can be given to; `second`: another
+        server that it keeps a flow through."""
         self.folder = Path(folder) / f"baresip-{user}"
         self.host, self.user, self.domain = host, user, domain
         server, self.keeps_flow = _in_uri(server), keeps_flow
@@ -80,7 +81,10 @@ class Phone:
                         f"regint={expires};answermode={answer};audio_codecs=pcmu,pcma;mwi=no"
                         f"{f';mediaenc={encryption}' if encryption else ''}"
                         f"{';medianat=ice' if speaks_ice else ''}"
-                        f"{';sipnat=outbound' if keeps_flow else ''}\n")
+                        f"{';sipnat=outbound' if keeps_flow else ''}")
+        if second is not None:
+            self.account += f";outbound2=\"sip:{_in_uri(second)};transport={transport}\""
+        self.account += "\n"
         self.condition = threading.Condition()
 
     def __enter__(self):
@@ -111,10 +115,11 @@ class Phone:
         self.log.close()
 
     def _write_tone(self):
-        samples = [int(8000 * math.sin(2 * math.pi * 440 * i / 8000)) for i in range(8000 * 30)]
+        """Two minutes of it: the phone hangs up when it is over."""
+        second = [int(8000 * math.sin(2 * math.pi * 440 * i / 8000)) for i in range(8000)]
         with wave.open(str(self.folder / "tone.wav"), "wb") as tone:
-            tone.setparams((1, 2, 8000, len(samples), "NONE", ""))
-            tone.writeframes(struct.pack(f"<{len(samples)}h", *samples))
+            tone.setparams((1, 2, 8000, 0, "NONE", ""))
+            tone.writeframes(struct.pack(f"<{len(second)}h", *second) * 120)
 
     def _connect(self):
         probe = (f"import socket; socket.create_connection(('127.0.0.1', {CONTROL_PORT}), 1)")

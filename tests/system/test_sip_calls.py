@@ -1,6 +1,6 @@
 """Calls as the operator handles them: list, ladder, history, ending one, bandwidth, maintenance,
-session timers, encryption by subzone, phones that die. Stock phones (baresip, linphone) and SIPp at
-the Linux process and at the booted image.
+session timers, encryption by subzone, phones that die, transfers after a consultation, presence.
+Stock phones (baresip, linphone, twinkle) and SIPp at the Linux process and at the booted image.
 """
 
 import re
@@ -15,6 +15,7 @@ import linphone
 import netns
 import phone
 import qemu
+import twinkle
 
 DOMAIN, EDGE = "example.org", "10.77.0.2"
 PROVISION = "\n".join([
@@ -24,7 +25,8 @@ PROVISION = "\n".join([
     "xConfiguration Network Port 1 IPv4 PrefixLength: 24",
     f"xConfiguration SIP Domain 1 Name: {DOMAIN}",
     *(f"xConfiguration Authentication User {n} {name}: {value}"
-      for n, user in enumerate(("alice", "bob", "carol", "frank"), 1)
+      for n, user in enumerate(("alice", "bob", "carol", "frank", "gina", "hugo", "tina",
+                               "theo"), 1)
       for name, value in (("Name", user), ("Password", f"{user}-Secret-1"))),
     "xConfiguration Zones DefaultZone Authentication Mode: TreatAsAuthenticated",
     "xConfiguration SIP Presence Mode: On",
@@ -44,7 +46,7 @@ PROVISION = "\n".join([
     "xConfiguration Administrator 1 Name: admin",
     "xConfiguration Administrator 1 Password: Gate-house-42",
     ""])
-SCENARIO = Path(__file__).parent / "sipp" / "session_timer.xml"
+SCENARIOS = Path(__file__).parent / "sipp"
 
 
 class World:
@@ -75,7 +77,8 @@ def world(request, tmp_path_factory):
         hosts["carol"] = network.host("carol", "10.77.0.14/24")
         w.sipp = network.host("sipp", "10.77.0.13/24")
         w.answerer = network.host("answerer", "10.77.0.15/24")
-        w.frank_host = network.host("frank", "10.77.0.19/24")
+        w.desks = {user: network.host(user, f"10.77.0.{n}/24")
+                   for n, user in enumerate(("frank", "gina", "hugo"), 19)}
         w.caller = network.host("caller", "10.77.0.16/24")
 
         def make(user, **options):
@@ -131,11 +134,11 @@ def test_a_call_is_encrypted_by_subzone_counted_and_ended_from_the_console(world
     assert "BYE" in world.ask(f"xCommand Call Ladder: {number}")  # of calls that are over, too
 
 
-def frank(world, transport="udp"):
+def desk(world, user="frank", transport="udp"):
     tone = world.folder / "baresip-alice/tone.wav"
-    count = len(list(world.folder.glob("frank*")))
-    return linphone.Phone(world.folder / f"frank{count}", world.frank_host, "frank", DOMAIN,
-                           "frank-Secret-1", EDGE, tone, transport)
+    count = len(list(world.folder.glob(f"{user}*")))
+    return linphone.Phone(world.folder / f"{user}{count}", world.desks[user], user, DOMAIN,
+                          f"{user}-Secret-1", EDGE, tone, transport)
 
 
 def heard_both(world, callee="keys=srtp"):
@@ -149,10 +152,9 @@ def heard_both(world, callee="keys=srtp"):
 
 
 def test_another_kind_of_phone_calls_and_is_called(world):
-    with frank(world) as phone_:
-        phone_.wait("LinphoneRegistrationOk", qemu.patience(40))
+    with desk(world) as phone_:
         mark = world.bob.mark()
-        phone_.say(f"call sip:bob@{EDGE}")
+        phone_.say(f"call sip:bob@{DOMAIN}")
         world.bob.wait("Call established", since=mark)
         heard_both(world)
         phone_.say("terminate")
@@ -172,10 +174,9 @@ def test_a_phone_that_dies_in_a_call_is_missed(world, transport, setting, why):
     world.ask("xConfiguration SIP Media PartyInactivity: 0")
     world.ask("xConfiguration " + setting.format(4))
     try:
-        with frank(world, transport) as phone_:
-            phone_.wait("LinphoneRegistrationOk", qemu.patience(40))
+        with desk(world, transport=transport) as phone_:
             mark = world.bob.mark()
-            phone_.say(f"call sip:bob@{EDGE}")
+            phone_.say(f"call sip:bob@{DOMAIN}")
             world.bob.wait("Call established", since=mark)
             heard_both(world)
             number = re.search(r"SIP Call (\d+): ", world.ask("xStatus SIP Call"))[1]
@@ -212,6 +213,74 @@ def test_a_call_is_transferred_by_refer(world):
     found = re.search(r"SIP Call (\d+): sip:bob@\S+ -> sip:carol@", said)
     assert found, said
     world.ask(f"xCommand Call Disconnect: {found[1]}")
+
+
+def test_two_calls_become_one_after_a_consultation(world):
+    """Attended transfer (RFC 3515, 3891, 3892): REFER with Replaces, by three phones of a kind that
+    names itself by its GRUU."""
+    with desk(world, "frank") as frank, desk(world, "gina") as gina, desk(world, "hugo") as hugo:
+        first = frank.call(f"sip:gina@{DOMAIN}")
+        frank.wait("LinphoneCallStreamsRunning")
+        heard_both(world, "keys=as-agreed")
+        frank.say("pause")
+        frank.wait("LinphoneCallPaused")
+        mark = frank.mark()
+        second = frank.call(f"sip:hugo@{DOMAIN}")
+        frank.wait("LinphoneCallStreamsRunning", since=mark)
+        mark = gina.mark()
+        frank.say(f"transfer {first} --to-call {second}")
+        def one_call():
+            said = world.ask("xStatus SIP Call")
+            return said.count("SIP Call ") == 1 and \
+                re.search(r"SIP Call \d+: sip:gina@\S+ -> sip:hugo@", said)
+        netns.wait_for(one_call, qemu.patience(30), "one call", interval=0.3)
+        assert re.search(r"REFER sip:.*[\s\S]*?Refer-To: .*Replaces=", gina.log_text()[mark:])
+        taken = hugo.wait(r"\nReplaces: ([^;]+);")[1]
+        assert "Referred-By: " in hugo.log_text()
+        heard_both(world, "keys=as-agreed")
+        mark = gina.mark()
+        hugo.say("terminate")
+        gina.wait("LinphoneCallEnd", since=mark)
+        history = world.ask("xStatus CallHistory")
+        assert re.search(rf"sip:hugo@\S+ call=\d+ .* reason=by-callee .*call_id={taken}", history)
+
+
+SOFT = {"tina": "gina", "theo": "hugo"}  # at whose desks they are
+
+
+def test_presence_is_published_and_watched(world):
+    """RFC 3856 and 3903 by phones that nobody here wrote."""
+    def soft(user, **options):
+        return twinkle.Phone(world.folder, world.desks[SOFT[user]], user, DOMAIN,
+                             f"{user}-Secret-1", EDGE, **options)
+    state = "Presence state changed to: "
+    with soft("tina", watches=["theo"]) as tina:
+        tina.wait(r"\nNOTIFY sip:tina@")
+        with soft("theo") as theo:
+            tina.wait(state + "open")
+            assert f"tina@{DOMAIN}: theo@{DOMAIN} policy=allowed" in world.ask(
+                "xStatus SIP Presence Watcher")
+            mark = tina.mark()
+            theo.leave()
+            tina.wait(r"\nNOTIFY sip:tina@", since=mark)
+        tina.leave()
+    assert "tina" not in world.ask("xStatus SIP Presence Watcher")
+
+
+def test_a_provisional_response_is_acknowledged(world):
+    """RFC 3262: the 180 says RSeq, PRACK names it, and goes the call's way."""
+    def soft(user):
+        return twinkle.Phone(world.folder / "prack", world.desks[SOFT[user]], user, DOMAIN,
+                             f"{user}-Secret-1", EDGE, publishes=False)
+    with soft("tina") as tina, soft("theo") as theo:
+        tina.say("call theo")
+        number = tina.wait(r"SIP/2\.0 180 [\s\S]*?\nRSeq: (\d+)")[1]
+        assert theo.wait(r"PRACK sip:[\s\S]*?RAck: (\d+) \d+ INVITE")[1] == number
+        tina.wait(twinkle.answer(200, "PRACK"))
+        tina.say("bye")
+        tina.wait(twinkle.answer(487, "INVITE"))
+        tina.leave()
+        theo.leave()
 
 
 def test_a_phone_that_keeps_its_flow_is_reached_by_its_gruu(world):
@@ -258,10 +327,11 @@ def test_maintenance_drains(world):
     world.ask(f"xCommand Call Disconnect: {world.call()}")
 
 
-def call_by_sipp(world):
-    return world.sipp.run("sipp", "-sf", SCENARIO, "-s", "bob", "-key", "domain", DOMAIN, "-m", "1",
-                          "-i", "10.77.0.13", "-p", "5062", "-timeout", "30", "-nostdin",
-                          f"{EDGE}:5060", check=False, timeout=qemu.patience(60))
+def call_by_sipp(world, scenario="session_timer", user="bob"):
+    return world.sipp.run("sipp", "-sf", SCENARIOS / f"{scenario}.xml", "-s", user, "-key",
+                          "domain", DOMAIN, "-m", "1", "-i", "10.77.0.13", "-p", "5062",
+                          "-timeout", "30", "-nostdin", f"{EDGE}:5060", check=False,
+                          timeout=qemu.patience(60))
 
 
 def test_session_interval_below_the_minimum_is_answered_422(world):
@@ -273,20 +343,18 @@ def test_session_interval_below_the_minimum_is_answered_422(world):
                                                        world.ask("xStatus SIP Call"))[1])
 
 
-def test_a_publication_is_refreshed_changed_and_removed_by_its_tag(world):
-    scenario = SCENARIO.parent / "presence.xml"
-    done = world.sipp.run("sipp", "-sf", scenario, "-s", "erin", "-key", "domain", DOMAIN,
-                          "-m", "1", "-i", "10.77.0.13", "-p", "5062", "-timeout", "30",
-                          "-nostdin", f"{EDGE}:5060", check=False, timeout=qemu.patience(60))
-    assert done.returncode == 0, done.stdout
-    assert "erin" not in world.ask("xStatus SIP Presence User")
+def test_a_session_is_refreshed_by_update(world):
+    world.ask("xConfiguration SIP Authentication Mode: Off")
+    with desk(world):
+        done = call_by_sipp(world, "update", "frank")
+        assert done.returncode == 0, done.stdout
+        said = world.ask("xStatus SIP Call")
+        assert "session_s=700" in said, said
+        world.ask("xCommand Call Disconnect: " + re.search(r"SIP Call (\d+): ", said)[1])
 
 
 def test_a_publication_is_refreshed_changed_and_removed_by_its_tag(world):
-    scenario = SCENARIO.parent / "presence.xml"
-    done = world.sipp.run("sipp", "-sf", scenario, "-s", "carol", "-key", "domain", DOMAIN,
-                          "-m", "1", "-i", "10.77.0.13", "-p", "5062", "-timeout", "30",
-                          "-nostdin", f"{EDGE}:5060", check=False, timeout=qemu.patience(60))
+    done = call_by_sipp(world, "presence", "carol")
     assert done.returncode == 0, done.stdout
     assert "carol" not in world.ask("xStatus SIP Presence User")
 
