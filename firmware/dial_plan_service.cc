@@ -119,13 +119,21 @@ Result<dialplan::ZoneProfile> ProfileOf(const config::Settings& settings,
   return Error(ErrorCode::kNotFound, "no profile has that name");
 }
 
+// Media between the two of a UC traversal zone is encrypted where nothing else is said (ZONE-02).
+dialplan::Encryption EncryptionOf(const config::ZonesZone& zone) {
+  return zone.type == config::ZoneType::kUCTraversal &&
+                 zone.encryption == config::MediaEncryptionMode::kAuto
+             ? dialplan::Encryption::kForceEncrypted
+             : Same<dialplan::Encryption>(zone.encryption);
+}
+
 sip::ZoneConfig ZoneOf(const config::ZonesZone& zone) {
   sip::ZoneConfig out;
   out.plan.name.Assign(zone.name.view());
   out.plan.type = TypeOf(zone);
   out.plan.trust = Same<dialplan::Trust>(zone.authentication);
   out.plan.hop_count = static_cast<uint8_t>(zone.hop_count);
-  out.plan.encryption = Same<dialplan::Encryption>(zone.encryption);
+  out.plan.encryption = EncryptionOf(zone);
   out.plan.ice = IceOf(zone);
   const Peers peers = PeersOf(zone);
   for (size_t i = 0; i < peers.size(); ++i) {

@@ -15,9 +15,11 @@ import subprocess
 import pytest
 
 import host as host_board
+import linphone
 import netns
 import phone
 import qemu
+import twinkle
 
 EDGE, CORE, TRAVERSAL = "10.80.0.2", "10.81.0.2", 7001
 OUT, IN = "out.example", "in.example"
@@ -34,6 +36,8 @@ xConfiguration SSH Mode: On
 xConfiguration SIP Domain 1 Name: {domain}
 xConfiguration Authentication User 1 Name: {user}
 xConfiguration Authentication User 1 Password: p-Secret-1
+xConfiguration Zones LocalZone DefaultSubZone SIP Media EncryptionMode: ForceUnencrypted
+xConfiguration Zones DefaultZone SIP Media EncryptionMode: ForceUnencrypted
 xConfiguration Zones Zone 1 Name: Pair
 xConfiguration Zones Zone 1 Type: UCTraversal
 xConfiguration Zones Zone 1 Authentication UserName: pair
@@ -57,6 +61,12 @@ xConfiguration Authentication User 2 Name: pair
 xConfiguration Authentication User 2 Password: t-Secret-1
 xConfiguration Authentication User 3 Name: carol
 xConfiguration Authentication User 3 Password: p-Secret-1
+xConfiguration Authentication User 4 Name: fay
+xConfiguration Authentication User 4 Password: p-Secret-1
+xConfiguration Authentication User 5 Name: gil
+xConfiguration Authentication User 5 Password: p-Secret-1
+xConfiguration Authentication User 6 Name: eve
+xConfiguration Authentication User 6 Password: p-Secret-1
 xConfiguration Zones Policy SearchRules Rule 3 Name: registrations
 xConfiguration Zones Policy SearchRules Rule 3 Mode: AliasPatternMatch
 xConfiguration Zones Policy SearchRules Rule 3 Pattern Type: Exact
@@ -70,6 +80,10 @@ xConfiguration Zones Zone 1 Authentication Password: t-Secret-1
 xConfiguration Zones Zone 1 RetryInterval: 2
 xConfiguration Authentication User 2 Name: dan
 xConfiguration Authentication User 2 Password: p-Secret-1
+xConfiguration Authentication User 3 Name: hal
+xConfiguration Authentication User 3 Password: p-Secret-1
+xConfiguration Authentication User 4 Name: ida
+xConfiguration Authentication User 4 Password: p-Secret-1
 xConfiguration Transform 1 Pattern Type: Prefix
 xConfiguration Transform 1 Pattern String: "9"
 xConfiguration Transform 1 Pattern Behavior: Strip
@@ -284,7 +298,7 @@ def test_audio_crosses_the_firewall_on_one_port(world, phones, direction):
         netns.wait_for(lambda s=side: said.update({s.name: stream(s)}) or said[s.name],
                        qemu.patience(20), f"audio at the {side.name}", interval=0.5)
         # The way between them is a channel of the one port; each phone has a port of its own.
-        assert len(re.findall(r"port=2776 channel=\d+", said[side.name])) == 1, said
+        assert len(re.findall(r"port=2776 channel=\d+ keys=srtp", said[side.name])) == 1, said
         assert len(re.findall(r"refused=0", said[side.name])) == 2, said
     # The Edge knows the firewall's address only, and nothing was sent inwards that was not asked.
     assert "10.80.0.1:" in said["edge"] and world.dropped() == before, said
@@ -324,6 +338,31 @@ def establish(caller, callee, uri):
     for one, mark in marks.items():
         one.wait("Call established", since=mark)
     return marks
+
+
+@pytest.mark.parametrize("direction", ["inward", "outward"])
+def test_encrypted_outside_and_plain_inside(world, phones, direction):
+    bob = phones[1]
+    mode = "xConfiguration Zones LocalZone DefaultSubZone SIP Media EncryptionMode"
+    world.edge.ask(f"{mode}: ForceEncrypted")
+    number = 27 if direction == "inward" else 28
+    host = world.edge.network.host(f"eve{number}", f"10.80.0.{number}/24")
+    try:
+        with phone.Phone(world.folder / direction, host, "eve", OUT, "p-Secret-1", server=EDGE,
+                         encryption="srtp-mand", answer="auto") as eve:
+            eve.wait_registered()
+            if direction == "inward":
+                marks = establish(eve, bob, f"sip:bob@{IN}")
+            else:
+                marks = establish(bob, eve, f"sip:eve@{OUT}")
+            wait_audio(world, 50)
+            eve.wait(r"m=audio \d+ RTP/SAVP[\s\S]*?a=crypto:", since=marks[eve])
+            bob.wait(r"m=audio \d+ RTP/AVP ", since=marks[bob])
+            assert "a=crypto:" not in bob.log_text()[marks[bob]:]
+            bob.command("hangup")
+            wait_nothing_left(world)
+    finally:
+        world.edge.ask(f"{mode}: ForceUnencrypted")
 
 
 @pytest.mark.parametrize("holder", ["outside", "inside"])
@@ -384,6 +423,83 @@ def test_a_transfer_crosses_the_pair(world, phones, carols):
     wait_audio(world, 50)
     carols[0].command("hangup")
     wait_nothing_left(world)
+
+
+@pytest.fixture(scope="module")
+def desks(world, phones):
+    """Phones that can transfer after a consultation: two outside, two inside."""
+    tone = phones[0].folder / "tone.wav"
+
+    def desk(side, user, number, domain):
+        host = side.network.host(user, f"{side.address.rsplit('.', 1)[0]}.{number}/24")
+        return linphone.Phone(world.folder, host, user, domain, "p-Secret-1", side.address, tone)
+    with desk(world.edge, "fay", 24, OUT) as fay, desk(world.edge, "gil", 25, OUT) as gil, \
+         desk(world.core, "hal", 24, IN) as hal, desk(world.core, "ida", 25, IN) as ida:
+        yield fay, gil, hal, ida
+
+
+def one_call(side, pattern):
+    said = side.ask("xStatus SIP Call")
+    return said.count("SIP Call ") == 1 and re.search(pattern, said)
+
+
+@pytest.mark.parametrize("where", ["outside", "inside"])
+def test_a_consulted_transfer_crosses_the_pair(world, desks, where):
+    """Who is outside calls inside, asks a third one and makes them one call: the dialog that
+    Replaces names is one of the Edge alone, or one that both know."""
+    fay, gil, hal, ida = desks
+    third, domain = (gil, OUT) if where == "outside" else (ida, IN)
+    marks = {one: one.mark() for one in desks}
+    first = fay.call(f"sip:hal@{IN}")
+    hal.wait("LinphoneCallStreamsRunning", since=marks[hal])
+    wait_audio(world, 20)
+    fay.say("pause")
+    fay.wait("LinphoneCallPaused", since=marks[fay])
+    second = fay.call(f"sip:{third.user}@{domain}")
+    third.wait("LinphoneCallStreamsRunning", since=marks[third])
+    mark = third.mark()
+    fay.say(f"transfer {first} --to-call {second}")
+    third.wait(r"\nReplaces: ", since=mark)
+    # The transferred call is one between the two that are left.
+    netns.wait_for(lambda: one_call(world.core, rf"SIP Call \d+: sip:hal@\S+ -> sip:{third.user}@"),
+                   qemu.patience(30), "one call at the Core", interval=0.3)
+    netns.wait_for(lambda: (one_call(world.edge, "sip:hal@") if where == "outside" else
+                            "SIP Call " not in world.edge.ask("xStatus SIP Call")),
+                   qemu.patience(20), "the same at the Edge", interval=0.3)
+    before = packets_of(world.core)
+    assert len(before) == 2, before
+    netns.wait_for(lambda: [n for n, was in zip(packets_of(world.core), before)
+                            if n >= was + 50][1:], qemu.patience(20), "sound", interval=0.4)
+    mark = hal.mark()
+    third.say("terminate")
+    hal.wait("LinphoneCallEnd", since=mark)
+    wait_nothing_left(world)
+
+
+def test_service_route_leads_a_phone_outside_to_its_registrar(world, phones):
+    """RFC 3608 by a phone that goes by it: no search and no question at the Edge."""
+    host = world.edge.network.host("tom", "10.80.0.26/24")
+    default_zone = "Zones DefaultZone Authentication Mode"
+    world.core.ask("xConfiguration SIP Registration ServiceRoute: On")
+    world.edge.ask(f"xConfiguration {default_zone}: DoNotCheckCredentials")
+    try:
+        with twinkle.Phone(world.folder, host, "dan", IN, "p-Secret-1", EDGE,
+                           publishes=False) as dan:
+            world.edge.ask(f"xConfiguration {default_zone}: CheckCredentials")
+            mark = phones[1].mark()
+            searches = world.edge.ask("xStatus SIP Search").count("dan@")
+            dan.say("message bob by your leave")
+            dan.wait(twinkle.answer(200, "MESSAGE"))
+            phones[1].wait("by your leave", since=mark)
+            routes = dan.wait(r"\nMESSAGE sip:bob@in.example SIP/2.0\n[\s\S]*?\nRoute: (\S+)")[1]
+            assert re.search(rf"<sip:p[0-9a-f]+@{re.escape(EDGE)}[^,]*>,<sip:{re.escape(CORE)}",
+                             routes), routes
+            assert world.edge.ask("xStatus SIP Search").count("dan@") == searches
+            world.edge.ask(f"xConfiguration {default_zone}: DoNotCheckCredentials")
+            dan.leave()
+    finally:
+        world.core.ask("xConfiguration SIP Registration ServiceRoute: Off")
+        world.edge.ask(f"xConfiguration {default_zone}: CheckCredentials")
 
 
 def test_a_phone_outside_registers_at_the_core_and_is_called(world, phones):
