@@ -488,9 +488,9 @@ def test_service_route_leads_a_phone_outside_to_its_registrar(world, phones):
             world.edge.ask(f"xConfiguration {default_zone}: CheckCredentials")
             mark = phones[1].mark()
             searches = world.edge.ask("xStatus SIP Search").count("dan@")
-            dan.say("message bob by your leave")
+            dan.say("message bob servus")
             dan.wait(twinkle.answer(200, "MESSAGE"))
-            phones[1].wait("by your leave", since=mark)
+            phones[1].wait("servus", since=mark)
             routes = dan.wait(r"\nMESSAGE sip:bob@in.example SIP/2.0\n[\s\S]*?\nRoute: (\S+)")[1]
             assert re.search(rf"<sip:p[0-9a-f]+@{re.escape(EDGE)}[^,]*>,<sip:{re.escape(CORE)}",
                              routes), routes
