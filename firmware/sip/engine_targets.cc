@@ -180,8 +180,12 @@ Place Engine::PlaceOfBinding(const Binding& binding) const {
   dialplan::Alias alias;
   const bool fits = alias.Append(binding.user->view()) && alias.Append('@') &&
                     alias.Append(core_.config.domains[binding.user->domain].view());
-  return PlaceOfSubzone(
+  Place place = PlaceOfSubzone(
       plan_.SubzoneOf(binding.flow.remote.address, fits ? alias.view() : std::string_view()));
+  if (binding.zone != 0) {  // media goes between the two of that zone, whoever is behind it
+    place.media = PlaceOfZone(binding.zone).media;
+  }
+  return place;
 }
 
 Place Engine::SourcePlace(const Incoming& in) const {

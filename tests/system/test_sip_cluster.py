@@ -141,14 +141,15 @@ class Cluster:
         with log.open("w") as out:
             return self.hosts[host].start(
                 "sipp", "-sf", SCENARIOS / f"{scenario}.xml", "-i", self.hosts[host].address,
-                "-nostdin", *words, stdout=out, stderr=subprocess.STDOUT, cwd=self.folder), log
+                "-nostdin", "-trace_err", "-error_file", log.with_suffix(".err"), *words,
+                stdout=out, stderr=subprocess.STDOUT, cwd=self.folder), log.with_suffix(".err")
 
     def calls(self, host, server, user):
         """Three calls to him at that appliance, one after the other, all of which succeed."""
-        process, log = self.sipp(host, "call", "-p", "5070", "-s", user, "-m", "3", "-l", "1",
+        process, errors = self.sipp(host, "call", "-p", "5070", "-s", user, "-m", "3", "-l", "1",
                                  "-timeout", "150", f"{ADDRESS[server]}:5060")
         process.wait(qemu.patience(160))
-        assert process.returncode == 0, log.read_text(errors="replace")[-2500:]
+        assert process.returncode == 0, errors.read_text(errors="replace")[-2500:]
 
 
 @pytest.fixture(scope="module")
