@@ -28,6 +28,12 @@ def ask(machine, line):
     machine.position = begin
     machine.send(line + "\r")
     machine.expect(r"\n")
-    while machine.expect(rf"--More--|{PROMPT}").group(0) == "--More--":
-        machine.send(" ")
+    # Before the line was taken, a prompt is one that a notice drew anew.
+    taken = re.compile(re.escape(line.split(":")[0]) + r"[^\r\n]*\r?\n")
+    is_taken = False
+    while not is_taken:
+        if machine.expect(rf"--More--|{PROMPT}").group(0) == "--More--":
+            machine.send(" ")
+        else:
+            is_taken = taken.search(machine.console, begin, machine.position) is not None
     return re.sub(r"\x1b\[[0-9;]*[A-Za-z]|--More--( \(.*?\) ?)?|\r", "", machine.console[begin:])
