@@ -436,6 +436,34 @@ def test_sipps_own_callers_get_through(world, caller):
     ended_well(start_caller(world, caller, "service", 5064), answerer)
 
 
+def test_the_default_zone_has_bandwidth_of_its_own(world):
+    """Whoever is in no zone: strangers, as SIPp's own caller is one."""
+    def limit(words):
+        assert "OK" in world.ask(f"xConfiguration Zones DefaultZone Bandwidth {words}")
+
+    def strangers_call():
+        process, log = start_caller(world, "uac", "service", 5067)
+        process.wait(timeout=qemu.patience(80))
+        return process.returncode, log.read_text(errors="replace")[-3000:]
+    neighbour_answers(world, 2, "service", 5070)
+    limit("PerCall Inter Mode: Limited")
+    limit("PerCall Inter Limit: 96")
+    try:
+        answerer = start_answerer(world, "uas", 5070)
+        status, said = strangers_call()
+        assert status == 0, said
+        ended_well(answerer)
+        history = world.ask("xStatus CallHistory")
+        assert re.search(r"sip:service@.* kbps=96", history), history
+        limit("Total Mode: NoBandwidth")
+        assert strangers_call()[0] != 0
+        history = world.ask("xStatus CallHistory")
+        assert re.search(r"sip:service@.* status=488 .*caller=10.77.0.16:5067", history), history
+    finally:
+        limit("Total Mode: Unlimited")
+        limit("PerCall Inter Limit: 10000")
+
+
 def test_sipps_own_third_party_controls_calls_through(world):
     """RFC 3725 flow I with two legs: the offer is in the answer, and the answer in the ACK."""
     neighbour_answers(world, 3, "left", 5071)
