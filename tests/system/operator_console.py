@@ -28,8 +28,8 @@ def ask(machine, line):
     machine.position = begin
     machine.send(line + "\r")
     machine.expect(r"\n")
-    # Before the line was taken, a prompt is one that a notice drew anew.
-    taken = re.compile(re.escape(line.split(":")[0]) + r"[^\r\n]*\r?\n")
+    # Before the line was taken, a prompt is one that a notice drew anew, or the line's scrolling.
+    taken = re.compile(re.escape(line[-6:]) + r"(?:\x1b\[K)?\r?\n")
     is_taken = False
     while not is_taken:
         if machine.expect(rf"--More--|{PROMPT}").group(0) == "--More--":
