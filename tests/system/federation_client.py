@@ -28,6 +28,7 @@ class User(slixmpp.ClientXMPP):
             self.register_plugin(name)
         self.auto_authorize = self.auto_subscribe = True
         self.add_event_handler("session_start", self._on_start)
+        self.add_event_handler("presence_available", self._on_available)
         self.add_event_handler("message", self._on_message)
         self.add_event_handler("message_error", self.messages.put_nowait)
         self.add_event_handler("changed_status", self.presences.put_nowait)
@@ -35,9 +36,15 @@ class User(slixmpp.ClientXMPP):
     async def _on_start(self, _):
         await self.get_roster()
         self.send_presence()
-        self.ready.set()
+
+    def _on_available(self, presence):
+        # Once his server has it he can be sent something: RFC 6121 section 4.2.2.
+        if presence["from"].full == self.boundjid.full:
+            self.ready.set()
 
     def _on_message(self, message):
+        if message["type"] == "error":
+            return  # which is told by the other event too, with the body that came back
         (self.groupchat if message["type"] == "groupchat" else self.messages).put_nowait(message)
 
     async def log_in(self, server, tls=True):
@@ -73,6 +80,20 @@ async def either(*users):
     return [said(each.result()) for each in done]
 
 
+async def befriended(alice, bob, address):
+    """Each sees the other, who knows her as `address`."""
+    while (alice.client_roster[bob.boundjid.bare]["subscription"] != "both" or
+           bob.client_roster[address]["subscription"] != "both"):
+        await asyncio.sleep(0.05)
+
+
+async def part(alice, bob, address):
+    """They are friends no more: no later session begins streams by its presence."""
+    for user, other in ((alice, bob.boundjid.bare), (bob, address)):
+        user.del_roster_item(other)
+        assert other not in (await user.get_roster())["roster"]["items"], other
+
+
 async def chat(alice, bob, _):
     """A message each way."""
     alice.send_message(bob.boundjid.bare, "over there", mtype="chat")
@@ -84,12 +105,7 @@ async def chat(alice, bob, _):
 async def friends(alice, bob, domain):
     """Subscriptions both ways, presence, queries."""
     alice.send_presence_subscription(bob.boundjid.bare)
-
-    async def both():
-        while (alice.client_roster[bob.boundjid.bare]["subscription"] != "both" or
-               bob.client_roster["alice@example.com"]["subscription"] != "both"):
-            await asyncio.sleep(0.05)
-    await asyncio.wait_for(both(), TIMEOUT)
+    await asyncio.wait_for(befriended(alice, bob, "alice@example.com"), TIMEOUT)
 
     async def shows(user, who, show):
         while True:
@@ -105,6 +121,7 @@ async def friends(alice, bob, domain):
     out["identity"] = list(info["disco_info"]["identities"])[0][:2]
     version = await alice["xep_0092"].get_version(domain)
     out["version"] = version["software_version"]["name"]
+    await part(alice, bob, "alice@example.com")
     return out
 
 
@@ -187,7 +204,8 @@ async def emails(alice, bob, _):
     out["show"] = "alice" in bob.client_roster[address].resources
     info = await bob["xep_0030"].get_info("mail.example")
     out["domain"] = [info["from"].full, list(info["disco_info"]["identities"])[0][0]]
-    bob.del_roster_item(address)
+    await asyncio.wait_for(befriended(alice, bob, address), TIMEOUT)
+    await part(alice, bob, address)
     return out
 
 
@@ -310,7 +328,10 @@ async def push(alice, bob, domain):
 
 async def main(scene, ours, theirs, domain):
     alice, bob = await log_in(ours, theirs, domain)
-    print(json.dumps(await globals()[scene](alice, bob, domain)))
+    outcome = await globals()[scene](alice, bob, domain)
+    # What their going makes their servers say is said before the scene is over.
+    await asyncio.gather(alice.disconnect(), bob.disconnect())
+    print(json.dumps(outcome))
 
 
 if __name__ == "__main__":
