@@ -11,6 +11,7 @@ xConfiguration Administrator 1 Name: admin
 xConfiguration Administrator 1 Password: {PASSWORD}
 """
 PROMPT = r"edge1> "
+CONTROLS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 def log_in(machine):
@@ -29,11 +30,11 @@ def ask(machine, line):
     machine.send(line + "\r")
     machine.expect(r"\n")
     # Before the line was taken, a prompt is one that a notice drew anew, or the line's scrolling.
-    taken = re.compile(re.escape(line[-6:]) + r"(?:\x1b\[K)?\r?\n")
+    taken = re.compile(re.escape(line[-6:]) + r"\r?\n")
     is_taken = False
     while not is_taken:
         if machine.expect(rf"--More--|{PROMPT}").group(0) == "--More--":
             machine.send(" ")
-        else:
-            is_taken = taken.search(machine.console, begin, machine.position) is not None
-    return re.sub(r"\x1b\[[0-9;]*[A-Za-z]|--More--( \(.*?\) ?)?|\r", "", machine.console[begin:])
+        else:  # what was drawn anew has the terminal's controls in the midst of a word
+            is_taken = taken.search(CONTROLS.sub("", machine.console[begin:machine.position]))
+    return re.sub(r"--More--( \(.*?\) ?)?|\r", "", CONTROLS.sub("", machine.console[begin:]))
