@@ -94,12 +94,17 @@ async def part(alice, bob, address):
         assert other not in (await user.get_roster())["roster"]["items"], other
 
 
-async def chat(alice, bob, _):
-    """A message each way."""
+async def there(alice, bob, _):
+    """A message of ours."""
     alice.send_message(bob.boundjid.bare, "over there", mtype="chat")
-    there = await either(bob, alice)
+    return {"there": await either(bob, alice)}
+
+
+async def chat(alice, bob, domain):
+    """A message each way."""
+    out = await there(alice, bob, domain)
     bob.send_message(alice.boundjid.bare, "over here", mtype="chat")
-    return {"there": there, "here": await either(alice, bob)}
+    return {**out, "here": await either(alice, bob)}
 
 
 async def friends(alice, bob, domain):

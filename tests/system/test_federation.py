@@ -395,11 +395,11 @@ def test_without_tls_only_where_that_is_allowed(scene, plain, good):
         if mode == "TLSOptional":
             scene.talk(good)
             assert any("tls=yes" in line for line in scene.streams(good))
-    assert scene.act("chat", good)["there"][0].startswith("remote-server")
+    assert scene.act("there", good)["there"][0].startswith("remote-server")
     # The last: ejabberd does not try again for a while.
     scene.set(Security_Mode="TLSRequired")
     scene.reset()
-    said = scene.act("chat", plain)
+    said = scene.act("there", plain)
     assert said["there"][0].startswith("remote-server"), said
     scene.set(Security_Mode="TLSOptional", Bidirectional="On")
 
@@ -413,7 +413,7 @@ def test_spoofed_dialback_is_refused(scene):
 def test_the_policy_holds(scene):
     scene.set(Policy_Default="Deny")
     scene.reset()
-    assert scene.act("chat", PLAIN)["there"] == ["not-allowed"]
+    assert scene.act("there", PLAIN)["there"] == ["not-allowed"]
     scene.ask(f"xConfiguration XMPP Federation Exception 1 Domain: *.{PLAIN[0]}")
     scene.talk(PLAIN)
     status = scene.ask("xStatus XMPP Federation")
