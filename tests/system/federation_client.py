@@ -13,7 +13,7 @@ import slixmpp
 from slixmpp.xmlstream import ET
 
 ssl.SSLObject.get_channel_binding = lambda self, cb_type="tls-unique": None
-TIMEOUT = 25
+TIMEOUT = 40  # twice what we give another server's proof
 ROOM = "meeting"
 
 
@@ -341,4 +341,4 @@ async def main(scene, ours, theirs, domain):
 
 if __name__ == "__main__":
     asyncio.get_event_loop().run_until_complete(
-        asyncio.wait_for(main(*sys.argv[1:5]), 3 * TIMEOUT))
+        asyncio.wait_for(main(*sys.argv[1:5]), 110))

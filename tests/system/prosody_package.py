@@ -11,6 +11,7 @@ PACKAGES = ["prosody", "lua5.4", "liblua5.4-0", "lua-expat", "lua-socket", "lua-
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 MODULES = ["roster", "saslauth", "tls", "dialback", "disco", "ping", "presence", "message", "iq",
            "s2s", "c2s", "version", "smacks"]
+# Its own resolver, asking for A and AAAA at once, may hang until something else wakes it.
 CONFIGURATION = """\
 run_as_root = true
 pidfile = "{folder}/pid"
@@ -25,6 +26,7 @@ authentication = "internal_plain"
 storage = "internal"
 c2s_require_encryption = false
 allow_unencrypted_plain_auth = true
+use_ipv6 = false
 {options}
 VirtualHost "{domain}"
 Component "rooms.{domain}" "muc"
