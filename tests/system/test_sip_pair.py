@@ -141,9 +141,12 @@ class Side:
     def bring(self, name, *files):
         whole = self.world.folder / f"{self.name}.whole"
         whole.write_bytes(b"".join((self.world.folder / file).read_bytes() for file in files))
-        done = self.tools.run("scp", *SSH, "-i", self.world.folder / "key", whole,
-                              f"admin@{self.address}:/certificates/{name}", check=False,
-                              timeout=qemu.patience(60))
+        for _ in range(3):  # on a busy machine the first question who has its address may be lost
+            done = self.tools.run("scp", *SSH, "-i", self.world.folder / "key", whole,
+                                  f"admin@{self.address}:/certificates/{name}", check=False,
+                                  timeout=qemu.patience(60))
+            if "No route to host" not in done.stderr:
+                break
         assert done.returncode == 0, done.stderr + self.ask("xCommand Log Show: last=5")
 
 
