@@ -6,10 +6,10 @@
 All it sends goes by the server, as the Route of its account says.
 """
 
-import os
 import re
-import subprocess
 import time
+
+import console_phone
 
 CONFIG = """\
 [sip]
@@ -42,45 +42,26 @@ realm={domain}
 """
 
 
-class Phone:
+class Phone(console_phone.ConsolePhone):
     """Calls and is called; what it says is read from its log."""
 
     def __init__(self, folder, host, user, domain, password, server, tone, transport="udp"):
         """`tone`: a file of sound, which it sends in place of a microphone's."""
-        self.home, self.host, self.user = folder / f"linphone-{user}", host, user
+        super().__init__(folder / f"linphone-{user}", host, user, server, "log")
         self.first = ("soundcard use files", "autoanswer enable", f"play {tone}")
         self.config = CONFIG.format(tcp=-1 if transport == "tcp" else 0, server=server, user=user,
                                     domain=domain, password=password, transport=transport)
-        self.server = server
 
-    def __enter__(self):
+    def start(self):
         (self.home / ".local/share/linphone").mkdir(parents=True)
         (self.home / "rc").write_text(self.config, encoding="ascii")
-        # It takes a network without a way out for none.
-        self.host.run("ip", "route", "replace", "default", "via", self.server)
-        with (self.home / "out").open("w") as out:
-            self.process = self.host.start(
-                "linphonec", "-c", self.home / "rc", "-d", "2", "-l", self.home / "log",
-                stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT, text=True,
-                env=dict(os.environ, HOME=str(self.home)))
-        try:
-            self.wait("SIP network reachability state is now .UP.")
-            for line in self.first:
-                self.say(line)
-            self.wait("LinphoneRegistrationOk")
-        except AssertionError:
-            self.__exit__()
-            raise
-        return self
+        self.begin("linphonec", "-c", self.home / "rc", "-d", "2", "-l", self.log)
 
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait(10)
-
-    def say(self, line):
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
+    def register(self):
+        self.wait("SIP network reachability state is now .UP.")
+        for line in self.first:
+            self.say(line)
+        self.wait("LinphoneRegistrationOk")
 
     def call(self, uri):
         """Dials; the number that its console has for the call."""
@@ -93,18 +74,3 @@ class Phone:
             assert time.monotonic() < deadline, f"{self.user} does not call"
             time.sleep(0.1)
         return int(found[1])
-
-    def log_text(self):
-        log = self.home / "log"
-        return log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-
-    def mark(self):
-        return len(self.log_text())
-
-    def wait(self, pattern, timeout=40, since=0):
-        deadline = time.monotonic() + timeout
-        while not (found := re.search(pattern, self.log_text()[since:])):
-            assert time.monotonic() < deadline, (
-                f"{self.user}: no {pattern!r} in {timeout} s; {self.log_text()[since:][-3000:]}")
-            time.sleep(0.1)
-        return found

@@ -6,10 +6,7 @@ by Service-Route (RFC 3608). It has no sound: calls to it ring and are given up.
         one.say("presence -b offline")
 """
 
-import os
-import re
-import subprocess
-import time
+import console_phone
 
 PORT = 5070  # another phone may have the host's 5060
 ACCOUNT = """\
@@ -48,61 +45,28 @@ def answer(status, method):
     return rf"SIP/2\.0 {status} (?:(?!\n---)[\s\S])*?\nCSeq: \d+ {method}\n"
 
 
-class Phone:
+class Phone(console_phone.ConsolePhone):
     """Its messages, and what it makes of them, are read from its log."""
 
     def __init__(self, folder, host, user, domain, password, server, watches=(), publishes=True):
-        self.home, self.host, self.user = folder / f"twinkle-{user}", host, user
-        self.server = server
+        super().__init__(folder / f"twinkle-{user}", host, user, server, ".twinkle/twinkle.log")
         self.account = ACCOUNT.format(user=user, domain=domain, password=password, server=server,
                                       publishes="yes" if publishes else "no")
         self.buddies = "".join(f"{name}|sip:{name}@{domain}|y\n" for name in watches)
 
-    def __enter__(self):
+    def start(self):
         own = self.home / ".twinkle"
         own.mkdir(parents=True)
         (own / f"{self.user}.cfg").write_text(self.account, encoding="ascii")
         (own / f"{self.user}.bud").write_text(self.buddies, encoding="ascii")
         (own / "twinkle.sys").write_text(SYSTEM, encoding="ascii")
         (self.home / ".asoundrc").write_text(NO_SOUND, encoding="ascii")
-        # Its own address is that of its way out.
-        self.host.run("ip", "route", "replace", "default", "via", self.server)
-        with (self.home / "out").open("w") as out:
-            self.process = self.host.start(
-                "twinkle-console", f"{self.user}.cfg", stdin=subprocess.PIPE, stdout=out,
-                stderr=subprocess.STDOUT, text=True, env=dict(os.environ, HOME=str(self.home)))
-        try:
-            self.wait(answer(200, "REGISTER"))
-        except AssertionError:
-            self.__exit__()
-            raise
-        return self
+        self.begin("twinkle-console", f"{self.user}.cfg")
 
-    def __exit__(self, *_):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait(10)
-
-    def say(self, line):
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
+    def register(self):
+        self.wait(answer(200, "REGISTER"))
 
     def leave(self):
         """As its user does: nothing of it stays at the server."""
         self.say("quit")
         self.process.wait(40)
-
-    def log_text(self):
-        log = self.home / ".twinkle/twinkle.log"
-        return log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-
-    def mark(self):
-        return len(self.log_text())
-
-    def wait(self, pattern, timeout=40, since=0):
-        deadline = time.monotonic() + timeout
-        while not (found := re.search(pattern, self.log_text()[since:])):
-            assert time.monotonic() < deadline, (
-                f"{self.user}: no {pattern!r} in {timeout} s; {self.log_text()[since:][-3000:]}")
-            time.sleep(0.1)
-        return found
