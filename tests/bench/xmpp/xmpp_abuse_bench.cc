@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "tests/bench/bench.h"
-#include "tests/unit/xmpp/world.h"
+#include "tests/bench/xmpp/big_room.h"
 
 namespace gh::xmpp {
 namespace {
@@ -135,28 +135,10 @@ struct Flood {
 };
 Flood FloodRoom() {
   World world(kRoomUsers, kRoomUsers, size_t{256} << 20);
-  Config config = World::MakeConfig();
-  config.rooms.defaults.occupant_max = kRoomUsers;
-  world.engine().Apply(config);
-  std::vector<std::unique_ptr<Client>> clients;
-  for (uint32_t i = 0; i < kRoomUsers; ++i) {
-    const std::string user = "u" + std::to_string(i);
-    world.AddUser(user);
-    clients.push_back(std::make_unique<Client>(world, i));
-    clients[i]->LogIn(user, "r");
-    clients[i]->Say("<presence to='big@rooms.example.com/" + user +
-                    "'><x xmlns='http://jabber.org/protocol/muc'/></presence>");
-    if (i == 0) {
-      clients[0]->Say(
-          "<iq type='set' id='o' to='big@rooms.example.com'><query "
-          "xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'/>"
-          "</query></iq>");
-    }
-    if (i % 2 == 1) {
-      world.deaf.insert(i);
-    }
+  const auto clients = FillRoom(world, kRoomUsers);
+  for (uint32_t i = 1; i < kRoomUsers; i += 2) {
+    world.deaf.insert(i);
   }
-  world.sent.clear();
   const uint64_t before = BytesInUse(world);
   const std::string text = "<message to='big@rooms.example.com' type='groupchat'><body>" +
                            std::string(2000, 'x') + "</body></message>";

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "tests/bench/bench.h"
-#include "tests/unit/xmpp/world.h"
+#include "tests/bench/xmpp/big_room.h"
 
 namespace gh::xmpp {
 namespace {
@@ -66,28 +66,7 @@ void BigRoom(Bench& bench) {
     return;
   }
   World world(kRoomUsers, kRoomUsers, size_t{512} << 20);
-  Config config = World::MakeConfig();
-  config.rooms.defaults.occupant_max = kRoomUsers;
-  world.engine().Apply(config);
-  std::vector<std::unique_ptr<Client>> clients;
-  for (uint32_t i = 0; i < kRoomUsers; ++i) {
-    const std::string user = "u" + std::to_string(i);
-    world.AddUser(user);
-    clients.push_back(std::make_unique<Client>(world, i));
-    clients[i]->LogIn(user, "r");
-    clients[i]->Say("<presence to='big@rooms.example.com/" + user +
-                    "'><x xmlns='http://jabber.org/protocol/muc'/></presence>");
-    if (i == 0) {
-      clients[0]->Say(
-          "<iq type='set' id='o' to='big@rooms.example.com'><query "
-          "xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'/>"
-          "</query></iq>");
-    }
-    world.sent.clear();
-  }
-  if (world.engine().rooms().occupant_count() != kRoomUsers) {
-    std::abort();
-  }
+  const auto clients = FillRoom(world, kRoomUsers);
   const std::string message = Chat("big@rooms.example.com", "groupchat");
   bench.Run(
       name, 20 * kRoomUsers,
