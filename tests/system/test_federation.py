@@ -364,6 +364,12 @@ def test_a_certificate_of_nobodys_is_refused(scene):
     assert "its certificate is not good for the domain" in log, log
 
 
+def assert_dialback(streams, tls):
+    for way in (": to ", ": from "):
+        assert any(way in line and tls in line and "proof=dialback" in line
+                   for line in streams), streams
+
+
 @pytest.mark.parametrize("server", [SELF, EJABBERD_SELF], ids=["prosody", "ejabberd"])
 def test_dialback_over_tls(scene, server):
     # They would believe our certificate: it is not shown them as a proof.
@@ -372,10 +378,7 @@ def test_dialback_over_tls(scene, server):
         scene.set(Security_Mode=mode)
         scene.reset()
         scene.talk(server)
-        streams = scene.streams(server)
-        for way in (": to ", ": from "):
-            assert any(way in line and "tls=yes" in line and "proof=dialback" in line
-                       for line in streams), streams
+        assert_dialback(scene.streams(server), "tls=yes")
     scene.set(SASL_Outgoing="On", Bidirectional="On", Security_Mode="TLSRequired")
     scene.reset()
 
@@ -388,10 +391,7 @@ def test_without_tls_only_where_that_is_allowed(scene, plain, good):
         scene.set(Security_Mode=mode)
         scene.reset()
         scene.talk(plain)
-        streams = scene.streams(plain)
-        for way in (": to ", ": from "):
-            assert any(way in line and "tls=no" in line and "proof=dialback" in line
-                       for line in streams), streams
+        assert_dialback(scene.streams(plain), "tls=no")
         if mode == "TLSOptional":
             scene.talk(good)
             assert any("tls=yes" in line for line in scene.streams(good))

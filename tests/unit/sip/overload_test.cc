@@ -353,7 +353,7 @@ TEST_F(Door, OnlySipsOwnPortsAndOnlyWhileThereIsTooMuch) {
 // What the door said counts, and is not asked again: as many are taken as its share says, and some
 // of the others are told, the fewer the less is taken.
 TEST_F(Door, AsManyAreTakenAsItsShareSaysAndAnEighthOfThatIsTold) {
-  for (int i = 0; engine.overload().share() < 300; ++i) {
+  while (engine.overload().share() < 300) {
     engine.OnOccupancy(500);
   }
   world.Clear();
@@ -375,7 +375,7 @@ TEST_F(Door, CredentialsOpenItOnlyWithANonceOfOurs) {
   Config config = BusyConfig();
   config.authenticate_register = true;
   engine.Apply(config);
-  for (int i = 0; engine.overload().share() < 200; ++i) {
+  while (engine.overload().share() < 200) {
     engine.OnOccupancy(500);
   }
   Phone::Spec spec{.method = "REGISTER", .uri = "sip:example.com", .to = alice.uri()};
