@@ -453,7 +453,9 @@ Result<void> Configuration::Commit(Message& note, CommitCompanion* companion) {
   if (unusable_password_count_ > 0) {
     MessageWriter(note)
         .Add(unusable_password_count_)
-        .Add(" SIP passwords must be set again: their user name or the realm has changed");
+        .Add(
+            " SIP passwords must be set again: their user name or the realm has changed, or there "
+            "is no digest of them by SHA-512-256");
   }
   return Ok();
 }
@@ -461,6 +463,8 @@ Result<void> Configuration::Commit(Message& note, CommitCompanion* companion) {
 void Configuration::IndexUsers(const Settings& settings) {
   const auto users = settings.authentication_user();
   const std::string_view realm = RealmOf(settings);
+  const bool needs_sha512_256 =
+      settings.sip_authentication().algorithms == DigestAlgorithms::kSha512256;
   user_count_ = 0;
   unusable_password_count_ = 0;
   for (uint32_t i = 0; i < users.size(); ++i) {
@@ -473,7 +477,8 @@ void Configuration::IndexUsers(const Settings& settings) {
       continue;
     }
     user_usable_[i] = IsBoundTo(users[i].password, users[i].name.view(), realm) ? 1 : 0;
-    unusable_password_count_ += user_usable_[i] == 0 ? 1 : 0;
+    const bool is_lacking = needs_sha512_256 && !users[i].password.has_sha512_256();
+    unusable_password_count_ += user_usable_[i] == 0 || is_lacking ? 1 : 0;
   }
   std::sort(user_order_.begin(), user_order_.begin() + user_count_,
             [&](uint32_t a, uint32_t b) { return users[a].name.view() < users[b].name.view(); });

@@ -200,10 +200,11 @@ Result<void> CheckSipPassword(std::string_view password, Message& expected) {
 DigestSecret MakeDigestSecret(std::string_view user, std::string_view realm,
                               std::string_view password) {
   DigestSecret secret;
-  secret.set = 1;
+  secret.set = DigestSecret::kWithSha512256;
   secret.binding = BindingOf(user, realm);
   secret.ha1_md5 = DigestOf<crypto::Md5>(user, realm, password);
   secret.ha1_sha256 = DigestOf<crypto::Sha256>(user, realm, password);
+  secret.ha1_sha512_256 = DigestOf<crypto::Sha512_256>(user, realm, password);
   return secret;
 }
 

@@ -49,11 +49,14 @@ struct AdminSecret {
 // A SIP user's password as HA1 (RFC 7616 3.4.2) for each algorithm; never the password. HA1 covers
 // user and realm: `binding` is a digest of both, to see when they have changed since.
 struct DigestSecret {
-  uint8_t set = 0;
+  uint8_t set = 0;  // the version it is stored by; before kWithSha512256 that digest is not there
   std::array<uint8_t, 8> binding = {};
   std::array<uint8_t, 16> ha1_md5 = {};
   std::array<uint8_t, 32> ha1_sha256 = {};
+  std::array<uint8_t, 32> ha1_sha512_256 = {};
+  static constexpr uint8_t kWithSha512256 = 2;
   bool is_set() const { return set != 0; }
+  bool has_sha512_256() const { return set >= kWithSha512256; }
 };
 
 enum class Kind : uint8_t {

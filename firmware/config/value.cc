@@ -11,8 +11,8 @@
 namespace gh::config {
 namespace {
 
-constexpr uint8_t kStoredDigestVersion = 1;
-constexpr size_t kStoredDigestSize = 1 + 8 + 16 + 32;
+// Version 1 ends before the digest by SHA-512-256.
+constexpr size_t kStoredDigestSize[] = {1 + 8 + 16 + 32, 1 + 8 + 16 + 32 + 32};
 
 bool IsAlphanumeric(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
@@ -282,10 +282,13 @@ void EncodeStored(const SettingInfo& setting, const void* value, ByteWriter& out
   }
   if (setting.kind == Kind::kDigestPassword) {
     const auto& secret = *static_cast<const DigestSecret*>(value);
-    out.U8(kStoredDigestVersion);
+    out.U8(secret.set);
     out.Bytes(secret.binding);
     out.Bytes(secret.ha1_md5);
     out.Bytes(secret.ha1_sha256);
+    if (secret.has_sha512_256()) {
+      out.Bytes(secret.ha1_sha512_256);
+    }
     return;
   }
   if (setting.kind == Kind::kSecretText) {
@@ -307,15 +310,20 @@ Result<void> DecodeStored(const SettingInfo& setting, std::span<const uint8_t> s
     return Ok();
   }
   if (setting.kind == Kind::kDigestPassword) {
-    if (stored.size() != kStoredDigestSize || stored[0] != kStoredDigestVersion) {
+    const uint8_t version = stored.empty() ? 0 : stored[0];
+    if (version == 0 || version > DigestSecret::kWithSha512256 ||
+        stored.size() != kStoredDigestSize[version - 1]) {
       return Error{ErrorCode::kMalformed, "stored digest has a wrong size or version"};
     }
     DigestSecret secret;
     ByteReader reader(stored.subspan(1));
-    secret.set = 1;
+    secret.set = version;
     reader.Copy(secret.binding);
     reader.Copy(secret.ha1_md5);
     reader.Copy(secret.ha1_sha256);
+    if (secret.has_sha512_256()) {
+      reader.Copy(secret.ha1_sha512_256);
+    }
     std::memcpy(value, &secret, sizeof(secret));
     return Ok();
   }

@@ -257,7 +257,7 @@ TEST_F(ConfigTest, PasswordsAreKeptAsDigestsAndNeverShown) {
     EXPECT_EQ(value.find("Circle"), value.npos) << key;
     EXPECT_EQ(value.find("Horse"), value.npos) << key;
   }
-  // RFC 7616 3.9.1's user: HA1 for both algorithms.
+  // RFC 7616 3.9.1's user: HA1 for each algorithm.
   const AuthenticationUser* user = config_->FindUser("Mufasa");
   ASSERT_NE(user, nullptr);
   uint8_t bytes[128];
@@ -267,6 +267,41 @@ TEST_F(ConfigTest, PasswordsAreKeptAsDigestsAndNeverShown) {
   ByteWriter hex256(bytes);
   hex256.HexBytes(user->password.ha1_sha256);
   EXPECT_EQ(hex256.text(), "7987c64c30e25f1b74be53f966b49b90f2808aa92faf9a00262392d7b4794232");
+  ByteWriter hex512(bytes);
+  hex512.HexBytes(user->password.ha1_sha512_256);
+  EXPECT_EQ(hex512.text(), "fb174f5c3c7802721517cae13b98e2b8dae2e0118cb705d94ee29946319204ce");
+}
+
+TEST_F(ConfigTest, PasswordsStoredWithoutSha512StayGoodUntilNothingElseIsAskedFor) {
+  MakeUsable();
+  Set("xConfiguration Authentication User 1 Name: alice");
+  Set("xConfiguration Authentication User 1 Password: wonderland");
+  const std::string key = "Authentication User 1 Password";
+  const auto whole = config_->FindUser("alice")->password;
+  EXPECT_TRUE(whole.has_sha512_256());
+  std::string& row = store_.rows[key];
+  ASSERT_EQ(row.size(), 89u);
+  EXPECT_EQ(row[0], 2);
+  row = "\1" + row.substr(1, 56);  // as versions before wrote it
+  const std::string old = row;
+  Restart();
+  ASSERT_NE(config_->FindUser("alice"), nullptr);
+  EXPECT_FALSE(config_->FindUser("alice")->password.has_sha512_256());
+  EXPECT_EQ(config_->FindUser("alice")->password.ha1_sha256, whole.ha1_sha256);
+  EXPECT_EQ(Set("xConfiguration SIP Authentication Algorithms: All"), "");
+  EXPECT_EQ(config_->unusable_password_count(), 0u);
+  EXPECT_EQ(store_.rows[key], old);
+  EXPECT_EQ(Set("xConfiguration SIP Authentication Algorithms: SHA512-256"), "");
+  EXPECT_EQ(config_->unusable_password_count(), 1u);  // an alarm
+  EXPECT_EQ(Set("xConfiguration Authentication User 1 Password: wonderland"), "");
+  EXPECT_EQ(config_->unusable_password_count(), 0u);
+  EXPECT_TRUE(config_->FindUser("alice")->password.has_sha512_256());
+  for (const std::string& bad : {old + "x", "\2" + old.substr(1), "\3" + old.substr(1),
+                                 std::string("\0", 1) + old.substr(1), std::string()}) {
+    store_.rows[key] = bad;
+    Restart();
+    EXPECT_EQ(config_->FindUser("alice"), nullptr);
+  }
 }
 
 TEST_F(ConfigTest, PasswordsFallOutOfUseWithTheirRealmAndName) {
