@@ -45,15 +45,20 @@ randombytes_implementation g_sodium_implementation = {
     SodiumName, SodiumU32, SodiumStir, nullptr, SodiumFill, SodiumClose,
 };
 
-// mulx, adcx: OpenSSL's assembly works without them, half as fast.
+// mulx, adcx: OpenSSL's assembly works without them, half as fast. Without AES-NI and PCLMULQDQ AES
+// goes by mbedTLS.
 void ChooseInstructions() {
   unsigned eax = 0;
-  unsigned ebx = 0;
-  unsigned ecx = 0;
-  unsigned edx = 0;
-  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0) {
-    gh_openssl_choose(ebx);
+  unsigned leaf7_ebx = 0;
+  unsigned leaf1_ecx = 0;
+  unsigned unused = 0;
+  if (__get_cpuid_count(7, 0, &eax, &leaf7_ebx, &leaf1_ecx, &unused) == 0) {
+    leaf7_ebx = 0;
   }
+  if (__get_cpuid(1, &eax, &unused, &leaf1_ecx, &unused) == 0) {
+    leaf1_ecx = 0;
+  }
+  gh_openssl_choose(leaf1_ecx, leaf7_ebx);
 }
 
 }  // namespace

@@ -35,7 +35,8 @@ out/deps/src/openssl/.unpacked: $(wildcard image/deps/patches/openssl/*.patch)
 # Written for an assembler by the generators in its sources.
 out/deps/src/openssl/.assembled: out/deps/src/openssl/.unpacked
 	@mkdir -p $(@D)/assembled
-	@for name in ec/asm/ecp_nistz256-x86_64 bn/asm/x86_64-mont bn/asm/x86_64-mont5; do \
+	@for name in ec/asm/ecp_nistz256-x86_64 bn/asm/x86_64-mont bn/asm/x86_64-mont5 \
+	  aes/asm/aesni-x86_64 modes/asm/ghash-x86_64; do \
 	  CC=gcc perl $(@D)/crypto/$$name.pl elf $(@D)/assembled/$${name##*/}.s || exit 1; done
 	@touch $@
 out/host/deps/.openssl out/pc/deps/.openssl: out/deps/src/openssl/.assembled
