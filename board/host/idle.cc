@@ -15,6 +15,8 @@ namespace gh::board {
 
 namespace {
 constexpr unsigned long kTimerSlackNs = 1000;  // the kernel's 50 us would be half the moderation
+constexpr int64_t kWindowSleeps = 4;
+constexpr uint64_t kGatheredMin = 2;  // in a sleep: fewer do not pay for the second wake-up
 }  // namespace
 
 HostIdle::HostIdle(hal::Clock& clock, uint32_t busy_poll_us, uint32_t moderation_us)
@@ -100,8 +102,28 @@ bool HostIdle::PollSources(const timespec& wait) {
   return ready != 0;
 }
 
+bool HostIdle::GathersAnything(Instant now) {
+  const Duration window = now - counted_since_;
+  if (window < moderation_ * kWindowSleeps) {
+    return gathers_;
+  }
+  uint64_t count = 0;
+  bool is_counted = false;
+  for (uint32_t i = 0; i < source_count_; ++i) {
+    const std::optional<uint64_t> arrivals = sources_[i]->arrivals();
+    is_counted = is_counted || arrivals;
+    count += arrivals.value_or(0);
+  }
+  const uint64_t sleeps = static_cast<uint64_t>(window.ns / moderation_.ns);
+  gathers_ = !is_counted || count - counted_ >= sleeps * kGatheredMin;
+  counted_ = count;
+  counted_since_ = now;
+  return gathers_;
+}
+
 bool HostIdle::Moderate(Instant now, Instant deadline) {
-  if (moderation_.ns == 0 || now - last_work_ > moderation_ * 2 || deadline - now < moderation_) {
+  if (moderation_.ns == 0 || !GathersAnything(now) || now - last_work_ > moderation_ * 2 ||
+      deadline - now < moderation_) {
     return false;
   }
   ++sleep_count_;

@@ -1,14 +1,15 @@
 // Waiting: ppoll over the devices' descriptors with a nanosecond deadline, level-triggered, so that
 // nothing that was ready before the call is lost. Optionally spins for a while first.
 //
-// Wake-ups are moderated as a network card moderates interrupts: while work comes in faster than
-// one wake-up costs, a short sleep that no arrival ends lets frames gather into one batch. A wait
-// after a quiet while is never delayed.
+// Wake-ups are moderated as a network card moderates interrupts: while frames come in faster than
+// wake-ups pay, a short sleep that no arrival ends lets them gather into one batch. A wait after a
+// quiet while is never delayed.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <ctime>
+#include <optional>
 
 #include "board/host/limits.h"
 #include "hal/clock.h"
@@ -25,6 +26,8 @@ class PollSource {
   virtual int16_t poll_events() const = 0;  // POLLIN, POLLOUT
   // Work that no descriptor shows, e.g. frames already read; the wait then returns at once.
   virtual bool has_pending() const { return false; }
+  // What came so far; nothing: it does not count.
+  virtual std::optional<uint64_t> arrivals() const { return std::nullopt; }
 
  protected:
   ~PollSource() = default;
@@ -64,11 +67,16 @@ class HostIdle final : public hal::Idle {
   bool Poll(Duration timeout);
   // Sleeps without looking while the machine is busy; true when there is work then.
   bool Moderate(Instant now, Instant deadline);
+  // Whether a sleep would gather anything, by what came lately.
+  bool GathersAnything(Instant now);
 
   hal::Clock& clock_;
   uint32_t busy_poll_us_;
   Duration moderation_;
-  Instant last_work_;  // when a wait last ended with work
+  Instant last_work_;      // when a wait last ended with work
+  Instant counted_since_;  // a window of some sleeps' length,
+  uint64_t counted_ = 0;   // what had come when it began,
+  bool gathers_ = true;    // and what was found in the one before
   std::array<PollSource*, kPollFdsMax> sources_ = {};
   uint32_t source_count_ = 0;
   uint64_t sleep_count_ = 0;

@@ -42,6 +42,7 @@ class PacketPort final : public hal::EthernetPort, public PollSource {
   int poll_fd() const override { return fd_; }
   int16_t poll_events() const override;
   bool has_pending() const override { return pending_ != nullptr || SlotIsFull(); }
+  std::optional<uint64_t> arrivals() const override { return counters_.rx_frames; }
 
  private:
   tpacket2_hdr* SlotAt(uint32_t index) const {

@@ -33,6 +33,7 @@ class TapPort final : public hal::EthernetPort, public PollSource {
   void SetFrames(hal::FramePool& frames) override { pool_ = &frames; }
   int poll_fd() const override { return fd_; }
   int16_t poll_events() const override;
+  std::optional<uint64_t> arrivals() const override { return counters_.rx_frames; }
 
  private:
   // Reads one packet into `frame`: 1 taken, 0 nothing there, -1 dropped.
