@@ -197,10 +197,8 @@ void SipEvents::OnThrottle(const sip::ThrottleEvent& event) {
     log_.Emit(SipHopThrottled{.address = address.view(), .percent = event.percent});
     return;
   }
-  log_.Emit(SipZoneThrottled{.zone = event.zone,
-                             .peer = event.peer,
-                             .address = address.view(),
-                             .percent = event.percent});
+  log_.Emit(SipZoneThrottled{
+      .zone = event.zone, .peer = event.peer, .address = address.view(), .percent = event.percent});
 }
 
 void SipEvents::OnZonePeer(const sip::ZonePeerEvent& event) {
@@ -254,11 +252,13 @@ bool UserCredentials::FindHa1(std::string_view realm, std::string_view user,
   }
   const config::DigestSecret& secret = found->password;
   if (algorithm == sip::DigestAlgorithm::kMd5) {
-    std::copy(secret.ha1_md5.begin(), secret.ha1_md5.end(), out.bytes.begin());
+    std::ranges::copy(secret.ha1_md5, out.bytes.begin());
+  } else if (algorithm == sip::DigestAlgorithm::kSha256) {
+    out.bytes = secret.ha1_sha256;
   } else {
-    std::copy(secret.ha1_sha256.begin(), secret.ha1_sha256.end(), out.bytes.begin());
+    out.bytes = secret.ha1_sha512_256;
   }
-  return true;
+  return algorithm != sip::DigestAlgorithm::kSha512_256 || secret.has_sha512_256();
 }
 
 }  // namespace gh

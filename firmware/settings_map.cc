@@ -13,6 +13,10 @@ static_assert(static_cast<uint8_t>(config::SyslogTransport::kTls) ==
               static_cast<uint8_t>(log::SyslogTransport::kTls));
 static_assert(static_cast<uint8_t>(config::SyslogFormat::kBsd) ==
               static_cast<uint8_t>(log::SyslogFormat::kBsd));
+static_assert(static_cast<uint8_t>(config::DigestAlgorithms::kMd5) ==
+              static_cast<uint8_t>(sip::DigestPolicy::kMd5Only));
+static_assert(static_cast<uint8_t>(config::DigestAlgorithms::kSha512256) ==
+              static_cast<uint8_t>(sip::DigestPolicy::kSha512_256Only));
 static_assert(static_cast<uint8_t>(config::Severity::kDebug) ==
               static_cast<uint8_t>(log::Severity::kDebug));
 
@@ -168,11 +172,11 @@ sip::Config SipConfigOf(const config::Settings& settings,
   out.authenticate_register = authentication.mode == config::OnOff::kOn;
   out.authenticate_requests = authentication.mode == config::OnOff::kOn;
   out.sender_must_match = authentication.identity_check == config::OnOff::kOn;
-  out.digest = authentication.algorithms == config::DigestAlgorithms::kSha256
-                   ? sip::DigestPolicy::kSha256Only
-               : authentication.algorithms == config::DigestAlgorithms::kMd5
-                   ? sip::DigestPolicy::kMd5Only
-                   : sip::DigestPolicy::kSha256AndMd5;
+  out.digest = static_cast<sip::DigestPolicy>(authentication.algorithms);
+  out.digest_is_partial = std::ranges::any_of(
+      settings.authentication_user(), [](const config::AuthenticationUser& user) {
+        return user.password.is_set() && !user.password.has_sha512_256();
+      });
   return out;
 }
 

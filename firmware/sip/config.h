@@ -62,10 +62,14 @@ struct Listener {
   MediaEncryption media = MediaEncryption::kAuto;  // of the calls that come and go by it
 };
 
+// What is offered, the strongest first (RFC 8760), and taken.
 enum class DigestPolicy : uint8_t {
-  kSha256AndMd5,  // both are offered, SHA-256 first (RFC 8760)
+  kSha256AndMd5,
   kSha256Only,
   kMd5Only,  // for phones that give up at an algorithm they do not know
+  kAll,
+  kSha2,  // SHA-512-256 and SHA-256
+  kSha512_256Only,
 };
 
 // This system as the presence server of its users (RFC 3856, 3903).
@@ -108,6 +112,7 @@ struct Config {
   bool relay_for_users = true;          // our authenticated users may reach other domains
   bool record_route = true;
   DigestPolicy digest = DigestPolicy::kSha256AndMd5;
+  bool digest_is_partial = false;  // of some users there is no digest by SHA-512-256
   uint32_t nonce_lifetime_s = 300;
 
   // Timers (RFC 3261 17, Table 4).

@@ -7,9 +7,9 @@
 
 namespace gh::sip {
 
-enum class DigestAlgorithm : uint8_t { kMd5, kSha256 };
+enum class DigestAlgorithm : uint8_t { kMd5, kSha256, kSha512_256 };
 
-// H(user:realm:password): 16 bytes for MD5, 32 for SHA-256.
+// H(user:realm:password): 16 bytes for MD5, 32 for the others.
 struct Ha1 {
   std::array<uint8_t, 32> bytes = {};
 };

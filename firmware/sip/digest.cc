@@ -25,6 +25,30 @@ bool FromHex(std::string_view text, uint64_t& out) {
   return true;
 }
 
+struct AlgorithmInfo {
+  DigestAlgorithm algorithm;
+  std::string_view name;
+  uint8_t policies;  // a bit for each DigestPolicy
+};
+constexpr uint8_t Bit(DigestPolicy policy) { return uint8_t(1u << static_cast<unsigned>(policy)); }
+// The order of challenges.
+constexpr AlgorithmInfo kAlgorithms[] = {
+    {DigestAlgorithm::kSha512_256, "SHA-512-256",
+     Bit(DigestPolicy::kAll) | Bit(DigestPolicy::kSha2) | Bit(DigestPolicy::kSha512_256Only)},
+    {DigestAlgorithm::kSha256, "SHA-256",
+     Bit(DigestPolicy::kAll) | Bit(DigestPolicy::kSha2) | Bit(DigestPolicy::kSha256AndMd5) |
+         Bit(DigestPolicy::kSha256Only)},
+    {DigestAlgorithm::kMd5, "MD5",
+     Bit(DigestPolicy::kAll) | Bit(DigestPolicy::kSha256AndMd5) | Bit(DigestPolicy::kMd5Only)},
+};
+
+const AlgorithmInfo& InfoOf(DigestAlgorithm algorithm) {
+  const size_t at = algorithm == DigestAlgorithm::kSha512_256 ? 0
+                    : algorithm == DigestAlgorithm::kSha256   ? 1
+                                                              : 2;
+  return kAlgorithms[at];
+}
+
 template <typename Hash>
 size_t Response(std::span<const uint8_t> ha1, std::string_view method, const DigestCredentials& c,
                 char (&out)[64]) {
@@ -68,6 +92,22 @@ std::string_view TakeBareValue(Scanner& scanner) {
   return rest.substr(0, size);
 }
 
+// Of a challenge's qop="auth,auth-int".
+bool OffersAuth(std::string_view qop) {
+  Scanner scanner(qop);
+  while (!scanner.at_end()) {
+    scanner.SkipLws();
+    if (EqualsNoCase(scanner.Run(kToken), "auth")) {
+      return true;
+    }
+    scanner.SkipLws();
+    if (!scanner.Take(',')) {
+      return false;
+    }
+  }
+  return false;
+}
+
 struct Field {
   std::string_view name;
   std::string_view DigestCredentials::*member;
@@ -81,6 +121,21 @@ constexpr Field kFields[] = {
 };
 
 }  // namespace
+
+std::optional<DigestAlgorithm> DigestAlgorithmOf(std::string_view name) {
+  for (const AlgorithmInfo& info : kAlgorithms) {
+    if (EqualsNoCase(name, info.name)) {
+      return info.algorithm;
+    }
+  }
+  return name.empty() ? std::optional(DigestAlgorithm::kMd5) : std::nullopt;
+}
+
+std::string_view DigestAlgorithmName(DigestAlgorithm algorithm) { return InfoOf(algorithm).name; }
+
+bool Offers(DigestPolicy policy, DigestAlgorithm algorithm) {
+  return (InfoOf(algorithm).policies & Bit(policy)) != 0;
+}
 
 Result<DigestCredentials> ParseDigestCredentials(std::string_view value) {
   Scanner scanner(value);
@@ -137,17 +192,63 @@ Ha1 ComputeHa1(DigestAlgorithm algorithm, std::string_view user, std::string_vie
   };
   if (algorithm == DigestAlgorithm::kMd5) {
     fill(crypto::Md5());
-  } else {
+  } else if (algorithm == DigestAlgorithm::kSha256) {
     fill(crypto::Sha256());
+  } else {
+    fill(crypto::Sha512_256());
   }
   return ha1;
 }
 
 size_t ComputeDigestResponse(DigestAlgorithm algorithm, const Ha1& ha1, std::string_view method,
                              const DigestCredentials& credentials, char (&out)[64]) {
-  return algorithm == DigestAlgorithm::kMd5
-             ? Response<crypto::Md5>(std::span(ha1.bytes).first(16), method, credentials, out)
-             : Response<crypto::Sha256>(ha1.bytes, method, credentials, out);
+  if (algorithm == DigestAlgorithm::kMd5) {
+    return Response<crypto::Md5>(std::span(ha1.bytes).first(16), method, credentials, out);
+  }
+  return algorithm == DigestAlgorithm::kSha256
+             ? Response<crypto::Sha256>(ha1.bytes, method, credentials, out)
+             : Response<crypto::Sha512_256>(ha1.bytes, method, credentials, out);
+}
+
+bool WriteDigestAnswer(ByteWriter& out, const DigestCredentials& challenge,
+                       const DigestProof& proof) {
+  const auto algorithm = DigestAlgorithmOf(challenge.algorithm);
+  const bool is_plain = challenge.qop.empty();  // RFC 2069: no count, no cnonce
+  if (!algorithm || challenge.escaped || !(is_plain || OffersAuth(challenge.qop))) {
+    return false;
+  }
+  DigestCredentials answer = challenge;
+  answer.uri = proof.uri;
+  answer.cnonce = proof.cnonce;
+  answer.nc = "00000001";
+  answer.qop = is_plain ? "" : "auth";
+  Ha1 ha1 = ComputeHa1(*algorithm, proof.user, challenge.realm, proof.password);
+  char response[64];
+  const size_t size = ComputeDigestResponse(*algorithm, ha1, proof.method, answer, response);
+  SecureZero(ha1.bytes);
+  const auto quoted = [&](std::string_view name, std::string_view value) {
+    out.Text(name);
+    out.Text("=\"");
+    out.Text(value);
+    out.Text("\", ");
+  };
+  out.Text("Authorization: Digest ");
+  quoted("username", proof.user);
+  quoted("realm", challenge.realm);
+  quoted("nonce", challenge.nonce);
+  quoted("uri", proof.uri);
+  quoted("response", {response, size});
+  if (!challenge.opaque.empty()) {
+    quoted("opaque", challenge.opaque);
+  }
+  if (!is_plain) {
+    quoted("cnonce", proof.cnonce);
+    out.Text("qop=auth, nc=00000001, ");
+  }
+  out.Text("algorithm=");
+  out.Text(InfoOf(*algorithm).name);
+  out.Text("\r\n");
+  return out.ok();
 }
 
 Authenticator::Authenticator(Core& core, Arena& arena)
@@ -214,19 +315,24 @@ bool Authenticator::TakeCount(const Nonce& nonce, uint32_t count) {
   return true;
 }
 
+std::optional<DigestAlgorithm> Authenticator::Acceptable(const DigestCredentials& c,
+                                                         uint64_t& count) const {
+  const auto algorithm = DigestAlgorithmOf(c.algorithm);
+  const bool legacy = c.qop.empty();
+  const bool count_good = legacy || (c.nc.size() == 8 && FromHex(c.nc, count) && count != 0);
+  if (!algorithm || !Offers(core_.config.digest, *algorithm) || c.escaped || c.user.empty() ||
+      !count_good || (!legacy && (!EqualsNoCase(c.qop, "auth") || c.cnonce.empty()))) {
+    return std::nullopt;
+  }
+  return algorithm;
+}
+
 AuthOutcome Authenticator::VerifyOne(const Message& request, const DigestCredentials& c,
                                      const net::IpAddress& source) {
   AuthOutcome outcome{AuthResult::kBad, c.user};
-  const bool is_sha = EqualsNoCase(c.algorithm, "SHA-256");
-  const bool is_md5 = c.algorithm.empty() || EqualsNoCase(c.algorithm, "MD5");
-  const DigestPolicy policy = core_.config.digest;
-  const bool allowed = (is_sha && policy != DigestPolicy::kMd5Only) ||
-                       (is_md5 && policy != DigestPolicy::kSha256Only);
-  const bool legacy = c.qop.empty();
   uint64_t count = 1;
-  const bool count_good = legacy || (c.nc.size() == 8 && FromHex(c.nc, count) && count != 0);
-  if (!allowed || c.escaped || c.user.empty() || !count_good ||
-      (!legacy && (!EqualsNoCase(c.qop, "auth") || c.cnonce.empty()))) {
+  const auto algorithm = Acceptable(c, count);
+  if (!algorithm) {
     return outcome;
   }
   // The digest covers the URI of the credentials; it has to be the one requested. A proxy on the
@@ -241,11 +347,10 @@ AuthOutcome Authenticator::VerifyOne(const Message& request, const DigestCredent
   const uint32_t now_s = NowSeconds();
   const bool fresh =
       nonce && nonce->issued_s <= now_s && now_s - nonce->issued_s <= core_.config.nonce_lifetime_s;
-  const auto algorithm = is_sha ? DigestAlgorithm::kSha256 : DigestAlgorithm::kMd5;
   Ha1 ha1;
-  const bool known = core_.credentials.FindHa1(core_.config.Realm(), c.user, algorithm, ha1);
+  const bool known = core_.credentials.FindHa1(core_.config.Realm(), c.user, *algorithm, ha1);
   char expected[64] = {};
-  const size_t size = ComputeDigestResponse(algorithm, ha1, request.method_text(), c, expected);
+  const size_t size = ComputeDigestResponse(*algorithm, ha1, request.method_text(), c, expected);
   char given[64] = {};
   for (size_t i = 0; i < size && i < c.response.size(); ++i) {
     given[i] = Lower(c.response[i]);
@@ -253,7 +358,8 @@ AuthOutcome Authenticator::VerifyOne(const Message& request, const DigestCredent
   const bool equal = ConstantTimeEqual(AsBytes({expected, 64}), AsBytes({given, 64}));
   SecureZero(ha1.bytes);
   if (!known || !equal || c.response.size() != size) {
-    outcome.is_guess = fresh;
+    // A phone that took an algorithm its user has no digest of did not guess: it is asked again.
+    outcome.is_guess = fresh && (known || !HasHa1(c.user, DigestAlgorithm::kSha256));
     return outcome;
   }
   // The password is right: a nonce that is old, foreign or spent only costs another round.
@@ -317,14 +423,33 @@ void Authenticator::WriteOne(ByteWriter& out, HeaderId header, const net::IpAddr
   out.Text("\r\n");
 }
 
-void Authenticator::WriteChallenge(ByteWriter& out, HeaderId header, const net::IpAddress& source,
-                                   bool stale) {
-  ++core_.statistics.challenges;
-  if (core_.config.digest != DigestPolicy::kMd5Only) {
-    WriteOne(out, header, source, stale, "SHA-256");
+bool Authenticator::HasHa1(std::string_view user, DigestAlgorithm algorithm) const {
+  Ha1 ha1;
+  const bool known = core_.credentials.FindHa1(core_.config.Realm(), user, algorithm, ha1);
+  SecureZero(ha1.bytes);
+  return known;
+}
+
+// Whose password was stored before SHA-512-256 was there is asked by the others. So that strangers
+// learn no names from that, half of the names we do not know are asked in the same way.
+bool Authenticator::OffersTo(std::string_view user, DigestAlgorithm algorithm) const {
+  const DigestPolicy policy = core_.config.digest;
+  if (algorithm != DigestAlgorithm::kSha512_256 || policy == DigestPolicy::kSha512_256Only ||
+      !core_.config.digest_is_partial || user.empty()) {
+    return Offers(policy, algorithm);
   }
-  if (core_.config.digest != DigestPolicy::kSha256Only) {
-    WriteOne(out, header, source, stale, "MD5");
+  const bool is_even = core_.Hash(kHashAlgorithm).Add(user).Value() % 2 == 0;
+  const bool is_known = HasHa1(user, DigestAlgorithm::kSha256);
+  return Offers(policy, algorithm) && (is_known ? HasHa1(user, algorithm) : is_even);
+}
+
+void Authenticator::WriteChallenge(ByteWriter& out, HeaderId header, const net::IpAddress& source,
+                                   bool stale, std::string_view user) {
+  ++core_.statistics.challenges;
+  for (const AlgorithmInfo& info : kAlgorithms) {
+    if (OffersTo(user, info.algorithm)) {
+      WriteOne(out, header, source, stale, info.name);
+    }
   }
 }
 

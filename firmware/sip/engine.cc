@@ -359,8 +359,13 @@ bool Engine::CheckExtensions(Incoming& in, HeaderId header) {
 bool Engine::Challenge(Incoming& in, HeaderId header, const AuthOutcome& outcome) {
   uint8_t text[1024];
   ByteWriter extra(text);
+  char sender[kUserBytesMax];
+  std::string_view user = outcome.user;
+  if (user.empty() && !UserOf(in.message.from().uri, sender, user)) {
+    user = {};
+  }
   authenticator_.WriteChallenge(extra, header, in.flow.remote.address,
-                                outcome.result == AuthResult::kStale);
+                                outcome.result == AuthResult::kStale, user);
   const RefusalReason reason =
       outcome.result == AuthResult::kAbsent  ? RefusalReason::kUnauthenticated
       : outcome.result == AuthResult::kStale ? RefusalReason::kStaleNonce

@@ -110,6 +110,7 @@ void WriteHead(ByteWriter& out, const Core& core, const Message& request, const 
   }
   out.Text(";branch=");
   out.Text(spec.branch);
+  out.Text(spec.asks_for_alias ? ";alias" : "");
   out.Text(spec.asks_for_load ? ";oc;oc-algo=\"loss\"\r\n" : "\r\n");
   if (spec.path_to != nullptr) {
     out.Text("Path: <sip:");

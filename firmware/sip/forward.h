@@ -24,6 +24,7 @@ struct ForwardSpec {
   DialogToken token;                         // in our Record-Route
   const DialogSide* path_to = nullptr;       // of a REGISTER: our Path leads there; null: none
   bool asks_for_load = false;                // RFC 7339: we heed what the next one says of it
+  bool asks_for_alias = false;               // RFC 5923: what is for us comes by this stream
   uint32_t breadth = 0;                      // Max-Breadth to write; 0: leave it
   uint32_t hop_count_max = kMaxForwardsMax;  // Max-Forwards is made no larger than that
   const std::string_view* body = nullptr;    // in place of the request's; null: that

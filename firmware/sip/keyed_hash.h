@@ -120,6 +120,7 @@ enum HashPurpose : uint32_t {
   kHashPresentity,
   kHashSubscription,
   kHashHop,
+  kHashAlgorithm,
 };
 
 }  // namespace gh::sip

@@ -462,6 +462,8 @@ Result<void> Proxy::Send(Branch& branch, const Flow& flow, const Message& reques
     spec.path_to = &path_to;
   }
   spec.asks_for_load = target.zone != 0 || branch.location != nullptr;
+  spec.asks_for_alias =
+      transport_.MayAskForAlias(flow) && !(target.zone != 0 && zones_->IsTraversal(target.zone));
   spec.hop_count_max =
       target.zone != 0 ? zones_->config(target.zone).plan.hop_count : kMaxForwardsMax;
   const bool forks = context.target_count > 1 || request.Has(HeaderId::kMaxBreadth);

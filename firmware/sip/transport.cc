@@ -240,6 +240,12 @@ void SipTransport::TakeAlias(const Flow& flow, uint16_t port) {
   by_alias_.Insert(*connection, RemoteHash(flow.transport, {flow.remote.address, port}));
 }
 
+bool SipTransport::MayAskForAlias(const Flow& flow) const {
+  const Connection* connection =
+      flow.transport == TransportKind::kTls ? Find(flow.stream) : nullptr;
+  return connection != nullptr && !connection->is_accepted;
+}
+
 SipTransport::Connection* SipTransport::AddConnection(net::StreamId id, const Flow& flow,
                                                       bool open) {
   Connection* connection = connections_.Allocate();

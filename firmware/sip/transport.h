@@ -72,6 +72,8 @@ class SipTransport final : private net::DatagramHandler, private net::StreamHand
   // RFC 5923: the peer of an accepted TLS stream listens at `port` and asks that what is for it
   // there comes by this stream; it does, for the names that its certificate holds.
   void TakeAlias(const Flow& flow, uint16_t port);
+  // A TLS stream that we opened: its peer may reach us by it when we ask for that (RFC 5923 4).
+  bool MayAskForAlias(const Flow& flow) const;
   // The sender on this flow was let in: the stream may stay.
   void Prove(const Flow& flow);
 

@@ -239,6 +239,8 @@ Result<void> Zones::SendOptions(Peer& peer, const Flow& flow, std::string_view a
   WriteHostPort(out, listener.advertise);
   out.Text(listener.transport == TransportKind::kUdp ? ";rport;branch=" : ";branch=");
   transactions_.WriteBranch(out, *client);
+  const bool is_client = IsTraversalClient(zones_[peer.zone]->config.plan.type);
+  out.Text(!is_client && transport_.MayAskForAlias(flow) ? ";alias" : "");
   out.Text("\r\nMax-Forwards: 1\r\nFrom: <sip:");
   WriteHostPort(out, listener.advertise);
   out.Text(">;tag=");
@@ -272,55 +274,24 @@ Result<void> Zones::SendOptions(Peer& peer, const Flow& flow, std::string_view a
   return Ok();
 }
 
-// The answer to the first challenge we can meet.
+// The answer to the topmost challenge that we can meet (RFC 8760 2.4).
 bool Zones::WriteAuthorization(const Peer& peer, const Message& challenge, ByteWriter& out) {
   const ZoneConfig& config = zones_[peer.zone]->config;
+  uint8_t uri_bytes[80];
+  ByteWriter uri(uri_bytes);
+  uri.Text("sip:");
+  WriteHostPort(uri, peer.remote);
+  uint8_t cnonce_bytes[16];
+  ByteWriter cnonce(cnonce_bytes);
+  cnonce.Hex(core_.random.U64(), 16);
+  const DigestProof proof{config.user.view(), config.password.view(), "OPTIONS", uri.text(),
+                          cnonce.text()};
   for (const HeaderField* f = challenge.First(HeaderId::kWwwAuthenticate); f != nullptr;
        f = challenge.NextSame(*f)) {
     const auto asked = ParseDigestCredentials(challenge.Value(*f));
-    if (!asked.ok() || asked->escaped) {
-      continue;
+    if (asked.ok() && WriteDigestAnswer(out, *asked, proof)) {
+      return true;
     }
-    const bool is_sha = EqualsNoCase(asked->algorithm, "SHA-256");
-    if (!is_sha && !asked->algorithm.empty() && !EqualsNoCase(asked->algorithm, "MD5")) {
-      continue;
-    }
-    uint8_t uri_bytes[80];
-    ByteWriter uri(uri_bytes);
-    uri.Text("sip:");
-    WriteHostPort(uri, peer.remote);
-    uint8_t cnonce_bytes[16];
-    ByteWriter cnonce(cnonce_bytes);
-    cnonce.Hex(core_.random.U64(), 16);
-    DigestCredentials answer = *asked;
-    answer.uri = uri.text();
-    answer.cnonce = cnonce.text();
-    answer.nc = "00000001";
-    answer.qop = "auth";
-    const auto algorithm = is_sha ? DigestAlgorithm::kSha256 : DigestAlgorithm::kMd5;
-    Ha1 ha1 = ComputeHa1(algorithm, config.user.view(), asked->realm, config.password.view());
-    char response[64];
-    const size_t size = ComputeDigestResponse(algorithm, ha1, "OPTIONS", answer, response);
-    SecureZero(ha1.bytes);
-    const std::string_view parts[] = {"Authorization: Digest username=\"",
-                                      config.user.view(),
-                                      "\", realm=\"",
-                                      asked->realm,
-                                      "\", nonce=\"",
-                                      asked->nonce,
-                                      "\", uri=\"",
-                                      answer.uri,
-                                      "\", response=\"",
-                                      {response, size},
-                                      "\", algorithm=",
-                                      is_sha ? "SHA-256" : "MD5",
-                                      ", qop=auth, nc=00000001, cnonce=\"",
-                                      answer.cnonce,
-                                      "\"\r\n"};
-    for (const std::string_view part : parts) {
-      out.Text(part);
-    }
-    return out.ok();
   }
   return false;
 }

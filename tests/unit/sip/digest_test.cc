@@ -1,6 +1,8 @@
 // Digest: the examples of RFC 7616 and RFC 2617, then the engine's challenges.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tests/unit/sip/phone.h"
 
 namespace gh::sip::test {
@@ -27,6 +29,62 @@ TEST(Digest, Rfc7616Section391) {
   EXPECT_EQ(ResponseOf(DigestAlgorithm::kSha256, "Mufasa", "http-auth@example.org",
                        "Circle of Life", "GET", c),
             "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1");
+}
+
+// As erratum 4897 has it: the RFC's own figures are those of a draft of SHA-512/256. The second one
+// is of a REGISTER, computed by others' tools.
+TEST(Digest, Rfc7616Section392) {
+  DigestCredentials c;
+  c.uri = "/doe.json";
+  c.nonce = "5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK";
+  c.cnonce = "NTg6RKcb9boFIAS3KrFK9BGeh+iDa/sm6jUMp2wds69v";
+  c.nc = "00000001";
+  c.qop = "auth";
+  EXPECT_EQ(ResponseOf(DigestAlgorithm::kSha512_256, "J\xc3\xa4s\xc3\xb8n Doe", "api@example.org",
+                       "Secret, or not?", "GET", c),
+            "3798d4131c277846293534c3edc11bd8a5e4cdcbff78b05db9d95eeb1cec68a5");
+  c.uri = "sip:testrealm@host.com";
+  EXPECT_EQ(ResponseOf(DigestAlgorithm::kSha512_256, "Jason Doe", "testrealm@host.com",
+                       "Secret, or not?", "REGISTER", c),
+            "3a9447d97abbaa1ecb0b0b2715fc7430b7c610a9953b67057dbe9bb6400c611b");
+}
+
+TEST(Digest, AlgorithmsByTheirNames) {
+  EXPECT_EQ(DigestAlgorithmOf(""), kMd5);
+  for (const auto algorithm : {kMd5, kSha256, kSha512_256}) {
+    EXPECT_EQ(DigestAlgorithmOf(DigestAlgorithmName(algorithm)), algorithm);
+  }
+  EXPECT_EQ(DigestAlgorithmOf("sha-512-256"), kSha512_256);
+  for (const char* other : {"MD5-sess", "SHA-256-sess", "SHA-512-256-sess", "SHA-512", "SHA"}) {
+    EXPECT_FALSE(DigestAlgorithmOf(other)) << other;
+  }
+}
+
+std::string AnswerTo(const std::string& challenge) {
+  const auto asked = ParseDigestCredentials(challenge);
+  uint8_t bytes[600];
+  ByteWriter out(bytes);
+  const bool met = asked.ok() && WriteDigestAnswer(out, *asked,
+                                                   {"Mufasa", "Circle of Life", "GET",
+                                                    "/dir/index.html", "0a4f113b"});
+  return met ? std::string(out.text()) : "";
+}
+
+TEST(Digest, AnAnswerSpeaksAsItWasAsked) {
+  const std::string asked = "Digest realm=\"r\", nonce=\"n\"";
+  const std::string plain = AnswerTo(asked);
+  EXPECT_EQ(plain.find("qop"), plain.npos) << plain;  // RFC 2069
+  EXPECT_EQ(plain.find("cnonce"), plain.npos);
+  EXPECT_NE(plain.find("algorithm=MD5"), plain.npos);
+  const std::string whole =
+      AnswerTo(asked + ", opaque=\"o\", qop=\"auth-int,auth\", algorithm=SHA-512-256");
+  for (const char* part : {"qop=auth,", "nc=00000001", "cnonce=\"0a4f113b\"", "opaque=\"o\"",
+                           "algorithm=SHA-512-256\r\n"}) {
+    EXPECT_NE(whole.find(part), whole.npos) << part << whole;
+  }
+  EXPECT_EQ(AnswerTo(asked + ", qop=\"auth-int\""), "");
+  EXPECT_EQ(AnswerTo(asked + ", algorithm=SHA-512-256-sess, qop=\"auth\""), "");
+  EXPECT_EQ(AnswerTo(asked + ", opaque=\"a\\\"b\""), "");  // we would have to take it apart
 }
 
 TEST(Digest, Rfc2617WithAndWithoutQop) {
@@ -107,8 +165,8 @@ TEST_F(Challenged, TwoChallengesSha256First) {
 }
 
 TEST_F(Challenged, RightPasswordByEitherAlgorithm) {
-  EXPECT_EQ(alice.RegisterWithPassword("wonderland", true).Status(), 200);
-  EXPECT_EQ(alice.RegisterWithPassword("wonderland", false, 3).Status(), 200);
+  EXPECT_EQ(alice.RegisterWithPassword("wonderland", kSha256).Status(), 200);
+  EXPECT_EQ(alice.RegisterWithPassword("wonderland", kMd5, 3).Status(), 200);
   EXPECT_EQ(world.engine().registration_count(), 1u);
 }
 
@@ -118,15 +176,130 @@ TEST_F(Challenged, PolicyDecidesWhatIsOfferedAndTaken) {
   world.engine().Apply(config);
   const Sent sent = Challenge();
   EXPECT_EQ(sent.Headers("WWW-Authenticate").size(), 1u);
-  EXPECT_EQ(With(alice.Authorization(sent, "REGISTER", "sip:example.com", "wonderland", false), 2)
+  EXPECT_EQ(With(alice.Authorization(sent, "REGISTER", "sip:example.com", "wonderland", kMd5), 2)
                 .Status(),
             200);
   config.digest = DigestPolicy::kSha256Only;
   world.engine().Apply(config);
-  EXPECT_EQ(
-      With(alice.Authorization(sent, "REGISTER", "sip:example.com", "wonderland", false, 2), 3)
-          .Status(),
-      401);
+  EXPECT_EQ(With(alice.Authorization(sent, "REGISTER", "sip:example.com", "wonderland", kMd5, 2), 3)
+                .Status(),
+            401);
+}
+
+TEST_F(Challenged, EachPolicyOffersAndTakesItsOwn) {
+  using Names = std::vector<std::string>;
+  struct {
+    DigestPolicy policy;
+    Names offered;
+  } const kCases[] = {
+      {DigestPolicy::kAll, {"SHA-512-256", "SHA-256", "MD5"}},
+      {DigestPolicy::kSha2, {"SHA-512-256", "SHA-256"}},
+      {DigestPolicy::kSha512_256Only, {"SHA-512-256"}},
+      {DigestPolicy::kSha256AndMd5, {"SHA-256", "MD5"}},
+      {DigestPolicy::kSha256Only, {"SHA-256"}},
+      {DigestPolicy::kMd5Only, {"MD5"}},
+  };
+  int cseq = 1;
+  for (const auto& one : kCases) {
+    Config config = WithAuth();
+    config.digest = one.policy;
+    world.engine().Apply(config);
+    alice.Send(Spec(cseq++));
+    const Sent challenge = alice.Take();
+    Names offered;
+    for (const auto& value : challenge.Headers("WWW-Authenticate")) {
+      offered.push_back(ParamOf(value, "algorithm"));
+    }
+    EXPECT_EQ(offered, one.offered);
+    for (const auto algorithm : {kSha512_256, kSha256, kMd5}) {
+      const std::string name(DigestAlgorithmName(algorithm));
+      const bool is_offered = std::ranges::find(offered, name) != offered.end();
+      const auto made =
+          alice.MakeAuthorization(false, challenge.Headers("WWW-Authenticate")[0], "REGISTER",
+                                  "sip:example.com", "wonderland", algorithm, cseq);
+      EXPECT_EQ(With(made, cseq++).Status(), is_offered ? 200 : 401) << name;
+    }
+  }
+}
+
+TEST_F(Challenged, SessionVariantsAndIntegrityAreNotTaken) {
+  Config config = WithAuth();
+  config.digest = DigestPolicy::kAll;
+  world.engine().Apply(config);
+  const Sent sent = Challenge();
+  const std::string good =
+      alice.Authorization(sent, "REGISTER", "sip:example.com", "wonderland", kSha512_256);
+  const auto changed = [&](const char* from, const char* to) {
+    std::string text = good;
+    text.replace(text.find(from), std::string(from).size(), to);
+    return text;
+  };
+  EXPECT_EQ(With(changed("SHA-512-256", "SHA-512-256-sess"), 2).Status(), 401);
+  EXPECT_EQ(With(changed("qop=auth", "qop=auth-int"), 3).Status(), 401);
+  EXPECT_EQ(With(changed("SHA-512-256", "MD5"), 4).Status(), 401);
+  EXPECT_EQ(With(changed("nc=00000001", "nc=0000001"), 5).Status(), 401);
+  EXPECT_EQ(With(changed("nc=00000001", "nc=00000000"), 6).Status(), 401);
+  EXPECT_EQ(With(changed("cnonce=\"0a4f113b\"", "cnonce=\"\""), 7).Status(), 401);
+  EXPECT_EQ(With(good, 8).Status(), 200);
+}
+
+// Passwords that were stored before have no digest by SHA-512-256.
+TEST_F(Challenged, WhoHasNoSha512DigestIsAskedByTheOthers) {
+  Config config = WithAuth();
+  config.digest = DigestPolicy::kAll;
+  config.digest_is_partial = true;
+  world.engine().Apply(config);
+  world.old_users = {"bob"};
+  const auto offers = [&](Phone& phone, int cseq) {
+    Phone::Spec spec{.method = "REGISTER", .uri = "sip:example.com", .to = phone.uri()};
+    spec.cseq = cseq;
+    phone.Send(spec);
+    return phone.Take().Headers("WWW-Authenticate").size();
+  };
+  EXPECT_EQ(offers(alice, 1), 3u);
+  EXPECT_EQ(offers(bob, 1), 2u);
+  EXPECT_EQ(bob.RegisterWithPassword("builder", kSha256, 10).Status(), 200);
+  EXPECT_EQ(alice.RegisterWithPassword("wonderland", kSha512_256, 10).Status(), 200);
+  // Names that nobody has look like either, and always like the same.
+  int like_new = 0;
+  for (int i = 0; i < 64; ++i) {
+    const std::string n = std::to_string(i);
+    Phone nobody(world, "nobody" + n, "192.0.3." + n + ":5060");
+    const size_t first = offers(nobody, 1);
+    EXPECT_EQ(offers(nobody, 2), first);
+    like_new += first == 3 ? 1 : 0;
+  }
+  EXPECT_GT(like_new, 8);
+  EXPECT_LT(like_new, 56);
+}
+
+// A phone whose From is another name than its user's was offered it: it did not guess.
+TEST_F(Challenged, TheWrongAlgorithmOfAnOldUserIsNoGuess) {
+  Config config = WithAuth();
+  config.digest = DigestPolicy::kAll;
+  config.digest_is_partial = true;
+  world.engine().Apply(config);
+  const Sent sent = Challenge();
+  world.old_users = {"alice"};
+  const uint32_t guesses = world.guesses;
+  const Sent again =
+      With(alice.Authorization(sent, "REGISTER", "sip:example.com", "wonderland", kSha512_256), 2);
+  EXPECT_EQ(again.Status(), 401);
+  EXPECT_EQ(again.Headers("WWW-Authenticate").size(), 2u);
+  EXPECT_EQ(world.guesses, guesses);
+  EXPECT_EQ(With(alice.Authorization(again, "REGISTER", "sip:example.com", "wrong"), 3).Status(),
+            401);
+  EXPECT_EQ(world.guesses, guesses + 1);
+}
+
+TEST_F(Challenged, ThreeChallengesOfTheLongestRealmFit) {
+  Config config = WithAuth();
+  config.digest = DigestPolicy::kAll;
+  config.realm.Set(std::string(kDomainBytesMax, 'r'));
+  world.engine().Apply(config);
+  const auto challenges = Challenge().Headers("WWW-Authenticate");
+  ASSERT_EQ(challenges.size(), 3u);
+  EXPECT_EQ(ParamOf(challenges[2], "algorithm"), "MD5");
 }
 
 TEST_F(Challenged, WrongPasswordUserMethodOrUri) {
@@ -157,7 +330,7 @@ TEST_F(Challenged, AnotherUsersAddressIsForbidden) {
 TEST_F(Challenged, NonceCountsAreTakenOnceAndInAWindow) {
   const Sent sent = Challenge();
   const auto with_count = [&](int nc, int cseq) {
-    return With(alice.Authorization(sent, "REGISTER", "sip:example.com", "wonderland", true, nc),
+    return With(alice.Authorization(sent, "REGISTER", "sip:example.com", "wonderland", kSha256, nc),
                 cseq);
   };
   EXPECT_EQ(with_count(1, 2).Status(), 200);
@@ -194,7 +367,7 @@ TEST_F(Challenged, ForgedNonceIsStaleAtMost) {
   const size_t at = challenge.find("nonce=\"") + 7;
   challenge[at + 39] = challenge[at + 39] == '0' ? '1' : '0';
   const auto made = alice.MakeAuthorization(false, challenge, "REGISTER", "sip:example.com",
-                                            "wonderland", true, 1);
+                                            "wonderland", kSha256, 1);
   EXPECT_EQ(With(made, 2).Status(), 401);
 }
 
@@ -287,7 +460,7 @@ TEST_F(Challenged, RepliesToTheUnprovenAreLimitedAndSuccessGivesThemBack) {
   EXPECT_EQ(bob.Take().Status(), 401);  // another source has its own
   world.Advance(Duration::Seconds(1));
   for (int i = 0; i < 20; ++i) {
-    EXPECT_EQ(alice.RegisterWithPassword("wonderland", true, 10 + 2 * i).Status(), 200) << i;
+    EXPECT_EQ(alice.RegisterWithPassword("wonderland", kSha256, 10 + 2 * i).Status(), 200) << i;
   }
 }
 

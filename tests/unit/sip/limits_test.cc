@@ -194,8 +194,8 @@ TEST_F(SipLimitsOfDigest, CredentialsOfOneRequest) {
 TEST_F(SipLimitsOfDigest, ANonceThatWasPushedOutIsStaleAndTheNextGetsIn) {
   const Sent first = Register(1, {});
   const auto by_first = [&](int count, int cseq) {
-    return Register(
-        cseq, alice.Authorization(first, "REGISTER", "sip:example.com", "wonderland", true, count));
+    return Register(cseq, alice.Authorization(first, "REGISTER", "sip:example.com", "wonderland",
+                                              kSha256, count));
   };
   ASSERT_EQ(by_first(1, 2).Status(), 200);
   Phone bob(world, "bob", "192.0.2.30:5060");
@@ -204,7 +204,7 @@ TEST_F(SipLimitsOfDigest, ANonceThatWasPushedOutIsStaleAndTheNextGetsIn) {
   for (size_t others = 0; answer.Status() != 401 && others < 40 * kNonceTableSize;) {
     for (size_t i = 0; i < kNonceTableSize / 8; ++i, ++others) {
       ASSERT_EQ(
-          bob.RegisterWithPassword("builder", true, static_cast<int>(2 * others + 1)).Status(),
+          bob.RegisterWithPassword("builder", kSha256, static_cast<int>(2 * others + 1)).Status(),
           200);
     }
     ++count;

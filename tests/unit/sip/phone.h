@@ -8,6 +8,8 @@
 
 namespace gh::sip::test {
 
+using enum DigestAlgorithm;
+
 class Phone {
  public:
   Phone(World& world, std::string user, std::string_view address)
@@ -94,7 +96,8 @@ class Phone {
     return Take();
   }
   // With the answer to a challenge when one comes.
-  Sent RegisterWithPassword(const std::string& password, bool sha256 = true, int cseq = 1) {
+  Sent RegisterWithPassword(const std::string& password, DigestAlgorithm algorithm = kSha256,
+                            int cseq = 1) {
     Spec spec{.method = "REGISTER", .uri = "sip:example.com", .to = uri()};
     spec.call_id = "reg-" + user_;
     spec.cseq = cseq;
@@ -104,25 +107,24 @@ class Phone {
       return challenge;
     }
     spec.cseq = cseq + 1;
-    spec.headers = Authorization(challenge, "REGISTER", spec.uri, password, sha256);
+    spec.headers = Authorization(challenge, "REGISTER", spec.uri, password, algorithm);
     Send(spec);
     return Take();
   }
   std::string Authorization(const Sent& challenge, const std::string& method,
                             const std::string& digest_uri, const std::string& password,
-                            bool sha256 = true, int nc = 1) {
+                            DigestAlgorithm algorithm = kSha256, int nc = 1) {
     const bool proxy = challenge.Status() == 407;
     for (const auto& value : challenge.Headers(proxy ? "Proxy-Authenticate" : "WWW-Authenticate")) {
-      if ((ParamOf(value, "algorithm") == "SHA-256") == sha256) {
-        return MakeAuthorization(proxy, value, method, digest_uri, password, sha256, nc);
+      if (ParamOf(value, "algorithm") == DigestAlgorithmName(algorithm)) {
+        return MakeAuthorization(proxy, value, method, digest_uri, password, algorithm, nc);
       }
     }
     return {};
   }
   std::string MakeAuthorization(bool proxy, const std::string& challenge, const std::string& method,
                                 const std::string& digest_uri, const std::string& password,
-                                bool sha256, int nc) {
-    const auto algorithm = sha256 ? DigestAlgorithm::kSha256 : DigestAlgorithm::kMd5;
+                                DigestAlgorithm algorithm, int nc) {
     const std::string realm = ParamOf(challenge, "realm");
     const std::string nonce = ParamOf(challenge, "nonce");
     char count[9];
@@ -139,8 +141,8 @@ class Phone {
     return std::string(proxy ? "Proxy-Authorization" : "Authorization") + ": Digest username=\"" +
            user_ + "\", realm=\"" + realm + "\", nonce=\"" + nonce + "\", uri=\"" + digest_uri +
            "\", response=\"" + std::string(response, size) +
-           "\", algorithm=" + (sha256 ? "SHA-256" : "MD5") + ", qop=auth, nc=" + count +
-           ", cnonce=\"0a4f113b\"\n";
+           "\", algorithm=" + std::string(DigestAlgorithmName(algorithm)) +
+           ", qop=auth, nc=" + count + ", cnonce=\"0a4f113b\"\n";
   }
 
   // --- Responses to what was received.

@@ -133,15 +133,15 @@ TEST_F(Policy, RegistrationWaitsAfterItsPasswordWasGood) {
   config.authenticate_register = true;
   engine.Apply(config);
   judge.about_registrations = true;
-  EXPECT_EQ(alice.RegisterWithPassword("wrong", true, 10).Status(), 401);
+  EXPECT_EQ(alice.RegisterWithPassword("wrong", kSha256, 10).Status(), 401);
   EXPECT_TRUE(judge.asked.empty());
-  EXPECT_EQ(alice.RegisterWithPassword("wonderland", true, 20).Status(), 0);
+  EXPECT_EQ(alice.RegisterWithPassword("wonderland", kSha256, 20).Status(), 0);
   ASSERT_EQ(judge.asked.size(), 1u);
   EXPECT_EQ(judge.asked[0].subject, PolicySubject::kRegistration);
   EXPECT_EQ(judge.asked[0].user, "alice");
   engine.OnPolicy(judge.asked[0].ticket, {.allows = true});
   EXPECT_EQ(alice.Take().Status(), 200);
-  EXPECT_EQ(bob.RegisterWithPassword("builder", true, 20).Status(), 0);
+  EXPECT_EQ(bob.RegisterWithPassword("builder", kSha256, 20).Status(), 0);
   engine.OnPolicy(judge.asked.at(1).ticket, {.allows = false});
   EXPECT_EQ(bob.Take().Status(), 403);
 }

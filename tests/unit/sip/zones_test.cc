@@ -607,7 +607,7 @@ class EdgeTest : public ZonesTest {
     }
     Phone::Spec again = Options(2);
     again.headers =
-        script.Authorization(challenge, "OPTIONS", "sip:192.0.2.1:7001", password, true);
+        script.Authorization(challenge, "OPTIONS", "sip:192.0.2.1:7001", password, kSha256);
     world.Feed(id, script.Build(again));
     return script.Take();
   }
