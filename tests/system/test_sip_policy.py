@@ -6,6 +6,7 @@ guess passwords. Stock phones (baresip) and SIPp.
 import base64
 import contextlib
 import http.server
+import re
 import subprocess
 import sys
 import textwrap
@@ -207,6 +208,73 @@ def test_calls_and_registrations_go_by_the_service(world):
         asked = [line for line in log.read_text().splitlines() if "service=call" in line]
         assert not any("carol" in line or "sos" in line for line in asked)
         world.ask("xConfiguration SIP Authentication Mode: On")
+
+
+@contextlib.contextmanager
+def flood(world):
+    """Thousands of requests a second from one host."""
+    process = world.guesser.start(
+        "sipp", "-sf", SCENARIOS / "flood.xml", "-key", "domain", DOMAIN, "-i", GUESSER, "-p",
+        "5066", "-r", "4000", "-nostdin", f"{EDGE}:5060", stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, cwd=world.folder)
+    try:
+        yield
+        assert process.poll() is None, "the flood had an end"
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def unserved(world):
+    """Requests that were refused or left without an answer, as the console tells."""
+    said = world.ask("xStatus SIP Statistics")
+    return sum(int(number) for number in re.findall(
+        r"\b(?:rate_limited|overload|refused|unanswered)=(\d+)", said))
+
+
+def heard(host):
+    """Packets that came to its interface."""
+    return int(host.run("cat", f"/sys/class/net/{netns.INTERFACE}/statistics/rx_packets").stdout)
+
+
+def is_called(caller, user):
+    mark = caller.mark()
+    caller.command("dial", f"sip:{user}@{DOMAIN}")
+    return "established" in caller.wait("Call established|session closed", since=mark,
+                                        timeout=WAIT * 2)[0]
+
+
+def test_a_flood_holds_up_no_call_and_no_emergency(world):
+    settings = {"CallPolicy Service Calls": ("Off", "On"),
+                "CallPolicy Service Registrations": ("Off", "On"),
+                "SIP Overload Occupancy": ("20", "95")}
+    for name, (value, _) in settings.items():
+        world.ask(f"xConfiguration {name}: {value}")
+    with contextlib.ExitStack() as phones:
+        alice, bob, carol, mallory = (phones.enter_context(world.make_phone(
+            user, folder="flood", answer="auto" if user in ("bob", "carol") else "manual",
+            expires=600)) for user in USERS)
+        for one in (alice, bob, carol, mallory):
+            one.wait_registered(timeout=WAIT)
+        before = unserved(world)
+        with flood(world):
+            netns.wait_for(lambda: unserved(world) > before, WAIT, "the flood", interval=0.3)
+            mark = bob.mark()
+            # Who is refused while there is more to do than can be done calls again.
+            netns.wait_for(lambda: is_called(alice, "bob"), WAIT * 3, "a call", interval=1)
+            start = heard(world.hosts["bob"])
+            assert is_called(mallory, "carol"), "an emergency call was refused"
+            netns.wait_for(lambda: heard(world.hosts["bob"]) > start + 150, WAIT, "sound")
+            for one in (alice, mallory):
+                one.command("hangup")
+            counted = bob.wait(r"packets:\s+(\d+)\s+(\d+)", since=mark, timeout=WAIT)
+            assert min(int(counted[1]), int(counted[2])) > 100, counted
+        netns.wait_for(lambda: "taken_permille=1000" in world.ask("xStatus SIP Statistics"), WAIT,
+                       "the end of it", interval=0.3)
+        assert "SIP Call " not in world.ask("xStatus SIP Call")
+        assert world.ask("xStatus SIP Registration").count("source=") == len(USERS)
+    for name, (_, value) in settings.items():
+        world.ask(f"xConfiguration {name}: {value}")
 
 
 def test_who_guesses_passwords_is_blocked_for_sip_until_he_is_let_in_again(world):

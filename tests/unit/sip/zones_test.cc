@@ -750,7 +750,7 @@ TEST_F(EdgeTest, LetsNobodyElseIn) {
   world.Feed(other, bob.Build(Options(1)));
   const Sent challenge = bob.Take();
   Phone::Spec again = Options(2);
-  again.headers = bob.Authorization(challenge, "OPTIONS", "sip:192.0.2.1:7001", "builder", true);
+  again.headers = bob.Authorization(challenge, "OPTIONS", "sip:192.0.2.1:7001", "builder", kSha256);
   world.Feed(other, bob.Build(again));
   EXPECT_EQ(bob.Take().Status(), 403);
   // Nothing but OPTIONS is taken before.
