@@ -66,7 +66,6 @@ inline constexpr size_t kEmergencyBytesMax = 32;
 inline constexpr size_t kServiceUrnBytesMax = 48;  // behind "urn:service:"
 
 // Digest.
-inline constexpr size_t kNonceBytes = 48;  // hexadecimal text
 inline constexpr size_t kNonceTableSize = 16384;
 inline constexpr uint32_t kNonceWindow = 64;  // nonce counts accepted out of order
 inline constexpr size_t kCredentialFieldMax = 256;
