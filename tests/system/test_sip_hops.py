@@ -1,6 +1,7 @@
 """Next hops that DNS leads to (dnsmasq), on the Linux process: TLS connections that both sides use
-for what is new (RFC 5923), SIPp behind stunnel with certificates; a hop that is busy and says so is
-spared, but not by emergencies (RFC 7339), SIPp by SRV.
+for what is new (RFC 5923), SIPp behind stunnel with certificates; a zone whose peer has to be named
+in its certificate (RFC 5922); a hop that is busy and says so is spared, but not by emergencies
+(RFC 7339), SIPp by SRV.
 
     caller --- edge --- far (opens the connection), near (is connected to), busy
 """
@@ -36,7 +37,9 @@ PROVISION = operator_console.PROVISION + "\n".join([
         (("Name", "Caller"), ("Type", "Neighbor"), ("Peer1 Address", HOSTS["caller"]),
          ("SIP Transport", "UDP"), ("Monitor", "Off"),
          ("Authentication Mode", "TreatAsAuthenticated")),
-        (("Name", "World"), ("Type", "DNS"))), 1) for name, value in zone),
+        (("Name", "World"), ("Type", "DNS")),
+        (("Name", "Partner"), ("Type", "Neighbor"), ("SIP TLS Verify Mode", "On"),
+         ("RetryInterval", "1"))), 1) for name, value in zone),
     *(f"xConfiguration Zones Policy SearchRules Rule 1 {name}: {value}" for name, value in (
         ("Name", "World"), ("Mode", "AliasPatternMatch"), ("Pattern Type", "Regex"),
         ("Pattern String", '".*@(far|near|busy).example"'), ("Pattern Behavior", "Leave"),
@@ -177,6 +180,25 @@ def test_whom_we_connect_to_is_asked_to_come_by_the_same_connection(world):
         good, said = world.asks("hop_call", "sip:service@near.example;transport=tls")
         assert good, said + errors.read_text(errors="replace")
         assert near.wait(WAIT) == 0, errors.read_text(errors="replace")
+
+
+def test_the_peer_of_a_zone_is_who_its_certificate_names(world):
+    """The address is the same; only the second of the two may be the zone's peer."""
+    ways = {"accept": f"{HOSTS['near']}:5061", "connect": f"{HOSTS['near']}:5070"}
+    near, errors = world.sipp("near", "hop_options", "-t", "t1", "-p", "5070")
+
+    def state():
+        return operator_console.ask(world.edge, "xStatus Zones").split("Partner")[1].split("\n")[0]
+
+    with world.tunnel("near", "third", **ways) as log:
+        operator_console.ask(world.edge, "xConfiguration Zones Zone 3 Peer1 Address: near.example")
+        netns.wait_for(lambda: "accepted connection" in log.read_text(), WAIT, "a connection")
+        netns.wait_for(lambda: "state=down" in state(), WAIT, "the zone down", interval=0.3)
+        assert near.poll() is None  # nothing was said to it
+    with world.tunnel("near", "near", **ways):
+        netns.wait_for(lambda: "state=up" in state(), WAIT, "the zone up", interval=0.3)
+        assert near.wait(WAIT) == 0, errors.read_text(errors="replace")
+    operator_console.ask(world.edge, 'xConfiguration Zones Zone 3 Peer1 Address: ""')
 
 
 def test_a_busy_hop_is_spared_but_not_by_emergencies(world):

@@ -1,6 +1,6 @@
 """Who may call and register, beyond the dial plan: the policy service over HTTPS (a server written
 here, asked by the Linux process and by the booted image), emergency calls by URN, addresses that
-guess passwords. Stock phones (baresip) and SIPp.
+guess passwords, floods; proof by SHA-512-256 with OpenSSL's hash. Stock phones (baresip) and SIPp.
 """
 
 import base64
@@ -275,6 +275,51 @@ def test_a_flood_holds_up_no_call_and_no_emergency(world):
         assert world.ask("xStatus SIP Registration").count("source=") == len(USERS)
     for name, (_, value) in settings.items():
         world.ask(f"xConfiguration {name}: {value}")
+
+
+# Registers once: what it is offered, and what its answer to the first challenge is answered.
+PROVER = textwrap.dedent("""
+    import hashlib, re, socket, sys
+    server, own, user, password, domain = sys.argv[1:]
+    line = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    line.bind((own, 5080))
+    line.settimeout(2)
+    def ask(number, proof=""):
+        text = (f"REGISTER sip:{domain} SIP/2.0\\r\\nVia: SIP/2.0/UDP {own}:5080"
+                f";branch=z9hG4bKproof{number}\\r\\nFrom: <sip:{user}@{domain}>;tag=1\\r\\n"
+                f"To: <sip:{user}@{domain}>\\r\\nCall-ID: proof\\r\\nCSeq: {number} REGISTER"
+                f"\\r\\n{proof}Max-Forwards: 70\\r\\nContent-Length: 0\\r\\n\\r\\n")
+        for _ in range(20):
+            line.sendto(text.encode(), (server, 5060))
+            try:
+                return line.recv(65536).decode()
+            except TimeoutError:
+                pass
+        sys.exit("no answer")
+    def h(text):
+        return hashlib.new("sha512_256", text.encode()).hexdigest()
+    asked = ask(1)
+    print(*re.findall(r"algorithm=([\\w-]+)", asked))
+    realm, nonce = (re.search(f'{word}="([^"]*)"', asked)[1] for word in ("realm", "nonce"))
+    uri = f"sip:{domain}"
+    proof = h(f"{h(f'{user}:{realm}:{password}')}:{nonce}:00000001:c0:auth:{h(f'REGISTER:{uri}')}")
+    said = ask(2, f'Authorization: Digest username="{user}", realm="{realm}", nonce="{nonce}", '
+                  f'uri="{uri}", algorithm=SHA-512-256, qop=auth, nc=00000001, cnonce="c0", '
+                  f'response="{proof}"\\r\\n')
+    print(said.splitlines()[0])
+""")
+
+
+def test_a_password_is_proved_by_sha_512_256(world):
+    world.ask("xConfiguration CallPolicy Service Registrations: Off")
+    world.ask("xConfiguration SIP Authentication Algorithms: All")
+    proved = [world.server.run(sys.executable, "-c", PROVER, EDGE, SERVER, "alice", password,
+                               DOMAIN, check=False, timeout=WAIT * 2).stdout.splitlines()
+              for password in ("alice-Secret-1", "alice-Secret-2")]
+    world.ask("xConfiguration SIP Authentication Algorithms: MD5")
+    world.ask("xConfiguration CallPolicy Service Registrations: On")
+    assert proved == [["SHA-512-256 SHA-256 MD5", "SIP/2.0 200 OK"],
+                      ["SHA-512-256 SHA-256 MD5", "SIP/2.0 401 Unauthorized"]]
 
 
 def test_who_guesses_passwords_is_blocked_for_sip_until_he_is_let_in_again(world):
