@@ -48,7 +48,9 @@ void FederationService::ForEachName(Visit visit) {
 
 std::string_view FederationService::CertificateNames() {
   names_.Clear();
-  ForEachName([this](std::string_view name) {
+  ForEachName([this](std::string_view served) {
+    FixedString<xmpp::kDnsDomainMax> encoded;
+    const std::string_view name = xmpp::DomainForDns(served, encoded) ? encoded.view() : "";
     for (const std::string_view each : {name, name.starts_with("*.") ? name.substr(2) : ""}) {
       if (!each.empty() && names_.size() + 1 + each.size() <= names_.capacity()) {
         names_.Append(names_.empty() ? "" : ",");
@@ -68,8 +70,11 @@ void FederationService::CheckCertificate() {
     const mbedtls_x509_crt& leaf = *identity->chain;
     ForEachName([&](std::string_view name) {
       const std::string_view domain = name.starts_with("*.") ? name.substr(2) : name;
-      if (missing.empty() && !crypto::NamesHost(leaf, domain) &&
-          !crypto::NamesService(leaf, "_xmpp-server", domain) &&
+      FixedString<xmpp::kDnsDomainMax> encoded;
+      if (missing.empty() &&
+          !(xmpp::DomainForDns(domain, encoded) &&
+            (crypto::NamesHost(leaf, encoded.view()) ||
+             crypto::NamesService(leaf, "_xmpp-server", encoded.view()))) &&
           !crypto::NamesXmppDomain(leaf, domain)) {
         missing = domain;
       }

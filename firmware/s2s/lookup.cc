@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "firmware/xmpp/address.h"
+
 namespace gh::s2s {
 
 void Lookup::Begin(net::Resolver& resolver, crypto::Random& random, LookupUser& user) {
@@ -21,7 +23,11 @@ void Lookup::Begin(net::Resolver& resolver, crypto::Random& random, LookupUser& 
 void Lookup::Start(net::Resolver& resolver, crypto::Random& random, LookupUser& user,
                    std::string_view domain, bool tls) {
   Begin(resolver, random, user);
-  domain_.Assign(domain);
+  if (!xmpp::DomainForDns(domain, domain_)) {
+    domain_.Clear();  // DNS cannot have it
+    step_ = Step::kDone;
+    return;
+  }
   step_ = tls ? Step::kSrvTls : Step::kSrv;
 }
 

@@ -1,9 +1,9 @@
 // Addresses of XMPP (RFC 7622): local@domain/resource, each part prepared as PRECIS says (RFC 8264,
 // 8265), so that two addresses are the same when their texts are.
 //
-// Preparation maps width and case of local part and domain; it does not normalise: a part that is
-// not in Unicode's form C after mapping is refused, as are code points that need their context
-// (RFC 5892 appendix A) other than digits. A-labels stay as they are. Parts are bounded below what
+// Local part and domain have width and case mapped, every part is brought into Unicode's form C and
+// held to its rules (unicode.h). Labels of domains stand as themselves, never in the form that DNS
+// has ("xn--..."); one of that form which stands for nothing stays. Parts are bounded below what
 // the RFC allows (limits.h).
 #pragma once
 
@@ -44,5 +44,8 @@ class Address {
 Result<void> PrepareLocal(std::string_view text, FixedString<kLocalMax>& out);
 Result<void> PrepareDomain(std::string_view text, FixedString<kDomainMax>& out);
 Result<void> PrepareResource(std::string_view text, FixedString<kResourceMax>& out);
+
+// A prepared domain as DNS and certificates have it. False: it is too long.
+bool DomainForDns(std::string_view domain, FixedString<kDnsDomainMax>& out);
 
 }  // namespace gh::xmpp

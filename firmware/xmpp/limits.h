@@ -56,6 +56,10 @@ inline constexpr uint32_t kPushMax = 8;
 inline constexpr uint32_t kPushBytesMax = 3000;
 inline constexpr uint32_t kPushBodyMax = 200;
 
+// Users found by one search (XEP-0055), and how long after another one may begin.
+inline constexpr uint32_t kSearchFoundMax = 50;
+inline constexpr int64_t kSearchMilliseconds = 100;
+
 // Slots for files (XEP-0363) that are not used yet, and how long they may be.
 inline constexpr uint32_t kUploadSlotsMax = 128;
 inline constexpr uint32_t kUploadSlotsPerUser = 8;
@@ -67,6 +71,9 @@ inline constexpr uint32_t kDomainMax = 191;
 inline constexpr uint32_t kResourceMax = 127;
 inline constexpr uint32_t kBareMax = kLocalMax + 1 + kDomainMax;
 inline constexpr uint32_t kAddressMax = kBareMax + 1 + kResourceMax;
+inline constexpr uint32_t kCodesMax = 512;  // code points of a part, decomposed
+inline constexpr uint32_t kLabelMax = 63;   // of a domain, as DNS has it
+inline constexpr uint32_t kDnsDomainMax = 253;
 inline constexpr uint32_t kLocalDomainMax = 8;
 inline constexpr uint32_t kEmailDomainMax = 32;  // of users' e-mail addresses
 
@@ -148,7 +155,6 @@ inline constexpr uint32_t kItemNameMax = 256;
 // What is known of clients' wishes to be notified (XEP-0115).
 inline constexpr uint32_t kCapsMax = 1024;
 inline constexpr uint32_t kCapsNotifyBytesMax = 2048;
-inline constexpr uint32_t kCapsTextMax = 128;
 inline constexpr uint32_t kCapsFeaturesMax = 192;
 
 inline constexpr uint32_t kScramIterations = 10'000;
