@@ -200,13 +200,18 @@ void Federation::OnFeatures(Link& link, const Node& features) {
     link.offers_dialback = true;
     link.offers_errors = dialback->Child("errors", dialback->space) != nullptr;
   }
-  const bool has_tls = features.Child("starttls", ns::kTls) != nullptr;
+  const Node* tls = features.Child("starttls", ns::kTls);
+  const bool has_tls = tls != nullptr;
   if (!link.secure && has_tls && config_.security != Security::kNone && !link.without_tls) {
     Write(link, "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>");
     return;
   }
   if (!link.secure && config_.security == Security::kRequired) {
     AttemptFailed(link, "it offers no TLS, which is required");
+    return;
+  }
+  if (!link.secure && has_tls && tls->Child("required", ns::kTls) != nullptr) {
+    AttemptFailed(link, "it requires TLS");  // some would let us wait for nothing
     return;
   }
   if (link.kind == LinkKind::kVerifying) {

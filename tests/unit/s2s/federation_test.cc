@@ -108,6 +108,41 @@ TEST(Federation, OneSideWithoutTls) {
   EXPECT_EQ(pair.here.events.back(), "failed other.org: it offers no TLS, which is required");
 }
 
+// DNS, and TLS, know other names for them; streams and stanzas do not.
+TEST(Federation, DomainsOfOtherLettersAreFoundByDns) {
+  Net net;
+  Site here{net, "example.com", "192.0.2.1"};
+  Site there{net, "b\u00FCcher.example", "192.0.2.2"};
+  net.hosts.erase("b\u00FCcher.example");
+  net.hosts["xn--bcher-kva.example"] = "192.0.2.2";
+  here.world().AddUser("alice");
+  there.world().AddUser("bob");
+  Client alice(here.world(), 1), bob(there.world(), 1);
+  alice.LogIn("alice", "a");
+  bob.LogIn("bob", "b");
+  bob.Say("<presence/>");
+  for (const char* domain : {"xn--bcher-kva.example", "B\u00DCCHER.example"}) {
+    alice.Say("<message to='bob@" + std::string(domain) + "' type='chat'><body>" + domain +
+              "</body></message>");
+    net.Run();
+    const std::string got = bob.Take();
+    EXPECT_TRUE(Has(got, "to='bob@b\u00FCcher.example'") && Has(got, "<body>")) << got;
+  }
+  EXPECT_EQ(here.events, std::vector<std::string>{"to b\u00FCcher.example by certificate"});
+}
+
+// It might be silent for as long as we wait.
+TEST(Federation, WhoRequiresTlsIsNotWaitedFor) {
+  Pair2 pair;
+  pair.LogIn();
+  pair.here.config.security = Security::kNone;
+  pair.here.Apply();
+  pair.there.config.security = Security::kRequired;
+  pair.there.Apply();
+  EXPECT_TRUE(Has(pair.SayToBob("plain"), "remote-server-timeout"));
+  EXPECT_EQ(pair.here.events.back(), "failed other.org: it requires TLS");
+}
+
 TEST(Federation, TlsThatFailsIsOptional) {
   Pair2 pair;
   pair.LogIn();
