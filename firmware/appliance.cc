@@ -73,7 +73,7 @@ constexpr GroupSet kXmppGroups =
     GroupId::kXmppCompliance | GroupId::kXmppFederation | GroupId::kXmppFederationException |
     GroupId::kXmppFederationRoute | GroupId::kXmppFederationEmailDomain |
     GroupId::kXmppFederationEdge | GroupId::kXmppFederationRelay | GroupId::kXmppComponent |
-    GroupId::kXmppComponentService;
+    GroupId::kXmppComponentService | GroupId::kMaintenance;
 constexpr GroupSet kHsmGroups = GroupId::kHsm | GroupId::kHsmModule;
 constexpr GroupSet kSyslogGroups = GroupId::kSystem | GroupId::kSyslogServer;
 

@@ -111,6 +111,7 @@ s2s::Config FederationService::EngineConfig() const {
       ++out.route_count;
     }
   }
+  out.draining = settings.maintenance().mode == config::OnOff::kOn;
   out.stanza_rate = static_cast<uint32_t>(from.stanza_rate);
   out.domain_streams = static_cast<uint32_t>(from.domain_streams);
   out.emails = is_on(from.email);
@@ -216,6 +217,18 @@ void FederationService::UpdateAlarms() {
   parts_.alarms.Set(AlarmId::kXmppEdgeAway, is_wanted && by_edge && !federation_->IsEdgeConnected(),
                     "");
   WatchNames();
+  WatchMaintenance();
+}
+
+// In maintenance what is there may stay as long as the operator says.
+void FederationService::WatchMaintenance() {
+  const config::Maintenance& from = parts_.configuration.active().maintenance();
+  if (maintenance_.IsOver(from.mode == config::OnOff::kOn, Duration::Minutes(from.xmpp_minutes),
+                          parts_.loop.now())) {
+    const uint64_t clients = parts_.xmpp.engine().CloseAll("maintenance");
+    const uint64_t servers = federation_->CloseAll("maintenance");
+    parts_.log.Emit(XmppDrained{.clients = clients, .servers = servers});
+  }
 }
 
 void FederationService::OpenFirewall(uint8_t port_mask) {
@@ -253,10 +266,14 @@ void FederationService::OnStreamClosed(net::StreamId id, net::StreamClose why) {
 }
 
 Result<net::StreamId> FederationService::Connect(const s2s::Hop& hop, std::string_view name) {
+  FixedString<xmpp::kDnsDomainMax> encoded;
+  if (!xmpp::DomainForDns(name, encoded)) {
+    return Error{ErrorCode::kMalformed, "no name that DNS could have"};
+  }
   net::StreamOptions options;
   options.kind = net::StreamKind::kTls;
   options.service = net::TlsService::kXmppServer;
-  options.server_name = name;
+  options.server_name = encoded.view();
   options.starts_plain = !hop.is_tls;
   return parts_.tls.streams().Connect(hop.remote, options, *this);
 }
@@ -270,7 +287,11 @@ Result<void> FederationService::StartTls(net::StreamId stream) {
 }
 
 Result<void> FederationService::SecureAsClient(net::StreamId stream, std::string_view name) {
-  return parts_.tls.streams().SecureAsClient(stream, name);
+  FixedString<xmpp::kDnsDomainMax> encoded;
+  if (!xmpp::DomainForDns(name, encoded)) {
+    return Error{ErrorCode::kMalformed, "no name that DNS could have"};
+  }
+  return parts_.tls.streams().SecureAsClient(stream, encoded.view());
 }
 
 void FederationService::Close(net::StreamId stream) { parts_.tls.streams().CloseStream(stream); }
@@ -282,9 +303,12 @@ void FederationService::Resume(net::StreamId stream) { parts_.tls.streams().Resu
 bool FederationService::IsProved(net::StreamId stream, std::string_view domain) {
   const crypto::TlsSession* session = parts_.tls.streams().SessionOf(stream);
   const mbedtls_x509_crt* peer = session != nullptr ? session->peer() : nullptr;
+  FixedString<xmpp::kDnsDomainMax> name;
   // RFC 6120 section 13.7.2.1.
   return peer != nullptr && session->verdict() == crypto::PeerVerdict::kGood &&
-         (crypto::NamesHost(*peer, domain) || crypto::NamesService(*peer, "_xmpp-server", domain) ||
+         xmpp::DomainForDns(domain, name) &&
+         (crypto::NamesHost(*peer, name.view()) ||
+          crypto::NamesService(*peer, "_xmpp-server", name.view()) ||
           crypto::NamesXmppDomain(*peer, domain));
 }
 

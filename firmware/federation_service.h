@@ -7,6 +7,7 @@
 #include <array>
 
 #include "firmware/s2s/federation.h"
+#include "firmware/xmpp/maintenance_time.h"
 #include "firmware/xmpp_service.h"
 #include "net/resolver.h"
 
@@ -88,6 +89,7 @@ class FederationService final : public s2s::Host, public s2s::Observer, private 
   bool NextStatus(uint64_t& cursor, ByteWriter& out);
   bool NextStream(uint64_t& cursor, ByteWriter& out);
   Result<void> Disconnect(std::string_view by, std::string_view value, ByteWriter& out);
+  void WatchMaintenance();
 
   FederationParts parts_;
   s2s::Federation* federation_ = nullptr;
@@ -103,6 +105,7 @@ class FederationService final : public s2s::Host, public s2s::Observer, private 
   bool knows_domains_ = false;
   std::array<FixedString<127>, xmpp::kRoomHostMax> own_hosts_ = {};  // of rooms, not of settings
   uint32_t own_host_count_ = 0;
+  xmpp::MaintenanceTime maintenance_;
 };
 
 }  // namespace gh

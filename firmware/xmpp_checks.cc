@@ -106,6 +106,9 @@ bool XmppService::NextCheck(uint64_t& cursor, ByteWriter& out) {
     case 0:
       Head(out, "service", !is_on || listeners_.count() > 0);
       Tell(out, "mode", is_on ? "on" : "off");
+      if (engine_->config().draining) {
+        Tell(out, "maintenance", "on");  // nobody is let in
+      }
       Tell(out, "listeners", listeners_.count());
       return true;
     case 1:

@@ -76,6 +76,7 @@ xmpp::Config XmppService::EngineConfig() const {
   }
   out.enabled =
       from.mode == config::OnOff::kOn && !parts_.configuration.is_factory() && out.domain_count > 0;
+  out.draining = settings.maintenance().mode == config::OnOff::kOn;
   out.channel_binding = from.channel_binding == config::OnOff::kOn;
   out.sha1 = from.sha1 == config::OnOff::kOn;
   out.plain = from.plain == config::OnOff::kOn;
@@ -100,6 +101,7 @@ xmpp::Config XmppService::EngineConfig() const {
   // Without a store nothing can be kept for anybody.
   out.messages_per_user =
       parts_.store.status().persistent ? static_cast<uint32_t>(from.offline_per_user) : 0;
+  out.search = from.search == config::OnOff::kOn;
   out.push = settings.xmpp_push().mode == config::OnOff::kOn;
   out.push_contents = settings.xmpp_push().contents == config::OnOff::kOn;
   out.file_transfer = settings.xmpp_file_transfer().mode == config::OnOff::kOn;
@@ -480,7 +482,9 @@ bool XmppService::NextStatus(uint64_t& cursor, ByteWriter& out) {
   switch (cursor++) {
     case 0:
       out.Text("XMPP Server: ");
-      out.Text(listeners_.count() > 0 ? "Serving" : "Off");
+      out.Text(listeners_.count() == 0      ? "Off"
+               : engine_->config().draining ? "Maintenance"
+                                            : "Serving");
       Tell(out, "listeners", listeners_.count());
       Tell(out, "domains", engine_->config().domain_count);
       return true;

@@ -170,12 +170,19 @@ void Federation::Finish(Link& link, std::string_view condition, const char* reas
 void Federation::Stop() {
   config_.enabled = false;
   config_.partner_count = 0;  // nobody is let in any more
+  (void)CloseAll("the system stops");
+}
+
+uint32_t Federation::CloseAll(const char* reason) {
+  uint32_t count = 0;
   for (uint32_t i = 0; i < links_.capacity(); ++i) {
     if (Link* link = links_.At(i); link != nullptr && !link->doomed) {
-      Finish(*link, "system-shutdown", "the system stops");
+      Finish(*link, "system-shutdown", reason);
+      ++count;
     }
   }
   Settle();
+  return count;
 }
 
 uint32_t Federation::Disconnect(std::string_view remote) {

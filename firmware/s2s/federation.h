@@ -65,6 +65,7 @@ enum class Door : uint8_t { kServers, kComponents, kRelay };
 
 struct Config {
   bool enabled = false;
+  bool draining = false;  // maintenance: no server comes in any more, streams there are go on
   Security security = Security::kOptional;
   bool requires_certificate = true;  // where there is TLS
   bool external_in = true;
@@ -294,6 +295,8 @@ class Federation final : public xmpp::Remote {
 
   // The system stops: all are told.
   void Stop();
+  // All streams end with a word; how many.
+  uint32_t CloseAll(const char* reason);
 
   // --- Operator ---
   // Ends all streams with a domain; "" all there are.
@@ -468,6 +471,7 @@ class Federation final : public xmpp::Remote {
                     std::string_view type, std::string_view condition = {});
   void OnVerified(Link& verifying, bool is_valid, std::string_view condition);
   void Prove(Link& link, Pair& pair, const char* how);
+  bool RefuseInMaintenance(Link& link, std::string_view domain);
   Pair* FindPair(Link& link, std::string_view local, std::string_view remote);
 
   TimerWheel& timers_;

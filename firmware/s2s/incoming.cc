@@ -100,6 +100,9 @@ void Federation::OnExternal(Link& link, const Node& element) {
     Write(link, "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>");
     return;
   }
+  if (RefuseInMaintenance(link, domain.view())) {
+    return;
+  }
   link.pair().remote = domain;
   link.proved_by_certificate = true;
   Write(link, "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>");
@@ -107,6 +110,26 @@ void Federation::OnExternal(Link& link, const Node& element) {
   Prove(link, link.pair(), "certificate");
   link.state = LinkState::kOpening;
   Arm(link, Duration::Seconds(kUnprovenSeconds));
+}
+
+// Who comes anew, and not to go on with a stream that broke, has to look for another of our
+// servers. Keys are verified as ever: our own streams, which users still there need, are proved by
+// that.
+bool Federation::RefuseInMaintenance(Link& link, std::string_view domain) {
+  if (!config_.draining || !link.unproven || IsPartner(link)) {
+    return false;
+  }
+  for (uint32_t i = 0; i < links_.capacity(); ++i) {
+    Link* other = links_.At(i);
+    if (other != nullptr && other->state == LinkState::kSuspended &&
+        other->pair().remote == domain) {
+      return false;
+    }
+  }
+  ++counters_.refused;
+  observer_.OnRefused(domain, link.remote, "maintenance");
+  StreamError(link, "system-shutdown", "maintenance");
+  return true;
 }
 
 // --- Dialback ------------------------------------------------------------------------------------
@@ -126,6 +149,9 @@ void Federation::OnResult(Link& link, const Node& element) {
   if (!xmpp::PrepareDomain(element.Get("to"), local).ok() ||
       !xmpp::PrepareDomain(element.Get("from"), remote).ok() || Serves(remote.view())) {
     StreamError(link, "improper-addressing", "dialback without domains");
+    return;
+  }
+  if (RefuseInMaintenance(link, remote.view())) {
     return;
   }
   std::string_view refusal;

@@ -79,7 +79,8 @@ Engine::Engine(Arena& arena, TimerWheel& timers, crypto::Random& random, Host& h
                    capacity.readers + capacity.unproven_readers),
       scratch_(NewBytes(arena, kOutputMax)),
       scratch2_(NewBytes(arena, kOutputMax)),
-      scratch3_(NewBytes(arena, kOutputMax)) {
+      scratch3_(NewBytes(arena, kOutputMax)),
+      started_(timers.now()) {
   random.Fill(secret_);
   pressure_timer_.Bind<&Engine::OnPressure>(this);
   keep_alive_timer_.Bind<&Engine::OnKeepAlive>(this);
@@ -676,14 +677,21 @@ uint32_t Engine::EndSessions(std::string_view bare, const char* reason) {
 
 void Engine::Stop() {
   config_.enabled = false;
+  (void)CloseAll("the system stops");
+}
+
+uint32_t Engine::CloseAll(const char* reason) {
+  uint32_t count = 0;
   keeper_.Flush();  // what is acknowledged now is the last
   for (uint32_t i = 0; i < sessions_.capacity(); ++i) {
     if (Session* session = sessions_.At(i)) {
+      count += session->state >= SessionState::kBound ? 1 : 0;
       session->resumable = false;  // nobody would know it
-      StreamError(*session, "system-shutdown", "the system stops");
+      StreamError(*session, "system-shutdown", reason);
     }
   }
   Settle();
+  return count;
 }
 
 bool Engine::EndSession(uint32_t id, const char* reason) {

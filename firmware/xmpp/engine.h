@@ -45,6 +45,7 @@ struct Capacity {
 
 struct Config {
   bool enabled = false;
+  bool draining = false;  // maintenance: no session begins, those there are go on
   std::array<FixedString<127>, kLocalDomainMax> domains = {};
   uint32_t domain_count = 0;
   bool sha1 = true;
@@ -71,6 +72,7 @@ struct Config {
   uint32_t messages_per_user = 100;
   bool push = true;
   bool push_contents = false;  // push services are told who wrote and what
+  bool search = false;         // users may look for others of their domain
   bool file_transfer = true;   // offers of files between clients are carried
   // What clients are asked to observe themselves.
   bool client_history = true;
@@ -372,6 +374,8 @@ class Engine final : private RoomHost {
   uint32_t RevokeTokens(std::string_view bare);
   // The system stops: all streams end with a word, and no more begin.
   void Stop();
+  // All streams end with a word, and no session is kept; how many sessions.
+  uint32_t CloseAll(const char* reason);
   uint32_t watch_count() const { return watches_.used_count(); }
   uint32_t TokenCount(const Account& account) const { return tokens_.CountOf(account); }
   Result<void> DestroyRoom(std::string_view name, std::string_view reason);
@@ -678,6 +682,11 @@ class Engine final : private RoomHost {
   void OnBlocking(Session& session, const Node& stanza, const Node& query, bool is_set);
   void PushBlocking(Account& account, std::string_view payload);
 
+  void TellTime(Session& session, const Node& stanza);
+
+  // search.cc
+  void OnSearch(Session& session, const Node& stanza, const Node& query, bool is_set);
+
   // bookmarks.cc
   void OnBookmarks(Session& session, const Node& stanza, const Node& storage, bool is_set);
   bool KeepBookmark(Account& owner, ItemNode& node, std::string_view room, const Node& conference);
@@ -755,6 +764,8 @@ class Engine final : private RoomHost {
   Address remote_from_, remote_to_;
   uint32_t bound_count_ = 0;
   uint32_t next_id_ = 1;
+  Instant next_search_;  // one look through all accounts at a time
+  const Instant started_;
   bool settling_ = false;
   Counters counters_;
 };

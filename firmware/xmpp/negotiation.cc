@@ -161,6 +161,11 @@ void Engine::TakeResource(Session& session) {
 }
 
 void Engine::Bind(Session& session, const Node& query, std::string_view wanted) {
+  if (config_.draining) {  // sessions that broke were resumed before
+    observer_.OnRefused(session.remote, session.account->name.view(), "maintenance");
+    StreamError(session, "system-shutdown", "maintenance");
+    return;
+  }
   FixedString<kResourceMax> resource;
   if (!wanted.empty() && wanted.size() <= kResourceMax && !PrepareResource(wanted, resource).ok()) {
     AnswerError(session, query, "modify", "bad-request");

@@ -116,6 +116,10 @@ void Engine::OnProvenWithWishes(Session& session, const char* mechanism,
     RefuseAuth(session, "temporary-auth-failure", "the user has too many sessions");
     return;
   }
+  if (old == nullptr && wishes.binds && config_.draining) {
+    RefuseAuth(session, "temporary-auth-failure", "maintenance");
+    return;
+  }
   OnAuthenticated(session, mechanism);
   session.state = SessionState::kBinding;
   if (old != nullptr) {

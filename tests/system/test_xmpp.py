@@ -516,16 +516,37 @@ def test_a_chat_goes_to_the_client_that_replied(scene):
                                     "moved": ["b", "desk"]}
 
 
+def wait_for_both(scene):
+    """Those of the scene `ended`."""
+    def are_there():
+        shown = operator_console.ask(scene.machine, "xStatus XMPP Session")
+        return all(re.search(rf"{name} .*presence=available", shown) for name in
+                   ("alice@example.com/ended", "bob@example.com/listens"))
+    netns.wait_for(are_there, qemu.patience(60), "both log in")
+
+
+def test_maintenance_lets_nobody_else_in(scene):
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        clients = pool.submit(scene.act, "ended")
+        wait_for_both(scene)
+        scene.ask("xConfiguration Maintenance Mode: On")
+        try:
+            assert scene.act("turned_away") == "system-shutdown"
+            assert "XMPP Server: Maintenance" in scene.ask("xStatus XMPP")
+            assert "maintenance=on" in scene.ask("xCommand XMPP Check")
+            scene.ask("xCommand XMPP Broadcast: example.com still here")
+            scene.ask("xCommand XMPP Session Close: alice@example.com")
+        finally:
+            scene.ask("xConfiguration Maintenance Mode: Off")
+        assert clients.result() == {"broadcast": "still here", "ended": "not-authorized"}
+    assert scene.act("logs_in", "bob", "secret") == "bob@example.com"
+
+
 def test_the_operator_sees_and_ends_sessions(scene):
     ask = operator_console.ask
     with concurrent.futures.ThreadPoolExecutor() as pool:
         clients = pool.submit(scene.act, "ended")
-
-        def are_there():
-            shown = ask(scene.machine, "xStatus XMPP Session")
-            return all(re.search(rf"{name} .*presence=available", shown) for name in
-                       ("alice@example.com/ended", "bob@example.com/listens"))
-        netns.wait_for(are_there, qemu.patience(60), "both log in")
+        wait_for_both(scene)
         said = ask(scene.machine, "xCommand XMPP Broadcast: example.com down at six")
         assert re.search(r"Sent to [2-9] users\.", said), said
         said = ask(scene.machine, "xCommand XMPP Session Close: alice@example.com")

@@ -566,6 +566,18 @@ async def ended(server, authority):
     return said
 
 
+async def turned_away(server, authority):
+    """The word with which the stream of somebody ends who may not have a session now."""
+    bob = Client("bob", "late")
+    over = asyncio.Queue()
+    bob.add_event_handler("stream_error", over.put_nowait)
+    attempt = asyncio.ensure_future(bob.log_in(server, authority))
+    condition = (await asyncio.wait_for(over.get(), TIMEOUT))["condition"]
+    attempt.cancel()
+    bob.abort()
+    return condition
+
+
 async def logs_in(server, authority, user, password):
     """Who it is then."""
     client = Client(user, "x", password)

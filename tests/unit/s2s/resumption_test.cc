@@ -82,6 +82,20 @@ TEST(FederationResumption, WhatWasOnItsWayArrivesOnce) {
   EXPECT_EQ(broken.here.counters().acknowledged, 4u);
 }
 
+TEST(FederationResumption, IsNoNewStreamInMaintenance) {
+  Broken broken;
+  broken.Says(*broken.alice, "bob@other.org", "one");
+  broken.Commit();
+  broken.there.config.draining = true;
+  broken.there.Apply();
+  broken.here.Break();
+  broken.Says(*broken.alice, "bob@other.org", "two");
+  broken.net.Run();
+  broken.Commit();
+  EXPECT_TRUE(Has(broken.bob->Take(), "<body>two</body>"));
+  EXPECT_EQ(broken.there.counters().resumed, 1u);
+}
+
 // What had arrived, and was not acknowledged yet, does not come twice; the other way waits.
 TEST(FederationResumption, NothingComesTwice) {
   Broken broken;

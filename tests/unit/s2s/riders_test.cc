@@ -1,5 +1,6 @@
 // Several pairs of domains on one stream of ours (XEP-0220); what became of stanzas when a stream
-// that does not count them breaks; streams that wait for the disk; the end of the system.
+// that does not count them breaks; streams that wait for the disk; maintenance and the end of the
+// system.
 #include <gtest/gtest.h>
 
 #include "tests/unit/s2s/site.h"
@@ -98,6 +99,33 @@ TEST(Riders, SeveralPairsShareOneStream) {
   EXPECT_EQ(shared.here.federation().link_count(), 0u);
   shared.InviteBob();
   EXPECT_TRUE(Has(shared.bob->Take(), "<invite"));
+}
+
+TEST(Riders, OneStreamCarriesSoMany) {
+  Shared shared;
+  xmpp::Config theirs = shared.there.world().engine().config();
+  theirs.rooms.host_count = kPairMax;
+  for (uint32_t i = 0; i < kPairMax; ++i) {
+    const std::string name = "r" + std::to_string(i) + ".other.org";
+    theirs.rooms.hosts[i].Assign(name);
+    shared.net.hosts[name] = "192.0.2.2";
+    shared.there.certificate.insert(name);
+  }
+  shared.there.world().engine().Apply(theirs);
+  shared.SayToBob("one");
+  for (uint32_t i = 0; i < kPairMax; ++i) {
+    shared.alice->Say("<iq type='get' id='q' to='r" + std::to_string(i) +
+                      ".other.org'><ping xmlns='urn:xmpp:ping'/></iq>");
+    shared.net.Run();
+    const auto& all = shared.here.events;
+    const std::string to = "to r" + std::to_string(i) + ".other.org by ";
+    EXPECT_EQ(std::count(all.begin(), all.end(), to + "dialback on a stream there is"),
+              i + 1 < kPairMax ? 1 : 0);
+    EXPECT_EQ(std::count(all.begin(), all.end(), to + "certificate"), i + 1 < kPairMax ? 0 : 1);
+  }
+  for (const std::string& event : shared.there.events) {
+    EXPECT_FALSE(Has(event, "refused")) << event;  // it was not even asked
+  }
 }
 
 TEST(Riders, AnotherDomainOfTheSameServerToo) {
@@ -237,6 +265,43 @@ TEST(Holding, FindsTheStreamWhateverItIs) {
 }
 
 // --- The end -------------------------------------------------------------------------------------
+
+// Streams there are go on, and ours begin, for those who are still there; others look elsewhere.
+TEST(Maintenance, LetsNoOtherServerIn) {
+  for (const bool by_certificate : {true, false}) {
+    Shared shared;
+    for (Site* site : {&shared.here, &shared.there}) {
+      site->config.external_out = by_certificate;
+      site->Apply();
+    }
+    shared.here.config.draining = true;
+    shared.here.Apply();
+    shared.SayToBob("one");
+    EXPECT_TRUE(Has(shared.bob->Take(), "<body>one</body>"));
+    const auto answer = [&] {
+      shared.bob->Say(
+          "<message to='alice@example.com/a' id='m' type='chat'><body>two</body></message>");
+      shared.net.Run();
+    };
+    answer();
+    EXPECT_FALSE(Has(shared.alice->Take(), "two"));
+    EXPECT_TRUE(Has(shared.bob->Take(), "type='error'"));
+    EXPECT_EQ(shared.here.events.back(), "refused other.org: maintenance");
+    shared.here.config.draining = false;
+    shared.here.Apply();
+    shared.there.Turn(kBackOffSeconds + 1);
+    answer();
+    EXPECT_TRUE(Has(shared.alice->Take(), "<body>two</body>"));
+    // Who is there stays.
+    shared.here.config.draining = true;
+    shared.here.Apply();
+    answer();
+    EXPECT_TRUE(Has(shared.alice->Take(), "<body>two</body>"));
+    EXPECT_EQ(shared.here.federation().CloseAll("maintenance"), 2u);
+    shared.net.Run();
+    EXPECT_EQ(shared.here.federation().link_count(), 0u);
+  }
+}
 
 TEST(Stopping, SaysSoToServersAndClients) {
   Shared shared;
