@@ -51,17 +51,24 @@ bool ReadConfig(const Node* form, ItemNode& out) {
   return true;
 }
 
-void StartEvent(std::string_view from, std::string_view to, std::string_view node,
-                ByteWriter& out) {
+// `what` became of the node: "items", which `inside` tells, "purge" or "delete".
+void WriteEvent(std::string_view from, std::string_view to, std::string_view node,
+                std::string_view what, std::string_view inside, ByteWriter& out) {
   out.Text("<message type='headline'");
   WriteAttribute("from", from, out);
   WriteAttribute("to", to, out);
-  out.Text("><event xmlns='http://jabber.org/protocol/pubsub#event'><items");
+  out.Text("><event xmlns='http://jabber.org/protocol/pubsub#event'><");
+  out.Text(what);
   WriteAttribute("node", node, out);
   out.Char('>');
+  out.Text(inside);
+  out.Text("</");
+  out.Text(what);
+  out.Text("></event></message>");
 }
 
-constexpr std::string_view kEventEnd = "</items></event></message>";
+constexpr std::string_view kPurge = "purge";
+constexpr std::string_view kDelete = "delete";
 
 }  // namespace
 
@@ -151,13 +158,15 @@ void Engine::OnNodeOwner(Session& session, const Node& stanza, const Node& what,
     SendResult(session, stanza, "");
     Notify(owner, node, out.text());
   } else if (is_set && what.Is("delete", ns::kPubsubOwner)) {
-    items_->RemoveNode(owner, node);
     SendResult(session, stanza, "");
+    Notify(owner, node, kDelete);
+    items_->RemoveNode(owner, node);
   } else if (is_set && what.Is("purge", ns::kPubsubOwner)) {
     while (Item* item = node.items.front()) {
       items_->Remove(owner, node, *item);
     }
     SendResult(session, stanza, "");
+    Notify(owner, node, kPurge);
   } else if (is_set && what.Is("configure", ns::kPubsubOwner)) {
     ItemNode wanted;
     wanted.access = node.access;
@@ -271,9 +280,9 @@ void Engine::NotifySession(Account& owner, Session& session, const ItemNode& nod
   }
   uint8_t full_bytes[kAddressMax];
   ByteWriter out(scratch_);
-  StartEvent(owner.name.view(), FullOf(session, full_bytes), name, out);
-  out.Text(event);
-  out.Text(kEventEnd);
+  const bool is_items = event != kPurge && event != kDelete;
+  WriteEvent(owner.name.view(), FullOf(session, full_bytes), name, is_items ? "items" : event,
+             is_items ? event : "", out);
   if (out.ok()) {
     SendStanza(session, out.written());
   }

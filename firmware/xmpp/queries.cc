@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "firmware/xmpp/engine.h"
+#include "firmware/xmpp/stamp.h"
 
 namespace gh::xmpp {
 namespace {
@@ -16,6 +17,7 @@ constexpr std::string_view kServerFeatures =
     "<feature var='urn:xmpp:blocking'/><feature var='jabber:iq:roster'/>"
     "<feature var='jabber:iq:version'/><feature var='msgoffline'/>"
     "<feature var='vcard-temp'/><feature var='jabber:iq:private'/>"
+    "<feature var='urn:xmpp:time'/><feature var='jabber:iq:last'/>"
     "<feature var='http://jabber.org/protocol/commands'/></query>";
 constexpr std::string_view kCommandFeatures =
     "<query xmlns='http://jabber.org/protocol/disco#info' node='urn:gatehouse:policy'>"
@@ -30,6 +32,9 @@ constexpr std::string_view kAccountFeatures =
     "<feature var='http://jabber.org/protocol/pubsub'/>"
     "<feature var='urn:xmpp:pep-vcard-conversion:0'/>"
     "<feature var='urn:xmpp:bookmarks:1#compat'/>";
+constexpr std::string_view kNodeFeatures =
+    "><identity category='pubsub' type='leaf'/>"
+    "<feature var='http://jabber.org/protocol/pubsub'/>";
 constexpr std::string_view kArchiveFeatures =
     "<feature var='urn:xmpp:mam:2'/><feature var='urn:xmpp:mam:2#extended'/>";
 constexpr std::string_view kPubsubFeatures[] = {"access-open",
@@ -119,13 +124,36 @@ bool Engine::OnAccountQuery(Session& session, const Node& stanza, const Node& qu
   return true;
 }
 
+// Or a node of its, for those who may read that (XEP-0060 sections 5.3, 5.5).
 void Engine::DescribeAccount(Session& session, const Node& stanza, const Node& query,
                              Account& account) {
+  const std::string_view name = query.Get("node");
+  const bool tells_info = query.space == ns::kInfo;
+  ItemNode* one = name.empty() ? nullptr : items_->Find(account, name);
+  if (!name.empty() && (one == nullptr || !MayRead(*session.account, account, *one))) {
+    AnswerError(session, stanza, "cancel", "item-not-found");
+    return;
+  }
   ByteWriter out(scratch2_);
   out.Text("<query");
   WriteAttribute("xmlns", query.space, out);
-  out.Char('>');
-  if (query.space == ns::kInfo) {
+  const auto item = [&](std::string_view attribute, std::string_view value) {
+    out.Text("<item");
+    WriteAttribute("jid", account.name.view(), out);
+    WriteAttribute(attribute, value, out);
+    out.Text("/>");
+  };
+  uint8_t bytes[std::max(kNodeNameMax, kItemNameMax)];
+  if (one != nullptr) {
+    WriteAttribute("node", name, out);
+    out.Text(tells_info ? kNodeFeatures : ">");
+    for (Item& each : one->items) {
+      if (!tells_info) {
+        item("name", items_->NameOf(each, bytes));
+      }
+    }
+  } else if (tells_info) {
+    out.Char('>');
     out.Text(kAccountFeatures);
     out.Text(archive_.enabled() ? kArchiveFeatures : "");
     out.Text(config_.push ? "<feature var='urn:xmpp:push:0'/>" : "");
@@ -134,14 +162,12 @@ void Engine::DescribeAccount(Session& session, const Node& stanza, const Node& q
       out.Text(feature);
       out.Text("'/>");
     }
-  }
-  for (const ItemNode& node : account.nodes) {
-    uint8_t bytes[kNodeNameMax];
-    if (query.space == ns::kItems && !node.is_private && MayRead(*session.account, account, node)) {
-      out.Text("<item");
-      WriteAttribute("jid", account.name.view(), out);
-      WriteAttribute("node", items_->NameOf(node, bytes), out);
-      out.Text("/>");
+  } else {
+    out.Char('>');
+    for (const ItemNode& node : account.nodes) {
+      if (!node.is_private && MayRead(*session.account, account, node)) {
+        item("node", items_->NameOf(node, bytes));
+      }
     }
   }
   out.Text("</query>");
@@ -185,6 +211,16 @@ void Engine::OnServerQuery(Session& session, const Node& stanza, const Node& que
   const std::string_view from = stanza.Get("to");
   if (!is_set && query.Is("ping", ns::kPing)) {
     SendResult(session, stanza, "", from);
+  } else if (query.Is("query", ns::kSearch)) {
+    OnSearch(session, stanza, query, is_set);
+  } else if (!is_set && query.Is("time", ns::kTime)) {
+    TellTime(session, stanza);
+  } else if (!is_set && query.Is("query", ns::kLast)) {  // since the start (XEP-0012 section 4)
+    ByteWriter out(scratch2_);
+    out.Text("<query xmlns='jabber:iq:last' seconds='");
+    out.Decimal(static_cast<uint64_t>((timers_.now() - started_).milliseconds() / 1000));
+    out.Text("'/>");
+    SendResult(session, stanza, out.text(), from);
   } else if (is_set && query.Is("command", ns::kCommands)) {
     OnCommand(session, stanza, query);
   } else if (!is_set && query.Is("query", ns::kInfo) && query.Get("node") == ns::kPolicy) {
@@ -207,6 +243,15 @@ void Engine::OnServerQuery(Session& session, const Node& stanza, const Node& que
   } else {
     AnswerError(session, stanza, "cancel", "service-unavailable");
   }
+}
+
+// XEP-0202; the server lives in UTC.
+void Engine::TellTime(Session& session, const Node& stanza) {
+  ByteWriter out(scratch2_);
+  out.Text("<time xmlns='urn:xmpp:time'><tzo>+00:00</tzo><utc>");
+  WriteStamp(host_.UnixSeconds(), out);
+  out.Text("</utc></time>");
+  SendResult(session, stanza, out.text(), stanza.Get("to"));
 }
 
 void Engine::SendServerItems(Session& session, const Node& stanza, const Node& query) {

@@ -72,6 +72,7 @@ void Engine::DescribeServer(Session& session, const Node& stanza, std::string_vi
   GH_ASSERT(features.ends_with(kQueryEnd));
   ByteWriter out(scratch2_);
   out.Text(features.substr(0, features.size() - kQueryEnd.size()));
+  out.Text(config_.search ? "<feature var='jabber:iq:search'/>" : "");
   if (uploads_ != nullptr && uploads_->is_on()) {
     out.Text("<identity category='store' type='file' name='Files'/>");
     out.Text("<feature var='urn:xmpp:http:upload:0'/>");

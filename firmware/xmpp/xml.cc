@@ -103,6 +103,17 @@ std::string_view Node::Text() const {
   return first != nullptr && first->is_text() ? first->text : std::string_view();
 }
 
+std::string_view Shortened(std::string_view text, size_t size_max) {
+  size_t size = text.size();
+  if (size > size_max) {
+    size = size_max;
+    while (size > 0 && (static_cast<uint8_t>(text[size]) & 0xC0) == 0x80) {
+      --size;
+    }
+  }
+  return text.substr(0, size);
+}
+
 void WriteEscaped(std::string_view text, ByteWriter& out) {
   size_t from = 0;
   for (size_t at = 0; at < text.size(); ++at) {

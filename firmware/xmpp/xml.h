@@ -61,6 +61,8 @@ inline constexpr std::string_view kPolicy = "urn:gatehouse:policy";
 inline constexpr std::string_view kTemporary = "urn:gatehouse:presence:temporary";
 inline constexpr std::string_view kHidden = "urn:gatehouse:room:hidden";
 inline constexpr std::string_view kPush = "urn:xmpp:push:0";
+inline constexpr std::string_view kSearch = "jabber:iq:search";
+inline constexpr std::string_view kTime = "urn:xmpp:time";
 inline constexpr std::string_view kUpload = "urn:xmpp:http:upload:0";
 inline constexpr std::string_view kXml = "http://www.w3.org/XML/1998/namespace";
 }  // namespace ns
@@ -110,6 +112,8 @@ struct Addressing {
   bool is_forwarded = false;    // names its name space
 };
 
+// The beginning of a text, never a part of a character.
+std::string_view Shortened(std::string_view text, size_t size_max);
 void WriteEscaped(std::string_view text, ByteWriter& out);
 void WriteAttribute(std::string_view name, std::string_view value, ByteWriter& out);
 // A stanza: `from` and `to` come first, in this order, before its other attributes.

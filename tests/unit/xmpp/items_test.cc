@@ -146,6 +146,49 @@ TEST_F(ItemsTest, ThoseWhoWishAreNotified) {
   EXPECT_TRUE(Has(bob.Take(), "id='3'"));
 }
 
+std::string Own(const std::string& what, const std::string& node) {
+  return "<iq type='set' id='o'><pubsub xmlns='http://jabber.org/protocol/pubsub#owner'><" + what +
+         " node='" + node + "'/></pubsub></iq>";
+}
+
+TEST_F(ItemsTest, WhatBecomesOfANodeIsTold) {
+  Befriend();
+  Wish(bob, "tune");
+  alice.Say(Publish("tune", "1", "<t xmlns='urn:t'/>"));
+  bob.Take();
+  EXPECT_TRUE(Has(alice.Say(Own("purge", "tune")), "type='result'"));
+  EXPECT_TRUE(Has(bob.Take(), "<purge node='tune'></purge></event>"));
+  EXPECT_FALSE(Has(bob.Say(Get("tune", "alice@example.com")), "<item "));
+  EXPECT_TRUE(Has(alice.Say(Own("delete", "tune")), "type='result'"));
+  EXPECT_TRUE(Has(bob.Take(), "<delete node='tune'></delete></event>"));
+  EXPECT_TRUE(Has(alice.Say(Get("tune")), "item-not-found"));
+  EXPECT_TRUE(Has(alice.Say(Own("purge", "tune")), "item-not-found"));
+  EXPECT_TRUE(Has(alice.Say(Own("delete", "tune")), "item-not-found"));
+  EXPECT_EQ(bob.Take(), "");
+}
+
+TEST_F(ItemsTest, ANodeIsDescribedToThoseWhoMayReadIt) {
+  Befriend();
+  alice.Say(Publish("tune", "one", "<t xmlns='urn:t'/>"));
+  alice.Say(Publish("mine", "two", "<t xmlns='urn:t'/>", Options("whitelist")));
+  const auto ask = [&](Client& client, const std::string& what, const std::string& node) {
+    return client.Say(
+        "<iq type='get' id='d' to='alice@example.com'><query "
+        "xmlns='http://jabber.org/protocol/disco#" +
+        what + "' node='" + node + "'/></iq>");
+  };
+  EXPECT_TRUE(
+      Has(ask(bob, "info", "tune"), "node='tune'><identity category='pubsub' type='leaf'/>"));
+  EXPECT_TRUE(Has(ask(bob, "items", "tune"), "<item jid='alice@example.com' name='one'/>"));
+  EXPECT_TRUE(Has(ask(alice, "items", "mine"), "name='two'"));
+  for (const char* hidden : {"mine", "none"}) {
+    EXPECT_TRUE(Has(ask(bob, "info", hidden), "item-not-found"));
+    EXPECT_TRUE(Has(ask(bob, "items", hidden), "item-not-found"));
+  }
+  const std::string all = ask(bob, "items", "");
+  EXPECT_TRUE(Has(all, "node='tune'") && !Has(all, "node='mine'")) << all;
+}
+
 TEST_F(ItemsTest, AHashIsSharedWhenItIsTrue) {
   const std::string presence =
       std::string(

@@ -87,5 +87,96 @@ TEST_F(ServicesTest, ClientsAreToldThePolicy) {
   EXPECT_NE(after.find("<field var='cut-paste'><value>0</value>"), std::string::npos);
 }
 
+TEST_F(ServicesTest, TellsTheTimeAndHowLongItHasRun) {
+  world.Turn(Duration::Seconds(90));
+  EXPECT_NE(alice.Say("<iq type='get' id='l' to='example.com'><query xmlns='jabber:iq:last'/></iq>")
+                .find("seconds='90'"),
+            std::string::npos);
+  const std::string got =
+      alice.Say("<iq type='get' id='t' to='example.com'><time xmlns='urn:xmpp:time'/></iq>");
+  EXPECT_NE(got.find("<tzo>+00:00</tzo><utc>2026-09-21T14:13:20Z</utc>"), std::string::npos) << got;
+}
+
+struct Looking : ServicesTest {
+  Looking() {
+    for (const char* name : {"bert", "berta", "zoe"}) {
+      world.AddUser(name);
+    }
+    Directory& all = world.engine().directory();
+    EXPECT_TRUE(all.SetEmail(*all.Find("zoe@example.com"), "bella@mail.example").ok());
+    Switch(true);
+  }
+  void Switch(bool on) {
+    Config config = World::MakeConfig();
+    config.search = on;
+    world.engine().Apply(config);
+  }
+  std::string Look(const std::string& inside, const std::string& type = "set") {
+    world.Turn(Duration::Milliseconds(kSearchMilliseconds));
+    return Ask(inside, type);
+  }
+  std::string Ask(const std::string& inside, const std::string& type = "set") {
+    return alice.Say("<iq type='" + type +
+                     "' id='s' to='example.com'><query "
+                     "xmlns='jabber:iq:search'>" +
+                     inside + "</query></iq>");
+  }
+  static bool Has(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+  }
+};
+
+TEST_F(Looking, FindsUsersByNameAndAddress) {
+  EXPECT_TRUE(Has(Look("", "get"), "<nick/><email/>"));
+  std::string got = Look("<nick>Ber</nick>");
+  EXPECT_TRUE(Has(got, "<item jid='bert@example.com'><nick>bert</nick>")) << got;
+  EXPECT_TRUE(Has(got, "berta@example.com"));
+  EXPECT_FALSE(Has(got, "bob@"));
+  got = Look("<email>Bella@</email>");
+  EXPECT_TRUE(Has(got, "<item jid='zoe@example.com'><nick>zoe</nick><email>bella@mail.example"));
+  EXPECT_FALSE(Has(Look("<nick>b</nick><email>bella</email>"), "<item"));
+  got = Look(
+      "<x xmlns='jabber:x:data' type='submit'><field var='nick'><value>bo</value></field></x>");
+  EXPECT_TRUE(Has(got, "<field var='jid'><value>bob@example.com</value></field>")) << got;
+  EXPECT_TRUE(Has(Look(""), "not-acceptable"));
+  EXPECT_TRUE(Has(Look("<nick>a@b</nick>"), "not-acceptable"));
+}
+
+TEST_F(Looking, IsForUsersOfTheDomainWhereItIsSwitchedOn) {
+  Switch(false);
+  EXPECT_TRUE(Has(Look("<nick>b</nick>"), "service-unavailable"));
+  Switch(true);
+  // Who blocks her, or all strangers, is not there.
+  bob.Say(
+      "<iq type='set' id='k'><block xmlns='urn:xmpp:blocking'><item jid='alice@example.com'/>"
+      "</block></iq>");
+  world.engine().directory().Find("bert@example.com")->policy = UserPolicy::kBlock;
+  const std::string got = Look("<nick>b</nick>");
+  EXPECT_FALSE(Has(got, "bob@") || Has(got, "bert@")) << got;
+  EXPECT_TRUE(Has(got, "berta@"));
+}
+
+TEST_F(Looking, IsBounded) {
+  EXPECT_FALSE(Has(Look("<nick>b</nick>"), "resource-constraint"));
+  EXPECT_TRUE(Has(Ask("<nick>b</nick>"), "resource-constraint"));
+  World large(2 * kSearchFoundMax, 4);
+  for (uint32_t i = 0; i < kSearchFoundMax + 1; ++i) {
+    large.AddUser("user" + std::to_string(i));
+  }
+  Config config = World::MakeConfig();
+  config.search = true;
+  large.engine().Apply(config);
+  Client one(large, 1);
+  one.LogIn("user0", "a");
+  large.Turn(Duration::Seconds(1));
+  const std::string got = one.Say(
+      "<iq type='set' id='s'><query xmlns='jabber:iq:search'><nick>user</nick></query></iq>");
+  uint32_t count = 0;
+  for (size_t at = got.find("<item "); at != std::string::npos; at = got.find("<item ", at + 1)) {
+    ++count;
+  }
+  EXPECT_EQ(count, kSearchFoundMax);
+}
+
 }  // namespace
 }  // namespace gh::xmpp::test
