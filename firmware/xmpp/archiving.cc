@@ -141,18 +141,20 @@ void Engine::OnArchiveRules(Session& session, const Node& stanza, const Node& qu
     const auto found = std::ranges::find(kDefaults, query.Get("default"));
     ByteWriter rules(bytes);
     uint32_t count = 0;
+    bool is_well_formed = true;
     for (std::string_view which : {"always", "never"}) {
       const Node* list = query.Child(which, ns::kArchive);
       for (const Node* jid = list != nullptr ? list->FirstElement() : nullptr; jid != nullptr;
            jid = jid->NextElement(), ++count) {
         const auto address = Address::Parse(jid->Text());
+        is_well_formed = is_well_formed && address.ok();
         rules.U8(which == "always" ? 1 : 0);
         rules.U16Be(static_cast<uint16_t>(address.ok() ? address->full().size() : 0));
         rules.Text(address.ok() ? address->full() : "");
       }
     }
-    if (found == std::end(kDefaults)) {
-      AnswerError(session, stanza, "modify", "bad-request");
+    if (found == std::end(kDefaults) || !is_well_formed) {
+      AnswerError(session, stanza, "modify", is_well_formed ? "bad-request" : "jid-malformed");
       return;
     }
     account.archive_default = static_cast<ArchiveDefault>(found - std::begin(kDefaults));

@@ -135,7 +135,7 @@ void Engine::SendPush(Account& account, std::string_view jid, std::string_view n
   field("message-count", count.text(), out);
   if (config_.push_contents) {
     field("last-message-sender", from, out);
-    field("last-message-body", body.substr(0, kPushBodyMax), out);
+    field("last-message-body", Shortened(body, kPushBodyMax), out);
   }
   out.Text("</x></notification></item></publish>");
   if (!form.empty()) {

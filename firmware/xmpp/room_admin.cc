@@ -158,7 +158,7 @@ const char* Rooms::ReadChange(const Node& item, Room& room, Occupant* actor, Aff
     return "bad-request";
   }
   const Node* reason = item.Child("reason", ns::kRoomAdmin);
-  out.reason = reason != nullptr ? reason->Text().substr(0, kRoomReasonMax) : "";
+  out.reason = reason != nullptr ? Shortened(reason->Text(), kRoomReasonMax) : "";
   out.nick = item.Get("nick").size() <= kResourceMax ? item.Get("nick") : "";
   out.is_role = item.Find("role") != nullptr;
   if (out.is_role) {

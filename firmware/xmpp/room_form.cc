@@ -123,9 +123,9 @@ void Rooms::OnOwner(const Speaker& speaker, const Node& stanza, const Node& quer
     const Node* password = destroy->Child("password", ns::kRoomOwner);
     Answer(speaker, stanza, "");
     host_.OnRoomEvent(room.name.view(), speaker.from->bare(), "was destroyed");
-    DestroyRoom(room, reason != nullptr ? reason->Text().substr(0, kRoomReasonMax) : "",
-                destroy->Get("jid").substr(0, kAddressMax),
-                password != nullptr ? password->Text().substr(0, kRoomPasswordMax) : "");
+    DestroyRoom(room, reason != nullptr ? Shortened(reason->Text(), kRoomReasonMax) : "",
+                Shortened(destroy->Get("jid"), kAddressMax),
+                password != nullptr ? Shortened(password->Text(), kRoomPasswordMax) : "");
     return;
   }
   const Node* form = query.Child("x", ns::kForm);

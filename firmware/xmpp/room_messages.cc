@@ -425,7 +425,7 @@ void Rooms::Invite(const Speaker& speaker, const Node& stanza, const Node& invit
   }
   const Node* reason = invite.Child("reason", ns::kRoomUser);
   const std::string_view why =
-      reason != nullptr ? reason->Text().substr(0, kRoomReasonMax) : std::string_view();
+      reason != nullptr ? Shortened(reason->Text(), kRoomReasonMax) : std::string_view();
   uint8_t nick_bytes[kResourceMax];
   ByteWriter out(stanza_);
   out.Text("<message");
@@ -477,7 +477,7 @@ void Rooms::Decline(const Speaker& speaker, const Node& decline, Room& room) {
     out.Text("><x xmlns='http://jabber.org/protocol/muc#user'><decline");
     WriteAttribute("from", speaker.from->bare(), out);
     out.Text("><reason>");
-    WriteEscaped(reason != nullptr ? reason->Text().substr(0, kRoomReasonMax) : "", out);
+    WriteEscaped(reason != nullptr ? Shortened(reason->Text(), kRoomReasonMax) : "", out);
     out.Text("</reason></decline></x></message>");
     Send(occupant, out.written());
   }
@@ -558,7 +558,7 @@ void Rooms::OnModerate(const Speaker& speaker, const Node& stanza, const Node& m
   moderated.Text("'>");
   WriteOccupantId(room, speaker.from->bare(), moderated);
   moderated.Text("</moderated><reason>");
-  WriteEscaped(reason != nullptr ? reason->Text().substr(0, kRoomReasonMax) : "", moderated);
+  WriteEscaped(reason != nullptr ? Shortened(reason->Text(), kRoomReasonMax) : "", moderated);
   moderated.Text("</reason>");
   // In the archive a stone stands where it was; history is read again from there.
   ByteWriter stone(copy_);

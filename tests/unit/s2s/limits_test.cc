@@ -146,5 +146,87 @@ TEST(LimitsOfServers, NamesThatAreReplaced) {
   }
 }
 
+TEST(LimitsOfServers, ExceptionsOfThePolicy) {
+  Policy policy;
+  policy.allows_by_default = false;
+  policy.exception_count = kExceptionMax;
+  for (uint32_t i = 0; i < kExceptionMax; ++i) {
+    policy.exceptions[i].domain.Assign("d" + std::to_string(i) + ".net");
+  }
+  const std::string last = "d" + std::to_string(kExceptionMax - 1) + ".net";
+  EXPECT_TRUE(policy.Allows(last, Direction::kOutgoing));
+  EXPECT_FALSE(policy.Allows("d.net", Direction::kOutgoing));
+}
+
+TEST(LimitsOfServers, RoutesEdgesAndDomainsOfAddresses) {
+  Alone alone;
+  Config& config = alone.here.config;
+  config.route_count = kRouteMax;
+  for (uint32_t i = 0; i < kRouteMax; ++i) {
+    config.routes[i].domain.Assign("d" + std::to_string(i) + ".net");
+    config.routes[i].host.Assign("h" + std::to_string(i) + ".net");
+  }
+  alone.net.hosts["h" + std::to_string(kRouteMax - 1) + ".net"] = "192.0.2.99";
+  alone.here.Apply();
+  alone.Says("d" + std::to_string(kRouteMax - 1) + ".net");
+  EXPECT_EQ(alone.net.connected, std::vector<std::string>{"192.0.2.99:5269"});
+  // Who is asked about a key of a domain that is not served says so.
+  config.emails = true;
+  config.email_domain_count = kOwnEmailDomainMax;
+  for (uint32_t i = 0; i < kOwnEmailDomainMax; ++i) {
+    config.email_domains[i].Assign("m" + std::to_string(i) + ".net");
+  }
+  alone.here.Apply();
+  const net::StreamId raw = alone.here.OpenRaw(false);
+  alone.here.Say(raw, Alone::Header(""));
+  const auto verify = [&](uint32_t number) {
+    return alone.here.Say(raw, "<db:verify from='other.org' to='m" + std::to_string(number) +
+                                   ".net' id='1'>key</db:verify>");
+  };
+  EXPECT_TRUE(Has(verify(kOwnEmailDomainMax - 1), "type='invalid'"));
+  EXPECT_TRUE(Has(verify(kOwnEmailDomainMax), "item-not-found"));
+  config.by_edge = true;
+  config.edge_count = kEdgeMax;
+  for (uint32_t i = 0; i < kEdgeMax; ++i) {
+    config.edges[i].host.Assign("e" + std::to_string(i) + ".net");
+    config.edges[i].port = 7400;
+    config.edges[i].is_tls = true;
+  }
+  alone.net.hosts["e" + std::to_string(kEdgeMax - 1) + ".net"] = "192.0.2.98";
+  alone.net.connected.clear();
+  alone.here.Apply();
+  for (uint32_t i = 0; i < 4 * kEdgeMax && alone.net.connected.empty(); ++i) {
+    alone.here.Turn(kTickSeconds);
+  }
+  ASSERT_FALSE(alone.net.connected.empty());
+  EXPECT_EQ(alone.net.connected[0], "192.0.2.98:7400 tls");
+}
+
+TEST(LimitsOfServers, PartnersAndTheirSecrets) {
+  Alone alone;
+  Config& config = alone.here.config;
+  config.partner_count = kPartnerMax;
+  for (uint32_t i = 0; i < kPartnerMax; ++i) {
+    config.partners[i].domain.Assign("c" + std::to_string(i) + ".example.com");
+    ASSERT_TRUE(config.partners[i].secret.Assign(std::string(kSecretMax, 's')));
+  }
+  alone.here.Apply();
+  const auto open = [&](uint32_t number) {
+    const net::StreamId raw = alone.here.OpenRaw(true, {}, Door::kComponents);
+    return alone.here.Say(raw,
+                          "<stream:stream xmlns='jabber:component:accept' "
+                          "xmlns:stream='http://etherx.jabber.org/streams' to='c" +
+                              std::to_string(number) + ".example.com'>");
+  };
+  EXPECT_FALSE(Has(open(kPartnerMax - 1), "host-unknown"));
+  EXPECT_TRUE(Has(open(kPartnerMax), "host-unknown"));
+  // Every byte of a secret counts.
+  const std::string one(kSecretMax, 's');
+  std::string other = one;
+  other.back() = 't';
+  EXPECT_NE(MakeKey(one, "a.net", "b.net", "1").view(),
+            MakeKey(other, "a.net", "b.net", "1").view());
+}
+
 }  // namespace
 }  // namespace gh::s2s::test

@@ -167,6 +167,17 @@ TEST_F(ArchiveTest, UsersSayWhatIsLeftOut) {
   EXPECT_EQ(Count(again.Say(Ask()), "<body>b"), 1u);  // and what was archived is there
 }
 
+TEST_F(ArchiveTest, RulesAreAboutAddresses) {
+  const auto set = [&](const std::string& jid) {
+    return alice.Say(
+        "<iq type='set' id='p'><prefs xmlns='urn:xmpp:mam:2' default='always'>"
+        "<always/><never><jid>" +
+        jid + "</jid></never></prefs></iq>");
+  };
+  EXPECT_TRUE(Has(set("not an address@"), "jid-malformed"));
+  EXPECT_TRUE(Has(set("Bob@example.com"), "<never><jid>bob@example.com</jid></never>"));
+}
+
 TEST_F(ArchiveTest, IsBoundedByEntriesBytesAndAge) {
   Config config = World::MakeConfig();
   config.archive.entries_max = 5;

@@ -101,8 +101,10 @@ TEST(XmppLogin, OnlyByTheRightProof) {
   Client client(world, 1);
   client.Header();
   EXPECT_TRUE(Has(client.Authenticate("alice", "wrong"), "<not-authorized/>"));
-  EXPECT_TRUE(Has(client.Authenticate("nobody", "secret"), "<not-authorized/>"));
-  EXPECT_TRUE(Has(client.Authenticate("alice", "wrong"), "policy-violation"));  // the third
+  for (uint32_t i = 2; i < kLoginFailureMax; ++i) {
+    EXPECT_TRUE(Has(client.Authenticate("nobody", "secret"), "<not-authorized/>"));
+  }
+  EXPECT_TRUE(Has(client.Authenticate("alice", "wrong"), "policy-violation"));
   // The channel: bound as it is, not as somebody in between has it, and not denied.
   const std::string bound = "p=tls-exporter,,";
   const std::string plus = "SCRAM-SHA-256-PLUS";

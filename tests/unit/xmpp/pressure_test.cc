@@ -172,6 +172,8 @@ TEST_F(PressureTest, GiantRostersAreBounded) {
   EXPECT_LT(count, 200u);                                               // more could not be sent
   EXPECT_LE(before - site.engine().chains().free_count(), count * 10);  // 1,000 bytes and a little
   EXPECT_TRUE(set(0, most));  // one that is there may be changed
+  EXPECT_LE(alice.Say("<iq type='get' id='g'><query xmlns='jabber:iq:roster'/></iq>").size(),
+            kRosterBytesMax);
   while (count < 200 && set(count, ">")) {
     ++count;
   }

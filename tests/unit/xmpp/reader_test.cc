@@ -49,6 +49,7 @@ class Reading : public testing::Test {
     }
     return XmlEvent::kMore;
   }
+  uint64_t heap_bytes() const { return heap_.OwnerState(0).bytes; }
   std::vector<std::string> stanzas;
 
  private:
@@ -156,6 +157,57 @@ TEST_F(Reading, EachLimitAtItsEdge) {
   EXPECT_EQ(ReadAll(Make(limits), kHeader + mixed + "</a>"), XmlEvent::kMore);
   limits.nodes = 15;
   EXPECT_EQ(ReadAll(Make(limits), kHeader + mixed + "</a>"), XmlEvent::kTooLarge);
+}
+
+// What a stanza may have as it is set: of a client, and of a stranger.
+TEST_F(Reading, WhatAStanzaMayHave) {
+  const auto read = [&](const std::string& stanza, const XmlLimits& limits = XmlLimits()) {
+    const XmlEvent event = ReadAll(Make(limits), kHeader + stanza);
+    EXPECT_LE(heap_bytes(), kParserHeapMax);
+    return event;
+  };
+  const auto times = [](uint32_t count, const std::string& what) {
+    std::string out;
+    for (uint32_t i = 0; i < count; ++i) {
+      out += what;
+    }
+    return out;
+  };
+  const auto nested = [&](uint32_t depth) { return times(depth, "<a>") + times(depth, "</a>"); };
+  const auto wide = [&](uint32_t count) {
+    std::string out = "<a";
+    for (uint32_t i = 0; i < count; ++i) {
+      out += " n" + std::to_string(i) + "='1'";
+    }
+    return out + "/>";
+  };
+  const auto inside = [&](const std::string& what) { return "<m>" + what + "</m>"; };
+  const XmlLimits stranger = XmlLimits::Unproven();
+  const struct {
+    std::string fits;
+    std::string is_over;
+    XmlLimits limits;
+  } cases[] = {
+      {nested(kStanzaDepthMax - 1), nested(kStanzaDepthMax), {}},  // the stream is one
+      {nested(kUnprovenDepth - 1), nested(kUnprovenDepth), stranger},
+      {wide(kElementAttributeMax), wide(kElementAttributeMax + 1), {}},
+      {wide(kUnprovenAttributes), wide(kUnprovenAttributes + 1), stranger},
+      {inside(times(kStanzaElementMax - 1, "<b/>")), inside(times(kStanzaElementMax, "<b/>")), {}},
+      {inside(times(kStanzaNodeMax / 2 - 1, ".<b/>") + "."),
+       inside(times(kStanzaNodeMax / 2, ".<b/>") + "."),
+       {}},
+      {inside(times(kUnprovenNodes / 6 - 1, ".<b/>") + "."),
+       inside(times(kUnprovenElements, ".<b/>")), stranger},
+      {inside(times(kStanzaAttributeMax / kElementAttributeMax, wide(kElementAttributeMax))),
+       inside(times(kStanzaAttributeMax / kElementAttributeMax, wide(kElementAttributeMax)) +
+              wide(1)),
+       {}},
+      {inside(std::string(kStanzaMax - 7, 'x')), inside(std::string(kStanzaMax - 6, 'x')), {}},
+  };
+  for (const auto& each : cases) {
+    EXPECT_EQ(read(each.fits, each.limits), XmlEvent::kMore) << each.fits.substr(0, 60);
+    EXPECT_EQ(read(each.is_over, each.limits), XmlEvent::kTooLarge) << each.is_over.substr(0, 60);
+  }
 }
 
 // What a stranger may begin, in all it sends: the one too many is refused before it has ended.

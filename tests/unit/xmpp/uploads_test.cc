@@ -205,6 +205,29 @@ TEST_F(UploadTest, SlotsThatAreNotUsedAreFewAndGoAway) {
   EXPECT_EQ(web.sealed->file_count(), 0u);
 }
 
+TEST(UploadSlots, AreSoManyForOneAndForAll) {
+  World world{World::FewCapacity(), World::FewBytes()};
+  WebWorld web{world, true, kUploadSlotsMax + 8};
+  UploadConfig config = web.uploads->config();
+  config.user_max = config.total_max = 1 << 20;
+  web.Settle(1000);  // its disk is looked through
+  web.uploads->Apply(config);
+  const auto ask = [&](uint32_t user) {
+    const std::string owner = "u" + std::to_string(user) + "@example.com";
+    Uploads::Slot slot;
+    return web.uploads->Ask({owner, "example.com", "a.png", "image/png", 5}, 1'000'000, slot);
+  };
+  for (uint32_t i = 0; i < kUploadSlotsMax; ++i) {
+    ASSERT_EQ(ask(i / kUploadSlotsPerUser), Uploads::Answer::kYes) << i;
+    if ((i + 1) % kUploadSlotsPerUser == 0) {
+      EXPECT_EQ(ask(i / kUploadSlotsPerUser), Uploads::Answer::kBusy) << i;
+    }
+  }
+  EXPECT_EQ(ask(1000), Uploads::Answer::kBusy);
+  web.uploads->Expire(1'000'000 + kUploadSlotSeconds);
+  EXPECT_EQ(ask(1000), Uploads::Answer::kYes);
+}
+
 TEST_F(UploadTest, FilesGoWhenTheirTimeIsOverOrTheyArePurged) {
   const auto [put, get] = Slot(alice, "a.png", 10);
   Do(Put(put, "0123456789"));

@@ -377,6 +377,37 @@ TEST_F(BoshTest, NothingToSayIsSaidInTime) {
   EXPECT_EQ(web.web().bosh_count(), 0u);
 }
 
+TEST_F(BoshTest, NobodyWaitsLonger) {
+  const net::StreamId id = web.Open();
+  const std::string got = Ask(id,
+                              "rid='100' to='example.com' wait='5000' hold='1' ver='1.6' "
+                              "xmpp:version='1.0'");
+  EXPECT_NE(got.find(" wait='" + std::to_string(kBoshWaitMax) + "'"), std::string::npos) << got;
+  EXPECT_NE(got.find(" requests='" + std::to_string(kBoshRequests) + "'"), std::string::npos);
+}
+
+// What is for somebody who does not fetch it waits in his session, but for this much.
+TEST_F(BoshTest, OneAnswerIsBounded) {
+  world.AddUser("alice");
+  world.AddUser("bob");
+  const net::StreamId id = web.Open();
+  const int rid = LogIn(id, "alice");
+  EXPECT_NE(Ask(id, At(rid), "<presence xmlns='jabber:client'/>").find("<presence"),
+            std::string::npos);
+  Client bob(world, 1);
+  bob.LogIn("bob", "b");
+  const std::string body(30'000, 'x');
+  for (uint32_t i = 0; i < 2 * kBoshOutMax / body.size(); ++i) {
+    bob.Say("<message to='alice@example.com' type='headline'><body>" + body + "</body></message>");
+    web.Run();
+  }
+  std::string got = Ask(id, At(rid + 1));
+  web.Settle();
+  const size_t size = (got += web.Take(id)).size();
+  EXPECT_LT(size, kBoshOutMax + 1000);
+  EXPECT_GT(size, kBoshOutMax - 31'000);
+}
+
 TEST_F(BoshTest, RequestsAreTakenInTheirOrder) {
   world.AddUser("alice");
   const net::StreamId a = web.Open();

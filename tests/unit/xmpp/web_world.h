@@ -19,14 +19,15 @@ class WebWorld final : public net::StreamService {
   static constexpr Web::Capacity kCapacity{8, 2, 8192};
   static constexpr uint32_t kFileChunks = 8;
   // `with_files`: users may leave files, on a disk of few chunks.
-  explicit WebWorld(World& world, bool with_files = false)
-      : world_(world),
+  explicit WebWorld(World& world, bool with_files = false, uint32_t chunks = kFileChunks)
+      : disk(512, uint64_t{chunks} * files::kChunkBytes / 512),
+        world_(world),
         memory_(Web::ArenaBytes(kCapacity) + (1 << 20) +
                 (with_files ? files::SealedFiles::ArenaBytes() : 0)),
         arena_(std::span<uint8_t>(memory_)),
         loop_(world.clock) {
     if (with_files) {
-      MakeFiles();
+      MakeFiles(chunks);
     }
     web_ = std::make_unique<Web>(Web::Parts{arena_, loop_, *this, world.random(), world.engine(),
                                             world, world, uploads.get()},
@@ -105,15 +106,15 @@ class WebWorld final : public net::StreamService {
   void AbortStream(net::StreamId id) override { world_.closed[id.index] = true; }
   const net::StreamInfo* InfoOf(net::StreamId) const override { return nullptr; }
 
-  store::FakeDisk disk{512, uint64_t{kFileChunks} * files::kChunkBytes / 512};
+  store::FakeDisk disk;
   std::unique_ptr<files::SealedFiles> sealed;
   std::unique_ptr<Uploads> uploads;
 
  private:
-  void MakeFiles() {
+  void MakeFiles(uint32_t chunks) {
     sealed = std::make_unique<files::SealedFiles>(
         arena_, loop_.timers(), world_.random(),
-        files::SealedFiles::Part{&disk, 0, uint64_t{kFileChunks} * files::kChunkBytes});
+        files::SealedFiles::Part{&disk, 0, uint64_t{chunks} * files::kChunkBytes});
     sealed->Open(std::array<uint8_t, files::SealedFiles::kKeyBytes>{});
     uploads = std::make_unique<Uploads>(*sealed, world_.random(), world_);
     UploadConfig config;
