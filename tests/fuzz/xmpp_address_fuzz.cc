@@ -1,4 +1,5 @@
-// Addresses: preparing one that is prepared changes nothing, and its parts make it up.
+// Addresses: preparing one that is prepared changes nothing, its parts make it up, and what DNS has
+// for its domain is that domain.
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>
@@ -14,6 +15,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto built = gh::xmpp::Address::Of(once->local(), once->domain(), once->resource());
   if (!again.ok() || again->full() != once->full() || built.full() != once->full() ||
       again->resource() != once->resource()) {
+    std::abort();
+  }
+  gh::FixedString<gh::xmpp::kDnsDomainMax> encoded;
+  gh::FixedString<gh::xmpp::kDomainMax> domain;
+  if (gh::xmpp::DomainForDns(once->domain(), encoded) &&
+      (!gh::xmpp::PrepareDomain(encoded.view(), domain).ok() || domain.view() != once->domain())) {
     std::abort();
   }
   return 0;

@@ -456,7 +456,7 @@ def test_profanity_chats_sends_a_file_and_makes_a_room(scene):
         subprocess.run([*tmux, "kill-server"], check=False)
 
 
-def test_xmpp_js_logs_in_by_token_and_resumes(scene):
+def test_xmpp_js_logs_in_by_token_resumes_and_gets_copies(scene):
     folder = scene.folder / "js"
     folder.mkdir()
     done = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts",
@@ -471,12 +471,13 @@ def test_xmpp_js_logs_in_by_token_and_resumes(scene):
     assert said["errors"] == [], said
     assert said["mechanisms"] == ["SCRAM-SHA-1", "HT-SHA-256-NONE", "HT-SHA-256-NONE"], said
     assert said["tokens"] == 3, said
+    assert said["copy"] == "said at the desk" and said["archived"] == [said["copy"]], said
     # The same client has the same resource, bound or resumed.
     assert re.fullmatch(r"alice@example.com/js/[0-9a-f]{16}", said["first"]), said
     assert said["first"] == said["second"] == said["resumed"], said
     assert re.search(r"by_token=[1-9]", scene.ask("xStatus XMPP")), said
-    assert re.search(r"alice@example.com .*tokens=1", scene.ask("xStatus XMPP User"))
-    assert "1 token revoked." in scene.ask("xCommand XMPP User Revoke: alice@example.com")
+    assert re.search(r"alice@example.com .*tokens=2", scene.ask("xStatus XMPP User"))
+    assert "2 tokens revoked." in scene.ask("xCommand XMPP User Revoke: alice@example.com")
     assert re.search(r"alice@example.com .*tokens=0", scene.ask("xStatus XMPP User"))
 
 
