@@ -225,14 +225,28 @@ uint32_t PacketPort::Receive(std::span<hal::Frame*> out) {
     now_ = clock_->Now();
   }
   // One slot may become many frames: what is not asked for now stays pending.
+  bool loses = false;
   while (count < out.size() && SlotIsFull()) {
     tpacket2_hdr& slot = *SlotAt(ring_at_);
+    loses = loses || (slot.tp_status & TP_STATUS_LOSING) != 0;
     Accept(slot);
     __atomic_store_n(&slot.tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
     ring_at_ = (ring_at_ + 1) % kRingSlots;
     count += TakePending(out.subspan(count));
   }
+  if (loses) {
+    CountLost();
+  }
   return count;
+}
+
+// What found the ring full. The kernel marks what comes after it until it is asked.
+void PacketPort::CountLost() {
+  tpacket_stats said = {};
+  socklen_t size = sizeof(said);
+  if (getsockopt(fd_, SOL_PACKET, PACKET_STATISTICS, &said, &size) == 0) {
+    counters_.rx_dropped += said.tp_drops;
+  }
 }
 
 void PacketPort::Transmit(std::span<hal::Frame* const> frames) {

@@ -61,6 +61,7 @@ class PacketPort final : public hal::EthernetPort, public PollSource {
   void Append(hal::Frame* frame, const tpacket2_hdr& slot);
   static size_t FillParts(std::span<hal::Frame* const> run, VirtioNetHeader& header, iovec* parts);
   void Account(std::span<hal::Frame* const> run, bool was_sent);
+  void CountLost();
 
   int fd_;
   uint8_t port_index_;

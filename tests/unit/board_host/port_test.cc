@@ -356,6 +356,44 @@ int EmptyPool() {
   return 0;
 }
 
+// What finds the ring full is counted when the next packet comes.
+int FullRing() {
+  if (!MakeVeth()) {
+    return kSkip;
+  }
+  Bench bench;
+  PortOptions options;
+  options.kind = PortKind::kPacket;
+  options.interface = "ghv1";
+  auto fd = OpenPacket(options);
+  CHECK_OR_RETURN(fd.ok());
+  PacketPort port(*fd, 0, bench.pool, bench.arena);
+  CHECK_OR_RETURN(port.Start(options, bench.clock).ok());
+  const auto drain = [&] {
+    hal::Frame* frames[64];
+    for (uint32_t count = 1; count != 0;) {
+      count = port.Receive(frames);
+      for (hal::Frame* frame : std::span(frames).first(count)) {
+        bench.pool.Release(frame);
+      }
+    }
+  };
+  drain();
+  CHECK_OR_RETURN(SendBroadcast(kRingSlots + 100));
+  drain();
+  for (int tries = 0; tries < 500 && port.counters().rx_dropped < 100; ++tries) {
+    CHECK_OR_RETURN(SendBroadcast(1));
+    drain();
+    (void)usleep(10'000);
+  }
+  const uint64_t lost = port.counters().rx_dropped;
+  CHECK_OR_RETURN(lost >= 100 && lost <= 200);  // the kernel speaks on the wire too
+  CHECK_OR_RETURN(SendBroadcast(10));
+  drain();
+  CHECK_OR_RETURN(port.counters().rx_dropped == lost);
+  return 0;
+}
+
 // The kernel's time of arrival, not that of our reading.
 int Arrivals() {
   if (!MakeVeth()) {
@@ -393,6 +431,8 @@ int Arrivals() {
 TEST(PacketPort, AFrameSaysWhenTheKernelGotIt) { InNamespace(Arrivals); }
 
 TEST(PacketPort, AnEmptyPoolDropsAndCounts) { InNamespace(EmptyPool); }
+
+TEST(PacketPort, WhatAFullRingLosesIsCounted) { InNamespace(FullRing); }
 
 TEST(Ports, WhatCannotBeOpenedIsExplained) {
   PortOptions options;
