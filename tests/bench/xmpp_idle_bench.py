@@ -9,12 +9,13 @@ share of a session is told twice: as it is, and for one user to each session. Cl
 when that is beyond the 20 KiB of the goal, or one message more does not pass.
 
 More sessions: --sessions 100000, where the profile ends, and --each 1 for a user to each.
+
+Before that all of it with as many sessions as Prosody and ejabberd bear in a minute or two
+(--beside), a user to each, beside these two with the same users and lists: what they grow by, the
+kernel's sockets not counted.
 """
 
 import argparse
-import base64
-import hashlib
-import hmac
 import pathlib
 import re
 import sys
@@ -23,63 +24,26 @@ import time
 
 import sip_race
 import xmpp_race
+import xmpp_servers
 from sip_race import run
+from xmpp_servers import Ejabberd, Prosody
 
+CONTACTS = 50
 GOAL_BYTES = 20 * 1024
 SOURCES = 8
 FIRST_SOURCE = "10.77.0.100"
-FILE_BYTES = 24_000_000  # what /backup takes with this profile, and some less
 STEP = 2500              # sessions between two words about how far it is
-SALT, ITERATIONS = b"salt of a bench.", 4096
 
 
-class Gatehouse(xmpp_race.Gatehouse):
+class Gatehouse(xmpp_servers.Gatehouse):
     arena = "5G"
-    settings = ("XMPP Presence AutoAuthorization: On",)
+    file_bytes = 24_000_000
 
     def profile_for(self, user_count):
         return "large"
 
     def boot(self, full):
         super().boot(False)
-
-    def bring(self, lines, command):
-        """Files of lines, as many as are needed, each put into /backup and imported."""
-        done, part, size = 0, [], 0
-        for line in [*lines, None]:
-            if line is None or size + len(line) > FILE_BYTES:
-                done += self.bring_file("".join(part), command)
-                part, size = [], 0
-            if line is not None:
-                part.append(line)
-                size += len(line)
-        return done
-
-    def bring_file(self, text, command):
-        file = self.folder / "list.csv"
-        file.write_text(text, encoding="utf-8")
-        run("ip", "netns", "exec", self.wire.load, "sftp", "-q", "-b", "-", *xmpp_race.SSH, "-i",
-            str(self.root / "id"), f"admin@{xmpp_race.SERVER}",
-            input=f"put {file} /backup/list.csv\n")
-        said = self.ask(command)
-        imported = re.search(r"(\d+) (?:users|contacts) imported, 0 ", said)
-        if imported is None:
-            sys.exit(f"xmpp_idle: {command}: {said.strip()[-300:]}")
-        return int(imported[1])
-
-    def add_users(self, count):
-        done = self.bring(user_lines(count), "xCommand XMPP User Import") if count > 0 else 0
-        if done != count:
-            sys.exit(f"xmpp_idle: {done} of {count} users")
-
-    def add_contacts(self, users, each):
-        """Groups in which everybody has everybody, and sees him."""
-        domain, group = xmpp_race.DOMAIN, each + 1
-        self.bring((f"u{first + user},{domain},u{first + other},{domain},"
-                    f"Person called u{first + other},Colleagues\n"
-                    for first in range(0, users, group) for user in range(group)
-                    for other in range(group) if other != user),
-                   "xCommand XMPP Contacts Import")
 
     def in_use(self):
         """Bytes by what they are for, and how many sessions, users and contacts there are."""
@@ -88,21 +52,10 @@ class Gatehouse(xmpp_race.Gatehouse):
             r"XMPP Directory:.*", status)[0])}
         return {"sessions": memory["sessions"], "users": said["users"],
                 "contacts": said["contacts"], "places": memory["sessions"] * (
-                    memory["session"] + memory["link"] + xmpp_race.TCP_BYTES),
+                    memory["session"] + memory["link"] + xmpp_servers.TCP_BYTES),
                 "tls": memory["tls"], "blocks": memory["blocks"],
                 "lists": said["contacts"] * said["contact_bytes"] +
                          said["users"] * said["user_bytes"]}
-
-
-def user_lines(count):
-    """All with one salt, so that the load works out what it proves only once."""
-    salted = hashlib.pbkdf2_hmac("sha256", xmpp_race.PASSWORD.encode(), SALT, ITERATIONS)
-    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
-    server = hmac.digest(salted, b"Server Key", "sha256")
-    salt, stored, server = (base64.b64encode(each).decode() for each in (SALT, stored, server))
-    for number in range(count):
-        yield (f"u{number},{xmpp_race.DOMAIN},"
-               f"SCRAM-SHA-256${ITERATIONS}:{salt}${stored}:{server}\n")
 
 
 class Steps:
@@ -121,7 +74,7 @@ class Steps:
 
 
 def user_count(options):
-    group = options.contacts + 1
+    group = CONTACTS + 1
     return max(options.sessions // options.each // group, 1) * group
 
 
@@ -134,9 +87,36 @@ def log_in(load, users, resource, steps):
                    f"CPU each,")
 
 
+def measure_peer(wire, kind, root, folder, options):
+    """Bytes of a session with its user and his list, and the processor's share at rest."""
+    users = user_count(options)
+    steps = Steps(options.minutes)
+    server = load = None
+    try:
+        server = kind(wire, folder, root, users, True)
+        load = xmpp_servers.Load(server, (FIRST_SOURCE,))
+        load.ask("login", 0, 8, "warm", 4, "presence", "managed", "carbons")
+        load.ask("logout")
+        time.sleep(1)
+        before = server.memory()
+        steps.done(f"{kind.name} started, {users} users")
+        log_in(load, users, "r0", steps)
+        time.sleep(options.rest)
+        pids = server.pids()
+        cpu = sip_race.cpu_seconds(pids)
+        time.sleep(options.rest)
+        cpu = (sip_race.cpu_seconds(pids) - cpu) / options.rest
+        return server.session_bytes(before, users), cpu
+    finally:
+        if load is not None:
+            load.stop()
+        if server is not None:
+            server.stop()
+
+
 def measure(wire, folder, options):
     root = folder / "root"
-    root.mkdir()
+    root.mkdir(parents=True)
     work = folder / "work"
     work.mkdir()
     users = user_count(options)
@@ -148,10 +128,10 @@ def measure(wire, folder, options):
         steps.done("started")
         server.add_users(users)
         steps.done(f"{users} users")
-        server.add_contacts(users, options.contacts)
-        steps.done(f"{users * options.contacts} contacts")
+        server.add_contacts(users)
+        steps.done(f"{users * CONTACTS} contacts")
         listed = server.in_use()
-        load = xmpp_race.Load(server, (FIRST_SOURCE,))
+        load = xmpp_servers.Load(server, (FIRST_SOURCE,))
         for number in range(options.each):
             log_in(load, users, f"r{number}", steps)
         time.sleep(options.rest)
@@ -169,11 +149,28 @@ def measure(wire, folder, options):
     return empty, listed, idle, cpu
 
 
+def beside(wire, folder, options):
+    """Ours and the peers' sessions, as many and as they are, one server after the other."""
+    few = argparse.Namespace(**{**vars(options), "sessions": options.beside, "each": 1})
+    figures = {"gatehouse": report(*measure(wire, folder / "few", few), few)}
+    for kind in (Prosody, Ejabberd):
+        packages, work = folder / kind.name, folder / f"work-{kind.name}"
+        packages.mkdir()
+        work.mkdir()
+        figures[kind.name], cpu = measure_peer(wire, kind, kind.package.unpack(packages), work, few)
+        print(f"{kind.name}: {figures[kind.name]:.0f} bytes a session with its user and list, "
+              f"{cpu * 100:.1f} % of the processor while all are idle", flush=True)
+    ours = figures.pop("gatehouse")
+    best = min(figures, key=figures.get)
+    print(f"{user_count(few)} sessions beside: {best}, the better, / ours: "
+          f"{figures[best] / ours:.1f}", flush=True)
+
+
 def report(empty, listed, idle, cpu, options):
     count = idle["sessions"]
     if count < user_count(options) * options.each:
         sys.exit(f"xmpp_idle: {count} of {user_count(options) * options.each} sessions are there")
-    if listed["contacts"] != user_count(options) * options.contacts:
+    if listed["contacts"] != user_count(options) * CONTACTS:
         sys.exit(f"xmpp_idle: {listed['contacts']} contacts are there")
     of_session = sum(idle[part] - listed[part] for part in ("places", "tls", "blocks")) / count
     of_user = sum(listed[part] - empty[part] for part in ("blocks", "lists")) / listed["users"]
@@ -187,23 +184,27 @@ def report(empty, listed, idle, cpu, options):
     print(f"  processor while all are idle: {cpu * 100:.1f} %")
     if of_session + of_user > GOAL_BYTES:
         sys.exit("xmpp_idle: more than the goal")
+    return of_session + of_user
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--sessions", type=int, default=20_000)
     parser.add_argument("--each", type=int, default=4, help="sessions of a user")
-    parser.add_argument("--contacts", type=int, default=50)
+    parser.add_argument("--beside", type=int, default=2000, help="sessions of all; 0: ours alone")
     parser.add_argument("--minutes", type=float, default=12, help="that it may take")
     parser.add_argument("--rest", type=float, default=5, help="seconds of silence")
     options = parser.parse_args()
+    xmpp_servers.Server.contacts = CONTACTS
     with tempfile.TemporaryDirectory(prefix="gatehouse-bench-") as name, sip_race.Wire() as wire:
         xmpp_race.stand_apart(wire)
         for number in range(SOURCES):
             base, _, last = FIRST_SOURCE.rpartition(".")
             run("ip", "-n", wire.load, "address", "add", f"{base}.{int(last) + number}/24",
                 "dev", "veth0")
-        report(*measure(wire, pathlib.Path(name), options), options)
+        if options.beside:
+            beside(wire, pathlib.Path(name), options)
+        report(*measure(wire, pathlib.Path(name) / "many", options), options)
 
 
 if __name__ == "__main__":

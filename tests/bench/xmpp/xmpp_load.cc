@@ -5,8 +5,6 @@
 //
 // Users are u0, u1, ... . Commands on stdin, one line of JSON each as answer:
 //   login FIRST COUNT RESOURCE WINDOW [presence] [managed] [carbons] [group=N] [sources=N]
-//   rosters N           each session puts N contacts with names and a group into its user's list
-//   befriend N          users in groups of N subscribe to each other
 //   pairs COUNT WINDOW SECONDS     messages from each even session to the next one
 //   rate COUNT PER_SECOND SECONDS  the same at a given rate, with delays
 //   join ROOM           all sessions enter a room
@@ -258,9 +256,7 @@ class Session final : public crypto::TlsWire {
 
   uint32_t in_flight = 0;  // messages of its own
   bool is_flushed_later = false;
-  uint32_t subscribed_count = 0;
-  uint32_t listed_count = 0;  // contacts that its list has taken
-  uint64_t seen = 0;          // whose presence of its group it has
+  uint64_t seen = 0;  // whose presence of its group it has
   bool is_in_room = false;
 
  private:
@@ -342,8 +338,6 @@ class Load {
   uint64_t CountOf(bool (Session::*is)() const) const;
   void LogIn(std::istringstream& words);
   void LogOut();
-  void Befriend(std::istringstream& words);
-  void Rosters(std::istringstream& words);
   void Join(std::istringstream& words);
   void Measure(Mode mode, std::istringstream& words);
   void SendOne(uint32_t sender);
@@ -521,11 +515,6 @@ void Session::OnStanza(const std::string& stanza) {
     load_.OnMessage(*this, stanza);
   } else if (stanza.starts_with("<presence")) {
     OnPresence(stanza);
-  } else if (stanza.starts_with("<iq") && Attribute(stanza, "id") == "list") {
-    if (Attribute(stanza, "type") != "result") {
-      Die(name() + ": " + stanza);
-    }
-    ++listed_count;
   } else if (stanza.starts_with("<iq") && waits_for_room_ && Attribute(stanza, "id") == "room") {
     is_in_room = true;
   } else if (stanza.starts_with("<r ") || stanza.starts_with("<r>") || stanza.starts_with("<r/")) {
@@ -604,11 +593,7 @@ void Session::NextStep() {
 void Session::OnPresence(const std::string& stanza) {
   const std::string_view from = Attribute(stanza, "from");
   const std::string_view type = Attribute(stanza, "type");
-  if (type == "subscribe") {
-    Say("<presence type='subscribed' to='" + std::string(from.substr(0, from.find('/'))) + "'/>");
-  } else if (type == "subscribed") {
-    ++subscribed_count;
-  } else if (type == "error") {
+  if (type == "error") {
     Die(name() + ": " + stanza);
   } else if (type.empty() && !load_.room().empty() && from.starts_with(load_.room() + "/")) {
     if (from.substr(load_.room().size() + 1) != name()) {
@@ -724,54 +709,6 @@ void Load::LogOut() {
   sessions_.clear();
   dirty_.clear();
   std::printf("{}\n");
-}
-
-void Load::Befriend(std::istringstream& words) {
-  uint32_t size = 0;
-  words >> size;
-  const auto count = static_cast<uint32_t>(sessions_.size());
-  const uint32_t whole = count / size * size;
-  constexpr uint32_t kAtOnce = 10;
-  for (uint32_t i = 0; i < whole; i += kAtOnce) {
-    const uint32_t end = std::min(i + kAtOnce, whole);
-    for (uint32_t k = i; k < end; ++k) {
-      const uint32_t group = k / size * size;
-      for (uint32_t other = group; other < group + size; ++other) {
-        if (other != k) {
-          sessions_[k]->Say("<presence type='subscribe' to='" + sessions_[other]->bare() + "'/>");
-        }
-      }
-    }
-    Until("subscriptions", [&] {
-      return std::all_of(sessions_.begin() + i, sessions_.begin() + end,
-                         [&](const auto& each) { return each->subscribed_count >= size - 1; });
-    });
-  }
-  std::printf("{\"subscriptions\": %u}\n", whole * (size - 1));
-}
-
-void Load::Rosters(std::istringstream& words) {
-  uint32_t count = 0;
-  words >> count;
-  const uint64_t begin = NowNs();
-  constexpr size_t kAtOnce = 20;
-  for (size_t i = 0; i < sessions_.size(); i += kAtOnce) {
-    const size_t end = std::min(i + kAtOnce, sessions_.size());
-    for (size_t k = i; k < end; ++k) {
-      for (uint32_t other = 1; other <= count; ++other) {
-        const std::string user = "u" + std::to_string(sessions_[k]->user() + other);
-        sessions_[k]->Say("<iq type='set' id='list'><query xmlns='jabber:iq:roster'><item jid='" +
-                          user + "@" + settings_.domain + "' name='Person called " + user +
-                          "'><group>Colleagues</group></item></query></iq>");
-      }
-    }
-    Until("lists", [&] {
-      return std::all_of(sessions_.begin() + static_cast<ptrdiff_t>(i),
-                         sessions_.begin() + static_cast<ptrdiff_t>(end),
-                         [&](const auto& each) { return each->listed_count >= count; });
-    });
-  }
-  std::printf("{\"seconds\": %.6f}\n", static_cast<double>(NowNs() - begin) / 1e9);
 }
 
 void Load::Join(std::istringstream& words) {
@@ -897,10 +834,6 @@ bool Load::Obey(const std::string& line) {
     LogIn(words);
   } else if (command == "logout") {
     LogOut();
-  } else if (command == "befriend") {
-    Befriend(words);
-  } else if (command == "rosters") {
-    Rosters(words);
   } else if (command == "join") {
     Join(words);
   } else if (command == "pairs" || command == "rate" || command == "room") {
