@@ -7,11 +7,13 @@ calls from one interface to the other, to the last of 10,000 and one more, which
 Load comes from a namespace behind two veth pairs: phones and callers at one, those who are called
 at the other. TLS phones are processes of this program (`--phones FIRST COUNT`), 2,500 each, whose
 OpenSSL is Python's. What is relayed is what this machine makes: load and relay share its
-processors. Every figure is printed; whatever is not as it should be ends the run with a word.
+processors, so that as many of the calls talk as it bears. Every figure is printed; whatever is not
+as it should be ends the run with a word.
 """
 
 import argparse
 import json
+import os
 import pathlib
 import re
 import secrets
@@ -27,7 +29,7 @@ import time
 import media_race
 import sip_race
 from media_race import MANY_FILES, InNamespace, port_in, sdp
-from sip_race import DOMAIN, ROOT, cpu_seconds, descendants, run
+from sip_race import DOMAIN, ROOT, cpu_seconds, descendants, machine_busy_seconds, run
 
 INSIDE, OUTSIDE = "10.77.0.2", "10.78.0.2"          # ours
 CALLER, CALLEE = "10.77.0.1", "10.78.0.1"           # the load's
@@ -35,6 +37,7 @@ UDP_PORT, TLS_PORT, SIP_PORT = 6060, 5061, 5060
 PHONES_EACH = 2500
 FIRST_PORT = 10000
 PAYLOAD = 172
+LOSS_MAX = 0.001
 WINDOW = 256                                        # requests on their way at a time
 CONNECTING = 16                                     # handshakes on their way, of each process
 PATIENCE_S = 900
@@ -505,51 +508,77 @@ class Processes:
             one.wait(60)
 
 
-def media(wire, folder, ports, options, appliance):
-    """Packets of all calls, in turn: how many were relayed a second, how many were lost."""
-    ends = []
-    for number, (near, far) in enumerate(ports):
-        port = FIRST_PORT + 2 * number
-        ends += [f"{CALLER} {port} {INSIDE} {near} 1", f"{CALLEE} {port} {OUTSIDE} {far} 1"]
-    loads = []
-    try:
-        for part in (0, 1):  # each holds half of the sockets
+class MediaLoad:
+    """RTP of every end of the calls, from two processes; of some calls, each at its full rate."""
+
+    def __init__(self, wire, folder, ports):
+        self.loads = []
+        halves = [ports[:len(ports) // 2], ports[len(ports) // 2:]]
+        numbers = [0, len(halves[0])]
+        for part, (first, half) in enumerate(zip(numbers, halves)):
             file = folder / f"ends{part}"
-            half = ends[part * len(ends) // 2:(part + 1) * len(ends) // 2]
-            file.write_text("\n".join(half) + "\n", encoding="ascii")
+            file.write_text("".join(
+                f"{CALLER} {FIRST_PORT + 2 * number} {INSIDE} {near} 1\n"
+                f"{CALLEE} {FIRST_PORT + 2 * number} {OUTSIDE} {far} 1\n"
+                for number, (near, far) in enumerate(half, first)), encoding="ascii")
             program = str(ROOT / "out/host/bench/media/media_load")
-            loads.append(wire.start(
+            self.loads.append(wire.start(
                 wire.load, ["bash", "-c", MANY_FILES, "l", program, str(file)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
 
-        def run_all(rate, seconds):
-            for load in loads:
-                load.stdin.write(f"run {rate / len(loads)} {seconds} {PAYLOAD}\n")
-                load.stdin.flush()
-            return [json.loads(load.stdout.readline()) for load in loads]
+    def run(self, calls, rate, seconds):
+        """Packets sent, and in how many seconds."""
+        for load in self.loads:
+            load.stdin.write(f"run {rate / len(self.loads)} {seconds} {PAYLOAD} "
+                             f"{2 * calls // len(self.loads)}\n")
+            load.stdin.flush()
+        said = [json.loads(load.stdout.readline()) for load in self.loads]
+        return sum(one["sent"] for one in said), max(one["seconds"] for one in said)
 
-        run_all(20000, len(ends) / 20000 * 1.5)  # latches every end
-        for rate in options.rates:
-            before, cpu = frames(wire), appliance.cpu()
-            figures = run_all(rate, options.seconds)
-            time.sleep(0.5)
-            relayed = sum(frames(wire)) - sum(before)
-            sent = sum(figure["sent"] for figure in figures)
-            seconds = max(figure["seconds"] for figure in figures)
-            cost = (appliance.cpu() - cpu) * 1e6 / max(relayed, 1)
-            print(f"  {len(ports)} calls, {sent / seconds:8.0f} packets/s sent, "
-                  f"{relayed / seconds:8.0f} relayed ({relayed / seconds / 100:.0f} calls' worth), "
-                  f"{max(0, 1 - relayed / max(sent, 1)):6.2%} lost, {cost:.2f} us a packet",
-                  flush=True)
-    finally:
-        for load in loads:
+    def stop(self):
+        for load in self.loads:
             load.stdin.close()
             load.wait(30)
 
 
-def frames(wire):
+def media(wire, folder, ports, options, appliance):
+    """Of all calls that are held so many talk, both ways, 50 packets a second each, until packets
+    are lost; where they are lost is told."""
+    load = MediaLoad(wire, folder, ports)
+    best = 0
+    try:
+        load.run(len(ports), 20000, 2 * len(ports) / 20000 * 1.5)  # latches every end
+        for talking in options.talking:
+            talking = min(talking, len(ports))
+            before, cpu, busy = counts(wire, appliance), appliance.cpu(), machine_busy_seconds()
+            sent, seconds = load.run(talking, talking * 100, options.seconds)
+            busy = (machine_busy_seconds() - busy) / seconds
+            cpu = appliance.cpu() - cpu
+            time.sleep(0.5)
+            now = counts(wire, appliance)
+            arrived, taken, relayed = (now[key] - before[key]
+                                       for key in ("wire", "taken", "relayed"))
+            lost = max(0, 1 - relayed / max(sent, 1))
+            print(f"  of {len(ports)} calls {talking} talk: {sent / seconds:7.0f} packets/s sent, "
+                  f"{lost:7.3%} lost (before us {sent - arrived}, at the door {arrived - taken}, "
+                  f"behind it {taken - relayed}), {cpu * 1e6 / max(relayed, 1):.2f} us each, "
+                  f"{busy:.2f} of {os.cpu_count()} processors busy", flush=True)
+            if lost >= LOSS_MAX:
+                break
+            best = talking
+        print(f"  media of {best} calls without loss (less than {LOSS_MAX:.1%})", flush=True)
+    finally:
+        load.stop()
+
+
+def counts(wire, appliance):
+    """Packets: that reached our interfaces, that we took from them, that left by them."""
     said = json.loads(run("ip", "-j", "-s", "-n", wire.edge, "link", "show"))
-    return [link["stats64"]["tx"]["packets"] for link in said if link["ifname"].startswith("veth")]
+    links = [link["stats64"] for link in said if link["ifname"].startswith("veth")]
+    taken = re.findall(r"Received: frames=(\d+)", appliance.ask("xStatus Network Port"))
+    return {"wire": sum(link["rx"]["packets"] for link in links),
+            "taken": sum(map(int, taken)),
+            "relayed": sum(link["tx"]["packets"] for link in links)}
 
 
 def fill(calls, count):
@@ -606,7 +635,8 @@ def main():
     parser.add_argument("--tls", type=int, default=20000)
     parser.add_argument("--calls", type=int, default=10000)
     parser.add_argument("--options", type=int, default=10000)
-    parser.add_argument("--rates", type=int, nargs="+", default=[50000, 100000, 200000])
+    parser.add_argument("--talking", type=int, nargs="+", help="calls that talk at a time",
+                        default=[100, 300, 600, 1000, 1200, 1500, 2000])
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--phones", type=int, nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()

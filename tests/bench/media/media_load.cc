@@ -2,17 +2,21 @@
 // fast as is asked. What comes back fills the sockets' small buffers and is dropped there: the race
 // counts what the relay sent by its interface.
 //
-//   media_load ENDS    ENDS: a line an end: local address, port, relay's address, port, 1 if it
-//   sends stdin: run RATE SECONDS PAYLOAD     stdout: {"sent": ..., "seconds": ...}
+//   media_load ENDS    a line an end: local address, port, relay's address, port, 1 if it sends
+//   stdin: run RATE SECONDS PAYLOAD [FIRST]   stdout: {"sent": ..., "seconds": ...}
+// With FIRST, only so many of the ends send. Each in its turn, evenly: no end's packets come
+// closer.
 #include <arpa/inet.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
+#include <span>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -76,7 +80,7 @@ uint64_t SendOne(End& end, std::vector<uint8_t>& packet) {
   return send(end.socket, packet.data(), packet.size(), 0) > 0 ? 1 : 0;
 }
 
-void Run(std::vector<End>& ends, double rate, double seconds, size_t payload) {
+void Run(std::span<End> ends, double rate, double seconds, size_t payload) {
   std::vector<uint8_t> packet(payload, 0x55);
   const auto begin = Clock::now();
   uint64_t sent = 0;
@@ -112,11 +116,14 @@ int main(int argc, char** argv) {
   for (std::string line; std::getline(file, line);) {
     ends.push_back(Open(line, static_cast<uint32_t>(ends.size())));
   }
-  std::string word;
-  double rate = 0, seconds = 0;
-  size_t payload = 0;
-  while (!ends.empty() && std::cin >> word >> rate >> seconds >> payload) {
-    Run(ends, rate, seconds, payload);
+  for (std::string line; !ends.empty() && std::getline(std::cin, line);) {
+    std::istringstream in(line);
+    std::string word;
+    double rate = 0, seconds = 0;
+    size_t payload = 0, first = 0;
+    in >> word >> rate >> seconds >> payload;
+    first = in >> first ? std::min(first, ends.size()) : ends.size();
+    Run(std::span(ends).first(first), rate, seconds, payload);
   }
   return 0;
 }
