@@ -395,7 +395,8 @@ bool IsBehindNat(std::string_view contact, const Flow& flow) {
 
 }  // namespace
 
-// What our Record-Route says: who is on either side, and how that one is reached.
+// What our Record-Route says: who is on either side, and how that one is reached. A traversal zone
+// has its stream for both directions; others are asked in our Via to come by the same one.
 void Proxy::SetDialog(ForwardSpec& spec, const Branch& branch, const Message& request,
                       const RoutePlan& plan) const {
   const Context& context = *branch.context;
@@ -408,6 +409,7 @@ void Proxy::SetDialog(ForwardSpec& spec, const Branch& branch, const Message& re
   spec.token.caller_tag = CallerTagHash(core_, request.from_tag());
   const bool from_traversal = zones_ != nullptr && zones_->IsTraversal(context.source_zone);
   const bool to_traversal = target.zone != 0 && zones_->IsTraversal(target.zone);
+  spec.asks_for_alias = !to_traversal && transport_.MayAskForAlias(flow);
   spec.token.caller = {request.via_count() == 1 || from_traversal, spec.source.transport,
                        spec.source.remote, from_traversal ? context.source_zone : ZoneId{0}};
   spec.token.callee = {(target.has_flow && target.path_size == 0 && !plan.has_next) || to_traversal,
@@ -462,8 +464,6 @@ Result<void> Proxy::Send(Branch& branch, const Flow& flow, const Message& reques
     spec.path_to = &path_to;
   }
   spec.asks_for_load = target.zone != 0 || branch.location != nullptr;
-  spec.asks_for_alias =
-      transport_.MayAskForAlias(flow) && !(target.zone != 0 && zones_->IsTraversal(target.zone));
   spec.hop_count_max =
       target.zone != 0 ? zones_->config(target.zone).plan.hop_count : kMaxForwardsMax;
   const bool forks = context.target_count > 1 || request.Has(HeaderId::kMaxBreadth);
