@@ -2,6 +2,7 @@
 // of rooms are tried here, those of users in archive_test.cc.
 #include <gtest/gtest.h>
 
+#include "firmware/xmpp/stamp.h"
 #include "tests/unit/xmpp/room_scene.h"
 
 namespace gh::xmpp::test {
@@ -607,6 +608,75 @@ TEST_F(RoomTest, HistoryIsBoundedByItsMaximum) {
   const std::string seen = bob.Say(Join("Bo", "<history maxstanzas='100'/>"));
   EXPECT_EQ(Count(seen, "<body>"), 4u);
   EXPECT_TRUE(Has(seen, "<body>n4</body>"));
+}
+
+// Status codes of XEP-0045 that no other test has.
+TEST_F(RoomTest, OccupantsLearnWhatChanged) {
+  Make();
+  Allow(room::kAnonymous);
+  bob.Say(Join("Bo"));
+  const auto set = [&](const std::string& field, const std::string& value) {
+    EXPECT_TRUE(Has(alice.Say(Submit(Field(field, value))), "type='result'")) << field;
+    return bob.Take();
+  };
+  const auto told = [](const std::string& got, int code) {
+    return Has(got, "<status code='104'/>") && Has(got, "<status code='" + std::to_string(code));
+  };
+  EXPECT_TRUE(told(set("muc#roomconfig_whois", "moderators"), 173));
+  EXPECT_TRUE(told(set("muc#roomconfig_whois", "anyone"), 172));
+  EXPECT_TRUE(told(set("muc#roomconfig_enablearchiving", "0"), 171));
+  EXPECT_TRUE(told(set("muc#roomconfig_enablearchiving", "1"), 170));
+}
+
+TEST_F(RoomTest, WhoseClientBouncesIsGone) {
+  Make();
+  bob.Say(Join("Bo"));
+  alice.Take();
+  bob.Say(
+      "<message type='error' to='lab@rooms.example.com/Al'><error "
+      "type='wait'><remote-server-timeout "
+      "xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>");
+  const std::string got = alice.Take();
+  EXPECT_TRUE(Has(got, "from='lab@rooms.example.com/Bo'") && Has(got, "<status code='333'/>"))
+      << got;
+}
+
+TEST_F(RoomTest, ADestroyedRoomNamesAnother) {
+  Make();
+  bob.Say(Join("Bo"));
+  alice.Say(Query("set", std::string(kMuc) + "#owner",
+                  "<destroy jid='new@rooms.example.com'><reason>moved &amp; closed</reason>"
+                  "<password>open</password></destroy>"));
+  EXPECT_TRUE(Has(bob.Take(),
+                  "<destroy jid='new@rooms.example.com'><reason>moved &amp; closed</reason>"
+                  "<password>open</password></destroy>"));
+  EXPECT_EQ(world.engine().rooms().room_count(), 0u);
+  // Not by others.
+  alice.Say(Join("Al"));
+  alice.Say(Submit(""));
+  EXPECT_TRUE(Has(bob.Say(Query("set", std::string(kMuc) + "#owner", "<destroy/>")), "forbidden"));
+}
+
+TEST_F(RoomTest, HistoryBeginsWhereItIsAskedFor) {
+  Make();
+  for (int i = 0; i < 4; ++i) {
+    world.unix_seconds += 100;
+    alice.Say(Chat("n" + std::to_string(i)));
+  }
+  uint8_t bytes[32];
+  ByteWriter stamp(bytes);
+  WriteStamp(world.unix_seconds - 150, stamp);
+  const auto history = [&](const std::string& wanted) {
+    const std::string got = bob.Say(Join("Bo", "<history " + wanted + "/>"));
+    bob.Say("<presence type='unavailable' to='lab@rooms.example.com/Bo'/>");
+    return Count(got, "<body>");
+  };
+  const std::string since = "since='" + std::string(stamp.text()) + "'";
+  EXPECT_EQ(history(since), 2u);
+  EXPECT_EQ(history(since + " maxstanzas='1'"), 1u);
+  EXPECT_EQ(history("maxchars='1'"), 0u);
+  EXPECT_EQ(history("maxchars='100000'"), 4u);
+  EXPECT_EQ(history("maxstanzas='0'"), 0u);
 }
 
 TEST_F(RoomTest, ManyLeaveNothingBehind) {
