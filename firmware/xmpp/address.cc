@@ -102,7 +102,8 @@ Result<void> PrepareLabels(std::string_view domain, FixedString<kDomainMax>& out
   bool has_right_to_left = false;
   const bool is_good = ForLabels(domain, [&](std::string_view label) {
     FixedString<kDomainMax> decoded;
-    const std::string_view its = LabelFromDns(label, decoded) ? decoded.view() : label;
+    const bool is_other = LabelFromDns(label, decoded) && IsDomain(decoded.view());
+    const std::string_view its = is_other ? decoded.view() : label;
     FixedString<kLabelMax> encoded;
     CodeText codes;
     const bool fits =
@@ -142,18 +143,13 @@ Result<void> PrepareDomain(std::string_view text, FixedString<kDomainMax>& out) 
     }
     return out.truncated() ? Result<void>(ErrorCode::kTooLarge) : Ok();
   }
-  const bool is_plain = PrepareAscii(text, PartKind::kDomain, out);
-  if (!is_plain) {
-    GH_TRY(Prepare(text, PartKind::kDomain, out));
+  constexpr Error kNone{ErrorCode::kMalformed, "not a domain name"};
+  if (PrepareAscii(text, PartKind::kDomain, out)) {
+    return IsDomain(out.view()) ? Ok() : Result<void>(kNone);
   }
-  if (!IsDomain(out.view())) {
-    return Error{ErrorCode::kMalformed, "not a domain name"};
-  }
-  if (is_plain) {
-    return Ok();
-  }
-  const FixedString<kDomainMax> mapped = out;
-  return PrepareLabels(mapped.view(), out);
+  FixedString<kDnsDomainMax> mapped;  // it is measured when its labels are themselves
+  GH_TRY(Prepare(text, PartKind::kDomain, mapped));
+  return IsDomain(mapped.view()) ? PrepareLabels(mapped.view(), out) : Result<void>(kNone);
 }
 
 bool DomainForDns(std::string_view domain, FixedString<kDnsDomainMax>& out) {

@@ -114,7 +114,15 @@ TEST(XmppAddress, LabelsAreThemselves) {
   }
   EXPECT_EQ(Full("xn--i-7iq.ws"), "xn--i-7iq.ws");
   EXPECT_EQ(Full("a--b.example"), "a--b.example");
-  EXPECT_EQ(Full("\u0301a.example"), "none");  // begins with a mark
+  // Longer in DNS than in itself: the bound is that of what it is.
+  const std::string label = std::string(45, 'a') + "\u00FC";
+  const std::string domain = label + "." + label + "." + label + "." + label;
+  FixedString<kDnsDomainMax> encoded;
+  ASSERT_TRUE(DomainForDns(domain, encoded));
+  EXPECT_TRUE(domain.size() <= kDomainMax && encoded.size() > kDomainMax);
+  EXPECT_EQ(Full(encoded.view()), domain);
+  EXPECT_EQ(Full("xn--akn--mgb"), "xn--akn--mgb");  // it would end with a hyphen
+  EXPECT_EQ(Full("\u0301a.example"), "none");       // begins with a mark
   FixedString<kDnsDomainMax> out;
   ASSERT_TRUE(DomainForDns("b\u00FCcher.example", out));
   EXPECT_EQ(out.view(), "xn--bcher-kva.example");
