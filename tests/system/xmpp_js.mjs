@@ -69,7 +69,7 @@ const copy = new Promise((resolve) => {
     }
   });
 });
-await other.send(xml("message", { to: "bob@example.com", type: "chat" },
+await other.send(xml("message", { to: "carol@example.com", type: "chat" },
   xml("body", {}, "said at the desk")));
 said.copy = await copy;
 await xmpp.iqCaller.set(xml("query", { xmlns: "urn:xmpp:mam:2" },
