@@ -196,8 +196,8 @@ def main():
     parser.add_argument("--rest", type=float, default=5, help="seconds of silence")
     options = parser.parse_args()
     xmpp_servers.Server.contacts = CONTACTS
-    with tempfile.TemporaryDirectory(prefix="gatehouse-bench-") as name, sip_race.Wire() as wire:
-        xmpp_race.stand_apart(wire)
+    with tempfile.TemporaryDirectory(prefix="gatehouse-bench-") as name, \
+            sip_race.Wire() as wire, xmpp_race.standing_apart(wire):
         for number in range(SOURCES):
             base, _, last = FIRST_SOURCE.rpartition(".")
             run("ip", "-n", wire.load, "address", "add", f"{base}.{int(last) + number}/24",

@@ -97,7 +97,7 @@ struct Machine {
 uint64_t Fill(Machine& machine, uint64_t bytes, uint64_t count) {
   std::vector<uint8_t> value(11 + kStanzaBytes, 'x');
   value[0] = 1;  // of one part; its time, whom it is with, the stanza (firmware/xmpp/archive.cc)
-  ByteWriter head(std::span(value).subspan(1));
+  ByteWriter head(std::span<uint8_t>(value).subspan(1));
   head.U64Be(1'790'000'000);
   head.U16Be(0);
   while (machine.store->status().bytes_used < bytes) {
