@@ -19,6 +19,7 @@ namespace gh::board {
 namespace {
 
 constexpr int kReceiveBufferBytes = 8 << 20;
+constexpr int kSendBufferBytes = 8 << 20;  // what a receiver has not come to yet counts
 constexpr Duration kStampAgeMax = Duration::Seconds(10);  // more: the wall clock was set
 constexpr size_t kHeaderBytes = sizeof(VirtioNetHeader);
 
@@ -27,9 +28,12 @@ bool SetOption(int fd, int level, int option, int value) {
 }
 
 bool Configure(int fd, uint32_t interface_index) {
-  // A larger buffer is a favour, the rest is what the port is built on.
+  // Larger buffers are a favour, the rest is what the port is built on.
   if (!SetOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, kReceiveBufferBytes)) {
     (void)SetOption(fd, SOL_SOCKET, SO_RCVBUF, kReceiveBufferBytes);
+  }
+  if (!SetOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, kSendBufferBytes)) {
+    (void)SetOption(fd, SOL_SOCKET, SO_SNDBUF, kSendBufferBytes);
   }
   packet_mreq promiscuous = {};
   promiscuous.mr_ifindex = static_cast<int>(interface_index);
