@@ -20,7 +20,8 @@ using test::Crowd;
 
 constexpr uint32_t kUsers = 100'000;
 constexpr uint64_t kGoalBytes = 20 * 1024;
-constexpr uint64_t kTcpBytes = 1024 + 16;  // firmware/capacity.cc: kBytesPerNetConnection; places
+// firmware/capacity.cc: kBytesPerNetConnection, and a place. At rest it has nothing in a buffer.
+constexpr uint64_t kTcpBytes = 1024 + 16;
 
 [[noreturn]] void Die(const char* why) {
   std::printf("xmpp_capacity: %s\n", why);

@@ -411,6 +411,30 @@ TEST(Appliance, AProfileThatDoesNotFitIsRefused) {
   EXPECT_EQ(other.Start({.profile = "huge"}).code(), ErrorCode::kInvalidArgument);
 }
 
+// What is pinned for XMPP's sessions, TLS and TCP with them: all of what a node with phones takes
+// more than one without clients.
+uint64_t PinnedForXmpp(const Capacity& with) {
+  Capacity without = with;
+  without.xmpp = xmpp::Capacity::For(1, 1);
+  without.xmpp.rooms = with.xmpp.rooms;
+  without.xmpp.blocks = with.xmpp.rooms.occupants * 4 + with.xmpp.rooms.affiliates +
+                        with.xmpp.rooms.rooms * 8 + 16 * 1024;
+  without.net = net::Capacity::For(1);
+  return with.ArenaBytes() - without.ArenaBytes();
+}
+
+// With lists of 50, the archives, what users publish and what waits for them; rooms are apart.
+TEST(Capacity, AnIdleXmppSessionPinsAtMostTwentyKibibytes) {
+  constexpr uint64_t kSessions = 100'000;
+  const Capacity large = Capacity::Large();
+  ASSERT_EQ(large.xmpp.sessions, kSessions);
+  ASSERT_EQ(large.xmpp.directory.contacts, 25'000u * 50);
+  EXPECT_EQ(large.xmpp.rooms.rooms, 16'500u);
+  const uint64_t pinned = PinnedForXmpp(large) / kSessions;
+  RecordProperty("bytes_pinned_for_a_session", std::to_string(pinned));
+  EXPECT_LE(pinned, 20u * 1024);
+}
+
 TEST(Capacity, AutoLeavesTwoFifthsOfTheMachine) {
   EXPECT_STREQ(Capacity::For("", 5ull << 30)->profile, "large");  // the arena of 8 GiB
   const uint64_t most = Capacity::Largest().ArenaBytes() * 5 / 3;
