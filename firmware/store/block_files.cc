@@ -156,14 +156,20 @@ void BlockFiles::SetHash(uint64_t sector, const Hash& hash) {
 // What is torn has no hash, and the sum is wrong until the journal has mended it.
 Result<void> BlockFiles::ReadHashes() {
   const File& database = files_[Index(FileId::kDatabase)];
-  for (uint64_t sector = 0; sector < SectorsOf(database.size); ++sector) {
-    const auto read = units_.Read(database.first_unit + sector, scratch_);
-    if (read.ok()) {
-      SetHash(sector, HashOf(sector, scratch_));
-    } else if (read.code() != ErrorCode::kNotFound && read.code() != ErrorCode::kUnauthentic) {
-      return read;
+  const uint64_t count = SectorsOf(database.size);
+  for (uint64_t first = 0, fetched = 0; first < count; first += fetched) {
+    GH_TRY_ASSIGN(fetched, units_.Fetch(database.first_unit + first, count - first));
+    for (uint64_t sector = first; sector < first + fetched; ++sector) {
+      const auto opened = units_.OpenFetched(database.first_unit + sector);
+      if (opened.ok()) {
+        SetHash(sector, HashOf(sector, *opened));
+      } else if (opened.code() != ErrorCode::kNotFound &&
+                 opened.code() != ErrorCode::kUnauthentic) {
+        return opened.error();
+      }
     }
   }
+  units_.ForgetFetched();
   return Ok();
 }
 

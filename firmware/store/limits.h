@@ -38,6 +38,10 @@ inline constexpr uint64_t kKeyCopyStride = 0x4000;
 inline constexpr uint64_t kKeyAreaBytes = kKeyCopyStride + kKeyCopyBytes;
 inline constexpr uint64_t kKeyOffsetInStore = kTableUnits * kUnitSize;
 
+// At start: units that are read by one request, and how large a database may be for SQLite to go
+// through its structures once more when every page has proved to be the one last written.
+inline constexpr uint64_t kFetchUnitsMax = 32;
+inline constexpr uint64_t kCheckedBytesMax = 64u << 20;
 // Writes on their way to the disk: units kept for them, as a share of the partition, and how many
 // the disk is given at once.
 inline constexpr uint64_t kQueueShare = 16;

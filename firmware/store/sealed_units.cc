@@ -54,19 +54,48 @@ Result<void> SealedUnits::Read(uint64_t unit, std::span<uint8_t> out) {
   } else {
     GH_TRY(hal::ReadBlocks(device_, BlockOf(unit), buffer_));
   }
-  if (std::ranges::all_of(buffer_, [](uint8_t byte) { return byte == 0; })) {
-    return Error{ErrorCode::kNotFound, "store: a page is missing"};
-  }
-  const auto opened = crypto::AeadOpen(
-      key_.Expose(), std::span<const uint8_t>(buffer_).subspan<kNonceAt, crypto::kAeadNonceSize>(),
-      PlaceOf(unit), buffer_.first(kSectorSize),
-      std::span<const uint8_t>(buffer_).subspan<kTagAt, crypto::kAeadTagSize>());
-  if (!opened.ok()) {
-    return Error{ErrorCode::kUnauthentic, "store: a page does not authenticate"};
-  }
+  GH_TRY(OpenIn(unit, buffer_));
   std::memcpy(out.data(), buffer_.data(), kSectorSize);
   SecureZero(buffer_.first(kSectorSize));
   return Ok();
+}
+
+// The plain text takes the cipher text's place.
+Result<void> SealedUnits::OpenIn(uint64_t unit, std::span<uint8_t> raw) const {
+  if (std::ranges::all_of(raw, [](uint8_t byte) { return byte == 0; })) {
+    return Error{ErrorCode::kNotFound, "store: a page is missing"};
+  }
+  const std::span<const uint8_t> sealed = raw;
+  const auto opened = crypto::AeadOpen(
+      key_.Expose(), sealed.subspan<kNonceAt, crypto::kAeadNonceSize>(), PlaceOf(unit),
+      raw.first(kSectorSize), sealed.subspan<kTagAt, crypto::kAeadTagSize>());
+  return opened.ok()
+             ? Ok()
+             : Result<void>(Error{ErrorCode::kUnauthentic, "store: a page does not authenticate"});
+}
+
+Result<uint64_t> SealedUnits::Fetch(uint64_t first, uint64_t count) {
+  const auto room = queue_.idle_room();
+  GH_ASSERT(!room.empty());
+  ForgetFetched();
+  fetched_ =
+      room.first(std::min<uint64_t>({count, room.size() / kUnitSize, kFetchUnitsMax}) * kUnitSize);
+  fetched_first_ = first;
+  GH_TRY(hal::ReadBlocks(device_, BlockOf(first), fetched_));
+  return fetched_.size() / kUnitSize;
+}
+
+Result<std::span<const uint8_t>> SealedUnits::OpenFetched(uint64_t unit) {
+  GH_ASSERT(queue_.is_empty());
+  GH_ASSERT_LT((unit - fetched_first_) * kUnitSize, fetched_.size());
+  const auto raw = fetched_.subspan((unit - fetched_first_) * kUnitSize, kUnitSize);
+  GH_TRY(OpenIn(unit, raw));
+  return std::span<const uint8_t>(raw.first(kSectorSize));
+}
+
+void SealedUnits::ForgetFetched() {
+  SecureZero(fetched_);
+  fetched_ = {};
 }
 
 void SealedUnits::Seal(uint64_t unit, std::span<const uint8_t> data, std::span<uint8_t> out) {

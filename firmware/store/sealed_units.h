@@ -33,6 +33,11 @@ class SealedUnits {
 
   // kNotFound: zeros, never written. kUnauthentic: torn, damaged, or not of this place and key.
   Result<void> Read(uint64_t unit, std::span<uint8_t> out);
+  // For who reads many in a row, while no write waits. How many of them were read, at least one;
+  // each may then be opened once, with errors as above. Its content lies there until the next call.
+  Result<uint64_t> Fetch(uint64_t first, uint64_t count);
+  Result<std::span<const uint8_t>> OpenFetched(uint64_t unit);
+  void ForgetFetched();
   Result<void> Write(uint64_t unit, std::span<const uint8_t> data);
   // All that was written is durable on return, or will be before anything that is written later.
   Result<void> Flush();
@@ -47,12 +52,15 @@ class SealedUnits {
   uint64_t write_count() const { return write_count_; }
 
  private:
+  Result<void> OpenIn(uint64_t unit, std::span<uint8_t> raw) const;
   void Seal(uint64_t unit, std::span<const uint8_t> data, std::span<uint8_t> out);
   uint64_t BlockOf(uint64_t unit) const { return unit * (kUnitSize / device_.block_size()); }
 
   hal::BlockDevice& device_;
   crypto::Random& random_;
   std::span<uint8_t> buffer_;
+  std::span<uint8_t> fetched_;
+  uint64_t fetched_first_ = 0;
   KeyBytes key_;
   WriteQueue queue_;
   bool waits_ = true;

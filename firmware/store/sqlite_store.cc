@@ -288,7 +288,9 @@ Result<void> SqliteStore::OpenDatabase() {
   GH_TRY(Execute("SELECT count(*) FROM sqlite_schema"));  // mends what a cut left, if it did
   GH_TRY(files_.CheckFreshness());
   GH_TRY(Execute(kSchema));
-  GH_TRY(CheckIntegrity());
+  if (files_.Size(FileId::kDatabase) <= kCheckedBytesMax) {
+    GH_TRY(CheckIntegrity());
+  }
   GH_TRY(Prepare("BEGIN IMMEDIATE", begin_));
   GH_TRY(Prepare("INSERT OR REPLACE INTO entry(key,value,crc,room) VALUES(?1,?2,?3,?4)", put_));
   GH_TRY(Prepare("DELETE FROM entry WHERE key=?1 AND room=?2", remove_));

@@ -43,6 +43,8 @@ class WriteQueue {
   void Reset();
 
   bool is_empty() const { return first_ == end_; }
+  // Its memory, for something else as long as nothing is given: whole units.
+  std::span<uint8_t> idle_room() const { return is_empty() ? data_ : std::span<uint8_t>(); }
   bool is_long() const { return end_ - first_ > entries_.size() / 4; }
   bool has_failed() const { return failed_; }
   uint64_t barriers_given() const { return barriers_given_; }
