@@ -40,7 +40,7 @@ def per_core(said, count):
 
 def at_half(load, options, most):
     """Delays at the rate that has the server's processor half busy, and the load's not too busy to
-    see them: messages that come one by one cost both more than those of `most`, in their windows."""
+    see them: messages that come one by one cost both more than those in windows, `most`."""
     rate = max(int(most["received"] / most["seconds"] / 2), 1)
     tried = load.ask("rate", options.pairs, rate, 2)
     share = min(1, *(wanted * tried["seconds"] / max(tried[who], 1e-9)
