@@ -178,7 +178,10 @@ class FlowLoss : public CallControl {
     std::array<int, 2> asked = {};
     bool hears = false;
   };
-  FlowLoss() { engine.SetMediaAnchor(ears); }
+  explicit FlowLoss(const Capacity& capacity = World::SmallCapacity())
+      : CallControl(TimerConfig(), capacity) {
+    engine.SetMediaAnchor(ears);
+  }
   // A phone whose only way is its connection, and who calls by it.
   void Call() {
     alice.UseTcp();
@@ -213,6 +216,42 @@ TEST_F(FlowLoss, AsLongAsMediaComesItLives) {
   EXPECT_GE(ears.asked[0], 4);
   ears.hears = false;
   world.Advance(Duration::Seconds(64));
+  EXPECT_EQ(engine.call_count(), 0u);
+}
+
+// Of more calls than are looked at in a second the others are looked at in the next.
+class ManyFlows : public FlowLoss {
+ protected:
+  ManyFlows() : FlowLoss(Many()) {}
+  static Capacity Many() {
+    Capacity capacity = World::SmallCapacity();
+    capacity.calls = kFlowWatchMax + 1;
+    return capacity;
+  }
+};
+
+TEST_F(ManyFlows, AreLookedAtInTurns) {
+  alice.UseTcp();
+  for (uint32_t i = 0; i <= kFlowWatchMax; ++i) {
+    Answer(Invite("", "v=0\r\n", "call" + std::to_string(i)));
+    if (i % 16 == 15) {
+      world.Advance(Duration::Seconds(40));  // transactions end
+    }
+  }
+  ASSERT_EQ(engine.call_count(), kFlowWatchMax + 1);
+  ears.hears = true;
+  world.Hangup(alice.stream());
+  int most = 0;
+  for (int second = 0; second < 90; ++second) {
+    const int before = ears.asked[0];
+    world.Advance(Duration::Seconds(1));
+    most = std::max(most, ears.asked[0] - before);
+  }
+  EXPECT_LE(most, static_cast<int>(kFlowWatchMax));
+  EXPECT_GT(most, static_cast<int>(kFlowWatchMax / 2));
+  EXPECT_GE(ears.asked[0], static_cast<int>(kFlowWatchMax + 1));
+  ears.hears = false;
+  world.Advance(Duration::Seconds(130));
   EXPECT_EQ(engine.call_count(), 0u);
 }
 
@@ -290,7 +329,8 @@ TEST_F(CallControl, TargetRefreshMovesWhereByeGoes) {
 }
 
 TEST_F(CallControl, DialogTooLongToKeepIsEndedByItsPartiesAlone) {
-  const Sent invite = Invite("Record-Route: <sip:" + std::string(1000, 'r') + "@192.0.2.20;lr>\n");
+  const Sent invite =
+      Invite("Record-Route: <sip:" + std::string(kDialogRecordBytes, 'r') + "@192.0.2.20;lr>\n");
   ASSERT_FALSE(invite.text.empty());
   Answer(invite);
   const CallInfo info = OnlyCall();
@@ -345,6 +385,53 @@ TEST(CallHistoryTest, OldestGoFirst) {
   EXPECT_EQ(history.Latest(0)->id, 4u);
   EXPECT_EQ(history.Latest(2)->id, 2u);
   EXPECT_EQ(history.Latest(3), nullptr);
+}
+
+TEST(CallHistoryTest, LongNamesAreCut) {
+  std::vector<uint8_t> memory(1 << 20);
+  Arena arena(memory);
+  CallHistory history(arena, 1);
+  const std::string party(kCallPartyBytesMax + 1, 'p');
+  const std::string call_id(kCallIdShownMax + 1, 'i');
+  CallEvent event;
+  event.caller = event.callee = party;
+  event.call_id = call_id;
+  history.Add(event, 0, {});
+  EXPECT_EQ(history.Latest(0)->caller.view(), party.substr(1));
+  EXPECT_EQ(history.Latest(0)->callee.view(), party.substr(1));
+  EXPECT_EQ(history.Latest(0)->call_id.view(), call_id.substr(1));
+}
+
+// By the number of calls that the profile holds, within bounds.
+TEST(CallHistoryTest, SizesOfHistoryAndLadder) {
+  const auto sizes = [](uint32_t calls, uint32_t attempts) {
+    Capacity capacity = World::SmallCapacity();
+    capacity.calls = calls;
+    World world(World::DefaultConfig(), capacity, 96u << 20);
+    Phone alice{world, "alice", "192.0.2.20:5060"};
+    const CallHistory& history = world.engine().call_history();
+    uint32_t shown = 0;
+    for (uint32_t i = 0; i < attempts && history.count() == i; ++i) {
+      alice.Send(
+          {.method = "INVITE", .uri = "sip:nobody@198.51.100.1", .call_id = std::to_string(i)});
+      Phone far(world, "nobody", "198.51.100.1:5060");
+      far.Respond(far.Take(), 486);
+      world.Clear();
+      if (i % 8 == 7) {
+        world.Advance(Duration::Seconds(40));  // transactions end
+      }
+    }
+    while (history.Latest(shown) != nullptr) {
+      ++shown;
+    }
+    return std::pair(shown, world.engine().ladder().capacity());
+  };
+  EXPECT_EQ(sizes(1, kCallHistoryMin + 1), std::pair(kCallHistoryMin, kLadderMin));
+  const uint32_t middle = 4 * kCallHistoryMin + 4;
+  EXPECT_EQ(sizes(middle, kCallHistoryMin + 2),
+            std::pair(kCallHistoryMin + 1, middle * kLadderPerCall));
+  const uint32_t most = kLadderMax / kLadderPerCall + 1;
+  EXPECT_EQ(sizes(most, kCallHistoryMax + 1), std::pair(kCallHistoryMax, kLadderMax));
 }
 
 TEST(CallLadderTest, RingForgetsTheOldestAndKeepsCallsApart) {

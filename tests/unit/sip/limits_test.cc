@@ -2,6 +2,7 @@
 // as a sender would find out.
 #include <gtest/gtest.h>
 
+#include "firmware/sip/registration_ways.h"
 #include "tests/unit/sip/phone.h"
 
 namespace gh::sip::test {
@@ -49,6 +50,99 @@ TEST_F(SipLimits, NamesOfOneMessage) {
   EXPECT_EQ(Ask(longest), 405);
   longest.method += 'M';
   EXPECT_EQ(Ask(longest), 0);
+}
+
+TEST_F(SipLimits, NumbersOfOneMessage) {
+  const auto ask = [&](const std::string& from, const std::string& to) {
+    std::string text = alice.Build({.method = "OPTIONS", .uri = "sip:192.0.2.1"});
+    text.replace(text.find(from), from.size(), to);
+    alice.Deliver(text);
+    return alice.Take().Status();
+  };
+  EXPECT_EQ(ask("CSeq: 1 ", "CSeq: " + std::to_string(kCseqMax) + " "), 200);
+  EXPECT_EQ(ask("CSeq: 1 ", "CSeq: " + std::to_string(int64_t{kCseqMax} + 1) + " "), 400);
+  EXPECT_EQ(ask("Max-Forwards: 70", "Max-Forwards: " + std::to_string(kMaxForwardsMax)), 200);
+  EXPECT_EQ(ask("Max-Forwards: 70", "Max-Forwards: " + std::to_string(kMaxForwardsMax + 1)), 400);
+  // A number of seconds that no clock has is the longest there is (RFC 3261 20.19), then ours.
+  alice.Register(3600, 1, {}, "<sip:a@192.0.2.20>;expires=" + std::to_string(~uint64_t{0}));
+  EXPECT_EQ(alice.Register(3600, 2, {}, "<sip:a@192.0.2.20>;expires=" + std::to_string(kExpiresMax))
+                .Header("Contact"),
+            "<sip:a@192.0.2.20>;expires=3600");
+}
+
+TEST_F(SipLimits, WhatIsNotSaidIsTheRfcsDefault) {
+  Phone bob(world, "bob", "192.0.2.30:5060");
+  ASSERT_EQ(bob.Register().Status(), 200);
+  std::string text = alice.Build({.method = "MESSAGE", .uri = bob.uri()});
+  const std::string line = "Max-Forwards: 70\r\n";
+  text.erase(text.find(line), line.size());
+  alice.Deliver(text);
+  const Sent got = bob.Take();
+  EXPECT_EQ(got.Header("Max-Forwards"), std::to_string(kMaxForwardsDefault));
+  bob.Respond(got, 200);
+  // Two branches share the breadth; a larger one than the default is cut down to it.
+  ASSERT_EQ(bob.Register(3600, 2, {}, "<sip:bob@192.0.2.30>, <sip:bob@192.0.2.31>").Status(), 200);
+  for (const std::string more : {"", "Max-Breadth: 1000\n"}) {
+    Phone::Spec spec{.method = "INVITE", .uri = bob.uri(), .call_id = "wide" + more.substr(0, 3)};
+    spec.headers = more;
+    alice.Send(spec);
+    for (Sent invite = bob.Take(); invite.Method() == "INVITE"; invite = bob.Take()) {
+      if (!invite.Headers("Max-Breadth").empty()) {
+        EXPECT_LE(std::stoul(invite.Header("Max-Breadth")), kMaxBreadthDefault / 2);
+      }
+      bob.Respond(invite, 486);
+    }
+  }
+}
+
+TEST_F(SipLimits, WhereUdpEnds) {
+  const auto sent = [&](size_t body) {
+    Phone::Spec spec{.method = "MESSAGE", .uri = "sip:x@198.51.100.1"};
+    spec.call_id = "udp" + std::to_string(body);
+    spec.body = std::string(body, 'x');
+    alice.Send(spec);
+    return world.TakeTo(At("198.51.100.1:5060"));
+  };
+  const size_t around = sent(500).text.size() - 500;
+  const Sent last = sent(kUdpSwitchBytes - around);
+  EXPECT_EQ(last.text.size(), kUdpSwitchBytes);
+  EXPECT_FALSE(last.stream.valid());
+  EXPECT_TRUE(sent(kUdpSwitchBytes - around + 1).stream.valid());
+}
+
+// Of addresses that share a place in the table one uses up what the other might have had.
+TEST_F(SipLimits, MoreSourcesThanTheRateTableHas) {
+  Config config = World::DefaultConfig();
+  config.authenticate_register = true;
+  config.unproven_replies_per_s = 1;
+  config.unproven_replies_burst = 1;
+  world.engine().Apply(config);
+  size_t answered = 0;
+  for (size_t i = 0; i <= kRateTableSize; ++i) {
+    Phone one(world, "alice",
+              "10.1." + std::to_string(i / 256) + "." + std::to_string(i % 256) + ":5060");
+    one.Send({.method = "REGISTER", .uri = "sip:example.com"});
+    answered += one.Take().text.empty() ? 0 : 1;
+  }
+  EXPECT_LE(answered, kRateTableSize);
+  EXPECT_GT(answered, kRateTableSize / 2);
+  EXPECT_EQ(world.engine().statistics().rate_limited, kRateTableSize + 1 - answered);
+}
+
+TEST(RegistrationWaysTest, WhatCollidesIsForgottenAndNothingElse) {
+  std::vector<uint8_t> memory(1 << 20);
+  Arena arena(memory);
+  RegistrationWays ways(arena);
+  const auto key = [](size_t i) { return uint64_t{2 * i + 1}; };
+  for (size_t i = 0; i <= kRegistrationWayMax; ++i) {
+    ways.Learn({.key = key(i), .plan = 1, .zone = static_cast<uint16_t>(i)});
+  }
+  EXPECT_EQ(ways.Find(key(0), 1), nullptr);  // its place is the last one's
+  for (size_t i = 1; i <= kRegistrationWayMax; ++i) {
+    ASSERT_NE(ways.Find(key(i), 1), nullptr) << i;
+    EXPECT_EQ(ways.Find(key(i), 1)->zone, i);
+    EXPECT_EQ(ways.Find(key(i), 2), nullptr);  // of another dial plan
+  }
 }
 
 TEST_F(SipLimits, ContactsOfOneRegister) {

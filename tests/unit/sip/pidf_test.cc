@@ -102,6 +102,25 @@ TEST_F(Pidf, LimitsAtTheirEdges) {
   };
   EXPECT_TRUE(Read(deep(kDocumentDepthMax - 2)).ok());
   EXPECT_FALSE(Read(deep(kDocumentDepthMax - 1)).ok());
+  // One of the elements is <presence> itself.
+  const auto wide = [&](uint32_t count) {
+    std::string text;
+    for (uint32_t i = 0; i < count; ++i) {
+      text += "<x/>";
+    }
+    return Wrap(text);
+  };
+  EXPECT_TRUE(Read(wide(kDocumentElementMax - 1)).ok());
+  EXPECT_FALSE(Read(wide(kDocumentElementMax)).ok());
+  const auto broad = [&](uint32_t count) {
+    std::string text;
+    for (uint32_t i = 0; i < count; ++i) {
+      text += " a" + std::to_string(i) + "='v'";
+    }
+    return Wrap("<x" + text + "/>");
+  };
+  EXPECT_TRUE(Read(broad(kDocumentAttributeMax)).ok());
+  EXPECT_FALSE(Read(broad(kDocumentAttributeMax + 1)).ok());
   // What it says once it is written anew.
   const std::string note = "<note></note>";
   EXPECT_TRUE(

@@ -2,6 +2,7 @@
 // limits at their edges, what becomes of it all in the end.
 #include <gtest/gtest.h>
 
+#include "firmware/presence/limits.h"
 #include "tests/unit/sip/phone.h"
 
 namespace gh::sip::test {
@@ -180,6 +181,11 @@ TEST_F(Presence, WhatCannotBePublishedIsRefusedByItsStatus) {
   EXPECT_EQ(Publish(bob, "<presence/>").Status(), 400);
   EXPECT_EQ(Publish(bob, Document("open", std::string(8192, ' '))).Status(), 413);
   EXPECT_EQ(Publish(bob, Document("open"), "SIP-If-Match: 0123\n").Status(), 412);
+  const Sent other = Publish(bob, Document("open"));
+  EXPECT_EQ(other.Header("SIP-ETag").size(), kEntityTagDigits);
+  EXPECT_EQ(
+      Publish(bob, Document("open"), "SIP-If-Match: 0" + other.Header("SIP-ETag") + "\n").Status(),
+      412);
   Phone::Spec spec{.method = "PUBLISH", .uri = bob.uri()};
   spec.call_id = "odd";
   spec.headers = "Event: dialog\n" + std::string(kPidf);
@@ -307,6 +313,64 @@ TEST_F(Presence, WatchersOfOneUserAreLimited) {
   }
   EXPECT_EQ(Subscribe(alice, bob.uri()).Status(), 503);
   EXPECT_EQ(engine.presence().subscription_count(), 3u);
+}
+
+TEST_F(Presence, ChangesAreToldToSoManyInAMillisecond) {
+  Config config = PresenceOn();
+  config.presence.watchers_max = 3 * kNotifyPerMillisecond;
+  engine.Apply(config);
+  for (uint32_t i = 0; i < config.presence.watchers_max; ++i) {
+    Subscribe(alice, bob.uri());
+    Notified(alice);
+  }
+  world.Advance(Duration::Seconds(6));
+  ASSERT_EQ(Publish(bob, Document("open")).Status(), 200);
+  // Those who are due at once and those a millisecond later may come in one tick.
+  uint32_t told = 0;
+  uint32_t ticks = 0;
+  for (int i = 0; i < 20; ++i) {
+    uint32_t count = 0;
+    for (Sent sent = alice.Take(); sent.Method() == "NOTIFY"; sent = alice.Take()) {
+      alice.Respond(sent, 200);
+      ++count;
+    }
+    EXPECT_LE(count, 2 * kNotifyPerMillisecond);
+    told += count;
+    ticks += count != 0 ? 1 : 0;
+    world.Advance(Duration::Milliseconds(1));
+  }
+  EXPECT_EQ(told, config.presence.watchers_max);
+  EXPECT_GE(ticks, 2u);
+}
+
+// All that is published of a user is one document; more than it holds is not told, and he is
+// closed.
+TEST_F(Presence, TheLargestDocumentIsToldAndNoLarger) {
+  Config config = PresenceOn();
+  config.presence.publications_max = 10;
+  engine.Apply(config);
+  const auto noted = [](size_t size) {
+    return Document("open", "<note>" + std::string(size, 'n') + "</note>");
+  };
+  const size_t whole = presence::kPartsBytesMax - 100;
+  for (size_t i = 0; i < kNotifyBodyBytesMax / presence::kPartsBytesMax - 1; ++i) {
+    ASSERT_EQ(Publish(bob, noted(whole), {}, 600).Status(), 200) << i;
+  }
+  Sent last = Publish(bob, noted(10), {}, 600);
+  Subscribe(alice, bob.uri(), 600);
+  const size_t around = Notified(alice).Body().size() - 10;
+  ASSERT_LT(kNotifyBodyBytesMax - around, presence::kPartsBytesMax);
+  const auto told = [&](size_t size) {
+    world.Clear();  // repetitions of what was told before
+    last = Publish(bob, noted(size), Match(last), 600);
+    EXPECT_EQ(last.Status(), 200);
+    world.Advance(Duration::Seconds(6));
+    return Notified(alice);
+  };
+  const Sent largest = told(kNotifyBodyBytesMax - around);
+  EXPECT_EQ(largest.Body().size(), kNotifyBodyBytesMax);
+  EXPECT_EQ(StateOf(largest), "open");
+  EXPECT_EQ(StateOf(told(kNotifyBodyBytesMax - around + 1)), "closed");
 }
 
 TEST_F(Presence, PoolsAtTheirEdgesRefuseAndKeepWhatIsThere) {

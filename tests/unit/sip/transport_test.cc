@@ -333,6 +333,9 @@ TEST_F(TlsPeer, AnInboundConnectionIsUsedForTheNamesItsCertificateHolds) {
     alice.Send(spec);
     const Sent sent = world.Take();
     EXPECT_EQ(sent.Method(), "MESSAGE") << sent.text;
+    // Who is at a connection of ours is asked to come by it as well; who opened it did so himself.
+    const bool asks = sent.Header("Via").find(";alias") != std::string::npos;
+    EXPECT_EQ(asks, !world.stream(sent.stream).info.accepted) << sent.Header("Via");
     world.Feed(sent.stream, alice.Response(sent, 200));
     EXPECT_EQ(alice.Take().Status(), 200);
     return sent.stream;
@@ -350,6 +353,25 @@ TEST_F(TlsPeer, AnInboundConnectionIsUsedForTheNamesItsCertificateHolds) {
   EXPECT_NE(stream_of("sip:x@far.example:5071;transport=tls", "four"), theirs);
   world.Hangup(theirs);
   EXPECT_NE(stream_of("sip:x@far.example;transport=tls", "five"), theirs);
+}
+
+// RFC 5923 4: the peer of a connection of ours calls us by it, in a call's dialog and outside.
+TEST_F(TlsPeer, WhoWeConnectedToComesByTheSameConnection) {
+  Config config = MakeConfig();
+  config.accept_foreign_senders = true;
+  world.engine().Apply(config);
+  ASSERT_EQ(alice.Register().Status(), 200);
+  const net::StreamId ours = StreamOf("sip:x@far.example;transport=tls", "one");
+  world.Feed(ours, Crlf("MESSAGE sip:alice@example.com SIP/2.0\nVia: SIP/2.0/TLS 198.51.100.1:5061"
+                        ";branch=z9hG4bKback\nFrom: <sip:x@far.example>;tag=1\n"
+                        "To: <sip:alice@example.com>\nCall-ID: back\nCSeq: 1 MESSAGE\n"
+                        "Max-Forwards: 70\nContent-Length: 0\n\n"));
+  const Sent got = alice.Take();
+  ASSERT_EQ(got.Method(), "MESSAGE");
+  EXPECT_EQ(got.Header("Via").find(";alias"), std::string::npos);  // UDP has no connections
+  alice.Respond(got, 200);
+  EXPECT_EQ(world.TakeTo(At("198.51.100.1:5061")).Status(), 200);
+  EXPECT_EQ(world.engine().stream_count(), 1u);
 }
 
 TEST_F(TlsPeer, AConnectionIsForTheNameItProved) {

@@ -3,6 +3,9 @@
 // each test every pool is as before.
 #include <gtest/gtest.h>
 
+#include <map>
+#include <random>
+
 #include "tests/unit/sip/phone.h"
 
 namespace gh::sip::test {
@@ -141,6 +144,116 @@ TEST_F(ZonesTest, APeerThatFallsSilentIsLeftOutUntilItAnswers) {
   world.Clear();
   world.Advance(Duration::Seconds(10));
   AnswerOptions(peer);
+  EXPECT_TRUE(engine.zones().IsUp(2));
+}
+
+// Two days of three peers that are cut off and come back, one by one and all at once, while calls
+// go to their zone, last for a while and end. When the peers have been there for a while every call
+// gets through; whatever happens each attempt has one end, and in the end nothing is left.
+class PeersThatFail : public ZonesTest {
+ protected:
+  struct Dialog {
+    Sent answer;
+    int ends_at = 0;
+  };
+  PeersThatFail() {
+    for (int i = 1; i <= 3; ++i) {
+      const std::string n = std::to_string(i);
+      peers_.emplace_back(world, "peer" + n, "198.51.100." + n + ":5060");
+    }
+  }
+  // What has come to a peer; one that is cut off has heard nothing.
+  void Serve(Phone& peer, bool is_cut) {
+    for (Sent sent = peer.Take(); !sent.text.empty(); sent = peer.Take()) {
+      if (!is_cut && !sent.Method().empty() && sent.Method() != "ACK") {
+        peer.Respond(sent, 200);
+      }
+    }
+  }
+  void Dial(int now) {
+    Phone::Spec spec{.method = "INVITE", .uri = "sip:x@far.example"};
+    spec.call_id = "call" + std::to_string(++calls_);
+    alice.Send(spec);
+    pending_[spec.call_id] = now;
+  }
+  void InDialog(const char* method, const Sent& answer, int cseq) {
+    const std::string contact = answer.Header("Contact");
+    Phone::Spec spec{.method = method, .uri = contact.substr(1, contact.size() - 2)};
+    spec.to = "sip:x@far.example";
+    spec.to_tag = "tt";
+    spec.call_id = answer.Header("Call-ID");
+    spec.cseq = cseq;
+    spec.headers = RouteSet(answer, true);
+    alice.Send(spec);
+  }
+  void Hear(int now, bool must_succeed) {
+    for (Sent sent = alice.Take(); !sent.text.empty(); sent = alice.Take()) {
+      if (sent.Method() == "BYE") {
+        alice.Respond(sent, 200);
+      }
+      const std::string id = sent.Header("Call-ID");
+      if (sent.Status() < 200 || sent.Header("CSeq") != "1 INVITE" || pending_.erase(id) == 0) {
+        continue;
+      }
+      if (sent.Status() == 200) {
+        ++through_;
+        InDialog("ACK", sent, 1);
+        dialogs_.push_back({sent, now + static_cast<int>(random_() % 900)});
+      } else {
+        EXPECT_FALSE(must_succeed) << now << " s: " << sent.text;
+        ++failed_;
+      }
+    }
+  }
+  std::mt19937 random_{48};
+  std::deque<Phone> peers_;
+  std::map<std::string, int> pending_;
+  std::vector<Dialog> dialogs_;
+  int calls_ = 0;
+  int through_ = 0;
+  int failed_ = 0;
+};
+
+TEST_F(PeersThatFail, TwoDaysOfThem) {
+  ZoneConfig config = Neighbour("East", {"198.51.100.1", "198.51.100.2", "198.51.100.3"});
+  config.retry = Duration::Seconds(60);
+  Take(2, config);
+  AddRule(1, "East");
+  constexpr int kStep = 20;
+  constexpr int kEnd = 48 * 3600;
+  uint32_t cut = 0;
+  int healed_at = 0;
+  for (int now = 0; now < kEnd; now += kStep) {
+    if (random_() % 25 == 0) {
+      cut = cut != 0 ? 0 : 1 + random_() % 7;
+      healed_at = now;
+    }
+    if (random_() % 6 == 0) {
+      Dial(now);
+    }
+    std::erase_if(dialogs_, [&](const Dialog& dialog) {
+      if (dialog.ends_at <= now) {
+        InDialog("BYE", dialog.answer, 2);
+      }
+      return dialog.ends_at <= now;
+    });
+    for (size_t i = 0; i < peers_.size(); ++i) {
+      Serve(peers_[i], (cut >> i & 1) != 0);
+    }
+    Hear(now, cut == 0 && now > healed_at + 300);
+    world.Advance(Duration::Seconds(kStep));
+  }
+  EXPECT_GT(through_, 700);
+  EXPECT_GT(failed_, 5);
+  EXPECT_TRUE(world.HasEvent("zone-down East"));
+  for (int i = 0; i < 30; ++i) {
+    for (Phone& peer : peers_) {
+      Serve(peer, false);
+    }
+    Hear(kEnd, false);
+    world.Advance(Duration::Seconds(kStep));
+  }
+  EXPECT_TRUE(pending_.empty());
   EXPECT_TRUE(engine.zones().IsUp(2));
 }
 
@@ -406,6 +519,33 @@ TEST_F(ZonesTest, FromANeighbourToOurUserWithoutCredentials) {
   AddRule(1, "LocalZone");
   spec.call_id = "asked";
   EXPECT_EQ(Invite(peer, "sip:alice@example.com", spec).Status(), 407);
+}
+
+// RFC 5922: with verification on the address is not enough.
+TEST_F(ZonesTest, APeerIsWhoItsCertificateNames) {
+  ASSERT_EQ(alice.Register().Status(), 200);
+  world.AddAddress("east.example", "198.51.100.1");
+  ZoneConfig config = Neighbour("East", {"east.example"});
+  config.transport = TransportKind::kTls;
+  config.port = 5061;
+  config.verifies = true;
+  config.monitors = false;
+  Take(2, config);
+  AddRule(1, "LocalZone");
+  const auto answer = [&](const char* from, const char* name) {
+    const net::StreamId id = world.Accept(At(from), At("192.0.2.1:5061"), net::StreamKind::kTls);
+    world.peer_names[id.index] = name;
+    Phone peer(world, "peer", from);
+    Phone::Spec spec{.method = "INVITE", .uri = "sip:alice@example.com"};
+    spec.from = "sip:x@east.example";
+    spec.call_id = name;
+    world.Feed(id, peer.Build(spec));
+    return world.TakeTo(At(from)).Status();
+  };
+  EXPECT_EQ(answer("198.51.100.1:40001", "third.example"), 407);
+  EXPECT_EQ(answer("198.51.100.2:40002", "east.example"), 407);
+  EXPECT_EQ(answer("198.51.100.1:40003", "east.example"), 100);
+  EXPECT_EQ(alice.Take().Method(), "INVITE");
 }
 
 TEST_F(ZonesTest, PolicyTransformsAndRegistrationLists) {
