@@ -5,8 +5,8 @@ processor is made slow, so that the load has plenty.
 For OPTIONS, REGISTER without and with digest, and calls (INVITE to BYE) the rate is raised until
 goodput grows no more. Then that rate and twice the goodput there are offered in turn, some rounds,
 and emergency calls beside the latter: a machine's speed drifts, so that a round is compared with
-its neighbour. Goodput is counted by SIPp over the middle of a run. The goal: at twice the maximum no
-more than a tenth is lost, and no emergency call fails.
+its neighbour. Goodput is counted by SIPp over the middle of a run. The goal: at twice the maximum
+no more than a tenth is lost, and no emergency call fails.
 """
 
 import argparse
