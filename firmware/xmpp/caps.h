@@ -26,10 +26,10 @@ struct Caps {
 
 class CapsCache {
  public:
-  CapsCache(Arena& arena, ChainPool& chains)
-      : chains_(chains), pool_(arena, kCapsMax), by_hash_(arena, kCapsMax, SipKey{}) {}
-  static uint64_t ArenaBytes() {
-    return kCapsMax * (Pool<Caps>::bytes_per_item() + 16) + sizeof(CapsCache) + 128;
+  CapsCache(Arena& arena, ChainPool& chains, const SipKey& key, uint32_t most)
+      : chains_(chains), pool_(arena, most), by_hash_(arena, most, key) {}
+  static uint64_t ArenaBytes(uint32_t most) {
+    return most * (Pool<Caps>::bytes_per_item() + 16) + sizeof(CapsCache) + 128;
   }
 
   // Null: no room, or no hash.

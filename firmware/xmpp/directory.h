@@ -60,6 +60,7 @@ inline constexpr uint8_t kWasAsked = 8;   // the contact asked, nobody has answe
 inline constexpr uint8_t kInRoster = 16;  // else only remembered for having asked
 
 struct Account;
+struct Caps;
 struct Session;
 class Archive;
 
@@ -109,6 +110,20 @@ struct Watch {
   Timer timer;
 };
 
+// A client of another server's user who sees an account, and what it wishes to be told of what the
+// account publishes (pubsub_away.cc).
+struct ClientAway {
+  ListNode account_node;
+  ListNode age_node;
+  Account* owner = nullptr;  // whose publications these are
+  Caps* caps = nullptr;
+  uint64_t hash = 0;       // of its full address
+  uint64_t user_hash = 0;  // of the bare one
+  uint64_t named = 0;      // a hash of the hash it named last
+  Chain address;
+  bool told = false;  // what there was when its wishes became known
+};
+
 // What holds for whom a user neither blocks nor allows (policy.cc).
 enum class UserPolicy : uint8_t { kDefault, kAsk, kAllow, kBlock };
 
@@ -154,6 +169,7 @@ struct Account {
   List<Blocked, &Blocked::node> allowed;
   UserPolicy policy = UserPolicy::kDefault;
   List<Watch, &Watch::account_node> watches;
+  List<ClientAway, &ClientAway::account_node> clients_away;  // the longest silent first
   List<Waiting, &Waiting::node> waiting;
   List<ItemNode, &ItemNode::node> nodes;
   ArchiveLog archive;
@@ -240,6 +256,7 @@ class Directory {
   std::span<uint8_t> ReadMessage(Account& account, const Waiting& message, std::span<uint8_t> out);
   void RemoveMessage(Account& account, Waiting& message);
 
+  const SipKey& key() const { return key_; }
   uint64_t HashOf(std::string_view text) const { return SipHash13(key_, text); }
 
  private:

@@ -30,6 +30,7 @@ Capacity Capacity::For(uint32_t accounts, uint32_t sessions) {
   c.items.items = accounts * 12;
   c.rooms.affiliates = accounts * 2 + c.rooms.rooms * 4;
   c.watches = std::clamp(sessions / 2, 16u, 16'384u);
+  c.clients_away = std::clamp(sessions / 2, 16u, 16'384u);
   c.sessions = sessions;
   c.readers = std::clamp(sessions / 32, 16u, 512u);
   c.unproven_readers = std::clamp(sessions / 16, 16u, 512u);
@@ -37,15 +38,17 @@ Capacity Capacity::For(uint32_t accounts, uint32_t sessions) {
   // room: its history.
   c.blocks = c.directory.contacts * 3 / 2 + c.directory.blocked + sessions * 16 +
              c.rooms.occupants * 4 + c.rooms.affiliates + c.rooms.rooms * 8 + c.items.nodes +
-             c.items.items + accounts + 16 * 1024;
+             c.items.items + accounts + c.clients_away + 16 * 1024;
   return c;
 }
 
 uint64_t Capacity::ArenaBytes() const {
   const uint64_t parsers = readers + unproven_readers;
   return Directory::ArenaBytes(directory) + Rooms::ArenaBytes(rooms) + Items::ArenaBytes(items) +
-         CapsCache::ArenaBytes() + Archive::ArenaBytes(directory.accounts + rooms.rooms) +
-         ChainPool::ArenaBytes(blocks) + uint64_t{watches} * Pool<Watch>::bytes_per_item() +
+         CapsCache::ArenaBytes(kCapsMax) + CapsCache::ArenaBytes(kCapsAwayMax) +
+         Archive::ArenaBytes(directory.accounts + rooms.rooms) + ChainPool::ArenaBytes(blocks) +
+         uint64_t{watches} * Pool<Watch>::bytes_per_item() +
+         uint64_t{clients_away} * Pool<ClientAway>::bytes_per_item() +
          uint64_t{sessions} * (Pool<Session>::bytes_per_item() + 16) +
          uint64_t{unproven_readers} *
              (Pool<ScramLogin>::bytes_per_item() + Pool<Wishes>::bytes_per_item() +
@@ -69,12 +72,14 @@ Engine::Engine(Arena& arena, TimerWheel& timers, crypto::Random& random, Host& h
       rooms_(arena.New<Rooms>(arena, capacity.rooms, chains_, keeper, archive_, random,
                               static_cast<RoomHost&>(*this))),
       items_(arena.New<Items>(arena, capacity.items, chains_, keeper)),
-      caps_(arena.New<CapsCache>(arena, chains_)),
+      caps_(arena.New<CapsCache>(arena, chains_, directory_->key(), kCapsMax)),
+      caps_away_(arena.New<CapsCache>(arena, chains_, directory_->key(), kCapsAwayMax)),
       sessions_(arena, capacity.sessions),
       by_stream_(arena, capacity.sessions, SipKey{}),  // keys are ours, not the wire's
       logins_(arena, capacity.unproven_readers),
       wishes_(arena, capacity.unproven_readers),
       watches_(arena, capacity.watches),
+      clients_away_(arena, capacity.clients_away),
       parser_heap_(arena, ParserHeapBytes(capacity.readers + capacity.unproven_readers),
                    capacity.readers + capacity.unproven_readers),
       scratch_(NewBytes(arena, kOutputMax)),
@@ -727,6 +732,7 @@ Result<void> Engine::RemoveUser(std::string_view bare) {
   while (Watch* watch = account->watches.front()) {
     EndWatch(*watch);
   }
+  ForgetAllAway(*account);
   archive_.Clear(account->archive);
   items_->Clear(*account);
   (void)tokens_.RemoveAll(*account);

@@ -34,6 +34,7 @@ struct Capacity {
   RoomCapacity rooms;
   ItemCapacity items;
   uint32_t watches = 0;
+  uint32_t clients_away = 0;
   uint32_t sessions = 0;
   uint32_t readers = 0;           // stanzas that may be incomplete at a time
   uint32_t unproven_readers = 0;  // of them, those of peers that are not authenticated
@@ -318,6 +319,8 @@ class Engine final : private RoomHost {
   const Archive& archive() const { return archive_; }
   const Items& items() const { return *items_; }
   uint32_t caps_count() const { return caps_->count(); }
+  uint32_t caps_away_count() const { return caps_away_->count(); }
+  uint32_t client_away_count() const { return clients_away_.used_count(); }
   // One row, as it was kept; in the order of keys.
   Result<void> Load(std::string_view key, std::span<const uint8_t> value);
   // Domains that go away take their sessions along.
@@ -567,13 +570,19 @@ class Engine final : private RoomHost {
   bool KeepArchiveRules(Account& account);
 
   // pubsub.cc
-  bool MayRead(Account& reader, Account& owner, const ItemNode& node);
+  bool MayRead(Account& reader, Account& owner, const ItemNode& node) {
+    return &reader == &owner || MayRead(reader.name.view(), owner, node);
+  }
+  bool MayRead(std::string_view reader, Account& owner, const ItemNode& node);
   void OnPubsub(Session& session, const Node& stanza, const Node& query, Account& owner,
                 bool is_set);
   void OnNodeOwner(Session& session, const Node& stanza, const Node& what, ItemNode& node,
                    bool is_set);
   void OnPublish(Session& session, const Node& stanza, const Node& query, const Node& publish,
                  ItemNode* node);
+  static void WriteEvent(const Account& owner, std::string_view to, std::string_view node,
+                         std::string_view event, ByteWriter& out);
+  std::string_view LastItemOf(Account& owner, ItemNode& node);
   void NotifySession(Account& owner, Session& session, const ItemNode& node,
                      std::string_view event);
   void Notify(Account& owner, const ItemNode& node, std::string_view event);
@@ -583,6 +592,23 @@ class Engine final : private RoomHost {
   void OnCapsAnswer(Session& session, const Node& stanza);
   void SendItems(Session& session, const Node& stanza, const Node& wanted, const Node* set,
                  Account& owner, ItemNode& node);
+  // pubsub_away.cc: those of other servers.
+  void OnClientAway(Account& owner, const Node& presence);
+  ClientAway* FindClientAway(Account& owner, const Address& who);
+  ClientAway* NewClientAway(Account& owner, const Address& who);
+  void MakeRoomForClientAway(Account& owner, uint64_t user_hash);
+  void ForgetClientAway(ClientAway& client);
+  void ForgetClientsAway(Account& owner, const Address& who);
+  void ForgetBlockedAway(Account& owner);
+  void ForgetAllAway(Account& owner);
+  void ForgetWhoCannotHear(const Address& to, const Node& stanza);
+  void WriteCapsIdAway(const ClientAway& client, ByteWriter& out) const;
+  void AskClientAway(const ClientAway& client, const Node& caps);
+  void OnCapsAnswerAway(Account& owner, const Node& stanza);
+  void TellClientAway(ClientAway& client);
+  bool NotifyClientAway(ClientAway& client, const ItemNode& node, std::string_view event);
+  void NotifyAway(Account& owner, const ItemNode& node, std::string_view event);
+  void AskPresenceAway(Account& owner, std::string_view bare);
   // A vCard or a part of private storage, set or asked for.
   void OnStored(Session& session, const Node& stanza, std::string_view name, const Node& content,
                 std::string_view empty, Account& owner, bool is_set);
@@ -736,11 +762,14 @@ class Engine final : private RoomHost {
   Rooms* rooms_;
   Items* items_;
   CapsCache* caps_;
+  CapsCache* caps_away_;  // apart: who is elsewhere takes no place of ours
   Pool<Session> sessions_;
   HashTable<Session, &Session::stream_node, StreamTraits> by_stream_;
   Pool<ScramLogin> logins_;
   Pool<Wishes> wishes_;
   Pool<Watch> watches_;
+  Pool<ClientAway> clients_away_;
+  List<ClientAway, &ClientAway::age_node> clients_by_age_;  // the longest silent first
   Heap parser_heap_;
   ReaderPool readers_;
   ReaderPool unproven_readers_;

@@ -156,6 +156,10 @@ inline constexpr uint32_t kItemNameMax = 256;
 inline constexpr uint32_t kCapsMax = 1024;
 inline constexpr uint32_t kCapsNotifyBytesMax = 2048;
 inline constexpr uint32_t kCapsFeaturesMax = 192;
+// Of users of other servers: hashes, clients of one of them, and of all who see one user of ours.
+inline constexpr uint32_t kCapsAwayMax = 512;
+inline constexpr uint32_t kClientsAwayPerContact = 8;
+inline constexpr uint32_t kClientsAwayPerUser = 256;
 
 inline constexpr uint32_t kScramIterations = 10'000;
 inline constexpr uint32_t kScramIterationsMax = 100'000;

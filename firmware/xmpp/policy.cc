@@ -56,13 +56,18 @@ void Engine::TellWatchers(Account& account, const Address& rule, bool available)
       continue;
     }
     SendPresenceTo(account, address->full(), available);
+    if (available) {
+      AskPresenceAway(account, address->full());
+    }
   }
 }
 
 Result<void> Engine::Block(Account& account, const Address& rule) {
   TellWatchers(account, rule, false);
   EndWatches(account, rule);
-  return directory_->Block(account, rule.full());
+  const auto blocked = directory_->Block(account, rule.full());
+  ForgetBlockedAway(account);
+  return blocked;
 }
 
 bool Engine::Unblock(Account& account, const Address& rule) {

@@ -404,6 +404,7 @@ void Engine::Subscribe(Account& account, const Address& to, std::string_view typ
   }
   if (type == "subscribed") {
     SendPresenceTo(account, bare, true);
+    AskPresenceAway(account, bare);
   }
 }
 

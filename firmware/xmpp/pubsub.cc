@@ -51,40 +51,25 @@ bool ReadConfig(const Node* form, ItemNode& out) {
   return true;
 }
 
-// `what` became of the node: "items", which `inside` tells, "purge" or "delete".
-void WriteEvent(std::string_view from, std::string_view to, std::string_view node,
-                std::string_view what, std::string_view inside, ByteWriter& out) {
-  out.Text("<message type='headline'");
-  WriteAttribute("from", from, out);
-  WriteAttribute("to", to, out);
-  out.Text("><event xmlns='http://jabber.org/protocol/pubsub#event'><");
-  out.Text(what);
-  WriteAttribute("node", node, out);
-  out.Char('>');
-  out.Text(inside);
-  out.Text("</");
-  out.Text(what);
-  out.Text("></event></message>");
-}
-
 constexpr std::string_view kPurge = "purge";
 constexpr std::string_view kDelete = "delete";
 
 }  // namespace
 
-bool Engine::MayRead(Account& reader, Account& owner, const ItemNode& node) {
-  if (&reader == &owner) {
-    return true;
+bool Engine::MayRead(std::string_view reader, Account& owner, const ItemNode& node) {
+  const auto address = Address::Parse(reader);
+  if (!address.ok() || Blocks(owner, *address)) {
+    return false;
   }
+  const Contact* contact = directory_->FindContact(owner, reader);
+  const uint8_t state = contact != nullptr ? contact->state : uint8_t{0};
   switch (node.access) {
     case ItemAccess::kOpen:
       return true;
     case ItemAccess::kPresence:
-      return IsSubscribed(reader, owner);
-    case ItemAccess::kRoster: {
-      const Contact* contact = directory_->FindContact(owner, reader.name.view());
-      return contact != nullptr && (contact->state & kInRoster) != 0;
-    }
+      return (state & kFrom) != 0;
+    case ItemAccess::kRoster:
+      return (state & kInRoster) != 0;
     default:
       return false;
   }
@@ -270,6 +255,24 @@ void Engine::OnPublish(Session& session, const Node& stanza, const Node& query, 
   OnAvatarPublished(owner, publish.Get("node"), payload);
 }
 
+// `event`: what is inside of "items", or kPurge or kDelete.
+void Engine::WriteEvent(const Account& owner, std::string_view to, std::string_view node,
+                        std::string_view event, ByteWriter& out) {
+  const bool is_items = event != kPurge && event != kDelete;
+  const std::string_view what = is_items ? "items" : event;
+  out.Text("<message type='headline'");
+  WriteAttribute("from", owner.name.view(), out);
+  WriteAttribute("to", to, out);
+  out.Text("><event xmlns='http://jabber.org/protocol/pubsub#event'><");
+  out.Text(what);
+  WriteAttribute("node", node, out);
+  out.Char('>');
+  out.Text(is_items ? event : std::string_view());
+  out.Text("</");
+  out.Text(what);
+  out.Text("></event></message>");
+}
+
 void Engine::NotifySession(Account& owner, Session& session, const ItemNode& node,
                            std::string_view event) {
   uint8_t name_bytes[kNodeNameMax];
@@ -280,9 +283,7 @@ void Engine::NotifySession(Account& owner, Session& session, const ItemNode& nod
   }
   uint8_t full_bytes[kAddressMax];
   ByteWriter out(scratch_);
-  const bool is_items = event != kPurge && event != kDelete;
-  WriteEvent(owner.name.view(), FullOf(session, full_bytes), name, is_items ? "items" : event,
-             is_items ? event : "", out);
+  WriteEvent(owner, FullOf(session, full_bytes), name, event, out);
   if (out.ok()) {
     SendStanza(session, out.written());
   }
@@ -305,26 +306,31 @@ void Engine::Notify(Account& owner, const ItemNode& node, std::string_view event
       NotifySession(owner, *at, node, event);
     }
   }
+  NotifyAway(owner, node, event);
+}
+
+// As it is notified, in scratch2_. The node has one.
+std::string_view Engine::LastItemOf(Account& owner, ItemNode& node) {
+  const Item& last = *node.items.back();
+  uint8_t id_bytes[kItemNameMax];
+  ByteWriter event(scratch2_);
+  event.Text("<item");
+  WriteAttribute("id", items_->NameOf(last, id_bytes), event);
+  event.Char('>');
+  event.Text(items_->Read(owner, node, last, scratch3_));
+  event.Text("</item>");
+  return event.text();
 }
 
 // The last item of each node of `owner` that the session wishes for.
 void Engine::SendLastItems(Account& owner, Session& session) {
   for (ItemNode& node : owner.nodes) {
-    const Item* last = node.items.back();
     uint8_t name_bytes[kNodeNameMax];
-    if (node.is_private || last == nullptr ||
-        !caps_->Wants(*session.caps, items_->NameOf(node, name_bytes)) ||
-        !MayRead(*session.account, owner, node)) {
-      continue;
+    if (!node.is_private && !node.items.empty() &&
+        caps_->Wants(*session.caps, items_->NameOf(node, name_bytes)) &&
+        MayRead(*session.account, owner, node)) {
+      NotifySession(owner, session, node, LastItemOf(owner, node));
     }
-    uint8_t id_bytes[kItemNameMax];
-    ByteWriter event(scratch2_);
-    event.Text("<item");
-    WriteAttribute("id", items_->NameOf(*last, id_bytes), event);
-    event.Char('>');
-    event.Text(items_->Read(owner, node, *last, scratch3_));
-    event.Text("</item>");
-    NotifySession(owner, session, node, event.text());
   }
 }
 

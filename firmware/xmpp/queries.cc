@@ -68,8 +68,13 @@ void Engine::OnQuery(Session& session, Node& stanza, const Address* to) {
   if (type == "result" || type == "error") {
     uint8_t full_bytes[kAddressMax];
     Account* account = to != nullptr ? directory_->Find(to->full()) : nullptr;
-    if (account == nullptr || !OnPushAnswer(*account, stanza, FullOf(session, full_bytes))) {
-      OnCapsAnswer(session, stanza);  // else to a push of ours
+    if (account != nullptr && OnPushAnswer(*account, stanza, FullOf(session, full_bytes))) {
+      return;
+    }
+    if (!session.is_remote) {
+      OnCapsAnswer(session, stanza);
+    } else if (account != nullptr) {
+      OnCapsAnswerAway(*account, stanza);
     }
     return;
   }

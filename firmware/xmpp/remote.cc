@@ -173,6 +173,7 @@ void Engine::OnRemote(const Address& from, const Address& to, Node& stanza) {
   if (account != nullptr) {
     OnRemotePresence(*account, to, stanza);
   } else {
+    ForgetWhoCannotHear(to, stanza);
     Route(remote_session_, stanza, to);
   }
   Settle();
@@ -184,6 +185,9 @@ void Engine::OnRemotePresence(Account& account, const Address& to, Node& stanza)
     AnswerProbe(account);
   } else if (type.empty() || type == "unavailable" || type == "error") {
     OnDirected(remote_session_, stanza, to, type.empty());
+    if (!to.has_resource()) {
+      OnClientAway(account, stanza);
+    }
   } else if (type == "subscribe" || type == "subscribed" || type == "unsubscribe" ||
              type == "unsubscribed") {
     if (type == "unsubscribed") {

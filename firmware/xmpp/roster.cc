@@ -203,6 +203,11 @@ uint64_t Engine::ForgetContact(Account& account, Contact& contact) {
 
 bool Engine::Changed(Account& account, Contact& contact, bool visible) {
   uint8_t bytes[4096];
+  if ((contact.state & kFrom) == 0 && !account.clients_away.empty()) {
+    if (const auto who = Address::Parse(directory_->AddressOf(contact, bytes)); who.ok()) {
+      ForgetClientsAway(account, *who);
+    }
+  }
   ByteWriter item(bytes);
   if (visible) {
     WriteItem(contact, item);

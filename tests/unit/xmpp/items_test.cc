@@ -146,6 +146,19 @@ TEST_F(ItemsTest, ThoseWhoWishAreNotified) {
   EXPECT_TRUE(Has(bob.Take(), "id='3'"));
 }
 
+TEST_F(ItemsTest, TheBlockedAreToldNothing) {
+  Befriend();
+  Wish(bob, "tune");
+  alice.Say(Publish("tune", "1", "<t xmlns='urn:t'/>", Options("open")));
+  EXPECT_TRUE(Has(bob.Take(), "<item id='1'>"));
+  alice.Say(
+      "<iq type='set' id='b'><block xmlns='urn:xmpp:blocking'><item jid='bob@example.com'/>"
+      "</block></iq>");
+  bob.Take();
+  alice.Say(Publish("tune", "2", "<t xmlns='urn:t'/>"));
+  EXPECT_EQ(bob.Take(), "");
+}
+
 std::string Own(const std::string& what, const std::string& node) {
   return "<iq type='set' id='o'><pubsub xmlns='http://jabber.org/protocol/pubsub#owner'><" + what +
          " node='" + node + "'/></pubsub></iq>";

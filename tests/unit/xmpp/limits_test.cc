@@ -290,7 +290,7 @@ TEST(Wishes, AreSoMany) {
   gh::test::Memory memory(8 << 20);
   Arena arena{std::span<uint8_t>(memory)};
   ChainPool chains(arena, 1000);
-  CapsCache cache(arena, chains);
+  CapsCache cache(arena, chains, SipKey{}, kCapsMax);
   std::vector<Caps*> all;
   for (uint32_t i = 0; i < kCapsMax; ++i) {
     all.push_back(cache.Take("hash" + std::to_string(i)));
