@@ -31,6 +31,8 @@ modules:
   mod_version: {{}}
   mod_s2s_dialback: {{}}
   mod_muc: {{host: "rooms.@HOST@"}}
+  mod_caps: {{}}
+  mod_pubsub: {{plugins: [flat, pep]}}
 """
 
 

@@ -290,6 +290,46 @@ async def watch(_, bob, domain):
     return out
 
 
+async def published(alice, bob, _):
+    """Nicks and an avatar, told to the other's client, which wishes for them."""
+    seen = {}
+    for user in (alice, bob):
+        for name in ("xep_0172", "xep_0084"):
+            user.register_plugin(name)
+        user["xep_0115"].caps_node = f"http://{user.boundjid.domain}/client"
+        for event in ("user_nick_publish", "avatar_metadata_publish"):
+            seen[user, event] = asyncio.Queue()
+            user.add_event_handler(event, seen[user, event].put_nowait)
+        await user["xep_0115"].update_caps()
+
+    async def hears(user, event, other):
+        while True:
+            message = await user.hear(seen[user, event])
+            if message["from"].bare == other.boundjid.bare:
+                return message["pubsub_event"]["items"]["item"]
+    await alice["xep_0172"].publish_nick("Al")
+    alice.send_presence_subscription(bob.boundjid.bare)
+    await asyncio.wait_for(befriended(alice, bob, "alice@example.com"), TIMEOUT)
+    # What there was, then what comes.
+    out = {"last": (await hears(bob, "user_nick_publish", alice))["user_nick"]["nick"]}
+    await alice["xep_0172"].publish_nick("Ally")
+    while out.get("next") != "Ally":
+        out["next"] = (await hears(bob, "user_nick_publish", alice))["user_nick"]["nick"]
+    picture = bob.boundjid.domain.encode() * 40
+    await alice["xep_0084"].publish_avatar(picture)
+    name = alice["xep_0084"].generate_id(picture)
+    await alice["xep_0084"].publish_avatar_metadata(
+        {"id": name, "type": "image/png", "bytes": len(picture)})
+    while (await hears(bob, "avatar_metadata_publish", alice))["id"] != name:
+        pass
+    got = await bob["xep_0084"].retrieve_avatar("alice@example.com", name)
+    out["picture"] = got["pubsub"]["items"]["item"]["avatar_data"]["value"] == picture
+    await bob["xep_0172"].publish_nick("Bo")
+    out["back"] = (await hears(alice, "user_nick_publish", bob))["user_nick"]["nick"]
+    await part(alice, bob, "alice@example.com")
+    return out
+
+
 class PushService(slixmpp.ComponentXMPP):
     """Keeps what it is told to publish."""
 

@@ -10,7 +10,7 @@ PACKAGES = ["prosody", "lua5.4", "liblua5.4-0", "lua-expat", "lua-socket", "lua-
             "libnfnetlink0"]
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 MODULES = ["roster", "saslauth", "tls", "dialback", "disco", "ping", "presence", "message", "iq",
-           "s2s", "c2s", "version", "smacks"]
+           "s2s", "c2s", "version", "smacks", "pep"]
 # Its own resolver, asking for A and AAAA at once, may hang until something else wakes it.
 CONFIGURATION = """\
 run_as_root = true

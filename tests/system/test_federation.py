@@ -258,6 +258,13 @@ def test_friends_and_rooms_across_servers(scene, server):
 
 
 @pytest.mark.parametrize("server", **BOTH)
+def test_what_is_published_goes_to_other_servers(scene, server):
+    scene.talk(server)
+    assert scene.act("published", server) == {"last": "Al", "next": "Ally", "picture": True,
+                                              "back": "Bo"}
+
+
+@pytest.mark.parametrize("server", **BOTH)
 def test_users_go_by_their_email_addresses(scene, server):
     scene.talk(server)  # what is to be dropped comes on a stream there is
     scene.set(EmailAddress_Mode="On")
