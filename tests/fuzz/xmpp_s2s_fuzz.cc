@@ -1,8 +1,9 @@
 // The federation under whatever other servers send: the input is cut into pieces, each for one of
 // seven streams: one proved by its certificate, one with TLS and one without that have proved
 // nothing, one of ours, on which the other side answers, a component that has proved nothing and
-// one that has, and one at the door for devices inside. Our user goes by an e-mail address. Nothing
-// may fall, nobody who has proved nothing reaches a user, and nothing is left when all are gone.
+// one that has, and one at the door for devices inside. Our user goes by an e-mail address, and
+// lets everybody see what he has published. Nothing may fall, nobody who has proved nothing reaches
+// a user, and nothing is left when all are gone.
 #include <cstdint>
 #include <cstdlib>
 
@@ -59,16 +60,18 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Site site(net, "example.com", "192.0.2.1");
   net.hosts["other.org"] = "192.0.2.2";
   site.speaks_for_others = true;
-  Require(site.world()
-              .engine()
-              .directory()
-              .SetEmail(*site.world().AddUser("alice"), "alice@mail.example")
-              .ok());
+  gh::xmpp::Engine& engine = site.world().engine();
+  gh::xmpp::Account& account = *site.world().AddUser("alice");
+  Require(engine.directory().SetEmail(account, "alice@mail.example").ok());
+  Require(engine.SetPolicy(account, gh::xmpp::UserPolicy::kAllow).ok());
   AddPartners(site);
   const uint32_t free = site.federation().chains().free_count();
   gh::xmpp::test::Client alice(site.world(), 1);
   alice.LogIn("alice", "a");
   alice.Say("<presence/><message to='bob@other.org'><body>x</body></message>");
+  alice.Say(
+      "<iq type='set' id='p'><pubsub xmlns='http://jabber.org/protocol/pubsub'>"
+      "<publish node='tune'><item id='1'><t xmlns='urn:t'/></item></publish></pubsub></iq>");
   net.Run();
   const auto proved = site.OpenRaw(true, {"other.org"});
   site.Say(proved, kHeader);
