@@ -91,8 +91,10 @@ rtp::Config RtpService::ConfigOf(std::span<const net::IpAddress> addresses) cons
     out.turn.password.Assign(media.turn_password.view());
     out.turn_local = parts_.stack.SourceFor(media.turn_address);
   }
-  out.mux_port = ports.multiplex == config::OnOff::kOn ? static_cast<uint16_t>(ports.multiplex_port)
-                                                       : uint16_t{0};
+  if (ports.multiplex == config::OnOff::kOn) {
+    out.mux_port = ports.multiplex_port != 0 ? static_cast<uint16_t>(ports.multiplex_port)
+                                             : rtp::UsualMuxPort(relay_->session_capacity());
+  }
   out.address_count =
       static_cast<uint32_t>(std::min(addresses.size(), size_t{rtp::kLocalAddressMax}));
   std::copy_n(addresses.begin(), out.address_count, out.addresses.begin());

@@ -50,6 +50,7 @@ inline constexpr Duration kDtlsPatience = Duration::Seconds(20);
 inline constexpr Duration kDtlsLinger = Duration::Seconds(10);
 // Media of traversal zones on one port: numbers of ChannelData (RFC 8656 12), and how the client
 // asks for each.
+inline constexpr uint32_t kMuxLargeCalls = 10'000;  // of the large profile: another port
 inline constexpr uint16_t kMuxChannelFirst = 0x4000;
 inline constexpr uint16_t kMuxChannelLast = 0x7fff;
 inline constexpr Duration kMuxRetry = Duration::Milliseconds(500);

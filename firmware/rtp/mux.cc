@@ -32,6 +32,8 @@ bool TakeNumber(std::string_view& text, uint32_t first, uint32_t last, uint16_t&
 
 }  // namespace
 
+uint16_t UsualMuxPort(uint32_t calls) { return calls < kMuxLargeCalls ? 2776 : 36000; }
+
 std::optional<MuxOffer> ParseMux(std::string_view value) {
   MuxOffer out;
   if (value.ends_with(' ') || TakeWord(value) != kVersion) {

@@ -33,6 +33,10 @@ struct MuxOffer {
   std::string_view user;
   std::string_view password;
 };
+// The port where no other is set, of an appliance for so many calls: the first of those a firewall
+// between such a pair is open for, 2776 and 2777, or 36000 to 36011 for the large ones.
+uint16_t UsualMuxPort(uint32_t calls);
+
 std::optional<MuxOffer> ParseMux(std::string_view value);
 void WriteMux(const MuxOffer& offer, ByteWriter& out);
 

@@ -295,5 +295,10 @@ TEST(Mux, TheLineIsReadStrictly) {
   EXPECT_EQ(out.text(), line("65535", "32767"));
 }
 
+TEST(Mux, ThePortIsAmongThoseFirewallsLetPass) {
+  EXPECT_EQ(UsualMuxPort(kMuxLargeCalls - 1), 2776);
+  EXPECT_EQ(UsualMuxPort(kMuxLargeCalls), 36000);
+}
+
 }  // namespace
 }  // namespace gh::rtp
