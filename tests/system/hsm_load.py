@@ -22,6 +22,7 @@ class Load:
         self.edge, self.me, self.root, self.count = edge, me, root, count
         self.over = threading.Event()
         self.opened, self.asked, self.answered, self.lost, self.slowest = 0, 0, 0, 0, 0.0
+        self.busy = 0  # told so by 503, as an emulated machine under other load may be
         self.tries = {"full": [], "resumed12": [], "resumed13": []}
         self.lock = threading.Lock()
 
@@ -74,6 +75,7 @@ class Load:
                 return
             with self.lock:
                 self.answered += answer.startswith(b"SIP/2.0 200 ")
+                self.busy += answer.startswith(b"SIP/2.0 503 ")
                 self.slowest = max(self.slowest, time.monotonic() - begin)
 
     def handshakes(self, name, version=None):
@@ -109,7 +111,8 @@ class Load:
         for thread in threads:
             thread.join()
         print(json.dumps({"sessions": self.opened, "asked": self.asked, "answered": self.answered,
-                          "lost": self.lost, "slowest": self.slowest, "tries": self.tries}))
+                          "busy": self.busy, "lost": self.lost, "slowest": self.slowest,
+                          "tries": self.tries}))
 
 
 if __name__ == "__main__":
