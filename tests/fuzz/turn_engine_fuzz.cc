@@ -239,6 +239,7 @@ class Play {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  gh::test::Memory::keeps = true;
   Play(Script{data, size}).Run();
   return 0;
 }

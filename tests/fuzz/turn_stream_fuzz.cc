@@ -98,6 +98,7 @@ Outcome Feed(std::span<const uint8_t> input, uint8_t piece_seed) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  gh::test::Memory::keeps = true;
   if (size < 1 || size > 8192) {
     return 0;
   }

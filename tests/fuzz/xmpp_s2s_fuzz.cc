@@ -56,8 +56,10 @@ void AddPartners(Site& site) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  gh::test::Memory::keeps = true;
   Net net;
-  Site site(net, "example.com", "192.0.2.1");
+  const gh::s2s::Capacity few{16, 3, 4, 4, 1500};
+  Site site(net, "example.com", "192.0.2.1", few, gh::xmpp::test::World::FewestCapacity());
   net.hosts["other.org"] = "192.0.2.2";
   site.speaks_for_others = true;
   gh::xmpp::Engine& engine = site.world().engine();

@@ -44,7 +44,8 @@ void CheckOutput(const std::string& text) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  World world(World::FewCapacity(), World::FewBytes());
+  gh::test::Memory::keeps = true;
+  World world(World::FewestCapacity(), World::FewBytes());
   world.AddUser("alice");
   world.AddUser("bob");
   gh::xmpp::Config config = World::MakeConfig();

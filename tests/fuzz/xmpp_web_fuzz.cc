@@ -10,9 +10,10 @@ using gh::xmpp::test::WebWorld;
 using gh::xmpp::test::World;
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  World world(World::FewCapacity(), World::FewBytes());
+  gh::test::Memory::keeps = true;
+  World world(World::FewestCapacity(), World::FewBytes());
   const bool with_files = size > 0 && data[0] % 4 == 3;  // they cost time
-  WebWorld web(world, with_files);
+  WebWorld web(world, with_files, 2, {4, 2, 1024});
   gh::xmpp::Uploads::Slot slot;
   if (with_files) {
     (void)web.uploads->Ask({"a@example.com", "example.com", "f", "", 300}, 1, slot);

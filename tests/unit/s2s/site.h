@@ -45,9 +45,10 @@ struct Net {
 class Site final : public Host, public Observer, public net::Resolver {
  public:
   Site(Net& wire, const char* domain, const std::string& address,
-       const Capacity& capacity = Capacity::For(0))
+       const Capacity& capacity = Capacity::For(0),
+       const xmpp::Capacity& of_world = xmpp::test::World::FewCapacity())
       : net_(wire),
-        world_(xmpp::test::World::FewCapacity(), xmpp::test::World::FewBytes(), domain),
+        world_(of_world, xmpp::test::World::FewBytes(), domain),
         address_(address),
         memory_(capacity.ArenaBytes() + (1 << 20)) {
     arena_ = std::make_unique<Arena>(memory_);

@@ -5,7 +5,6 @@
 
 #include <deque>
 #include <map>
-#include <memory>
 #include <set>
 #include <string>
 #include <utility>
@@ -13,6 +12,7 @@
 
 #include "crypto/random.h"
 #include "firmware/sip/engine.h"
+#include "tests/unit/rt/memory.h"
 
 namespace gh::sip::test {
 
@@ -121,8 +121,8 @@ class World final : public net::DatagramService,
 
   explicit World(const Config& config = DefaultConfig(), const Capacity& capacity = SmallCapacity(),
                  size_t arena_bytes = 24u << 20)
-      : memory_(new uint8_t[arena_bytes]),
-        arena_({memory_.get(), arena_bytes}),
+      : memory_(arena_bytes),
+        arena_(memory_),
         timers_(Instant{1'000'000'000}),
         random_(*this) {
     engine_ = arena_.New<Engine>(
@@ -517,7 +517,7 @@ class World final : public net::DatagramService,
     net::DatagramHandler* handler;
     bool open;
   };
-  std::unique_ptr<uint8_t[]> memory_;
+  gh::test::Memory memory_;
   Arena arena_;
   TimerWheel timers_;
   uint64_t seed_ = 42;

@@ -5,7 +5,6 @@
 #include <deque>
 #include <functional>
 #include <map>
-#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -15,6 +14,7 @@
 #include "crypto/init.h"
 #include "firmware/turn/engine.h"
 #include "tests/unit/net/fake_wire.h"
+#include "tests/unit/rt/memory.h"
 
 namespace gh::turn::test {
 
@@ -63,8 +63,8 @@ class World final : public media::Relay, ClientStreams, Credentials, Observer {
   }
 
   explicit World(const Config& config = MakeConfig(), const Capacity& capacity = MakeCapacity())
-      : memory_(new uint8_t[kMemory]),
-        arena_({memory_.get(), kMemory}),
+      : memory_(kMemory),
+        arena_(memory_),
         entropy_(7),
         random_(entropy_),
         timers_(clock.now) {
@@ -220,7 +220,7 @@ class World final : public media::Relay, ClientStreams, Credentials, Observer {
 
  private:
   static constexpr size_t kMemory = 16u << 20;
-  std::unique_ptr<uint8_t[]> memory_;  // not cleared: that would take longer than most tests
+  gh::test::Memory memory_;
   Arena arena_;
   net::test::SeededEntropy entropy_;
   crypto::Random random_;

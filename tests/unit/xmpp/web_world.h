@@ -19,10 +19,11 @@ class WebWorld final : public net::StreamService {
   static constexpr Web::Capacity kCapacity{8, 2, 8192};
   static constexpr uint32_t kFileChunks = 8;
   // `with_files`: users may leave files, on a disk of few chunks.
-  explicit WebWorld(World& world, bool with_files = false, uint32_t chunks = kFileChunks)
-      : disk(512, uint64_t{chunks} * files::kChunkBytes / 512),
+  explicit WebWorld(World& world, bool with_files = false, uint32_t chunks = kFileChunks,
+                    const Web::Capacity& capacity = kCapacity)
+      : disk(512, with_files ? uint64_t{chunks} * files::kChunkBytes / 512 : 1),
         world_(world),
-        memory_(Web::ArenaBytes(kCapacity) + (1 << 20) +
+        memory_(Web::ArenaBytes(capacity) + (1 << 20) +
                 (with_files ? files::SealedFiles::ArenaBytes() : 0)),
         arena_(std::span<uint8_t>(memory_)),
         loop_(world.clock) {
@@ -31,7 +32,7 @@ class WebWorld final : public net::StreamService {
     }
     web_ = std::make_unique<Web>(Web::Parts{arena_, loop_, *this, world.random(), world.engine(),
                                             world, world, uploads.get()},
-                                 kCapacity);
+                                 capacity);
     world.web = web_.get();
   }
   ~WebWorld() {

@@ -55,7 +55,7 @@ class World final : public Host, public Keeper, public Observer, public UploadOb
     config.domains[0].Assign(domain_);
     engine_->Apply(config);
   }
-  // Fuzz targets make one for each input: little memory, and what is small runs out sooner.
+  // Little memory to make ready, and what is small runs out sooner.
   static Capacity FewCapacity() {
     Capacity capacity = Capacity::For(4, 8);
     capacity.rooms.rooms = 4;
@@ -67,6 +67,12 @@ class World final : public Host, public Keeper, public Observer, public UploadOb
     return capacity;
   }
   static size_t FewBytes() { return FewCapacity().ArenaBytes() + (1 << 20); }
+  // Fuzz targets make one for each input.
+  static Capacity FewestCapacity() {
+    Capacity capacity = FewCapacity();
+    capacity.readers = capacity.unproven_readers = 3;
+    return capacity;
+  }
   Engine& engine() { return *engine_; }
   TimerWheel& timers() { return *timers_; }
   crypto::Random& random() { return *random_; }
