@@ -1,7 +1,7 @@
-"""Next hops that DNS leads to (dnsmasq), on the Linux process: TLS connections that both sides use
-for what is new (RFC 5923), SIPp behind stunnel with certificates; a zone whose peer has to be named
-in its certificate (RFC 5922); a hop that is busy and says so is spared, but not by emergencies
-(RFC 7339), SIPp by SRV.
+"""Next hops that DNS leads to (dnsmasq), of the Linux process and of the booted image: TLS
+connections that both sides use for what is new (RFC 5923), SIPp behind stunnel with certificates; a
+zone whose peer has to be named in its certificate (RFC 5922); a hop that is busy and says so is
+spared, but not by emergencies (RFC 7339), SIPp by SRV.
 
     caller --- edge --- far (opens the connection), near (is connected to), busy
 """
@@ -125,8 +125,8 @@ class World:
                 process.wait(10)
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
+@pytest.fixture(scope="module", params=["host", "image"])
+def world(request, tmp_path_factory):
     w = World()
     w.folder = tmp_path_factory.mktemp("hops")
     root = prosody_package.unpack(w.folder)
@@ -143,10 +143,9 @@ def world(tmp_path_factory):
             addresses={"far.example": HOSTS["far"], "near.example": HOSTS["near"],
                        "box.busy.example": HOSTS["busy"]},
             services=[("_sip._udp.busy.example", "box.busy.example", 5090)])
-        w.edge = host_board.HostMachine(
-            w.folder / "edge", netns.INTERFACE, network.host("edge").namespace,
+        w.edge = host_board.edge_of(
+            request.param, w.folder / "edge", network,
             PROVISION.replace("{key}", (w.folder / "key.pub").read_text().strip()))
-        (w.folder / "edge").mkdir()
         with w.edge:
             operator_console.log_in(w.edge)
             w.bring("trust.pem", "root.pem")
