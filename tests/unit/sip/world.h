@@ -121,10 +121,7 @@ class World final : public net::DatagramService,
 
   explicit World(const Config& config = DefaultConfig(), const Capacity& capacity = SmallCapacity(),
                  size_t arena_bytes = 24u << 20)
-      : memory_(arena_bytes),
-        arena_(memory_),
-        timers_(Instant{1'000'000'000}),
-        random_(*this) {
+      : memory_(arena_bytes), arena_(memory_), timers_(Instant{1'000'000'000}), random_(*this) {
     engine_ = arena_.New<Engine>(
         arena_, EnginePorts{*this, *this, *this, timers_, random_, *this, *this}, capacity);
     engine_->Apply(config);

@@ -63,11 +63,7 @@ class World final : public media::Relay, ClientStreams, Credentials, Observer {
   }
 
   explicit World(const Config& config = MakeConfig(), const Capacity& capacity = MakeCapacity())
-      : memory_(kMemory),
-        arena_(memory_),
-        entropy_(7),
-        random_(entropy_),
-        timers_(clock.now) {
+      : memory_(kMemory), arena_(memory_), entropy_(7), random_(entropy_), timers_(clock.now) {
     crypto::Initialise();
     clock.SetWall(1'700'000'000'000'000'000);
     engine_ = arena_.New<Engine>(arena_, Ports{*this, *this, timers_, random_, clock, *this, *this},
