@@ -523,6 +523,7 @@ bool XmppService::NextStatus(uint64_t& cursor, ByteWriter& out) {
       Tell(out, "by_token", counters.token_logins);
       Tell(out, "watches", engine_->watch_count());
       Tell(out, "clients_away", engine_->client_away_count());
+      Tell(out, "node_entities", engine_->items().entity_count());
       Tell(out, "resumed", counters.resumed);
       Tell(out, "stream_errors", counters.stream_errors);
       return true;

@@ -146,7 +146,9 @@ void Engine::OnPolicyForm(Session& session, const Node& stanza, const Node& form
 }
 
 Result<void> Engine::SetPolicy(Account& account, UserPolicy policy) {
-  return directory_->SetPolicy(account, policy);
+  const auto set = directory_->SetPolicy(account, policy);
+  EndStale(account);
+  return set;
 }
 
 Result<void> Engine::Allow(Account& account, const Address& whom) {

@@ -73,16 +73,40 @@ struct Item {
 };
 
 enum class ItemAccess : uint8_t { kPresence, kOpen, kWhitelist, kRoster };
+// Who may publish besides its owners and its publishers (XEP-0060 section 4.6).
+enum class PublishModel : uint8_t { kPublishers, kSubscribers, kOpen };
+// What somebody is to a node (XEP-0060 section 4.1); kNone: what its access model says.
+enum class NodeAffiliation : uint8_t { kNone, kOutcast, kMember, kPublisher, kOwner };
+
+struct ItemNode;
+
+// Somebody who has subscribed to a node, or has an affiliation with it.
+struct NodeEntity {
+  ListNode node;
+  Account* owner = nullptr;
+  ItemNode* of = nullptr;
+  uint64_t hash = 0;       // of the address
+  uint64_t user_hash = 0;  // of the bare one
+  Chain address;
+  uint32_t number = 0;
+  NodeAffiliation affiliation = NodeAffiliation::kNone;
+  bool subscribed = false;
+  bool is_away = false;  // of another server
+  bool is_full = false;  // one session: not kept
+};
 
 struct ItemNode {
   ListNode node;
   uint32_t number = 0;
+  uint32_t next_entity = 1;
   uint64_t next_item = 1;
   uint16_t item_max = 1;
   ItemAccess access = ItemAccess::kPresence;
+  PublishModel publish = PublishModel::kPublishers;
   bool is_private = false;  // not for the protocol: vCards, private storage
   Chain name;
   List<Item, &Item::node> items;
+  List<NodeEntity, &NodeEntity::node> entities;
 };
 
 struct Contact {

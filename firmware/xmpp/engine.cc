@@ -28,6 +28,7 @@ Capacity Capacity::For(uint32_t accounts, uint32_t sessions) {
   c.rooms.occupants = sessions * 4 + kRoomOccupantMax;
   c.items.nodes = accounts * 4;
   c.items.items = accounts * 12;
+  c.items.entities = std::max(accounts, 64u);
   c.rooms.affiliates = accounts * 2 + c.rooms.rooms * 4;
   c.watches = std::clamp(sessions / 2, 16u, 16'384u);
   c.clients_away = std::clamp(sessions / 2, 16u, 16'384u);
@@ -38,7 +39,7 @@ Capacity Capacity::For(uint32_t accounts, uint32_t sessions) {
   // room: its history.
   c.blocks = c.directory.contacts * 3 / 2 + c.directory.blocked + sessions * 16 +
              c.rooms.occupants * 4 + c.rooms.affiliates + c.rooms.rooms * 8 + c.items.nodes +
-             c.items.items + accounts + c.clients_away + 16 * 1024;
+             c.items.items + c.items.entities + accounts + c.clients_away + 16 * 1024;
   return c;
 }
 
@@ -71,7 +72,7 @@ Engine::Engine(Arena& arena, TimerWheel& timers, crypto::Random& random, Host& h
       tokens_(keeper, chains_, random),
       rooms_(arena.New<Rooms>(arena, capacity.rooms, chains_, keeper, archive_, random,
                               static_cast<RoomHost&>(*this))),
-      items_(arena.New<Items>(arena, capacity.items, chains_, keeper)),
+      items_(arena.New<Items>(arena, capacity.items, chains_, keeper, directory_->key())),
       caps_(arena.New<CapsCache>(arena, chains_, directory_->key(), kCapsMax)),
       caps_away_(arena.New<CapsCache>(arena, chains_, directory_->key(), kCapsAwayMax)),
       sessions_(arena, capacity.sessions),
@@ -122,7 +123,7 @@ Result<void> Engine::Load(std::string_view key, std::span<const uint8_t> value) 
     return account != nullptr ? tokens_.Load(*account, name, value)
                               : Result<void>(Error{ErrorCode::kCorrupt, "a token is nobody's"});
   }
-  if (name.kind == 'w' || name.kind == 'x') {
+  if (name.kind == 'w' || name.kind == 'x' || name.kind == 'z') {
     Account* account = directory_->OfId(name.id);
     return account != nullptr
                ? items_->Load(*account, name, value)
@@ -633,6 +634,10 @@ void Engine::End(Session& session) {
     --bound_count_;
     session.account->left = host_.UnixSeconds();
     UnlinkFromAccount(session);  // before anything is sent: it is gone for everybody
+    if (session.subscribes) {
+      uint8_t full_bytes[kAddressMax];
+      items_->RemoveSession(FullOf(session, full_bytes));
+    }
     rooms_->OnGone(session);
     SendUnavailable(session);
     observer_.OnEnded(session.account->name.view(), session.remote, session.doom);
@@ -735,6 +740,7 @@ Result<void> Engine::RemoveUser(std::string_view bare) {
   ForgetAllAway(*account);
   archive_.Clear(account->archive);
   items_->Clear(*account);
+  items_->RemoveUser(bare);
   (void)tokens_.RemoveAll(*account);
   directory_->Remove(*account);
   Settle();

@@ -245,8 +245,9 @@ struct Session {
   bool carbons = false;
   bool available = false;
   bool inactive = false;
-  bool unproven = true;  // which readers are its
-  bool sasl2 = false;    // how it logs in
+  bool subscribes = false;  // as itself, to a node
+  bool unproven = true;     // which readers are its
+  bool sasl2 = false;       // how it logs in
   // Somebody of another server, for as long as his stanza is dealt with: who wants to remember him
   // keeps his address, never this.
   bool is_remote = false;
@@ -570,28 +571,68 @@ class Engine final : private RoomHost {
   bool KeepArchiveRules(Account& account);
 
   // pubsub.cc
-  bool MayRead(Account& reader, Account& owner, const ItemNode& node) {
+  bool MayRead(Account& reader, Account& owner, ItemNode& node) {
     return &reader == &owner || MayRead(reader.name.view(), owner, node);
   }
-  bool MayRead(std::string_view reader, Account& owner, const ItemNode& node);
+  bool MayRead(std::string_view reader, Account& owner, ItemNode& node);
+  bool MayPublish(const Session& session, Account& owner, ItemNode* node);
   void OnPubsub(Session& session, const Node& stanza, const Node& query, Account& owner,
                 bool is_set);
-  void OnNodeOwner(Session& session, const Node& stanza, const Node& what, ItemNode& node,
-                   bool is_set);
+  void OnCreate(Session& session, const Node& stanza, const Node& query, std::string_view name);
+  void OnRetract(Session& session, const Node& stanza, const Node& what, Account& owner,
+                 ItemNode& node);
+  void OnNodeOwner(Session& session, const Node& stanza, const Node& what, Account& owner,
+                   ItemNode& node, bool is_set);
+  void OnConfigure(Session& session, const Node& stanza, const Node& what, Account& owner,
+                   ItemNode& node);
+  void SendConfigForm(Session& session, const Node& stanza, const ItemNode& node);
   void OnPublish(Session& session, const Node& stanza, const Node& query, const Node& publish,
-                 ItemNode* node);
+                 Account& owner, ItemNode* node);
   static void WriteEvent(const Account& owner, std::string_view to, std::string_view node,
                          std::string_view event, ByteWriter& out);
   std::string_view LastItemOf(Account& owner, ItemNode& node);
   void NotifySession(Account& owner, Session& session, const ItemNode& node,
                      std::string_view event);
-  void Notify(Account& owner, const ItemNode& node, std::string_view event);
+  void Notify(Account& owner, ItemNode& node, std::string_view event);
   void SendLastItems(Account& owner, Session& session);
   void OnWishesKnown(Session& session);
   void OnCaps(Session& session, const Node& presence);
   void OnCapsAnswer(Session& session, const Node& stanza);
   void SendItems(Session& session, const Node& stanza, const Node& wanted, const Node* set,
                  Account& owner, ItemNode& node);
+  // pubsub_entities.cc: subscribers and affiliates.
+  bool OnEntityQuery(Session& session, const Node& stanza, const Node& what, Account& owner,
+                     ItemNode* node, bool is_set);
+  bool MaySubscribe(Session& session, const Node& stanza, Account& owner, ItemNode* node);
+  void OnSubscribe(Session& session, const Node& stanza, const Node& what, Account& owner,
+                   ItemNode* node);
+  NodeEntity* AddSubscriber(Account& owner, ItemNode& node, const Address& who);
+  void OnUnsubscribe(Session& session, const Node& stanza, const Node& what, Account& owner,
+                     ItemNode* node);
+  bool EndSubscription(NodeEntity& entity);
+  void EndSubscriptions(Account& owner, std::string_view full);
+  bool IsStale(Account& owner, ItemNode& node, const NodeEntity& entity);
+  void EndStale(Account& owner, ItemNode& node);
+  void EndStale(Account& owner);
+  NodeAffiliation AffiliationOf(std::string_view bare, const Account& owner, ItemNode& node);
+  bool Owns(const Session& session, Account& owner, ItemNode* node);
+  bool IsSubscriber(ItemNode& node, const Session& session);
+  bool IsSubscriberAway(ItemNode& node, std::string_view full);
+  void NotifySubscriber(NodeEntity& entity, std::string_view event);
+  void NotifySubscribers(Account& owner, ItemNode& node, std::string_view event);
+  void SendOwnEntities(Session& session, const Node& stanza, const Node& what, Account& owner,
+                       ItemNode* node);
+  void SendEntities(Session& session, const Node& stanza, Account& owner, ItemNode& node,
+                    bool is_subscriptions);
+  void OnSubscribersSet(Session& session, const Node& stanza, const Node& what, Account& owner,
+                        ItemNode& node);
+  bool MaySetSubscriber(const Node& item, Account& owner, ItemNode& node);
+  void TellSubscription(const Account& owner, const ItemNode& node, const Address& who,
+                        bool is_subscribed);
+  void OnAffiliatesSet(Session& session, const Node& stanza, const Node& what, Account& owner,
+                       ItemNode& node);
+  bool SetAffiliation(Account& owner, ItemNode& node, const Address& who,
+                      NodeAffiliation affiliation);
   // pubsub_away.cc: those of other servers.
   void OnClientAway(Account& owner, const Node& presence);
   ClientAway* FindClientAway(Account& owner, const Address& who);
@@ -606,8 +647,8 @@ class Engine final : private RoomHost {
   void AskClientAway(const ClientAway& client, const Node& caps);
   void OnCapsAnswerAway(Account& owner, const Node& stanza);
   void TellClientAway(ClientAway& client);
-  bool NotifyClientAway(ClientAway& client, const ItemNode& node, std::string_view event);
-  void NotifyAway(Account& owner, const ItemNode& node, std::string_view event);
+  bool NotifyClientAway(ClientAway& client, ItemNode& node, std::string_view event);
+  void NotifyAway(Account& owner, ItemNode& node, std::string_view event);
   void AskPresenceAway(Account& owner, std::string_view bare);
   // A vCard or a part of private storage, set or asked for.
   void OnStored(Session& session, const Node& stanza, std::string_view name, const Node& content,

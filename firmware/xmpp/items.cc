@@ -1,6 +1,6 @@
-// Rows: a node's is u8 version, u8 access, u8 whether it is private, u16 how many items, its
-// name. An item's first part is u8 parts, u16 size and its name, the
-// payload; those behind it are u8 parts and payload.
+// Rows: a node's is u8 version, u8 access and four bits above it who publishes, u8 whether it is
+// private, u16 how many items, its name. An item's first part is u8 parts, u16 size and its name,
+// the payload; those behind it are u8 parts and payload.
 #include "firmware/xmpp/items.h"
 
 #include <algorithm>
@@ -10,7 +10,8 @@ namespace {
 
 constexpr uint8_t kRowVersion = 1;
 constexpr uint32_t kPartMax = kRowMax - 1;
-constexpr uint32_t kItemBits = 40;
+constexpr uint8_t kAccessMax = static_cast<uint8_t>(ItemAccess::kRoster);
+constexpr uint8_t kPublishMax = static_cast<uint8_t>(PublishModel::kOpen);
 constexpr Error kBadRow{ErrorCode::kCorrupt, "a published item is not readable"};
 
 uint64_t NumberOf(const ItemNode& node, uint64_t item) {
@@ -19,32 +20,42 @@ uint64_t NumberOf(const ItemNode& node, uint64_t item) {
 
 }  // namespace
 
-Result<void> Items::Load(Account& account, const RowName& name, std::span<const uint8_t> value) {
+Result<void> Items::LoadNode(Account& account, const RowName& name,
+                             std::span<const uint8_t> value) {
   ByteReader reader(value);
-  if (name.kind == 'w') {
-    ItemNode* node = nodes_.Allocate();
-    if (node == nullptr) {
-      return Error{ErrorCode::kExhausted, "more nodes than the profile has room for"};
-    }
-    const uint8_t version = reader.U8();
-    const uint8_t access = reader.U8();
-    node->is_private = reader.U8() != 0;
-    node->item_max = reader.U16Be();
-    node->number = static_cast<uint32_t>(name.number);
-    const auto text = reader.Rest();
-    if (!reader.ok() || version != kRowVersion || access > 3 || text.empty() ||
-        !chains_.Append(node->name, text)) {
-      nodes_.Release(node);
-      return kBadRow;
-    }
-    node->access = static_cast<ItemAccess>(access);
-    account.nodes.PushBack(*node);
-    return Ok();
+  ItemNode* node = nodes_.Allocate();
+  if (node == nullptr) {
+    return Error{ErrorCode::kExhausted, "more nodes than the profile has room for"};
   }
+  const uint8_t version = reader.U8();
+  const uint8_t access = reader.U8();
+  node->is_private = reader.U8() != 0;
+  node->item_max = reader.U16Be();
+  node->number = static_cast<uint32_t>(name.number);
+  const auto text = reader.Rest();
+  if (!reader.ok() || version != kRowVersion || (access & 0xf) > kAccessMax ||
+      access >> 4 > kPublishMax || text.empty() || !chains_.Append(node->name, text)) {
+    nodes_.Release(node);
+    return kBadRow;
+  }
+  node->access = static_cast<ItemAccess>(access & 0xf);
+  node->publish = static_cast<PublishModel>(access >> 4);
+  account.nodes.PushBack(*node);
+  return Ok();
+}
+
+Result<void> Items::Load(Account& account, const RowName& name, std::span<const uint8_t> value) {
+  if (name.kind == 'w') {
+    return LoadNode(account, name, value);
+  }
+  ByteReader reader(value);
   const auto number = static_cast<uint32_t>(name.number >> kItemBits);
   ItemNode* node = nullptr;
   for (ItemNode& each : account.nodes) {
     node = each.number == number ? &each : node;
+  }
+  if (name.kind == 'z') {
+    return node != nullptr ? LoadEntity(account, *node, name, value) : Result<void>(kBadRow);
   }
   const uint8_t parts = reader.U8();
   if (node == nullptr || !reader.ok()) {
@@ -99,6 +110,7 @@ ItemNode* Items::Make(Account& account, std::string_view name, const ItemNode& f
   node->number = number;
   node->item_max = from.item_max;
   node->access = from.access;
+  node->publish = from.publish;
   node->is_private = from.is_private;
   account.nodes.PushBack(*node);
   if (!Keep(account, *node)) {
@@ -113,7 +125,8 @@ bool Items::Keep(Account& account, ItemNode& node) {
   uint8_t name[kNodeNameMax];
   ByteWriter row(bytes);
   row.U8(kRowVersion);
-  row.U8(static_cast<uint8_t>(node.access));
+  row.U8(static_cast<uint8_t>(static_cast<uint32_t>(node.publish) << 4 |
+                              static_cast<uint32_t>(node.access)));
   row.U8(node.is_private ? 1 : 0);
   row.U16Be(node.item_max);
   row.Text(NameOf(node, name));
@@ -127,6 +140,9 @@ bool Items::Keep(Account& account, ItemNode& node) {
 void Items::RemoveNode(Account& account, ItemNode& node) {
   while (Item* item = node.items.front()) {
     Remove(account, node, *item);
+  }
+  while (NodeEntity* entity = node.entities.front()) {
+    RemoveEntity(*entity);
   }
   (void)keeper_.Remove(RowKey('w', account.id, node.number));
   account.nodes.Remove(node);

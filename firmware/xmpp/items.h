@@ -2,6 +2,9 @@
 // and private storage (XEP-0049). Names and numbers are in memory, what an item says is in the
 // keeper's rows alone.
 //
+// Entities are those who have subscribed to a node, or have an affiliation with it. Bare addresses
+// are kept in rows of their own; one with a resource is subscribed for as long as it is there.
+//
 // Fault model: as the directory's: what the keeper does not take is refused. An item is published
 // by writing its rows before the one it replaces is forgotten; both are in one commit.
 #pragma once
@@ -16,18 +19,26 @@ namespace gh::xmpp {
 struct ItemCapacity {
   uint32_t nodes = 0;
   uint32_t items = 0;
+  uint32_t entities = 0;
 };
+
+// What is a node's has its number above these bits of its own in the row's.
+inline constexpr uint32_t kItemBits = 40;
 
 class Items {
  public:
-  Items(Arena& arena, const ItemCapacity& capacity, ChainPool& chains, Keeper& keeper)
+  Items(Arena& arena, const ItemCapacity& capacity, ChainPool& chains, Keeper& keeper,
+        const SipKey& key)
       : chains_(chains),
         keeper_(keeper),
+        key_(key),
         nodes_(arena, capacity.nodes),
-        items_(arena, capacity.items) {}
+        items_(arena, capacity.items),
+        entities_(arena, capacity.entities) {}
   static uint64_t ArenaBytes(const ItemCapacity& capacity) {
     return uint64_t{capacity.nodes} * Pool<ItemNode>::bytes_per_item() +
-           uint64_t{capacity.items} * Pool<Item>::bytes_per_item() + sizeof(Items) + 128;
+           uint64_t{capacity.items} * Pool<Item>::bytes_per_item() +
+           uint64_t{capacity.entities} * Pool<NodeEntity>::bytes_per_item() + sizeof(Items) + 192;
   }
 
   // A row as it was kept; nodes come before their items.
@@ -53,14 +64,41 @@ class Items {
   std::string_view NameOf(const Item& item, std::span<uint8_t> out) const {
     return chains_.Text(item.name, out);
   }
+  // --- Entities (entities.cc) ---
+  NodeEntity* FindEntity(ItemNode& node, std::string_view address);
+  // Null: a limit. It has neither subscription nor affiliation yet, and is not kept.
+  NodeEntity* AddEntity(Account& account, ItemNode& node, std::string_view address, bool is_away);
+  // One that is nothing to the node any more goes. False: the keeper takes no more.
+  bool KeepEntity(NodeEntity& entity);
+  void RemoveEntity(NodeEntity& entity);
+  // All that this user's addresses are to nodes of others, or what one of his sessions is.
+  void RemoveUser(std::string_view bare);
+  void RemoveSession(std::string_view full);
+  // Of one user, whoever's the nodes are.
+  uint32_t SubscriptionCount(std::string_view bare);
+  std::string_view AddressOf(const NodeEntity& entity, std::span<uint8_t> out) const {
+    return chains_.Text(entity.address, out);
+  }
+  uint32_t entity_count() const { return entities_.used_count(); }
+  uint32_t entity_capacity() const { return entities_.capacity(); }
   uint32_t node_count() const { return nodes_.used_count(); }
   uint32_t item_count() const { return items_.used_count(); }
 
  private:
+  Result<void> LoadNode(Account& account, const RowName& name, std::span<const uint8_t> value);
+  Result<void> LoadEntity(Account& account, ItemNode& node, const RowName& name,
+                          std::span<const uint8_t> value);
+  NodeEntity* NextEntity(uint32_t& at, uint32_t& left);
+  bool HasPlace(Account& account, const ItemNode& node, bool is_away);
+  uint64_t HashOf(std::string_view text) const { return SipHash13(key_, text); }
+
   ChainPool& chains_;
   Keeper& keeper_;
+  const SipKey key_;
   Pool<ItemNode> nodes_;
   Pool<Item> items_;
+  Pool<NodeEntity> entities_;
+  uint32_t away_count_ = 0;  // entities of other servers
 };
 
 }  // namespace gh::xmpp

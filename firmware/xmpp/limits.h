@@ -152,6 +152,13 @@ inline constexpr uint32_t kNodesPerUserMax = 64;
 inline constexpr uint32_t kNodeNameMax = 256;
 inline constexpr uint32_t kItemsPerNodeMax = 256;
 inline constexpr uint32_t kItemNameMax = 256;
+// Who has subscribed to a node or has an affiliation with it: of one node, of all nodes of one
+// user; what one user, of whichever server, has subscribed to. Those of other servers have this
+// share of all places.
+inline constexpr uint32_t kEntitiesPerNodeMax = 128;
+inline constexpr uint32_t kEntitiesPerUserMax = 512;
+inline constexpr uint32_t kSubscriptionsPerUserMax = 128;
+inline constexpr uint32_t kEntitiesAwayPercent = 50;
 // What is known of clients' wishes to be notified (XEP-0115).
 inline constexpr uint32_t kCapsMax = 1024;
 inline constexpr uint32_t kCapsNotifyBytesMax = 2048;

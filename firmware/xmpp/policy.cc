@@ -67,6 +67,7 @@ Result<void> Engine::Block(Account& account, const Address& rule) {
   EndWatches(account, rule);
   const auto blocked = directory_->Block(account, rule.full());
   ForgetBlockedAway(account);
+  EndStale(account);
   return blocked;
 }
 

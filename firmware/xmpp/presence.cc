@@ -395,6 +395,7 @@ void Engine::Subscribe(Account& account, const Address& to, std::string_view typ
   }
   if (type == "unsubscribed" && (before & kFrom) != 0) {
     SendPresenceTo(account, bare, false);
+    EndStale(account);
   }
   // Nobody is told whether there is such a user.
   if (!IsLocal(to.domain())) {
@@ -478,6 +479,7 @@ void Engine::OnSubscriptionFor(Account& account, std::string_view from, std::str
   DeliverToAvailable(account, stanza);
   if (type == "unsubscribe" && (before & kFrom) != 0) {
     SendPresenceTo(account, from, false);
+    EndStale(account);
   }
 }
 

@@ -1,5 +1,6 @@
 // Personal eventing (XEP-0163, of XEP-0060 what clients use of it): accounts publish, those who may
 // and wish are notified. Bookmarks, avatars, keys of encryption, nicks and moods all go this way.
+// Who asked to be notified, and who is somebody to a node: pubsub_entities.cc.
 #include <algorithm>
 #include <charconv>
 
@@ -13,6 +14,23 @@ constexpr std::string_view kConfig = "http://jabber.org/protocol/pubsub#node_con
 std::string_view ToText(ItemAccess access) {
   constexpr std::string_view kTexts[] = {"presence", "open", "whitelist", "roster"};
   return kTexts[static_cast<uint8_t>(access)];
+}
+
+std::string_view ToText(PublishModel model) {
+  constexpr std::string_view kTexts[] = {"publishers", "subscribers", "open"};
+  return kTexts[static_cast<uint8_t>(model)];
+}
+
+// The value of an enumeration up to `last` whose text this is; false: none.
+template <typename Value>
+bool ReadValue(std::string_view text, Value last, Value& out) {
+  for (uint8_t i = 0; i <= static_cast<uint8_t>(last); ++i) {
+    if (ToText(static_cast<Value>(i)) == text) {
+      out = static_cast<Value>(i);
+      return true;
+    }
+  }
+  return false;
 }
 
 // Nodes that are for their owner alone unless he says otherwise (XEP-0223).
@@ -29,14 +47,11 @@ bool ReadConfig(const Node* form, ItemNode& out) {
     const Node* child = field->Child("value", ns::kForm);
     const std::string_view value = child != nullptr ? child->Text() : std::string_view();
     if (var == "pubsub#access_model") {
-      bool found = false;
-      for (uint8_t i = 0; i <= static_cast<uint8_t>(ItemAccess::kRoster); ++i) {
-        if (ToText(static_cast<ItemAccess>(i)) == value) {
-          out.access = static_cast<ItemAccess>(i);
-          found = true;
-        }
+      if (!ReadValue(value, ItemAccess::kRoster, out.access)) {
+        return false;
       }
-      if (!found) {
+    } else if (var == "pubsub#publish_model") {
+      if (!ReadValue(value, PublishModel::kOpen, out.publish)) {
         return false;
       }
     } else if (var == "pubsub#max_items") {
@@ -56,10 +71,15 @@ constexpr std::string_view kDelete = "delete";
 
 }  // namespace
 
-bool Engine::MayRead(std::string_view reader, Account& owner, const ItemNode& node) {
+// An affiliation is stronger than the access model (XEP-0060 sections 4.1, 4.5).
+bool Engine::MayRead(std::string_view reader, Account& owner, ItemNode& node) {
   const auto address = Address::Parse(reader);
   if (!address.ok() || Blocks(owner, *address)) {
     return false;
+  }
+  const NodeAffiliation affiliation = AffiliationOf(reader, owner, node);
+  if (affiliation != NodeAffiliation::kNone) {
+    return affiliation != NodeAffiliation::kOutcast;
   }
   const Contact* contact = directory_->FindContact(owner, reader);
   const uint8_t state = contact != nullptr ? contact->state : uint8_t{0};
@@ -75,19 +95,35 @@ bool Engine::MayRead(std::string_view reader, Account& owner, const ItemNode& no
   }
 }
 
+// Into a node there is not yet, its account's user alone.
+bool Engine::MayPublish(const Session& session, Account& owner, ItemNode* node) {
+  if (&owner == session.account || node == nullptr) {
+    return &owner == session.account;
+  }
+  const auto affiliation = AffiliationOf(session.account->name.view(), owner, *node);
+  if (affiliation == NodeAffiliation::kOutcast || affiliation >= NodeAffiliation::kPublisher) {
+    return affiliation != NodeAffiliation::kOutcast;
+  }
+  return node->publish == PublishModel::kOpen ||
+         (node->publish == PublishModel::kSubscribers && IsSubscriber(*node, session));
+}
+
 void Engine::OnPubsub(Session& session, const Node& stanza, const Node& query, Account& owner,
                       bool is_set) {
   const Node* what = query.FirstElement();
   const std::string_view name = what != nullptr ? what->Get("node") : std::string_view();
-  if (what == nullptr || (name.empty() && what->name != "default")) {
+  const bool is_owners = query.space == ns::kPubsubOwner;
+  const bool is_list = what != nullptr && !is_owners && !is_set &&
+                       (what->name == "subscriptions" || what->name == "affiliations");
+  if (what == nullptr || (name.empty() && what->name != "default" && !is_list)) {
     AnswerError(session, stanza, "modify", "bad-request",
                 "<nodeid-required xmlns='http://jabber.org/protocol/pubsub#errors'/>");
     return;
   }
   ItemNode* node = items_->Find(owner, name);
-  const bool is_publish = is_set && what->name == "publish";
-  const bool is_create = is_set && what->name == "create";
-  if (!is_set && what->name == "items" && query.space == ns::kPubsub) {
+  if (!is_owners && OnEntityQuery(session, stanza, *what, owner, node, is_set)) {
+    // It is answered.
+  } else if (!is_set && what->name == "items" && !is_owners) {
     if (&owner != session.account &&
         (node == nullptr || !MayRead(*session.account, owner, *node))) {
       AnswerError(session, stanza, "auth", "not-authorized");
@@ -96,106 +132,150 @@ void Engine::OnPubsub(Session& session, const Node& stanza, const Node& query, A
     } else {
       SendItems(session, stanza, *what, query.Child("set", ns::kPages), owner, *node);
     }
-  } else if (&owner != session.account) {
+  } else if (is_set && what->name == "publish" && !is_owners && MayPublish(session, owner, node)) {
+    OnPublish(session, stanza, query, *what, owner, node);
+  } else if (is_set && what->name == "retract" && node != nullptr &&
+             AffiliationOf(session.account->name.view(), owner, *node) >=
+                 NodeAffiliation::kPublisher) {
+    OnRetract(session, stanza, *what, owner, *node);
+  } else if (!Owns(session, owner, node)) {
     AnswerError(session, stanza, "auth", "forbidden");
-  } else if (is_publish && query.space == ns::kPubsub) {
-    OnPublish(session, stanza, query, *what, node);
-  } else if (is_create && query.space == ns::kPubsub) {
-    ItemNode wanted;
-    const Node* configure = query.Child("configure", ns::kPubsub);
-    const Node* form = configure != nullptr ? configure->Child("x", ns::kForm) : nullptr;
-    if (node != nullptr) {
-      AnswerError(session, stanza, "cancel", "conflict");
-    } else if (!ReadConfig(form, wanted)) {
-      AnswerError(session, stanza, "modify", "not-acceptable");
-    } else if (items_->Make(owner, name, wanted) == nullptr) {
-      AnswerError(session, stanza, "wait", "resource-constraint");
-    } else {
-      SendResult(session, stanza, "");
-    }
+  } else if (is_set && what->name == "create" && !is_owners) {
+    OnCreate(session, stanza, query, name);
   } else if (node == nullptr) {
     AnswerError(session, stanza, "cancel", "item-not-found");
   } else {
-    OnNodeOwner(session, stanza, *what, *node, is_set);
+    OnNodeOwner(session, stanza, *what, owner, *node, is_set);
   }
   session.last_commit =
       is_set ? std::max(session.last_commit, keeper_.gathering()) : session.last_commit;
 }
 
-// Retraction, and what an owner does with a node.
-void Engine::OnNodeOwner(Session& session, const Node& stanza, const Node& what, ItemNode& node,
-                         bool is_set) {
-  Account& owner = *session.account;
-  const Node* form = what.Child("x", ns::kForm);
-  if (is_set && what.name == "retract") {
-    const Node* named = what.FirstElement();
-    Item* item = named != nullptr ? items_->Find(node, named->Get("id")) : nullptr;
-    if (item == nullptr) {
-      AnswerError(session, stanza, "cancel", "item-not-found");
-      return;
-    }
-    items_->Remove(owner, node, *item);
-    uint8_t bytes[kItemNameMax * 6 + 32];
-    ByteWriter out(bytes);
-    out.Text("<retract");
-    WriteAttribute("id", named->Get("id"), out);
-    out.Text("/>");
-    SendResult(session, stanza, "");
-    Notify(owner, node, out.text());
-  } else if (is_set && what.Is("delete", ns::kPubsubOwner)) {
-    SendResult(session, stanza, "");
+// By the account's own user; a node that is there is nobody's to create.
+void Engine::OnCreate(Session& session, const Node& stanza, const Node& query,
+                      std::string_view name) {
+  ItemNode wanted;
+  const Node* configure = query.Child("configure", ns::kPubsub);
+  const Node* form = configure != nullptr ? configure->Child("x", ns::kForm) : nullptr;
+  if (items_->Find(*session.account, name) != nullptr) {
+    AnswerError(session, stanza, "cancel", "conflict");
+  } else if (!ReadConfig(form, wanted)) {
+    AnswerError(session, stanza, "modify", "not-acceptable");
+  } else if (items_->Make(*session.account, name, wanted) == nullptr) {
+    AnswerError(session, stanza, "wait", "resource-constraint");
+  } else {
+    SendResult(session, stanza, "", stanza.Get("to"));
+  }
+}
+
+void Engine::OnRetract(Session& session, const Node& stanza, const Node& what, Account& owner,
+                       ItemNode& node) {
+  const Node* named = what.FirstElement();
+  Item* item = named != nullptr ? items_->Find(node, named->Get("id")) : nullptr;
+  if (item == nullptr) {
+    AnswerError(session, stanza, "cancel", "item-not-found");
+    return;
+  }
+  items_->Remove(owner, node, *item);
+  uint8_t bytes[kItemNameMax * 6 + 32];
+  ByteWriter out(bytes);
+  out.Text("<retract");
+  WriteAttribute("id", named->Get("id"), out);
+  out.Text("/>");
+  SendResult(session, stanza, "", stanza.Get("to"));
+  Notify(owner, node, out.text());
+}
+
+// What its owners do with a node.
+void Engine::OnNodeOwner(Session& session, const Node& stanza, const Node& what, Account& owner,
+                         ItemNode& node, bool is_set) {
+  const bool is_subscriptions = what.Is("subscriptions", ns::kPubsubOwner);
+  if (is_set && what.Is("delete", ns::kPubsubOwner)) {
+    SendResult(session, stanza, "", stanza.Get("to"));
     Notify(owner, node, kDelete);
     items_->RemoveNode(owner, node);
   } else if (is_set && what.Is("purge", ns::kPubsubOwner)) {
     while (Item* item = node.items.front()) {
       items_->Remove(owner, node, *item);
     }
-    SendResult(session, stanza, "");
+    SendResult(session, stanza, "", stanza.Get("to"));
     Notify(owner, node, kPurge);
-  } else if (is_set && what.Is("configure", ns::kPubsubOwner)) {
-    ItemNode wanted;
-    wanted.access = node.access;
-    wanted.item_max = node.item_max;
-    if (!ReadConfig(form, wanted)) {
-      AnswerError(session, stanza, "modify", "not-acceptable");
-      return;
+  } else if (what.Is("configure", ns::kPubsubOwner)) {
+    if (is_set) {
+      OnConfigure(session, stanza, what, owner, node);
+    } else {
+      SendConfigForm(session, stanza, node);
     }
-    node.access = wanted.access;
-    node.item_max = wanted.item_max;
-    if (!items_->Keep(owner, node)) {
-      AnswerError(session, stanza, "wait", "resource-constraint");
-      return;
+  } else if (is_subscriptions || what.Is("affiliations", ns::kPubsubOwner)) {
+    if (!is_set) {
+      SendEntities(session, stanza, owner, node, is_subscriptions);
+    } else if (is_subscriptions) {
+      OnSubscribersSet(session, stanza, what, owner, node);
+    } else {
+      OnAffiliatesSet(session, stanza, what, owner, node);
     }
-    SendResult(session, stanza, "");
-  } else if (!is_set && what.Is("configure", ns::kPubsubOwner)) {
-    uint8_t name_bytes[kNodeNameMax];
-    ByteWriter out(scratch2_);
-    out.Text("<pubsub xmlns='http://jabber.org/protocol/pubsub#owner'><configure");
-    WriteAttribute("node", items_->NameOf(node, name_bytes), out);
-    out.Text("><x xmlns='jabber:x:data' type='form'><field var='FORM_TYPE' type='hidden'><value>");
-    out.Text(kConfig);
-    out.Text("</value></field><field var='pubsub#access_model' type='list-single'><value>");
-    out.Text(ToText(node.access));
-    out.Text("</value>");
-    for (std::string_view each : {"presence", "open", "whitelist", "roster"}) {
-      out.Text("<option><value>");
-      out.Text(each);
-      out.Text("</value></option>");
-    }
-    out.Text("</field><field var='pubsub#max_items' type='text-single'><value>");
-    out.Decimal(node.item_max);
-    out.Text("</value></field></x></configure></pubsub>");
-    SendResult(session, stanza, out.text());
   } else {
     AnswerError(session, stanza, "cancel", "feature-not-implemented");
   }
 }
 
+void Engine::OnConfigure(Session& session, const Node& stanza, const Node& what, Account& owner,
+                         ItemNode& node) {
+  ItemNode wanted;
+  wanted.access = node.access;
+  wanted.publish = node.publish;
+  wanted.item_max = node.item_max;
+  if (!ReadConfig(what.Child("x", ns::kForm), wanted)) {
+    AnswerError(session, stanza, "modify", "not-acceptable");
+    return;
+  }
+  node.access = wanted.access;
+  node.publish = wanted.publish;
+  node.item_max = wanted.item_max;
+  if (!items_->Keep(owner, node)) {
+    AnswerError(session, stanza, "wait", "resource-constraint");
+    return;
+  }
+  EndStale(owner, node);
+  SendResult(session, stanza, "", stanza.Get("to"));
+}
+
+void Engine::SendConfigForm(Session& session, const Node& stanza, const ItemNode& node) {
+  uint8_t name_bytes[kNodeNameMax];
+  ByteWriter out(scratch2_);
+  const auto list = [&out](std::string_view var, std::string_view value,
+                           std::span<const std::string_view> options) {
+    out.Text("<field type='list-single'");
+    WriteAttribute("var", var, out);
+    out.Text("><value>");
+    out.Text(value);
+    out.Text("</value>");
+    for (std::string_view each : options) {
+      out.Text("<option><value>");
+      out.Text(each);
+      out.Text("</value></option>");
+    }
+    out.Text("</field>");
+  };
+  out.Text("<pubsub xmlns='http://jabber.org/protocol/pubsub#owner'><configure");
+  WriteAttribute("node", items_->NameOf(node, name_bytes), out);
+  out.Text("><x xmlns='jabber:x:data' type='form'><field var='FORM_TYPE' type='hidden'><value>");
+  out.Text(kConfig);
+  out.Text("</value></field>");
+  constexpr std::string_view kAccess[] = {"presence", "open", "whitelist", "roster"};
+  constexpr std::string_view kPublish[] = {"publishers", "subscribers", "open"};
+  list("pubsub#access_model", ToText(node.access), kAccess);
+  list("pubsub#publish_model", ToText(node.publish), kPublish);
+  out.Text("<field var='pubsub#max_items' type='text-single'><value>");
+  out.Decimal(node.item_max);
+  out.Text("</value></field></x></configure></pubsub>");
+  SendResult(session, stanza, out.text(), stanza.Get("to"));
+}
+
 // --- Publishing ----------------------------------------------------------------------------------
 
 void Engine::OnPublish(Session& session, const Node& stanza, const Node& query, const Node& publish,
-                       ItemNode* node) {
-  Account& owner = *session.account;
+                       Account& owner, ItemNode* node) {
   const Node* item = publish.FirstElement();
   const Node* payload = item != nullptr ? item->FirstElement() : nullptr;
   if (item == nullptr || !item->Is("item", ns::kPubsub) || item->NextElement() != nullptr ||
@@ -208,11 +288,13 @@ void Engine::OnPublish(Session& session, const Node& stanza, const Node& query, 
   wanted.access = node != nullptr                      ? node->access
                   : IsOwnersAlone(publish.Get("node")) ? ItemAccess::kWhitelist
                                                        : ItemAccess::kPresence;
+  wanted.publish = node != nullptr ? node->publish : wanted.publish;
   wanted.item_max = node != nullptr ? node->item_max : 1;
   const bool read =
       ReadConfig(options != nullptr ? options->Child("x", ns::kForm) : nullptr, wanted);
   if (!read ||
-      (node != nullptr && (wanted.access != node->access || wanted.item_max != node->item_max))) {
+      (node != nullptr && (wanted.access != node->access || wanted.publish != node->publish ||
+                           wanted.item_max != node->item_max))) {
     AnswerError(session, stanza, "cancel", "conflict",
                 "<precondition-not-met xmlns='http://jabber.org/protocol/pubsub#errors'/>");
     return;
@@ -250,7 +332,7 @@ void Engine::OnPublish(Session& session, const Node& stanza, const Node& query, 
   answer.Text("><item");
   WriteAttribute("id", id, answer);
   answer.Text("/></publish></pubsub>");
-  SendResult(session, stanza, answer.text());
+  SendResult(session, stanza, answer.text(), stanza.Get("to"));
   Notify(owner, *node, AsText(scratch2_.first(event_size)));
   OnAvatarPublished(owner, publish.Get("node"), payload);
 }
@@ -289,11 +371,18 @@ void Engine::NotifySession(Account& owner, Session& session, const ItemNode& nod
   }
 }
 
-// To the owner's sessions and to those who see him, if they may and wish.
-void Engine::Notify(Account& owner, const ItemNode& node, std::string_view event) {
-  for (Session* at = owner.sessions; at != nullptr; at = at->next_of_account) {
-    NotifySession(owner, *at, node, event);
-  }
+// To those who subscribed; then to the owner's sessions and to those who see him, if they may and
+// wish and have not been told.
+void Engine::Notify(Account& owner, ItemNode& node, std::string_view event) {
+  NotifySubscribers(owner, node, event);
+  const auto notify = [&](Account& reader) {
+    for (Session* at = reader.sessions; at != nullptr; at = at->next_of_account) {
+      if (!IsSubscriber(node, *at)) {
+        NotifySession(owner, *at, node, event);
+      }
+    }
+  };
+  notify(owner);
   for (Contact& contact : owner.contacts) {
     uint8_t bytes[kAddressMax];
     Account* reader = (contact.state & kFrom) != 0
@@ -302,9 +391,7 @@ void Engine::Notify(Account& owner, const ItemNode& node, std::string_view event
     if (reader == nullptr || reader == &owner || !MayRead(*reader, owner, node)) {
       continue;
     }
-    for (Session* at = reader->sessions; at != nullptr; at = at->next_of_account) {
-      NotifySession(owner, *at, node, event);
-    }
+    notify(*reader);
   }
   NotifyAway(owner, node, event);
 }

@@ -106,6 +106,7 @@ void Engine::ForgetWhoCannotHear(const Address& to, const Node& stanza) {
                        ? directory_->Find(to.bare())
                        : nullptr;
   if (owner != nullptr && remote_from_.has_resource()) {
+    EndSubscriptions(*owner, remote_from_.full());
     ForgetClientsAway(*owner, remote_from_);
   }
 }
@@ -113,6 +114,7 @@ void Engine::ForgetWhoCannotHear(const Address& to, const Node& stanza) {
 // A presence to the account's address, from remote_from_.
 void Engine::OnClientAway(Account& owner, const Node& presence) {
   if (!presence.Get("type").empty()) {  // it goes, or does not hear
+    EndSubscriptions(owner, remote_from_.full());
     ForgetClientsAway(owner, remote_from_);
     return;
   }
@@ -218,7 +220,7 @@ void Engine::TellClientAway(ClientAway& client) {
 }
 
 // False: nothing goes there now.
-bool Engine::NotifyClientAway(ClientAway& client, const ItemNode& node, std::string_view event) {
+bool Engine::NotifyClientAway(ClientAway& client, ItemNode& node, std::string_view event) {
   Account& owner = *client.owner;
   uint8_t name_bytes[kNodeNameMax];
   const std::string_view name = items_->NameOf(node, name_bytes);
@@ -247,9 +249,12 @@ bool Engine::NotifyClientAway(ClientAway& client, const ItemNode& node, std::str
   }
 }
 
-void Engine::NotifyAway(Account& owner, const ItemNode& node, std::string_view event) {
+void Engine::NotifyAway(Account& owner, ItemNode& node, std::string_view event) {
   for (ClientAway& each : owner.clients_away) {
-    (void)NotifyClientAway(each, node, event);
+    uint8_t bytes[kAddressMax];
+    if (!IsSubscriberAway(node, chains_.Text(each.address, bytes))) {
+      (void)NotifyClientAway(each, node, event);
+    }
   }
 }
 

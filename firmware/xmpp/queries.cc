@@ -50,13 +50,22 @@ constexpr std::string_view kPubsubFeatures[] = {"access-open",
                                                 "filtered-notifications",
                                                 "item-ids",
                                                 "last-published",
+                                                "manage-subscriptions",
+                                                "member-affiliation",
+                                                "modify-affiliations",
                                                 "multi-items",
+                                                "outcast-affiliation",
                                                 "persistent-items",
                                                 "publish",
                                                 "publish-options",
+                                                "publisher-affiliation",
                                                 "purge-nodes",
                                                 "retract-items",
+                                                "retrieve-affiliations",
                                                 "retrieve-items",
+                                                "retrieve-subscriptions",
+                                                "subscribe",
+                                                "subscription-notifications",
                                                 "presence-notifications",
                                                 "auto-subscribe"};
 
@@ -102,7 +111,7 @@ bool Engine::OnAccountQuery(Session& session, const Node& stanza, const Node& qu
                             Account& account, bool is_set) {
   const bool is_own = &account == session.account;
   const bool may_see = IsSubscribed(*session.account, account);
-  if (query.Is("pubsub", ns::kPubsub) || (is_own && query.Is("pubsub", ns::kPubsubOwner))) {
+  if (query.Is("pubsub", ns::kPubsub) || query.Is("pubsub", ns::kPubsubOwner)) {
     OnPubsub(session, stanza, query, account, is_set);
   } else if (query.Is("vCard", ns::kVcard) && (is_own || !is_set)) {
     OnStored(session, stanza, "vcard", query, is_own ? "<vCard xmlns='vcard-temp'/>" : "", account,
@@ -169,7 +178,7 @@ void Engine::DescribeAccount(Session& session, const Node& stanza, const Node& q
     }
   } else {
     out.Char('>');
-    for (const ItemNode& node : account.nodes) {
+    for (ItemNode& node : account.nodes) {
       if (!node.is_private && MayRead(*session.account, account, node)) {
         item("node", items_->NameOf(node, bytes));
       }

@@ -190,6 +190,7 @@ uint64_t Engine::ForgetContact(Account& account, Contact& contact) {
   }
   contact.state = 0;
   const uint64_t commit = directory_->KeepContact(account, contact, true);
+  EndStale(account);
   if (commit != 0 && was_listed) {
     uint8_t bytes[kAddressMax * 6 + 64];
     ByteWriter item(bytes);

@@ -6,7 +6,7 @@
 //   m waiting message (parts)   o policy towards others   p archive preferences
 //   r room      s affiliation       t archive of an account (parts)        u archive of a room
 //   (parts) v roster version   w node of an account   x its items (parts)
-//   y vCard of a room (parts)
+//   y vCard of a room (parts)   z subscriber or affiliate of a node
 #pragma once
 
 #include <charconv>

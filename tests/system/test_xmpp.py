@@ -212,6 +212,13 @@ def test_what_is_published_is_seen(scene):
                                        "name": "Alice"}
 
 
+def test_nodes_are_subscribed_to(scene):
+    bob = "bob@example.com"
+    assert scene.act("subscribing") == {
+        "subscribed": "subscribed", "last": [bob, "first"], "event": [bob, "second"],
+        "own": [bob, "third"], "his": [bob], "hers": [bob], "is": ["publisher"]}
+
+
 def test_archives_come_in_pages(scene):
     said = scene.act("archive")
     assert said["last"] == [f"archived {number}" for number in range(11, 6, -1)]

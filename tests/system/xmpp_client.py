@@ -435,6 +435,54 @@ async def publishing(server, authority):
     return said
 
 
+async def subscribing(server, authority):
+    """A node of alice's that bob subscribes to, without any wish of his client, and more."""
+    plugins = ("xep_0060",)
+    alice, bob = Client("alice", "a", plugins=plugins), Client("bob", "b", plugins=plugins)
+    theirs, node = f"alice@{DOMAIN}", "urn:example:board"
+    told = asyncio.Queue()
+    bob.add_event_handler("pubsub_publish", told.put_nowait)
+    for client in (alice, bob):
+        await client.log_in(server, authority)
+    options = alice["xep_0004"].make_form("submit")
+    options.add_field(var="FORM_TYPE", ftype="hidden",
+                      value="http://jabber.org/protocol/pubsub#publish-options")
+    options.add_field(var="pubsub#access_model", value="open")
+    hers, his = alice["xep_0060"], bob["xep_0060"]
+
+    async def publish(plugin, name, **more):
+        await plugin.publish(theirs, node, id=name, payload=ElementTree.Element("{urn:x}note"),
+                             **more)
+
+    async def event():
+        got = await asyncio.wait_for(told.get(), TIMEOUT)
+        return [str(got["to"]), got["pubsub_event"]["items"]["item"]["id"]]
+    await publish(hers, "first", options=options)
+    got = await his.subscribe(theirs, node)
+    said = {"subscribed": got["pubsub"]["subscription"]["subscription"], "last": await event()}
+    await publish(hers, "second")
+    said["event"] = await event()
+    got = await his.get_subscriptions(theirs)
+    said["his"] = [str(each["jid"]) for each in got["pubsub"]["subscriptions"]]
+    got = await hers.get_node_subscriptions(theirs, node)
+    said["hers"] = [str(each["jid"]) for each in got["pubsub_owner"]["subscriptions"]]
+    await hers.modify_affiliations(theirs, node, [(f"bob@{DOMAIN}", "publisher")])
+    await publish(his, "third")
+    said["own"] = await event()
+    got = await his.get_affiliations(theirs)
+    said["is"] = [each["affiliation"] for each in got["pubsub"]["affiliations"]]
+    await his.unsubscribe(theirs, node)
+    await hers.modify_affiliations(theirs, node, [(f"bob@{DOMAIN}", "outcast")])
+    for query in (his.subscribe(theirs, node), his.get_items(theirs, node)):
+        with contextlib.suppress(slixmpp.exceptions.IqError):
+            await query
+            said["heard"] = "an outcast"
+    await hers.delete_node(theirs, node)
+    for client in (alice, bob):
+        await client.leave()
+    return said
+
+
 async def upload(server, authority):
     """A slot asked for and filled; the address it is then read at. A file that is too large."""
     alice = Client("alice", "a", plugins=("xep_0363",))

@@ -96,6 +96,35 @@ TEST(Published, GoesFromEitherServerToTheOther) {
   EXPECT_TRUE(Has(both.Wish(*both.bob), ">Alice</nick>"));
 }
 
+std::string Ask(const std::string& type, const std::string& inside) {
+  return "<iq type='" + type +
+         "' id='s' to='alice@example.com'><pubsub xmlns='http://jabber.org/protocol/pubsub'>" +
+         inside + "</pubsub></iq>";
+}
+
+// His client wishes for nothing; his server tells her news to him by his bare address.
+TEST(Published, IsSubscribedToAcrossServers) {
+  Friends both;
+  const std::string node = "node='http://jabber.org/protocol/nick'";
+  both.Do(*both.alice, Friends::Nick("Al"), *both.bob);
+  const std::string mine =
+      both.Do(*both.bob, Ask("set", "<subscribe " + node + " jid='bob@other.org'/>"), *both.bob);
+  EXPECT_TRUE(Has(mine, "jid='bob@other.org' subscription='subscribed'")) << mine;
+  EXPECT_TRUE(Has(mine, "to='bob@other.org' type='headline'") && Has(mine, ">Al</nick>")) << mine;
+  EXPECT_TRUE(Has(both.Do(*both.alice, Friends::Nick("Ally"), *both.bob), ">Ally</nick>"));
+  // He wishes for it too: the last is shown once more, and what is new once.
+  both.Wish(*both.bob);
+  const std::string told = both.Do(*both.alice, Friends::Nick("Alice"), *both.bob);
+  EXPECT_EQ(told.find(">Alice</nick>"), told.rfind(">Alice</nick>")) << told;
+  EXPECT_TRUE(Has(told, ">Alice</nick>"));
+  EXPECT_TRUE(Has(both.Do(*both.bob, Ask("get", "<subscriptions/>"), *both.bob),
+                  "<subscription " + node + " jid='bob@other.org' subscription='subscribed'/>"));
+  EXPECT_TRUE(Has(
+      both.Do(*both.bob, Ask("set", "<unsubscribe " + node + " jid='bob@other.org'/>"), *both.bob),
+      "type='result'"));
+  EXPECT_EQ(both.here.world().engine().items().entity_count(), 0u);
+}
+
 // Whoever has an e-mail address publishes by it.
 TEST(Published, GoesByTheEmailAddress) {
   Friends both("alice.smith@mail.example");
