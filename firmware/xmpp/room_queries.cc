@@ -4,6 +4,7 @@
 
 #include "firmware/xmpp/archive_query.h"
 #include "firmware/xmpp/engine.h"
+#include "firmware/xmpp/row_key.h"
 
 namespace gh::xmpp {
 namespace {
@@ -23,6 +24,54 @@ void WriteFeature(std::string_view name, ByteWriter& out) {
   out.Text("<feature var='");
   out.Text(name);
   out.Text("'/>");
+}
+
+// A query of one of several sessions under a nick says in its id which of them asked: the answer
+// brings it back. A hash of 16 digits stands between these.
+constexpr std::string_view kAskerStart = "asker-";
+constexpr size_t kAskerSize = kAskerStart.size() + 16 + 1;
+constexpr size_t kAskedIdMax = 256;  // a longer id stays as it is
+using AskedId = FixedString<kAskerSize + kAskedIdMax>;
+
+void SetId(Node& stanza, std::string_view id) {
+  for (uint32_t i = 0; i < stanza.attribute_count; ++i) {
+    Attribute& attribute = stanza.attributes[i];
+    if (attribute.space.empty() && attribute.name == "id") {
+      attribute.value = id;
+    }
+  }
+}
+
+// `id` has what is written then.
+void NameAsker(const Occupant& asker, Node& stanza, AskedId& id) {
+  if (stanza.Get("id").size() > kAskedIdMax) {
+    return;
+  }
+  uint8_t bytes[kAskerSize];
+  ByteWriter head(bytes);
+  head.Text(kAskerStart);
+  head.Hex(asker.address_hash, 16);
+  head.Char('-');
+  id.Assign(head.text());
+  id.Append(stanza.Get("id"));
+  SetId(stanza, id.view());
+}
+
+// Of the sessions under the nick, whose query this answers; its id is the asker's again.
+Occupant* TakeAsker(Room& room, const Occupant& first, Node& stanza) {
+  const std::string_view id = stanza.Get("id");
+  uint64_t hash = 0;
+  if (id.size() < kAskerSize || !id.starts_with(kAskerStart) || id[kAskerSize - 1] != '-' ||
+      !ReadHex(id.substr(kAskerStart.size(), 16), hash)) {
+    return nullptr;
+  }
+  for (Occupant& each : room.occupants) {
+    if (each.nick_hash == first.nick_hash && each.address_hash == hash) {
+      SetId(stanza, id.substr(kAskerSize));
+      return &each;
+    }
+  }
+  return nullptr;
 }
 
 void WriteInfo(std::string_view var, std::string_view value, ByteWriter& out) {
@@ -285,6 +334,14 @@ void Rooms::OnOccupantQuery(const Speaker& speaker, Node& stanza, Room& room, co
   FixedString<kRoomNameMax + 1 + kResourceMax> from(room.name.view());
   from.Append('/');
   from.Append(nick);
+  AskedId id;
+  const std::string_view asked = stanza.Get("id");
+  const bool asks = type == "get" || type == "set";
+  if (asks && FindNick(room, nick, own) != nullptr) {
+    NameAsker(*own, stanza, id);
+  } else if (Occupant* asker = asks ? nullptr : TakeAsker(room, *target, stanza)) {
+    target = asker;
+  }
   uint8_t bytes[kAddressMax];
   std::string_view address = AddressOf(*target, bytes);
   if (wants_card && target->session == nullptr) {
@@ -293,6 +350,7 @@ void Rooms::OnOccupantQuery(const Speaker& speaker, Node& stanza, Room& room, co
   ByteWriter out(stanza_);
   WriteStanza(stanza, {from.view(), address}, out);
   if (!out.ok()) {
+    SetId(stanza, asked);
     Refuse(speaker, stanza, "modify", "policy-violation");
     return;
   }

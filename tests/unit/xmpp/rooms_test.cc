@@ -362,6 +362,50 @@ TEST_F(RoomTest, PrivateMessagesAndQueriesGoThroughTheRoom) {
   EXPECT_TRUE(Has(carol.Say(ping), "<not-acceptable"));
 }
 
+// Sessions of one user under one nick: each gets the answers to what it asked.
+TEST_F(RoomTest, AnAnswerGoesToTheSessionThatAsked) {
+  Make();
+  bob.Say(Join("Bo"));
+  Client desk(world, 9);
+  desk.LogIn("bob", "desk");
+  const auto ask = [&](Client& client, const std::string& id) {
+    alice.Take();
+    client.Say("<iq type='get' id='" + id +
+               "' to='lab@rooms.example.com/Al'><query xmlns='jabber:iq:version'/></iq>");
+    return Between(alice.Take(), "id='", "'");
+  };
+  const auto answer = [&](const std::string& id, const std::string& type = "result") {
+    bob.Take();
+    desk.Take();
+    alice.Say("<iq type='" + type + "' id='" + id + "' to='lab@rooms.example.com/Bo'/>");
+  };
+  EXPECT_EQ(ask(bob, "v"), "v");  // nobody shares his nick
+  desk.Say(Join("Bo"));
+  for (Client* client : {&bob, &desk}) {
+    for (const char* type : {"result", "error"}) {
+      Client& other = client == &bob ? desk : bob;
+      answer(ask(*client, "v"), type);
+      EXPECT_TRUE(Has(client->Take(), "id='v'")) << type;
+      EXPECT_EQ(other.Take(), "");
+    }
+  }
+  // A longer id than is marked, one that is none of ours, one of who has left.
+  const std::string most(256, 'i');
+  const std::string marked = ask(desk, most);
+  EXPECT_EQ(marked.size(), 256 + 23);
+  answer(marked);
+  EXPECT_TRUE(Has(desk.Take(), most));
+  EXPECT_EQ(ask(desk, most + "i"), most + "i");
+  answer("asker-0123456789abcdef-x");
+  EXPECT_TRUE(Has(bob.Take() + desk.Take(), "id='asker-0123456789abcdef-x'"));
+  answer("asker-0123456789abcdeg-x");
+  EXPECT_TRUE(Has(bob.Take() + desk.Take(), "abcdeg-x'"));
+  const std::string late = ask(desk, "late");
+  desk.Break();
+  answer(late);
+  EXPECT_TRUE(Has(bob.Take(), late));
+}
+
 TEST_F(RoomTest, DiscoTellsOfRooms) {
   Make(Field("muc#roomconfig_roomname", "The Lab") + Field("muc#roomconfig_publicroom", "1"));
   const std::string items = "http://jabber.org/protocol/disco#items";
