@@ -1,5 +1,5 @@
 // Rows, by key: "a<id>" an account, "b<id><hash>" somebody it blocks, "c<id><hash>" a contact,
-// "e<id>" its e-mail address,
+// "d<id>" when its user was last here, "e<id>" its e-mail address,
 // "l<id><hash>" somebody it allows, "o<id>" what holds for others, "m<id><number><part>" a message,
 // "v<id>" the roster's version. Numbers are hexadecimal of fixed width, so the store's order is
 // theirs, and accounts come before what is theirs.
@@ -68,6 +68,8 @@ Result<void> Directory::Load(const RowName& name, std::span<const uint8_t> value
       return Ok();
     case 'c':
       return LoadContact(*account, value);
+    case 'd':
+      return LoadSeen(*account, value);
     case 'e':
       return TakeEmail(*account, AsText(value));
     case 'm':
@@ -243,6 +245,8 @@ void Directory::Remove(Account& account) {
     RemoveMessage(account, *waiting);
   }
   chains_.Free(account.archive_rules);
+  account.left = 0;
+  (void)KeepSeen(account);
   (void)keeper_.Remove(RowKey('p', account.id));
   (void)keeper_.Remove(RowKey('v', account.id));
   (void)keeper_.Remove(RowKey('a', account.id));

@@ -198,6 +198,8 @@ struct Account {
   List<ItemNode, &ItemNode::node> nodes;
   ArchiveLog archive;
   ArchiveDefault archive_default = ArchiveDefault::kAlways;
+  bool has_seen_row = false;    // which says when he left
+  bool is_seen_unkept = false;  // he has come or gone since
   Chain tokens;                 // u64 the number of each (tokens.h), oldest first
   Chain archive_rules;          // u8 1: always, 0: never; u8 size and the address
   int64_t left = 0;             // when the last session ended; 0: not known
@@ -233,6 +235,12 @@ class Directory {
   // With all that is his. Sessions are ended before, by the engine.
   void Remove(Account& account);
   Account* At(uint32_t index) { return accounts_.At(index); }
+
+  // --- Last activity (last_seen.cc) ---
+  // He has come or gone; a row of it is for KeepSeen.
+  void NoteSeen(Account& account);
+  // Looks at so many accounts and writes so many rows. False: there are more.
+  bool KeepSeen(uint32_t accounts_max, uint32_t rows_max);
 
   // --- E-mail addresses (emails.cc) ---
   // Null: nobody has it.
@@ -293,6 +301,8 @@ class Directory {
     static Key KeyOf(const Account& account) { return account.email.view(); }
   };
   using Entries = List<Blocked, &Blocked::node>;
+  static Result<void> LoadSeen(Account& account, std::span<const uint8_t> value);
+  bool KeepSeen(Account& account);
   Result<void> TakeEmail(Account& account, std::string_view email);
   void DropEmail(Account& account);
   uint64_t KeepAccount(const Account& account);
@@ -317,7 +327,9 @@ class Directory {
   HashTable<Account, &Account::email_node, EmailTraits> by_email_;
   std::array<EmailDomain, kEmailDomainMax> email_domains_;
   uint32_t email_domain_count_ = 0;
-  std::span<Account*> by_id_;  // id 1 is first
+  uint32_t seen_unkept_count_ = 0;  // accounts whose last activity is not in its row
+  uint32_t seen_at_ = 0;            // the next one to be looked at
+  std::span<Account*> by_id_;       // id 1 is first
 };
 
 }  // namespace gh::xmpp

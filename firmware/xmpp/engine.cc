@@ -90,6 +90,7 @@ Engine::Engine(Arena& arena, TimerWheel& timers, crypto::Random& random, Host& h
   random.Fill(secret_);
   pressure_timer_.Bind<&Engine::OnPressure>(this);
   keep_alive_timer_.Bind<&Engine::OnKeepAlive>(this);
+  seen_timer_.Bind<&Engine::OnSeenTimer>(this);
   remote_session_.engine = this;
   remote_session_.account = &remote_account_;
   remote_session_.state = SessionState::kBound;
@@ -135,6 +136,7 @@ Result<void> Engine::Load(std::string_view key, std::span<const uint8_t> value) 
 Engine::~Engine() {
   timers_.Cancel(pressure_timer_);
   timers_.Cancel(keep_alive_timer_);
+  timers_.Cancel(seen_timer_);
   for (ReaderPool* pool : {&readers_, &unproven_readers_}) {
     for (XmlReader& reader : pool->all) {
       reader.~XmlReader();
@@ -656,6 +658,7 @@ void Engine::LinkToAccount(Session& session) {
   session.next_of_account = session.account->sessions;
   session.account->sessions = &session;
   ++session.account->session_count;
+  NoteSeen(*session.account);
 }
 
 void Engine::UnlinkFromAccount(Session& session) {
@@ -666,6 +669,7 @@ void Engine::UnlinkFromAccount(Session& session) {
   }
   *at = session.next_of_account;
   --session.account->session_count;
+  NoteSeen(*session.account);
 }
 
 // --- Operator ------------------------------------------------------------------------------------
@@ -688,6 +692,8 @@ uint32_t Engine::EndSessions(std::string_view bare, const char* reason) {
 void Engine::Stop() {
   config_.enabled = false;
   (void)CloseAll("the system stops");
+  (void)directory_->KeepSeen(UINT32_MAX, UINT32_MAX);  // all, for nobody comes after us
+  keeper_.Flush();
 }
 
 uint32_t Engine::CloseAll(const char* reason) {

@@ -750,6 +750,9 @@ class Engine final : private RoomHost {
   void PushBlocking(Account& account, std::string_view payload);
 
   void TellTime(Session& session, const Node& stanza);
+  void OnSeenTimer();
+  void NoteSeen(Account& account);
+  bool TellLastActivity(Session& session, const Node& stanza, const Account& account);
 
   // search.cc
   void OnSearch(Session& session, const Node& stanza, const Node& query, bool is_set);
@@ -821,6 +824,7 @@ class Engine final : private RoomHost {
   List<Session, &Session::held_node> held_;
   Timer pressure_timer_;
   Timer keep_alive_timer_;
+  Timer seen_timer_;
   bool told_of_pressure_ = false;
   std::array<uint8_t, 32> secret_ = {};  // of salts for nobody
   std::span<uint8_t> scratch_;           // a stanza being written

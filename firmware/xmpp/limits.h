@@ -168,6 +168,14 @@ inline constexpr uint32_t kCapsAwayMax = 512;
 inline constexpr uint32_t kClientsAwayPerContact = 8;
 inline constexpr uint32_t kClientsAwayPerUser = 256;
 
+// When users were last here (XEP-0012) is kept so long after they came or went, so many accounts
+// and of them so many rows at a time, which come a second apart. A time before this one is of a
+// clock that was not set.
+inline constexpr int64_t kSeenSeconds = 30;
+inline constexpr uint32_t kSeenWalkMax = 4096;
+inline constexpr uint32_t kSeenRowsMax = 256;
+inline constexpr int64_t kTimeIsSet = 1'577'836'800;  // 2020
+
 inline constexpr uint32_t kScramIterations = 10'000;
 inline constexpr uint32_t kScramIterationsMax = 100'000;
 inline constexpr uint32_t kScramIterationsMin = 4096;  // of a verifier that is brought (RFC 7677)

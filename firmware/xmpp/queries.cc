@@ -121,17 +121,7 @@ bool Engine::OnAccountQuery(Session& session, const Node& stanza, const Node& qu
   } else if (query.Is("query", ns::kInfo) || query.Is("query", ns::kItems)) {
     DescribeAccount(session, stanza, query, account);
   } else if (query.Is("query", ns::kLast)) {
-    const bool is_here = account.session_count > 0;
-    if (!is_here && account.left == 0) {
-      return false;
-    }
-    ByteWriter out(scratch2_);
-    out.Text("<query xmlns='jabber:iq:last' seconds='");
-    out.Decimal(
-        is_here ? 0
-                : static_cast<uint64_t>(std::max<int64_t>(host_.UnixSeconds() - account.left, 0)));
-    out.Text("'/>");
-    SendResult(session, stanza, out.text(), stanza.Get("to"));
+    return TellLastActivity(session, stanza, account);
   } else {
     return false;
   }

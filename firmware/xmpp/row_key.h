@@ -1,8 +1,8 @@
 // The keys of what XMPP keeps: a letter for the kind, then hexadecimal numbers of fixed width, so
 // that rows come in the order of their numbers, and those that others need come before them.
 //
-//   a account   b blocked address   c contact   e e-mail address   f token of a client
-//   l allowed address
+//   a account   b blocked address   c contact   d when he was last here   e e-mail address
+//   f token of a client   l allowed address
 //   m waiting message (parts)   o policy towards others   p archive preferences
 //   r room      s affiliation       t archive of an account (parts)        u archive of a room
 //   (parts) v roster version   w node of an account   x its items (parts)
