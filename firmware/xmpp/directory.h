@@ -87,6 +87,7 @@ struct NodeEntity {
   ItemNode* of = nullptr;
   uint64_t hash = 0;       // of the address
   uint64_t user_hash = 0;  // of the bare one
+  NodeEntity* next_of_user = nullptr;
   Chain address;
   uint32_t number = 0;
   NodeAffiliation affiliation = NodeAffiliation::kNone;

@@ -2,6 +2,8 @@
 // whether subscribed (1) and of another server (2), u8 affiliation, the bare address.
 #include "firmware/xmpp/items.h"
 
+#include <utility>
+
 namespace gh::xmpp {
 namespace {
 
@@ -81,6 +83,7 @@ NodeEntity* Items::AddEntity(Account& account, ItemNode& node, std::string_view 
   entity->is_full = BareOf(address) != address;
   away_count_ += is_away ? 1 : 0;
   node.entities.PushBack(*entity);
+  entity->next_of_user = std::exchange(FirstOf(entity->user_hash), entity);
   return entity;
 }
 
@@ -110,28 +113,20 @@ void Items::RemoveEntity(NodeEntity& entity) {
   }
   away_count_ -= entity.is_away ? 1 : 0;
   entity.of->entities.Remove(entity);
+  NodeEntity** at = &FirstOf(entity.user_hash);
+  while (*at != &entity) {
+    at = &(*at)->next_of_user;
+  }
+  *at = entity.next_of_user;
   chains_.Free(entity.address);
   entities_.Release(&entity);
-}
-
-// The next one in use, from `at` on; null: there is none. `left`: how many of them are to come.
-NodeEntity* Items::NextEntity(uint32_t& at, uint32_t& left) {
-  for (; left > 0 && at < entities_.capacity(); ++at) {
-    if (NodeEntity* entity = entities_.At(at)) {
-      --left;
-      ++at;
-      return entity;
-    }
-  }
-  return nullptr;
 }
 
 // Whoever has this name next is somebody else.
 void Items::RemoveUser(std::string_view bare) {
   const uint64_t hash = HashOf(bare);
-  uint32_t at = 0;
-  uint32_t left = entities_.used_count();
-  while (NodeEntity* entity = NextEntity(at, left)) {
+  for (NodeEntity *entity = FirstOf(hash), *next = nullptr; entity != nullptr; entity = next) {
+    next = entity->next_of_user;
     uint8_t bytes[kAddressMax];
     if (entity->user_hash == hash && BareOf(AddressOf(*entity, bytes)) == bare) {
       RemoveEntity(*entity);
@@ -141,9 +136,9 @@ void Items::RemoveUser(std::string_view bare) {
 
 void Items::RemoveSession(std::string_view full) {
   const uint64_t hash = HashOf(full);
-  uint32_t at = 0;
-  uint32_t left = entities_.used_count();
-  while (NodeEntity* entity = NextEntity(at, left)) {
+  for (NodeEntity *entity = FirstOf(HashOf(BareOf(full))), *next = nullptr; entity != nullptr;
+       entity = next) {
+    next = entity->next_of_user;
     uint8_t bytes[kAddressMax];
     if (entity->hash == hash && AddressOf(*entity, bytes) == full) {
       RemoveEntity(*entity);
@@ -154,9 +149,7 @@ void Items::RemoveSession(std::string_view full) {
 uint32_t Items::SubscriptionCount(std::string_view bare) {
   const uint64_t hash = HashOf(bare);
   uint32_t count = 0;
-  uint32_t at = 0;
-  uint32_t left = entities_.used_count();
-  while (const NodeEntity* entity = NextEntity(at, left)) {
+  for (const NodeEntity* entity = FirstOf(hash); entity != nullptr; entity = entity->next_of_user) {
     count += entity->user_hash == hash && entity->subscribed ? 1 : 0;
   }
   return count;

@@ -9,6 +9,7 @@
 // by writing its rows before the one it replaces is forgotten; both are in one commit.
 #pragma once
 
+#include <bit>
 #include <span>
 #include <string_view>
 
@@ -34,11 +35,13 @@ class Items {
         key_(key),
         nodes_(arena, capacity.nodes),
         items_(arena, capacity.items),
-        entities_(arena, capacity.entities) {}
+        entities_(arena, capacity.entities),
+        by_user_(arena.NewArray<NodeEntity*>(std::bit_ceil(capacity.entities))) {}
   static uint64_t ArenaBytes(const ItemCapacity& capacity) {
     return uint64_t{capacity.nodes} * Pool<ItemNode>::bytes_per_item() +
            uint64_t{capacity.items} * Pool<Item>::bytes_per_item() +
-           uint64_t{capacity.entities} * Pool<NodeEntity>::bytes_per_item() + sizeof(Items) + 192;
+           uint64_t{capacity.entities} * Pool<NodeEntity>::bytes_per_item() +
+           uint64_t{std::bit_ceil(capacity.entities)} * sizeof(NodeEntity*) + sizeof(Items) + 192;
   }
 
   // A row as it was kept; nodes come before their items.
@@ -88,7 +91,8 @@ class Items {
   Result<void> LoadNode(Account& account, const RowName& name, std::span<const uint8_t> value);
   Result<void> LoadEntity(Account& account, ItemNode& node, const RowName& name,
                           std::span<const uint8_t> value);
-  NodeEntity* NextEntity(uint32_t& at, uint32_t& left);
+  // The first of those whose user's hash shares a place in the table; next_of_user leads on.
+  NodeEntity*& FirstOf(uint64_t user_hash) { return by_user_[user_hash & (by_user_.size() - 1)]; }
   bool HasPlace(Account& account, const ItemNode& node, bool is_away);
   uint64_t HashOf(std::string_view text) const { return SipHash13(key_, text); }
 
@@ -98,6 +102,7 @@ class Items {
   Pool<ItemNode> nodes_;
   Pool<Item> items_;
   Pool<NodeEntity> entities_;
+  std::span<NodeEntity*> by_user_;
   uint32_t away_count_ = 0;  // entities of other servers
 };
 
