@@ -538,7 +538,7 @@ struct FewSubscriptions : Subscriptions {
 
 // Users of other servers have their share of all places, and no more.
 TEST_F(FewSubscriptions, LeaveRoomForOurs) {
-  static_assert(Pool<NodeEntity>::bytes_per_item() == 80);
+  static_assert(Pool<NodeEntity>::bytes_per_item() == 88);
   EXPECT_EQ(Capacity::For(100'000, 100'000).items.entities, 100'000u);
   Say(alice, Configure("access_model", "open"));
   const uint32_t share = kFew * kEntitiesAwayPercent / 100;
