@@ -6,6 +6,10 @@
 
 namespace gh {
 
+namespace {
+constexpr int32_t kMultiplexPortMin = 1024;  // but 0, which is the profile's
+}  // namespace
+
 Result<void> CommitChecks::Check(const config::Settings& settings,
                                  config::Message& expected) const {
   if (const auto zone = log::TimeZone::Of(settings.time().zone.view()); !zone.ok()) {
@@ -26,6 +30,11 @@ Result<void> CommitChecks::Check(const config::Settings& settings,
         .Add(static_cast<int64_t>(i + 1))
         .Add(categories.ok() ? " Fingerprint" : " Categories");
     return Error{ErrorCode::kInvalidArgument, "not a setting of syslog"};
+  }
+  const int32_t port = settings.traversal_media().multiplex_port;
+  if (port != 0 && port < kMultiplexPortMin) {
+    config::MessageWriter(expected).Add("0, or 1024 and more: Traversal Media Multiplex Port");
+    return Error{ErrorCode::kInvalidArgument, "not a port of media"};
   }
   return patterns_ == nullptr ? Ok() : CheckDialPlan(settings, *patterns_, expected);
 }

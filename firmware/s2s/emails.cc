@@ -16,7 +16,7 @@ constexpr std::string_view kHolders[] = {"from", "to", "jid", "by", "publisher"}
 }  // namespace
 
 bool EmailNames::Map(std::string_view& address, bool out) {
-  const std::string_view bare = address.substr(0, address.find('/'));
+  const std::string_view bare = xmpp::BareOf(address);
   if (bare.find('@') == std::string_view::npos) {
     return true;
   }

@@ -16,6 +16,11 @@
 
 namespace gh::xmpp {
 
+// Of an address that was prepared: what stands before its resource.
+inline std::string_view BareOf(std::string_view address) {
+  return address.substr(0, address.find('/'));
+}
+
 class Address {
  public:
   // kMalformed: no address; kTooLarge: a part is longer than its bound.

@@ -19,7 +19,7 @@ bool Matches(const ArchiveQuery& query, const ArchiveEntry& entry) {
     return true;
   }
   return !query.with_is_nick && query.with.find('/') == std::string_view::npos &&
-         entry.with.substr(0, entry.with.find('/')) == query.with;
+         BareOf(entry.with) == query.with;
 }
 
 }  // namespace

@@ -11,8 +11,6 @@ constexpr uint8_t kRowVersion = 1;
 constexpr uint8_t kSubscribed = 1;
 constexpr uint8_t kAway = 2;
 
-std::string_view BareOf(std::string_view address) { return address.substr(0, address.find('/')); }
-
 RowKey KeyOf(const NodeEntity& entity) {
   return RowKey('z', entity.owner->id, uint64_t{entity.of->number} << kItemBits | entity.number);
 }

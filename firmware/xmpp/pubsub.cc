@@ -11,15 +11,11 @@ namespace {
 
 constexpr std::string_view kConfig = "http://jabber.org/protocol/pubsub#node_config";
 
-std::string_view ToText(ItemAccess access) {
-  constexpr std::string_view kTexts[] = {"presence", "open", "whitelist", "roster"};
-  return kTexts[static_cast<uint8_t>(access)];
-}
+constexpr std::string_view kAccess[] = {"presence", "open", "whitelist", "roster"};
+constexpr std::string_view kPublish[] = {"publishers", "subscribers", "open"};
 
-std::string_view ToText(PublishModel model) {
-  constexpr std::string_view kTexts[] = {"publishers", "subscribers", "open"};
-  return kTexts[static_cast<uint8_t>(model)];
-}
+std::string_view ToText(ItemAccess access) { return kAccess[static_cast<uint8_t>(access)]; }
+std::string_view ToText(PublishModel model) { return kPublish[static_cast<uint8_t>(model)]; }
 
 // The value of an enumeration up to `last` whose text this is; false: none.
 template <typename Value>
@@ -262,8 +258,6 @@ void Engine::SendConfigForm(Session& session, const Node& stanza, const ItemNode
   out.Text("><x xmlns='jabber:x:data' type='form'><field var='FORM_TYPE' type='hidden'><value>");
   out.Text(kConfig);
   out.Text("</value></field>");
-  constexpr std::string_view kAccess[] = {"presence", "open", "whitelist", "roster"};
-  constexpr std::string_view kPublish[] = {"publishers", "subscribers", "open"};
   list("pubsub#access_model", ToText(node.access), kAccess);
   list("pubsub#publish_model", ToText(node.publish), kPublish);
   out.Text("<field var='pubsub#max_items' type='text-single'><value>");

@@ -229,7 +229,7 @@ bool Engine::NotifyClientAway(ClientAway& client, ItemNode& node, std::string_vi
   }
   uint8_t bytes[kAddressMax];
   const std::string_view full = chains_.Text(client.address, bytes);
-  if (!MayRead(full.substr(0, full.find('/')), owner, node)) {
+  if (!MayRead(BareOf(full), owner, node)) {
     return true;
   }
   ByteWriter out(scratch_);

@@ -250,7 +250,7 @@ bool Engine::IsSubscriber(ItemNode& node, const Session& session) {
 // What goes to a bare address elsewhere its server tells to his clients.
 bool Engine::IsSubscriberAway(ItemNode& node, std::string_view full) {
   const NodeEntity* client = items_->FindEntity(node, full);
-  const NodeEntity* user = items_->FindEntity(node, full.substr(0, full.find('/')));
+  const NodeEntity* user = items_->FindEntity(node, BareOf(full));
   return (client != nullptr && client->subscribed) || (user != nullptr && user->subscribed);
 }
 
@@ -331,7 +331,7 @@ void Engine::SendOwnEntities(Session& session, const Node& stanza, const Node& w
     for (NodeEntity& entity : each.entities) {
       uint8_t bytes[kAddressMax];
       const std::string_view address = items_->AddressOf(entity, bytes);
-      if (is_subscriptions && entity.subscribed && address.substr(0, address.find('/')) == bare) {
+      if (is_subscriptions && entity.subscribed && BareOf(address) == bare) {
         WriteSubscription(name, address, true, out);
       }
     }

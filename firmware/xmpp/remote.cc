@@ -12,7 +12,7 @@ namespace gh::xmpp {
 namespace {
 
 std::string_view DomainPart(std::string_view address) {
-  const std::string_view bare = address.substr(0, address.find('/'));
+  const std::string_view bare = BareOf(address);
   const size_t at = bare.find('@');
   return at == std::string_view::npos ? bare : bare.substr(at + 1);
 }

@@ -39,8 +39,6 @@ bool ReadAffiliation(std::string_view text, Affiliation& out) {
   return false;
 }
 
-std::string_view BareOf(std::string_view full) { return full.substr(0, full.find('/')); }
-
 }  // namespace
 
 void Rooms::OnAdmin(const Speaker& speaker, const Node& stanza, const Node& query, Room& room) {

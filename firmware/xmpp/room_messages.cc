@@ -465,7 +465,7 @@ void Rooms::Decline(const Speaker& speaker, const Node& decline, Room& room) {
     const std::string_view address = AddressOf(occupant, bytes);
     const bool is_meant =
         to.ok() &&
-        (address.substr(0, address.find('/')) == to->bare() ||
+        (BareOf(address) == to->bare() ||
          (to->bare() == room.name.view() && NickOf(occupant, nick_bytes) == to->resource()));
     if (!is_meant) {
       continue;

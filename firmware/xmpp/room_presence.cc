@@ -354,7 +354,7 @@ void Rooms::WritePresence(const Occupant& of, const Occupant& to, std::string_vi
   }
   out.Text(notice.extra);
   out.Text("</x>");
-  WriteOccupantId(room, address.substr(0, address.find('/')), out);
+  WriteOccupantId(room, BareOf(address), out);
   out.Text("</presence>");
 }
 
@@ -405,7 +405,7 @@ void Rooms::SendAbsent(Room& room, Occupant& to) {
     for (const Occupant& at : room.occupants) {
       uint8_t its_bytes[kAddressMax];
       const std::string_view its = AddressOf(at, its_bytes);
-      is_here = is_here || its.substr(0, its.find('/')) == bare;
+      is_here = is_here || BareOf(its) == bare;
     }
     if (affiliate.affiliation < Affiliation::kMember || is_here) {
       continue;
@@ -452,7 +452,7 @@ void Rooms::ArchivePassage(Occupant& occupant, bool gone) {
   WriteAttribute("affiliation", ToText(occupant.affiliation), out);
   WriteAttribute("role", ToText(gone ? Role::kNone : occupant.role), out);
   out.Text("/></x>");
-  WriteOccupantId(room, address.substr(0, address.find('/')), out);
+  WriteOccupantId(room, BareOf(address), out);
   out.Text("</presence>");
   if (out.ok() && archive_.Append(room.archive, host_.RoomTime(), nick, out.written()) != 0 &&
       !gone) {

@@ -345,7 +345,7 @@ void Rooms::OnOccupantQuery(const Speaker& speaker, Node& stanza, Room& room, co
   uint8_t bytes[kAddressMax];
   std::string_view address = AddressOf(*target, bytes);
   if (wants_card && target->session == nullptr) {
-    address = address.substr(0, address.find('/'));  // their server has it
+    address = BareOf(address);  // their server has it
   }
   ByteWriter out(stanza_);
   WriteStanza(stanza, {from.view(), address}, out);
@@ -366,7 +366,7 @@ Occupant* Rooms::FindAnswering(Room& room, const Speaker& speaker, std::string_v
   for (Occupant& at : room.occupants) {
     uint8_t bytes[kAddressMax];
     const std::string_view its = AddressOf(at, bytes);
-    if (its.substr(0, its.find('/')) == speaker.from->full()) {
+    if (BareOf(its) == speaker.from->full()) {
       return &at;
     }
   }

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include "firmware/commit_checks.h"
 #include "tests/unit/config/config_fixture.h"
 
 namespace gh {
@@ -107,6 +108,24 @@ TEST_F(SipSettings, NumbersArriveInTheEnginesUnits) {
   EXPECT_FALSE(config.is_draining);
   EXPECT_EQ(Set("xConfiguration Maintenance Mode: On"), "");
   EXPECT_TRUE(Now().is_draining);
+}
+
+class MediaSettings : public config::ConfigTest {
+ protected:
+  MediaSettings() { MakeUsable(); }
+};
+
+TEST_F(MediaSettings, TheMultiplexPortIsTheProfilesOrNoWellKnownOne) {
+  const auto is_taken = [&](const std::string& port) {
+    EXPECT_EQ(Set("xConfiguration Traversal Media Multiplex Port: " + port), "");
+    config::Message expected;
+    return CommitChecks().Check(config_->active(), expected).ok();
+  };
+  EXPECT_TRUE(is_taken("0"));
+  EXPECT_FALSE(is_taken("1"));
+  EXPECT_FALSE(is_taken("1023"));
+  EXPECT_TRUE(is_taken("1024"));
+  EXPECT_TRUE(is_taken("65534"));
 }
 
 }  // namespace
