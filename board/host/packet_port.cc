@@ -168,17 +168,16 @@ void PacketPort::Accept(const tpacket2_hdr& slot) {
   }
   VirtioNetHeader header;
   std::memcpy(&header, packet - kHeaderBytes, kHeaderBytes);
+  if (header.gso_type != kVirtioGsoNone) {  // of any size: it may fit a slot and no frame
+    Cut({packet, size}, header, slot);
+    return;
+  }
   hal::Frame* frame = pool_->Allocate();
   if (frame == nullptr || size > frame->tailroom()) {
     if (frame != nullptr) {
       pool_->Release(frame);
     }
     ++counters_.rx_dropped;
-    return;
-  }
-  if (header.gso_type != kVirtioGsoNone) {
-    pool_->Release(frame);
-    Cut({packet, size}, header, slot);
     return;
   }
   std::memcpy(frame->data(), packet, size);
