@@ -56,6 +56,7 @@ inline constexpr size_t kBusyHopMax = 256;       // next hops found by DNS that 
 inline constexpr size_t kStreamQueueMax = 256;
 inline constexpr size_t kStreamQueueShortMax = 16;
 inline constexpr size_t kStreamHoldAt = 8;         // with so many waiting, the peer is not heard
+inline constexpr int64_t kStarvedRetryMs = 20;     // a stream without a buffer is heard again
 inline constexpr size_t kKeepAlivePerTurnMax = 8;  // CRLFCRLF answered per read of one stream
 
 // WebSocket (RFC 7118). A message and its frame fit one buffer.

@@ -1,6 +1,7 @@
 #include "firmware/sip/transport.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "firmware/sip/routes.h"
 
@@ -295,6 +296,9 @@ void SipTransport::ArmTimer(Connection& connection) {
   if (IsBackedUp(connection)) {
     deadline = std::min(deadline, connection.took_last + core_.config.message_deadline);
   }
+  if (connection.is_starved) {
+    deadline = std::min(deadline, core_.now() + Duration::Milliseconds(kStarvedRetryMs));
+  }
   core_.timers.Arm(connection.timer, deadline);
 }
 
@@ -303,7 +307,13 @@ void SipTransport::OnTimer(Connection& connection) {
   const Duration longest = core_.config.message_deadline;
   const bool stuck =
       (IsMessageBegun(connection) && core_.now() >= connection.message_began + longest) ||
-      (IsBackedUp(connection) && core_.now() >= connection.took_last + longest);
+      (IsBackedUp(connection) && core_.now() >= connection.took_last + longest) ||
+      (connection.is_starved && core_.now() >= connection.starved_since + longest);
+  if (!stuck && std::exchange(connection.is_starved, false)) {
+    ArmTimer(connection);
+    streams_.ResumeStream(connection.id);
+    return;
+  }
   if (!stuck && core_.now() < connection.last_used + idle) {
     ArmTimer(connection);  // used since the timer was armed
     return;
@@ -576,33 +586,83 @@ size_t SipTransport::OnStreamData(net::StreamId id, std::span<uint8_t> data) {
   if (connection == nullptr || data.empty()) {
     return data.size();
   }
-  if (IsHeldBack(*connection)) {
-    return 0;
+  if (!IsHeldBack(*connection)) {
+    connection->last_used = core_.now();
   }
-  connection->last_used = core_.now();
-  if (connection->flow.is_websocket()) {
-    OnWebSocketData(*connection, data);
-    return data.size();
-  }
-  if (connection->assembly != nullptr) {
-    if (Keep(*connection, data)) {
-      TakeKept(*connection);
+  size_t used = 0;
+  while (connection != nullptr && used < data.size() && !IsHeldBack(*connection) &&
+         !connection->is_starved) {
+    used += TakePiece(*connection, data.subspan(used));
+    connection = Find(id);
+    if (connection != nullptr && !connection->is_starved) {
+      connection->starved_since = {};
     }
+  }
+  return connection == nullptr ? data.size() : used;
+}
+
+// The count of bytes taken; all of them when the stream is gone.
+size_t SipTransport::TakePiece(Connection& connection, std::span<uint8_t> data) {
+  if (connection.assembly != nullptr) {
+    const auto piece = data.first(NeededOf(connection, data));
+    if (!Keep(connection, piece)) {
+      Starve(connection);
+      return 0;
+    }
+    TakeKept(connection);
+    return piece.size();
+  }
+  if (connection.flow.is_websocket()) {
+    TakeFramesOf(connection, data);
     return data.size();
   }
-  const auto used = TakeMessages(*connection, data);
-  connection = Find(id);
-  if (!used || connection == nullptr) {
+  const net::StreamId id = connection.id;
+  const auto used = TakeMessages(connection, data);
+  Connection* still = Find(id);
+  if (!used || still == nullptr) {
     return data.size();
   }
-  if (IsHeldBack(*connection)) {
-    connection->scanned = connection->expected = 0;
+  if (IsHeldBack(*still)) {
+    still->scanned = still->expected = 0;
     return *used;
   }
-  if (*used < data.size()) {
-    Keep(*connection, data.subspan(*used));
+  if (*used < data.size() && !Keep(*still, data.subspan(*used))) {
+    still->scanned = still->expected = 0;
+    Starve(*still);
+    return *used;
   }
   return data.size();
+}
+
+// How much of `data` to put behind the assembly: what its first message lacks, as far as that can
+// be told. What is behind needs no copy then, and a message of any size finds room.
+size_t SipTransport::NeededOf(const Connection& connection, std::span<const uint8_t> data) {
+  const Buffer& assembly = *connection.assembly;
+  GH_ASSERT_LT(assembly.size, kBufferSizes.back());
+  size_t needed = data.size();
+  if (!connection.flow.is_websocket()) {
+    const uint8_t last = assembly.data[assembly.size - 1];
+    size_t ends = 0;  // the header section's end may be cut anywhere
+    while ((last == '\r' || last == '\n') && ends < std::min<size_t>(data.size(), 3) &&
+           (data[ends] == '\r' || data[ends] == '\n')) {
+      ++ends;
+    }
+    needed = connection.expected > assembly.size ? connection.expected - assembly.size
+             : ends != 0                         ? ends
+                         : Message::FindHeaderEnd(data, 0).value_or(data.size());
+  }
+  const size_t room = kBufferSizes[assembly.size < kBufferSizes[3] ? 3 : 4] - assembly.size;
+  return std::min({needed, data.size(), room});
+}
+
+// Without a buffer nothing more is heard for a while: whoever sent it has it still.
+void SipTransport::Starve(Connection& connection) {
+  ++core_.statistics.overload;
+  connection.is_starved = true;
+  if (connection.starved_since == Instant{}) {
+    connection.starved_since = core_.now();
+  }
+  ArmTimer(connection);
 }
 
 // The assembly is taken out while its messages are handled: they may end the stream.
@@ -610,22 +670,27 @@ void SipTransport::TakeKept(Connection& connection) {
   const net::StreamId id = connection.id;
   Buffer* assembly = connection.assembly;
   connection.assembly = nullptr;
+  if (connection.flow.is_websocket()) {
+    TakeKeptFrames(connection, assembly);
+    return;
+  }
   const auto used = TakeMessages(connection, assembly->bytes());
   Connection* still = Find(id);
-  if (used && still != nullptr) {
-    if (*used == 0) {
-      still->assembly = assembly;
-      return;
-    }
-    if (*used < assembly->size) {
-      Keep(*still, assembly->bytes().subspan(*used));
-    }
+  if (!used || still == nullptr || *used == assembly->size) {
+    core_.buffers.Release(assembly);
+    return;
   }
-  core_.buffers.Release(assembly);
+  const auto rest = assembly->bytes().subspan(*used);
+  if (*used != 0 && Keep(*still, rest)) {
+    core_.buffers.Release(assembly);
+    return;
+  }
+  std::memmove(assembly->data, rest.data(), rest.size());
+  assembly->size = static_cast<uint32_t>(rest.size());
+  still->assembly = assembly;
 }
 
-// Appends to the assembly, moving to a larger buffer when needed. False when the stream was
-// dropped.
+// Appends to the assembly, moving to a larger buffer when needed. False when there is none.
 bool SipTransport::Keep(Connection& connection, std::span<const uint8_t> rest) {
   Buffer* old = connection.assembly;
   const size_t old_size = old == nullptr ? 0 : old->size;
@@ -634,11 +699,8 @@ bool SipTransport::Keep(Connection& connection, std::span<const uint8_t> rest) {
     connection.message_began = core_.now();
   }
   if (old == nullptr || old->capacity - old->size < rest.size()) {
-    const size_t size = old_size + rest.size();
-    Buffer* grown = size <= kBufferSizes.back() ? core_.buffers.Allocate(size) : nullptr;
+    Buffer* grown = core_.buffers.Allocate(old_size + rest.size());
     if (grown == nullptr) {
-      ++core_.statistics.overload;
-      Drop(connection, true);
       return false;
     }
     if (old != nullptr) {

@@ -109,10 +109,12 @@ class SipTransport final : private net::DatagramHandler, private net::StreamHand
     Instant last_used;
     Instant message_began;
     Instant took_last;       // something of the queue
+    Instant starved_since;   // not heard for want of a buffer; none since: zero
     uint64_t name_hash = 0;  // TLS: of the name the peer had to prove; 0: none
     uint16_t alias_port = 0;
     net::WebSocketReader frames;
     bool open = false;
+    bool is_starved = false;
     bool is_accepted = false;
     bool proven = false;
     bool is_upgraded = false;  // WebSocket: the handshake is done
@@ -164,14 +166,18 @@ class SipTransport final : private net::DatagramHandler, private net::StreamHand
   std::optional<size_t> TakeMessages(Connection& connection, std::span<const uint8_t> data);
   std::optional<size_t> MessageSize(Connection& connection, std::span<const uint8_t> data,
                                     const char*& fault);
+  size_t TakePiece(Connection& connection, std::span<uint8_t> data);
+  static size_t NeededOf(const Connection& connection, std::span<const uint8_t> data);
   bool Keep(Connection& connection, std::span<const uint8_t> rest);
+  void Starve(Connection& connection);
   void TakeKept(Connection& connection);
   // transport_websocket.cc: `data` in place; how many bytes, now at its front, must be kept, or
   // nothing when the stream is gone.
   std::optional<size_t> TakeFrames(net::StreamId id, std::span<uint8_t> data);
   std::optional<size_t> TakeHandshake(Connection& connection, std::span<uint8_t> data);
   bool OnFrame(Connection& connection, const net::WebSocketReader::Event& event);
-  void OnWebSocketData(Connection& connection, std::span<uint8_t> data);
+  void TakeFramesOf(Connection& connection, std::span<uint8_t> data);
+  void TakeKeptFrames(Connection& connection, Buffer* assembly);
   bool IsOriginAllowed(std::string_view origin) const;
   void Refuse(Connection& connection, const net::WebSocketRefusal& refusal);
   void SendControl(Connection& connection, net::WebSocketOpcode opcode,

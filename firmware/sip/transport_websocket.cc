@@ -19,22 +19,27 @@ bool IsKeepAlive(std::span<const uint8_t> message) {
 
 }  // namespace
 
-void SipTransport::OnWebSocketData(Connection& connection, std::span<uint8_t> data) {
-  const net::StreamId id = connection.id;
-  if (connection.assembly != nullptr && !Keep(connection, data)) {
-    return;
+// Frames that came with nothing before them.
+void SipTransport::TakeFramesOf(Connection& connection, std::span<uint8_t> data) {
+  const auto left = TakeFrames(connection.id, data);
+  Connection* still = left.value_or(0) == 0 ? nullptr : Find(connection.id);
+  if (still != nullptr && !Keep(*still, data.first(*left))) {
+    ++core_.statistics.overload;
+    Drop(*still, true);
   }
-  // The assembly is taken out while its messages are handled: they may end the stream.
-  Buffer* assembly = connection.assembly;
-  connection.assembly = nullptr;
-  const auto left = TakeFrames(id, assembly != nullptr ? assembly->bytes() : data);
+}
+
+void SipTransport::TakeKeptFrames(Connection& connection, Buffer* assembly) {
+  const net::StreamId id = connection.id;
+  const auto left = TakeFrames(id, assembly->bytes());
   Connection* still = Find(id);
-  if (!left || *left == 0 || still == nullptr) {
+  if (left.value_or(0) == 0 || still == nullptr) {
     core_.buffers.Release(assembly);
     return;
   }
-  if (assembly == nullptr) {
-    Keep(*still, data.first(*left));
+  if (*left == kBufferSizes.back()) {  // nothing that a frame holds is that long
+    core_.buffers.Release(assembly);
+    Drop(*still, true);
     return;
   }
   assembly->size = static_cast<uint32_t>(*left);

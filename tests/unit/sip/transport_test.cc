@@ -154,6 +154,84 @@ TEST_F(StreamTest, WholeMessagesThatWereKeptAreHeardAfterwards) {
   EXPECT_EQ(world.Busy(), "");
 }
 
+TEST_F(StreamTest, ALongReadBehindThePartOfAMessageIsTakenWhole) {
+  std::string all;
+  size_t count = 0;
+  for (; all.size() < 2 * kBufferSizes.back(); ++count) {
+    all += Options(std::to_string(count));
+  }
+  for (const size_t first : {size_t{1}, size_t{10}, Options("0").size() - 1}) {
+    world.Feed(alice.stream(), all.substr(0, first));
+    world.Feed(alice.stream(), all.substr(first, kBufferSizes.back()));
+    world.Feed(alice.stream(), all.substr(first + kBufferSizes.back()));
+    ASSERT_TRUE(world.stream(alice.stream()).open) << first;
+    for (size_t i = 0; i < count; ++i) {
+      ASSERT_EQ(alice.Take().Header("Call-ID"), std::to_string(i)) << first;
+    }
+    EXPECT_EQ(world.Busy(), "");
+  }
+}
+
+// Streams whose parts of messages hold all large buffers, and one more that wants one.
+class Starved : public StreamTest {
+ protected:
+  void SetUp() override {
+    StreamTest::SetUp();
+    holders.resize(World::SmallCapacity().buffers.back());
+    std::ranges::for_each(holders, [this](auto& holder) { Hold(holder); });
+    world.Feed(alice.stream(), Large().substr(0, kBufferSizes[3] + 1));
+    EXPECT_TRUE(world.empty());
+    EXPECT_GT(world.unread(alice.stream()), 0u);
+  }
+  std::string Large() {
+    Phone::Spec spec{.method = "OPTIONS", .uri = "sip:example.com"};
+    spec.call_id = "large";
+    spec.body = std::string(kBufferSizes[3], 'x');
+    return alice.Build(spec);
+  }
+  void Hold(net::StreamId& holder) {
+    holder = world.Accept({At("192.0.2.99").address, ++port});
+    world.Feed(holder, Large().substr(0, kBufferSizes[3] + 1));
+  }
+  std::vector<net::StreamId> holders;
+  uint16_t port = 1000;
+};
+
+TEST_F(Starved, AStreamWaitsForABufferAndLosesNothing) {
+  world.Advance(Duration::Seconds(1));
+  world.Resume();
+  EXPECT_GT(world.unread(alice.stream()), 0u);
+  world.Hangup(holders[0]);
+  world.Advance(Duration::Milliseconds(kStarvedRetryMs));
+  world.Resume();
+  EXPECT_EQ(world.unread(alice.stream()), 0u);
+  world.Feed(alice.stream(), Large().substr(kBufferSizes[3] + 1) + Options("small"));
+  EXPECT_EQ(alice.Take().Header("Call-ID"), "large");
+  EXPECT_EQ(alice.Take().Header("Call-ID"), "small");
+}
+
+TEST_F(Starved, WhatIsWholeNeedsNoBuffer) {
+  world.Feed(alice.stream(), Large().substr(kBufferSizes[3] + 1) + Options("small"));
+  world.Advance(Duration::Milliseconds(kStarvedRetryMs));
+  world.Resume();
+  EXPECT_EQ(alice.Take().Header("Call-ID"), "large");
+  EXPECT_EQ(alice.Take().Header("Call-ID"), "small");
+  EXPECT_EQ(world.unread(alice.stream()), 0u);
+}
+
+TEST_F(Starved, ItWaitsNoLongerThanAMessageMayTake) {
+  world.Advance(Duration::Seconds(20));
+  for (net::StreamId& holder : holders) {  // others come before their own time is over
+    world.Hangup(holder);
+    Hold(holder);
+  }
+  for (int i = 20; i < 32; ++i) {
+    EXPECT_EQ(world.stream(alice.stream()).open, i <= 30) << i;
+    world.Advance(Duration::Seconds(1));
+    world.Resume();
+  }
+}
+
 TEST_F(StreamTest, WhoDoesNotReadForTooLongIsLost) {
   world.stream(alice.stream()).blocked = true;
   world.Feed(alice.stream(), Options());

@@ -167,6 +167,20 @@ TEST_F(WebSocketTest, TheLargestMessageArrives) {
   EXPECT_EQ(browser.Take().Status(), 200);
 }
 
+TEST_F(WebSocketTest, ALongReadBehindThePartOfAFrameIsTakenWhole) {
+  std::string all;
+  size_t count = 0;
+  for (; all.size() < kBufferSizes.back() + 1000; ++count) {
+    all += ClientFrame(0x81, Options());
+  }
+  world.Feed(browser.stream(), all.substr(0, 1000));
+  world.Feed(browser.stream(), all.substr(1000));
+  ASSERT_TRUE(world.stream(browser.stream()).open);
+  for (size_t i = 0; i < count; ++i) {
+    ASSERT_EQ(browser.Take().Status(), 200) << i;
+  }
+}
+
 TEST_F(WebSocketTest, WhatIsNoHandshakeIsToldSo) {
   net::StreamId stream;
   EXPECT_TRUE(Ask("GET / HTTP/1.1\r\nHost: x\r\n\r\n", &stream).text.starts_with("HTTP/1.1 426 "));

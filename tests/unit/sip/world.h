@@ -247,6 +247,10 @@ class World final : public net::DatagramService,
   void Unblock(net::StreamId id) {
     streams_[id.index].blocked = false;
     stream_handler_->OnStreamWritable(id);
+    Resume();
+  }
+  // What the engine asked for again is offered.
+  void Resume() {
     while (!resumed_.empty()) {
       const net::StreamId next = resumed_.front();
       resumed_.pop_front();
