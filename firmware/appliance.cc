@@ -3,15 +3,14 @@
 #include <algorithm>
 
 #include "crypto/init.h"
-#include "firmware/acme_service.h"
 #include "firmware/admin/ssh_service.h"
+#include "firmware/calls/policy_service.h"
 #include "firmware/config/network_settings.h"
 #include "firmware/log/render.h"
-#include "firmware/ocsp_service.h"
-#include "firmware/policy_service.h"
 #include "firmware/rooms.h"
 #include "firmware/settings_map.h"
-#include "firmware/sip_frame_gate.h"
+#include "firmware/trust/acme_service.h"
+#include "firmware/trust/ocsp_service.h"
 #include "hal/rt/ascii.h"
 #include "version.h"
 
@@ -190,7 +189,7 @@ Result<void> Appliance::Start() {
   }
   rooms.maintenance.PresetNetwork();
   rooms.Provision();
-  rooms.services.ReadAtStart();
+  rooms.services.ReadAtStart(*rooms.configuration);
   rooms.BuildVlans();
   rooms.BuildMediaCore();
   rooms.BuildNetwork();
@@ -448,30 +447,6 @@ void Appliance::Rooms::OnLine(uint32_t number, bool accepted, std::string_view m
   } else if (provision_ok_shown == kProvisionOkShownMax + 1) {
     PrintLine(console, "  more lines are OK; those that are not are shown");
   }
-}
-
-void Appliance::Rooms::BuildNetwork() {
-  machine.arena.OpenAccount("net/stack", capacity.net.connection_count);
-  stack = machine.arena.New<net::Stack>(
-      net::StackParts{machine.arena, machine.frames, loop, random, net_events, machine.ports},
-      capacity.net);
-  machine.arena.OpenAccount("net/dns", capacity.net.dns_cache_count);
-  resolver = machine.arena.New<net::DnsResolver>(
-      net::DnsResolver::Parts{machine.arena, loop, random, stack->datagrams(), stack->streams()},
-      capacity.net.dns_query_count, capacity.net.dns_cache_count);
-  sntp = machine.arena.New<net::SntpClient>(
-      net::SntpClient::Parts{loop, machine.clock, random, stack->datagrams(), *resolver, *this});
-}
-
-void Appliance::Rooms::BuildSip() {
-  machine.arena.OpenAccount("firmware/sip", capacity.registrations);
-  credentials = machine.arena.New<UserCredentials>(*configuration);
-  sip = machine.arena.New<sip::Engine>(
-      machine.arena,
-      sip::EnginePorts{stack->datagrams(), tls_services->streams(), *resolver, loop.timers(),
-                       random, *credentials, sip_events},
-      capacity.sip);
-  stack->AddTap(*machine.arena.New<SipFrameGate>(*sip, stack->frames()));
 }
 
 void Appliance::Rooms::BuildConsole() {

@@ -9,10 +9,10 @@
 #include "firmware/config/settings.h"
 #include "firmware/diagnostics.h"
 #include "firmware/media/plane.h"
+#include "firmware/messaging/xmpp_service.h"
 #include "firmware/sip/presence_server.h"
 #include "firmware/store/limits.h"
 #include "firmware/upgrade/limits.h"
-#include "firmware/xmpp_service.h"
 #include "net/dtls_service.h"
 #include "net/tls_streams.h"
 

@@ -1,6 +1,6 @@
 #include "firmware/commit_checks.h"
 
-#include "firmware/dial_plan_service.h"
+#include "firmware/calls/dial_plan_service.h"
 #include "firmware/log/syslog.h"
 #include "firmware/log/time_zone.h"
 

@@ -47,6 +47,13 @@ firmware_acme_USES := net crypto firmware_keys
 firmware_admin_USES := firmware_config firmware_log firmware_alarm firmware_store
 firmware_operator_USES := image firmware_admin firmware_keys firmware_alarm firmware_log
 
+# Services join engines to the network, the store, the clock and the settings. None of them knows
+# the appliance, which makes each of what it needs (firmware/assembly.cc).
+firmware_network_USES := net firmware_admin
+firmware_trust_USES := firmware_network firmware_operator firmware_acme firmware_hsm
+firmware_calls_USES := firmware_trust firmware_sip firmware_rtp firmware_turn
+firmware_messaging_USES := firmware_trust firmware_xmpp firmware_s2s firmware_files
+
 out/gen/firmware/%.gen.h out/gen/firmware/%.gen.cc &: firmware/%.proto \
   firmware/config/schema.proto \
     firmware/config/descriptors.py out/host/deps/.nanopb

@@ -5,7 +5,6 @@
 #include "firmware/config/line.h"
 #include "firmware/log/render.h"
 #include "firmware/rooms.h"
-#include "firmware/xmpp_users.h"
 
 namespace gh {
 namespace {
@@ -108,9 +107,7 @@ void Appliance::Rooms::BuildAdministration() {
   folders = machine.arena.New<Folders>(*this);
   files = &folders->service();
   files->Add("compliance", xmpp->compliance_folder());
-  xmpp_contacts = machine.arena.New<XmppContacts>(*this);
-  xmpp_contacts->AddTo(commands);
-  machine.arena.New<XmppUsers>(*this)->AddTo(commands);
+  BuildXmppLists();
 }
 
 void Appliance::Rooms::AddAdministrationCommands() {

@@ -1,6 +1,6 @@
 // The media core in the appliance: whether there is one, its status, and the watch over it.
+#include "firmware/admin/status_text.h"
 #include "firmware/rooms.h"
-#include "firmware/status_text.h"
 #include "net/vlan.h"
 
 namespace gh {

@@ -1,6 +1,6 @@
 // The servers the appliance itself asks: DNS, for all names and per domain, and time servers.
+#include "firmware/admin/status_text.h"
 #include "firmware/rooms.h"
-#include "firmware/status_text.h"
 
 namespace gh {
 namespace {

@@ -12,40 +12,40 @@
 #include "firmware/admin/terminal.h"
 #include "firmware/alarm/alarms.h"
 #include "firmware/appliance.h"
-#include "firmware/call_service.h"
+#include "firmware/calls/call_service.h"
+#include "firmware/calls/dial_plan_service.h"
+#include "firmware/calls/rtp_service.h"
+#include "firmware/calls/sip_events.h"
+#include "firmware/calls/sip_guard.h"
+#include "firmware/calls/turn_service.h"
 #include "firmware/capacity.h"
 #include "firmware/commit_checks.h"
 #include "firmware/config/configuration.h"
 #include "firmware/diagnostics.h"
-#include "firmware/dial_plan_service.h"
-#include "firmware/events.h"
-#include "firmware/federation_service.h"
-#include "firmware/hsm_service.h"
-#include "firmware/key_store.h"
 #include "firmware/log/log.h"
 #include "firmware/log/syslog.h"
 #include "firmware/maintenance.h"
 #include "firmware/management_files.h"
 #include "firmware/media/core.h"
+#include "firmware/messaging/federation_service.h"
+#include "firmware/messaging/xmpp_service.h"
 #include "firmware/metrics.h"
-#include "firmware/network_services.h"
+#include "firmware/network/network_events.h"
+#include "firmware/network/network_services.h"
 #include "firmware/operator/alarm_commands.h"
 #include "firmware/operator/change_commands.h"
 #include "firmware/operator/crashes.h"
 #include "firmware/operator/event_log.h"
 #include "firmware/operator/trust_status.h"
-#include "firmware/rtp_service.h"
 #include "firmware/sip/engine.h"
-#include "firmware/sip_guard.h"
 #include "firmware/snmp_service.h"
 #include "firmware/status.h"
 #include "firmware/store/key_record.h"
 #include "firmware/store/sqlite_store.h"
 #include "firmware/store/store.h"
-#include "firmware/tls_services.h"
-#include "firmware/turn_service.h"
-#include "firmware/xmpp_contacts.h"
-#include "firmware/xmpp_service.h"
+#include "firmware/trust/hsm_service.h"
+#include "firmware/trust/key_store.h"
+#include "firmware/trust/tls_services.h"
 #include "hal/machine.h"
 #include "hal/rt/event_loop.h"
 #include "net/dns_resolver.h"
@@ -66,7 +66,10 @@ class SshService;
 enum class Ending : uint8_t { kNone, kRestart, kPowerOff };
 
 // Made in the order of Appliance::Start, each in the arena; null until then.
-struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, net::SntpObserver {
+struct Appliance::Rooms final : config::ChangeListener,
+                                config::LineReporter,
+                                net::SntpObserver,
+                                FirewallUsers {
   Rooms(hal::Machine& machine, const ApplianceOptions& options);
 
   // --- Steps of Start, in order (appliance.cc) ---
@@ -78,22 +81,25 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   void Provision();
   void BuildVlans();      // media_core.cc
   void BuildMediaCore();  // media_core.cc
+  // assembly.cc
   void BuildNetwork();
-  void BuildTls();  // tls_services.cc
+  void BuildHsm();
+  void BuildCertificates();
+  void BuildTls();
   void BuildSip();
-  void BuildDialPlan();      // dial_plan_service.cc
-  void BuildCalls();         // call_service.cc
-  void BuildTurn();          // turn_service.cc
-  void BuildRtp();           // rtp_service.cc
-  void BuildXmpp();          // xmpp_service.cc
-  void BuildFederation();    // federation_service.cc
-  void BuildHsm();           // hsm_service.cc
-  void BuildCertificates();  // key_store.cc
-  void BuildPolicy();        // policy_service.cc
-  void BuildAcme();          // acme_service.cc
+  void BuildDialPlan();
+  void BuildCalls();
+  void BuildTurn();
+  void BuildRtp();
+  void BuildAcme();
+  void BuildPolicy();
+  void BuildXmpp();
+  void BuildFederation();
+  // storage.cc, appliance.cc and as told
   void BuildSyslog();
   void BuildConsole();
   void BuildAdministration();  // management_admin.cc
+  void BuildXmppLists();       // assembly.cc
   void BuildSsh();             // management_ssh.cc
   void AllowSsh();
   void BuildChanges();
@@ -135,6 +141,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   void OnLine(uint32_t number, bool accepted, std::string_view message) override;
   void OnTimeStep(Duration offset, bool was_set, const net::IpAddress& server) override;
   void OnTimeLost() override;
+  void OpenFirewall() override;
   void AddCommands();
   bool NextNtpLine(uint64_t& cursor, ByteWriter& out);
   bool NextDnsLine(uint64_t& cursor, ByteWriter& out);
@@ -178,7 +185,7 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   uint32_t media_core_silent = 0;
   std::array<uint16_t, net::kPortMax> vlans = {};  // in force; 0: untagged
   net::Stack* stack = nullptr;
-  NetworkServices services{*this};
+  NetworkServices services{{machine.ports, loop, log, alarms}};
   Diagnostics diagnostics{*this};
   SnmpService snmp{*this};
   Metrics metrics{*this};
@@ -216,7 +223,6 @@ struct Appliance::Rooms final : config::ChangeListener, config::LineReporter, ne
   admin::FileService* files = nullptr;
   admin::SshService* ssh = nullptr;
   Folders* folders = nullptr;
-  XmppContacts* xmpp_contacts = nullptr;
   StatusPages pages;
   TrustStatus trust;
 

@@ -1,8 +1,8 @@
 #include "firmware/status.h"
 
+#include "firmware/admin/status_text.h"
 #include "firmware/log/render.h"
 #include "firmware/rooms.h"
-#include "firmware/status_text.h"
 #include "version.h"
 
 namespace gh {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "firmware/federation_service.h"
 #include "firmware/keys/x509_text.h"
 #include "hal/rt/ascii.h"
 #include "hal/rt/secret.h"

@@ -21,7 +21,15 @@
 
 namespace gh {
 
-class FederationService;
+// Who knows the names of federation.
+class FederationNames {
+ public:
+  // What certificates have to name for XMPP, commas between, until the next call (XCERT-006).
+  virtual std::string_view CertificateNames() = 0;
+
+ protected:
+  ~FederationNames() = default;
+};
 
 struct CertificateCommandParts {
   keys::UploadParts upload;
@@ -47,7 +55,7 @@ class CertificateCommands final : PasteTaker, admin::DeferredWork, public admin:
 
   void AddTo(admin::StatusTree& status, admin::CommandTable& commands);
   // Whose domains requests name.
-  void SetFederation(FederationService& federation) { federation_ = &federation; }
+  void SetFederation(FederationNames& federation) { federation_ = &federation; }
 
   // --- /certificates: server.pem, <domain>.pem (.p7b, .der), trust.pem, list.crl ---
   bool takes_files() const override { return true; }
@@ -75,7 +83,7 @@ class CertificateCommands final : PasteTaker, admin::DeferredWork, public admin:
   std::span<const uint8_t> PemSource(bool is_request, uint64_t index) const;
 
   CertificateCommandParts parts_;
-  FederationService* federation_ = nullptr;
+  FederationNames* federation_ = nullptr;
   Paste paste_;
   FixedString<keys::kDomainNameMax> domain_;  // of what is pasted or shown
   FixedString<64> by_;

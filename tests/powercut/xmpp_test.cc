@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "board/sim/disk.h"
+#include "firmware/messaging/xmpp_keeper.h"
 #include "firmware/store/sqlite_store.h"
-#include "firmware/xmpp_keeper.h"
 #include "tests/unit/xmpp/world.h"
 
 namespace gh::powercut {

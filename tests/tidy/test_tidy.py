@@ -42,6 +42,10 @@ CAUGHT = [
     ("engines", "firmware/sip/a.cc", "#include <lwip/tcp.h>\n"),
     ("engines", "firmware/sip/a.cc", "#include <sys/socket.h>\n"),
     ("engines", "firmware/sip/a.cc", '#include "net/stack.h"\n'),
+    ("services", "firmware/calls/a.cc", '#include "firmware/appliance.h"\n'),
+    ("services", "firmware/sip/a.cc", '#include "firmware/calls/call_service.h"\n'),
+    ("services", "firmware/trust/a.cc", '#include "firmware/messaging/xmpp_service.h"\n'),
+    ("services", "firmware/calls/a.cc", '#include "firmware/messaging/xmpp_service.h"\n'),
     ("include_paths", "hal/a.h", "int a;\n"),
     ("include_paths", "hal/a.cc", '#include "../net/a.h"\n'),
     ("include_paths", "hal/a.cc", '#include "a.h"\n'),
@@ -70,6 +74,10 @@ PASSED = [
     ("doors", "net/a.cc", '#include "hal/rt/result.h"\n'),
     ("doors", "net/stack.cc", '#include "net/lwip/port.h"\n'),
     ("engines", "firmware/sip/a.cc", '#include "net/datagram.h"\n'),
+    ("services", "firmware/a.cc", '#include "firmware/appliance.h"\n'),
+    ("services", "firmware/calls/a.cc", '#include "firmware/trust/tls_services.h"\n'),
+    ("services", "firmware/trust/a.cc", '#include "firmware/trust/tls_services.h"\n'),
+    ("services", "firmware/trust/a.cc", '#include "firmware/keys/key_store.h"\n'),
     ("include_paths", "hal/a.cc", '#include "version.h"\n#include "hal/a.h"\n'),
 ]
 

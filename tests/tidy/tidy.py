@@ -284,6 +284,31 @@ def engines(file):
             yield number, f"an engine sees only the network's services: {own}"
 
 
+# The rooms of the firmware that join engines to the network, the store and the settings, and which
+# of one another each knows. Only the appliance, in firmware/ itself, knows them all, and no room
+# knows the appliance.
+SERVICES = {
+    "network": (),
+    "trust": ("network",),
+    "calls": ("network", "trust"),
+    "messaging": ("network", "trust"),
+}
+
+
+def services(file):
+    parts = file.path.split("/")
+    if not (file.is_cxx and parts[0] == "firmware" and len(parts) > 2):
+        return
+    for number, own, _ in includes(file):
+        named = (own or "").split("/")
+        if named[0] != "firmware":
+            continue
+        if len(named) == 2:
+            yield number, f"a room does not know the appliance: {own}"
+        elif named[1] in SERVICES and named[1] not in (parts[1], *SERVICES.get(parts[1], ())):
+            yield number, f"{parts[1]} must not know the services of {named[1]}: {own}"
+
+
 def include_paths(file):
     if file.is_cxx:
         if file.path.endswith(".h") and not re.search(r"^#pragma once$", file.text, re.MULTILINE):
@@ -298,7 +323,7 @@ def include_paths(file):
 
 RULES = [
     columns, whitespace, head_comment, leftovers, machine_paths, function_length, banned, arrows,
-    doors, engines, include_paths,
+    doors, engines, services, include_paths,
 ]
 
 

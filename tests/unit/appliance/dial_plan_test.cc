@@ -1,6 +1,6 @@
 // What is set for zones and rules becomes what the SIP engine goes by; what cannot be is refused
 // when it is typed.
-#include "firmware/dial_plan_service.h"
+#include "firmware/calls/dial_plan_service.h"
 
 #include <gmock/gmock.h>
 
