@@ -78,6 +78,13 @@ void XmppKeeper::Load() {
   if (!read.ok() || loader.refused > 0) {
     log_.Emit(log::event::XmppStoreFailed{.reason = read.ok() ? loader.reason : read.error().what});
   }
+  const xmpp::Adoption adoption = engine_->AdoptDomains();
+  if (adoption.taken + adoption.left > 0) {
+    log_.Emit(log::event::XmppContactsChanged{.by = "system",
+                                              .job = "addresses out of the form that DNS has",
+                                              .done = adoption.taken,
+                                              .ignored = adoption.left});
+  }
 }
 
 // Null: there is no room, and what is there cannot be committed.

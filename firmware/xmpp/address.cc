@@ -152,6 +152,18 @@ Result<void> PrepareDomain(std::string_view text, FixedString<kDomainMax>& out) 
   return IsDomain(mapped.view()) ? PrepareLabels(mapped.view(), out) : Result<void>(kNone);
 }
 
+bool IsOldForm(std::string_view kept, Address& now) {
+  if (kept.find("xn--") == std::string_view::npos) {
+    return false;
+  }
+  const auto parsed = Address::Parse(kept);
+  if (!parsed.ok() || parsed->full() == kept) {
+    return false;
+  }
+  now = *parsed;
+  return true;
+}
+
 bool DomainForDns(std::string_view domain, FixedString<kDnsDomainMax>& out) {
   out.Clear();
   return ForLabels(domain, [&](std::string_view label) {

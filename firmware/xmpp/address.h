@@ -50,6 +50,10 @@ Result<void> PrepareLocal(std::string_view text, FixedString<kLocalMax>& out);
 Result<void> PrepareDomain(std::string_view text, FixedString<kDomainMax>& out);
 Result<void> PrepareResource(std::string_view text, FixedString<kResourceMax>& out);
 
+// Of an address that was kept, prepared: what it is called now. False: just so. (Once, domains were
+// kept in DNS's form.)
+bool IsOldForm(std::string_view kept, Address& now);
+
 // A prepared domain as DNS and certificates have it. False: it is too long.
 bool DomainForDns(std::string_view domain, FixedString<kDnsDomainMax>& out);
 

@@ -18,8 +18,13 @@ bool Matches(const ArchiveQuery& query, const ArchiveEntry& entry) {
   if (query.with.empty() || entry.with == query.with) {
     return true;
   }
-  return !query.with_is_nick && query.with.find('/') == std::string_view::npos &&
-         BareOf(entry.with) == query.with;
+  if (query.with_is_nick) {
+    return false;
+  }
+  Address now;  // entries stay as they were written
+  const std::string_view with = IsOldForm(entry.with, now) ? now.full() : entry.with;
+  return with == query.with ||
+         (query.with.find('/') == std::string_view::npos && BareOf(with) == query.with);
 }
 
 }  // namespace

@@ -361,14 +361,21 @@ bool Directory::IsAmong(Entries& entries, const Address& other) {
   return false;
 }
 
+bool Directory::IsListed(Entries& entries, std::string_view address) const {
+  for (const Blocked& entry : entries) {
+    uint8_t bytes[kAddressMax];
+    if (AddressOf(entry, bytes) == address) {
+      return true;
+    }
+  }
+  return false;
+}
+
 Result<void> Directory::AddEntry(Account& account, Entries& entries, char kind,
                                  std::string_view address) {
   const uint64_t hash = SipHash13(SipKey{}, address);
-  for (Blocked& entry : entries) {
-    uint8_t bytes[kAddressMax];
-    if (AddressOf(entry, bytes) == address) {
-      return Ok();
-    }
+  if (IsListed(entries, address)) {
+    return Ok();
   }
   Blocked* entry = entries.size() < kBlockedMax ? blocked_.Allocate() : nullptr;
   if (entry == nullptr || !chains_.Append(entry->address, address)) {

@@ -208,6 +208,13 @@ struct Account {
   uint32_t session_count = 0;
 };
 
+// What was found in an older form at the start (adoption.cc).
+struct Adoption {
+  void Note(bool is_taken) { ++(is_taken ? taken : left); }
+  uint64_t taken = 0;  // rows that have today's form now
+  uint64_t left = 0;   // that could not be had: there is one of that name, or no room
+};
+
 struct DirectoryCapacity {
   uint32_t accounts = 0;
   uint32_t contacts = 0;
@@ -242,6 +249,9 @@ class Directory {
   void NoteSeen(Account& account);
   // Looks at so many accounts and writes so many rows. False: there are more.
   bool KeepSeen(uint32_t accounts_max, uint32_t rows_max);
+
+  // What of this account was kept in an older form (adoption.cc).
+  void AdoptDomains(Account& account, Adoption& adoption);
 
   // --- E-mail addresses (emails.cc) ---
   // Null: nobody has it.
@@ -307,6 +317,10 @@ class Directory {
   Result<void> TakeEmail(Account& account, std::string_view email);
   void DropEmail(Account& account);
   uint64_t KeepAccount(const Account& account);
+  bool Rename(Account& account, std::string_view name);
+  bool Readdress(Account& account, Contact& contact, std::string_view address);
+  bool IsListed(Entries& entries, std::string_view address) const;
+  void AdoptEntries(Account& account, Entries& entries, char kind, Adoption& adoption);
   bool IsAmong(Entries& entries, const Address& other);
   Result<void> AddEntry(Account& account, Entries& entries, char kind, std::string_view address);
   void RemoveEntry(Account& account, Entries& entries, char kind, Blocked& entry);

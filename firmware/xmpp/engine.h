@@ -324,6 +324,9 @@ class Engine final : private RoomHost {
   uint32_t client_away_count() const { return clients_away_.used_count(); }
   // One row, as it was kept; in the order of keys.
   Result<void> Load(std::string_view key, std::span<const uint8_t> value);
+  // After the last row and before anything else: what was kept under domains in DNS's form is found
+  // again (adoption.cc).
+  Adoption AdoptDomains();
   // Domains that go away take their sessions along.
   void Apply(const Config& config);
   const Config& config() const { return config_; }
@@ -569,6 +572,7 @@ class Engine final : private RoomHost {
   void OnArchiveQuery(Session& session, const Node& stanza, const Node& query, bool is_set);
   void OnArchiveRules(Session& session, const Node& stanza, const Node& query, bool is_set);
   bool KeepArchiveRules(Account& account);
+  void AdoptArchiveRules(Account& account, Adoption& adoption);
 
   // pubsub.cc
   bool MayRead(Account& reader, Account& owner, ItemNode& node) {

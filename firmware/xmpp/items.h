@@ -77,6 +77,7 @@ class Items {
   // All that this user's addresses are to nodes of others, or what one of his sessions is.
   void RemoveUser(std::string_view bare);
   void RemoveSession(std::string_view full);
+  void AdoptDomains(Account& account, Adoption& adoption);  // adoption.cc
   // Of one user, whoever's the nodes are.
   uint32_t SubscriptionCount(std::string_view bare);
   std::string_view AddressOf(const NodeEntity& entity, std::span<uint8_t> out) const {

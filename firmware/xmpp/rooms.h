@@ -203,6 +203,8 @@ class Rooms {
   bool Serves(std::string_view domain) const;
   Result<void> Load(const RowName& name, std::span<const uint8_t> value);
 
+  void AdoptDomains(Adoption& adoption);  // adoption.cc
+
   // A stanza to a room, an occupant or the host. `stanza` is changed.
   void OnStanza(const Speaker& speaker, Node& stanza, const Address& to);
   // A session is over, or not available any more.
@@ -268,6 +270,8 @@ class Rooms {
   Result<void> LoadRoom(uint32_t id, std::span<const uint8_t> value);
   Result<void> LoadAffiliate(Room& room, std::span<const uint8_t> value);
   bool IsAdministrator(std::string_view bare) const;
+  bool Rename(Room& room, std::string_view name);
+  void AdoptAffiliates(Room& room, Adoption& adoption);
   Affiliate* FindAffiliate(Room& room, std::string_view address);
   Affiliation AffiliationOf(Room& room, const Address& who);
   bool SetAffiliation(Room& room, std::string_view bare, Affiliation affiliation,
