@@ -622,6 +622,8 @@ class Engine final : private RoomHost {
   bool Owns(const Session& session, Account& owner, ItemNode* node);
   bool IsSubscriber(ItemNode& node, const Session& session);
   bool IsSubscriberAway(ItemNode& node, std::string_view full);
+  void SendToReader(Account& reader, const Address& who, bool has_user,
+                    std::span<const uint8_t> event);
   void NotifySubscriber(NodeEntity& entity, std::string_view event);
   void NotifySubscribers(Account& owner, ItemNode& node, std::string_view event);
   void SendOwnEntities(Session& session, const Node& stanza, const Node& what, Account& owner,

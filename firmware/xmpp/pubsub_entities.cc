@@ -254,6 +254,19 @@ bool Engine::IsSubscriberAway(ItemNode& node, std::string_view full) {
   return (client != nullptr && client->subscribed) || (user != nullptr && user->subscribed);
 }
 
+// To the session that `who` names, or to each that hears all. `has_user`: these have it already.
+void Engine::SendToReader(Account& reader, const Address& who, bool has_user,
+                          std::span<const uint8_t> event) {
+  for (Session* at = reader.sessions; at != nullptr; at = at->next_of_account) {
+    const bool is_for_it = who.has_resource() ? at->resource == who.resource() && !at->doomed &&
+                                                    !(has_user && HearsAll(*at))
+                                              : HearsAll(*at);
+    if (is_for_it) {
+      SendStanza(*at, event);
+    }
+  }
+}
+
 void Engine::NotifySubscriber(NodeEntity& entity, std::string_view event) {
   uint8_t bytes[kAddressMax];
   uint8_t name_bytes[kNodeNameMax];
@@ -280,14 +293,7 @@ void Engine::NotifySubscriber(NodeEntity& entity, std::string_view event) {
   if (reader == nullptr || !owner.ok() || (reader != entity.owner && Blocks(*reader, *owner))) {
     return;
   }
-  for (Session* at = reader->sessions; at != nullptr; at = at->next_of_account) {
-    const bool is_for_it = entity.is_full ? at->resource == who->resource() && !at->doomed &&
-                                                !(has_user && HearsAll(*at))
-                                          : HearsAll(*at);
-    if (is_for_it) {
-      SendStanza(*at, out.written());
-    }
-  }
+  SendToReader(*reader, *who, has_user, out.written());
 }
 
 void Engine::NotifySubscribers(Account& owner, ItemNode& node, std::string_view event) {
@@ -436,16 +442,10 @@ void Engine::TellSubscription(const Account& owner, const ItemNode& node, const 
   out.Text("><event xmlns='http://jabber.org/protocol/pubsub#event'>");
   WriteSubscription(items_->NameOf(node, name_bytes), who.full(), is_subscribed, out);
   out.Text("</event></message>");
-  Account* reader = directory_->Find(who.bare());
   if (!IsLocal(who.domain())) {
     (void)ToRemote(owner.name.view(), who.domain(), out.written());
-    return;
-  }
-  for (Session* at = reader != nullptr ? reader->sessions : nullptr; at != nullptr;
-       at = at->next_of_account) {
-    if (who.has_resource() ? at->resource == who.resource() : HearsAll(*at)) {
-      SendStanza(*at, out.written());
-    }
+  } else if (Account* reader = directory_->Find(who.bare())) {
+    SendToReader(*reader, who, false, out.written());
   }
 }
 
