@@ -338,6 +338,47 @@ async def published(alice, bob, _):
     return out
 
 
+async def subscribed(alice, bob, _):
+    """Each subscribes to a node of the other's in so many words (XEP-0060 section 6.1), and ends
+    it: no wish of a client has a part in it."""
+    node, told, out = "urn:example:board", {}, {}
+    for user in (alice, bob):
+        for name in ("xep_0004", "xep_0060"):
+            user.register_plugin(name)
+        told[user] = asyncio.Queue()
+        user.add_event_handler("pubsub_publish", told[user].put_nowait)
+    form = alice["xep_0004"].make_form("submit")
+    form.add_field(var="FORM_TYPE", ftype="hidden",
+                   value="http://jabber.org/protocol/pubsub#publish-options")
+    form.add_field(var="pubsub#access_model", value="open")
+
+    async def publish(owner, name):
+        await owner["xep_0060"].publish(owner.boundjid.bare, node, id=name, options=form,
+                                        payload=ET.Element("{urn:x}note"), timeout=TIMEOUT)
+
+    async def hears(reader, owner):
+        message = await reader.hear(told[reader])
+        return (message["from"].bare == owner.boundjid.bare and
+                message.xml.find(f".//{{{EVENT}}}item").get("id"))
+    for owner, reader in ((alice, bob), (bob, alice)):
+        theirs, his = owner.boundjid.bare, reader["xep_0060"]
+        await publish(owner, "first")
+        answer = await his.subscribe(theirs, node, timeout=TIMEOUT)
+        heard = []
+        await publish(owner, "second")
+        while "second" not in heard:  # some servers send what there was
+            heard.append(await hears(reader, owner))
+        await his.unsubscribe(theirs, node, timeout=TIMEOUT)
+        await publish(owner, "third")
+        owner.send_message(reader.boundjid.bare, "that is all", mtype="chat")
+        out[reader.boundjid.user] = {"is": answer["pubsub"]["subscription"]["subscription"],
+                                     "first": heard[0] in ("first", "second"),
+                                     "last": said(await reader.hear()),
+                                     "more": told[reader].qsize()}
+        await owner["xep_0060"].delete_node(theirs, node, timeout=TIMEOUT)
+    return out
+
+
 class PushService(slixmpp.ComponentXMPP):
     """Keeps what it is told to publish."""
 

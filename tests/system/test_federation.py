@@ -265,6 +265,13 @@ def test_what_is_published_goes_to_other_servers(scene, server):
 
 
 @pytest.mark.parametrize("server", **BOTH)
+def test_nodes_are_subscribed_to_across_servers(scene, server):
+    scene.talk(server)
+    outcome = {"is": "subscribed", "first": True, "last": "that is all", "more": 0}
+    assert scene.act("subscribed", server) == {"alice": outcome, "bob": outcome}
+
+
+@pytest.mark.parametrize("server", **BOTH)
 def test_users_go_by_their_email_addresses(scene, server):
     scene.talk(server)  # what is to be dropped comes on a stream there is
     scene.set(EmailAddress_Mode="On")
