@@ -52,8 +52,10 @@ inline constexpr size_t kUdpSwitchBytes = 1300;  // RFC 3261 18.1.1
 inline constexpr size_t kBusyHopMax = 256;       // next hops found by DNS that ask to be spared
 
 // Transport.
-// Messages waiting for room on one stream; the fewer while half of all buffers are used.
+// Messages waiting for room on one stream, or as many as a share of all buffers if that is more (a
+// trunk's, while its TCP waits for one segment); the fewer while half of all buffers are used.
 inline constexpr size_t kStreamQueueMax = 256;
+inline constexpr size_t kStreamQueueShare = 64;
 inline constexpr size_t kStreamQueueShortMax = 16;
 inline constexpr size_t kStreamHoldAt = 8;         // with so many waiting, the peer is not heard
 inline constexpr int64_t kStarvedRetryMs = 20;     // a stream without a buffer is heard again

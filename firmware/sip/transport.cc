@@ -472,8 +472,10 @@ Result<void> SipTransport::Send(const Flow& flow, std::span<const uint8_t> data)
 }
 
 Result<void> SipTransport::Enqueue(Connection& connection, std::span<const uint8_t> data) {
-  const bool plenty = core_.buffers.used_count() < core_.buffers.capacity() / 2;
-  if (connection.queue.size() >= (plenty ? kStreamQueueMax : kStreamQueueShortMax)) {
+  const size_t capacity = core_.buffers.capacity();
+  const bool plenty = core_.buffers.used_count() < capacity / 2;
+  const size_t most = std::max(kStreamQueueMax, capacity / kStreamQueueShare);
+  if (connection.queue.size() >= (plenty ? most : kStreamQueueShortMax)) {
     return Error(ErrorCode::kExhausted, "stream queue");
   }
   Buffer* buffer = core_.buffers.Copy(data);

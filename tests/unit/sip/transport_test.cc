@@ -262,6 +262,39 @@ TEST_F(StreamTest, QueueOfOneStreamHasAnEnd) {
   EXPECT_LT(count, kStreamQueueMax);
 }
 
+// What waits on a stream that does not take any more, of so many messages sent to its peer.
+size_t CountWaiting(const Capacity& capacity, size_t sent) {
+  World world(World::DefaultConfig(), capacity, 64u << 20);
+  Phone alice(world, "alice", "192.0.2.20:40000");
+  alice.UseTcp();
+  alice.Register();
+  world.stream(alice.stream()).blocked = true;
+  Phone bob(world, "bob", "192.0.2.21:5060");
+  Phone::Spec spec{.method = "MESSAGE", .uri = "sip:alice@example.com"};
+  for (size_t i = 0; i < sent; ++i) {
+    spec.call_id = std::to_string(i);
+    bob.Send(spec);
+  }
+  world.Clear();
+  world.Unblock(alice.stream());
+  size_t count = 0;
+  while (!world.empty()) {
+    count += world.Take().Method() == "MESSAGE" ? 1 : 0;
+  }
+  return count;
+}
+
+TEST(StreamQueue, ATrunkMayHaveAShareOfAllBuffersWaiting) {
+  Capacity capacity = World::SmallCapacity();
+  capacity.server_transactions = capacity.client_transactions = capacity.proxies = 1000;
+  capacity.buffers = {2000, 8000, 1000, 30, 4};
+  EXPECT_EQ(CountWaiting(capacity, kStreamQueueMax + 10), kStreamQueueMax);
+  capacity.buffers = {2000, 20'000, 1000, 30, 4};
+  const size_t share = 23'034 / kStreamQueueShare;
+  ASSERT_GT(share, kStreamQueueMax);
+  EXPECT_EQ(CountWaiting(capacity, share + 10), share);
+}
+
 TEST_F(StreamTest, AsManyStreamsAsThereIsRoomFor) {
   std::vector<net::StreamId> streams;
   for (uint16_t i = 0; i < 15; ++i) {
