@@ -7,6 +7,7 @@ import re
 import subprocess
 import time
 
+import authority
 import host as host_board
 import netns
 import operator_console
@@ -37,7 +38,7 @@ class Site:
         self.network.__enter__()
         try:
             self.phone = self.network.host("phone", f"{PHONE}/24")
-            self._make_authority()
+            self.authority = authority.Authority(self.folder)
             self._make_machine()
             self.machine.start()
             self.log_in()
@@ -130,16 +131,6 @@ class Site:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def _make_authority(self):
-        self.make("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "
-                  "'/CN=Test Root' -days 30 -keyout root.key -out root.pem")
-
-    def sign(self, request, name):
-        (self.folder / f"{name}.ext").write_text("extendedKeyUsage=serverAuth,clientAuth\n"
-                                                 f"subjectAltName=DNS:{name}\n")
-        self.make(f"openssl x509 -req -in {request} -CA root.pem -CAkey root.key -days 9 "
-                  f"-extfile {name}.ext -out {name}.pem")
-
     def certify(self, label, name):
         """A certificate put in force as the server certificate: for a key of the HSM, or (None) one
         that is made in the device."""
@@ -150,9 +141,7 @@ class Site:
         text = self.ask("xCommand Certificate CSR Show")
         begin = text.index("-----BEGIN")
         (self.folder / f"{name}.csr").write_text(text[begin:text.index("-----END") + 33] + "\n")
-        self.make(f"openssl req -in {name}.csr -verify -noout")
-        self.sign(f"{name}.csr", name)
-        time.sleep(2)  # the device's clock may be a second behind: "not valid yet"
+        self.authority.sign(f"{name}.csr", f"{name}.pem", authority.server(f"DNS:{name}"))
         said = self.paste("xCommand Certificate Upload", f"{name}.pem")
         assert re.search(r"^OK", said, re.MULTILINE), said
 

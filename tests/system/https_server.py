@@ -5,19 +5,17 @@ import functools
 import hashlib
 import http.server
 import ssl
-import subprocess
 import threading
+
+import authority
 
 HOST = "10.0.2.2"  # the test's own loopback, as the machine sees it
 
 
 def make_certificate(made):
     """A server's key and certificate in this folder; the certificate's fingerprint."""
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                    "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=updates", "-days", "2",
-                    "-keyout", made / "key.pem", "-out", made / "cert.pem"],
-                   check=True, capture_output=True)
-    der = ssl.PEM_cert_to_DER_cert((made / "cert.pem").read_text())
+    authority.self_signed(made, "updates")
+    der = ssl.PEM_cert_to_DER_cert((made / "updates.pem").read_text())
     return hashlib.sha256(der).hexdigest()
 
 
@@ -42,7 +40,7 @@ def start_server(folder, handler):
         ("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
     server.folder, server.answered = folder, 0
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    context.load_cert_chain(folder / "updates.pem", folder / "updates.key")
     server.socket = context.wrap_socket(server.socket, server_side=True,
                                         do_handshake_on_connect=False)
     server.handle_error = lambda *_: None

@@ -111,6 +111,7 @@ class Machine:
         self.memory, self.cpus, self.cpu, self.overlay = memory, cpus, cpu, overlay
         self.netdevs = netdevs
         self.station = 0x68  # in its MAC addresses; another where machines share a network
+        self.clock_behind_s = 0  # of its real-time clock, to the host's
         self.fw_cfg = dict(fw_cfg or {})
         if provision is not None:
             self.fw_cfg["opt/gatehouse/provision"] = provision
@@ -213,6 +214,9 @@ class Machine:
             "-device", "virtio-rng-pci", "-device", "virtio-serial-pci",
             "-device", "i6300esb", "-action", "watchdog=reset",
         ]
+        if self.clock_behind_s:
+            began = time.gmtime(time.time() - self.clock_behind_s)
+            command += ["-rtc", time.strftime("base=%Y-%m-%dT%H:%M:%S", began)]
         if not self.reboot:
             command.append("-no-reboot")
         command += self._disk_arguments() + self._net_arguments() + self._fw_cfg_arguments()

@@ -12,6 +12,7 @@ import subprocess
 
 import pytest
 
+import authority
 import host as host_board
 import netns
 import qemu
@@ -103,14 +104,8 @@ def world(request, tmp_path_factory):
         w = World()
         w.board, w.folder = request.param, folder
         w.client = network.host("client", f"{AUTHORITY}/24")
-        subprocess.run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "
-                       "'/CN=ACME Server Root' -days 30 -keyout root.key -out root.pem && "
-                       "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "
-                       "'/CN=acme' -keyout server.key -out server.csr && printf "
-                       f"'subjectAltName=IP:{AUTHORITY}\\nextendedKeyUsage=serverAuth\\n' >ext && "
-                       "openssl x509 -req -in server.csr -CA root.pem -CAkey root.key -days 20 "
-                       "-extfile ext -out server.pem", shell=True, check=True, cwd=folder,
-                       capture_output=True)
+        authority.Authority(folder, "ACME Server Root").issue(
+            "server", authority.server(f"IP:{AUTHORITY}", "serverAuth"))
         w.client.start("pebble-challtestsrv", "-defaultIPv4", EDGE, "-defaultIPv6", "", "-dns01",
                        f"{AUTHORITY}:8053", "-http01", "", "-https01", "", "-tlsalpn01", "",
                        "-management", f"{AUTHORITY}:8055", stdout=subprocess.DEVNULL,

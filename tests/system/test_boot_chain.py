@@ -11,7 +11,6 @@ GATEHOUSE_POWER_CUTS says how many power cuts of a factory reset are tried.
 import os
 import random
 import re
-import subprocess
 import time
 
 import pytest

@@ -7,10 +7,10 @@ On the signed image in QEMU and on the Linux process, driven over SSH and scp.
 """
 
 import subprocess
-import time
 
 import pytest
 
+from authority import Authority, server
 import host as host_board
 import netns
 import qemu
@@ -26,8 +26,9 @@ xConfiguration Administrator 1 Password: Gate-house-42
 xConfiguration Administrator 1 PublicKey1: "{{key}}"
 xConfiguration SSH Mode: On
 """
+# The image's clock to the authority's and the responder's: nothing may lean on them agreeing.
+BEHIND_S = 60
 TEMPORARY = f"DNS:certtest, IP Address:{EDGE}"
-EXTENSIONS = "extendedKeyUsage=serverAuth,clientAuth\n"
 # A certificate and a key made elsewhere; 40 bytes of that key must be found nowhere.
 SSH = ["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
        "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
@@ -42,7 +43,6 @@ class World:
     def bring(self, name, *files):
         """Copies files, one behind the other, to /certificates; "", or what scp says."""
         whole = self.folder / "whole"
-        time.sleep(2)  # the device's clock may be a second behind: "not valid yet"
         whole.write_bytes(b"".join((self.folder / file).read_bytes() for file in files))
         done = self.client.run("scp", *SSH, "-i", self.folder / "key", whole,
                                f"admin@{EDGE}:/certificates/{name}", check=False,
@@ -52,17 +52,12 @@ class World:
             return ""
         return done.stdout + done.stderr + self.ask("xCommand Log Show: last=5")
 
-    def make(self, command):
-        subprocess.run(command, shell=True, check=True, capture_output=True, cwd=self.folder)
-
-    def sign(self, name, names, usages=EXTENSIONS):
+    def sign(self, certificate, extensions):
         """The request in progress, signed by the intermediate authority."""
         text = self.ask("xCommand Certificate CSR Show")
         begin = text.index("-----BEGIN")
         (self.folder / "request").write_text(text[begin:text.index("-----END") + 60])
-        (self.folder / "ext").write_text(usages + f"subjectAltName={names}\n")
-        self.make("openssl req -in request -verify -noout && openssl x509 -req -in request "
-                  f"-CA middle.pem -CAkey middle.key -days 9 -extfile ext -out {name}")
+        self.middle.sign("request", certificate, extensions)
 
     def served(self, *flags):
         """The names of the certificate that a client is shown, verified against the root."""
@@ -85,13 +80,9 @@ def world(request, tmp_path_factory):
         w = World()
         w.board, w.folder = request.param, folder
         w.client = network.host("client", "10.78.0.11/24")
-        w.make("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "
-               "'/CN=Test Root' -days 30 -keyout root.key -out root.pem && openssl req -newkey ec "
-               "-pkeyopt ec_paramgen_curve:P-256 -nodes -subj '/CN=Middle' -keyout middle.key -out "
-               "m.csr && printf 'basicConstraints=critical,CA:TRUE\\nkeyUsage=critical,keyCertSign"
-               "\\n' >ca && openssl x509 -req -in m.csr -CA root.pem -CAkey root.key -days 20 "
-               "-extfile ca -out middle.pem")
+        w.middle = Authority(folder, "Middle", "middle", above=Authority(folder))
         w.edge = host_board.edge_of(request.param, folder / "edge", network, provision)
+        w.edge.clock_behind_s = BEHIND_S
         with w.edge:
             w.edge.expect(r"certtest login: ", timeout=90)
             yield w
@@ -110,7 +101,7 @@ def test_a_request_becomes_the_certificate_that_is_served(world):
     world.ask("xConfiguration Certificate CSR Registration Format: CollabEdgeDNS")
     assert "gives the request" in world.ask("xCommand Certificate CSR Generate")
     assert "a request is in progress" in world.ask("xCommand Certificate CSR Generate")
-    world.sign("leaf.pem", "DNS:edge.example.com")
+    world.sign("leaf.pem", server("DNS:edge.example.com"))
     asked = subprocess.run(["openssl", "req", "-in", world.folder / "request", "-noout", "-text"],
                            capture_output=True, text=True, check=True).stdout
     assert "DNS:edge.example.com, DNS:collab-edge.example.com" in asked
@@ -118,7 +109,7 @@ def test_a_request_becomes_the_certificate_that_is_served(world):
     # Refused: a chain with a gap, and one without client authentication.
     assert world.bring("server.pem", "leaf.pem") != ""
     assert "the chain has a gap" in world.told
-    world.sign("narrow.pem", "DNS:edge.example.com", "extendedKeyUsage=serverAuth\n")
+    world.sign("narrow.pem", server("DNS:edge.example.com", "serverAuth"))
     assert world.bring("server.pem", "narrow.pem", "middle.pem") != ""
     assert "lacks the extended key usage client authentication" in world.told
     assert world.served() == (TEMPORARY, False)
@@ -129,18 +120,18 @@ def test_a_request_becomes_the_certificate_that_is_served(world):
 
 
 def test_a_domain_is_chosen_by_its_name_under_an_open_session(world):
-    session = world.client.start("openssl", "s_client", "-connect", f"{EDGE}:5061", "-quiet",
-                                 stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+    session = world.client.start("openssl", "s_client", "-connect", f"{EDGE}:5061",
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                  stderr=subprocess.DEVNULL)
-    time.sleep(2)
+    assert any("SSL handshake has read" in line for line in session.stdout)
     world.ask("xCommand Certificate CSR Domain: tenant.example.net")
-    world.sign("tenant.pem", "DNS:tenant.example.net")
+    world.sign("tenant.pem", server("DNS:tenant.example.net"))
     assert world.bring("tenant.example.net.pem", "tenant.pem", "middle.pem") == ""
     assert world.served("-servername", "tenant.example.net") == ("DNS:tenant.example.net", True)
     assert world.served("-servername", "other.example.net") == ("DNS:edge.example.com", True)
     # The server's own is exchanged; whoever holds a session keeps it.
     world.ask("xCommand Certificate CSR Generate")
-    world.sign("second.pem", "DNS:second.example.com")
+    world.sign("second.pem", server("DNS:second.example.com"))
     assert world.bring("server.pem", "second.pem", "middle.pem") == ""
     assert world.served() == ("DNS:second.example.com", True)
     assert session.poll() is None
@@ -154,7 +145,7 @@ def test_a_backup_brings_back_keys_certificates_and_trust(world):
     tenant = ("-servername", "tenant.example.net")
     assert world.bring("tenant.example.net.pem", "tenant.pem", "middle.pem") != ""  # no key now
     world.ask("xCommand Certificate CSR Domain: tenant.example.net")
-    world.sign("tenant.pem", "DNS:tenant.example.net")
+    world.sign("tenant.pem", server("DNS:tenant.example.net"))
     assert world.bring("tenant.example.net.pem", "tenant.pem", "middle.pem") == ""
     assert "of keys, certificates and trust" in world.ask("xCommand Backup Create: plain battery")
     backup = f"admin@{EDGE}:/backup/gatehouse-backup.ghb"
@@ -184,7 +175,7 @@ def test_an_rsa_key_is_made_in_the_device(world):
     world.ask("xCommand Certificate CSR Generate")
     netns.wait_for(lambda: "State: Ready" in world.ask("xStatus Certificate CSR"),
                    qemu.patience(120), "the key")
-    world.sign("rsa.pem", "DNS:rsa.example.com")
+    world.sign("rsa.pem", server("DNS:rsa.example.com"))
     assert world.bring("server.pem", "rsa.pem", "middle.pem") == ""
     assert world.served("-tls1_2", "-cipher", "aRSA") == ("DNS:rsa.example.com", True)
 
@@ -215,13 +206,10 @@ def stapled(world, *flags, port=5061):
 
 
 def test_the_word_of_the_responder_is_stapled(world):
-    world.make("openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=Speaker "
-               "-keyout speaker.key -out s.csr && printf 'extendedKeyUsage=OCSPSigning\n' >s.ext "
-               "&& openssl x509 -req -in s.csr -CA middle.pem -CAkey middle.key -days 9 "
-               "-extfile s.ext -out speaker.pem")
+    world.middle.issue("speaker", "extendedKeyUsage=OCSPSigning\n")
     world.ask("xConfiguration Certificate CSR Key: EC-P256")
     world.ask("xCommand Certificate CSR Generate")
-    world.sign("stapled.pem", "DNS:edge.example.com", EXTENSIONS + "tlsfeature=status_request\n"
+    world.sign("stapled.pem", server("DNS:edge.example.com") + "tlsfeature=status_request\n"
                "authorityInfoAccess=OCSP;URI:http://10.78.0.11:8888/ask\n")
     speaker = responder(world, "V")
     assert world.bring("server.pem", "stapled.pem", "middle.pem") == ""
@@ -271,11 +259,9 @@ def test_protocols_are_agreed_on(world):
 
 
 def test_no_key_is_on_the_disk_in_the_clear(world):
-    world.make("openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out own.key && "
-               "openssl req -new -key own.key -subj /CN=own -out own.csr && printf "
-               f"'{EXTENSIONS.strip()}\\nsubjectAltName=DNS:own.example.com\\n' >own.ext && openssl"
-               " x509 -req -in own.csr -CA middle.pem -CAkey middle.key -days 9 -extfile own.ext "
-               "-out own.pem && openssl ec -in own.key -outform DER -out own.der")
+    world.middle.issue("own", server("DNS:own.example.com"))
+    subprocess.run(["openssl", "ec", "-in", "own.key", "-outform", "DER", "-out", "own.der"],
+                   cwd=world.folder, check=True, capture_output=True)
     assert world.bring("server.pem", "own.pem", "middle.pem", "own.key") == ""
     assert world.served() == ("DNS:own.example.com", True)
     secret = (world.folder / "own.der").read_bytes()[7:39]

@@ -7,6 +7,7 @@ import re
 import ssl
 import subprocess
 
+import authority
 import management
 import netns
 import pytest
@@ -41,12 +42,9 @@ def site(tmp_path_factory):
     with management.Site(folder, PROVISION) as made:
         dns = made.phone.start("python3", "-c", DNS, PHONE, stdout=subprocess.PIPE, text=True)
         assert dns.stdout.readline() == "ready\n"
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                        "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=phone", "-days", "2",
-                        "-keyout", folder / "key.pem", "-out", folder / "cert.pem"],
-                       check=True, capture_output=True)
-        made.phone.start("openssl", "s_server", "-accept", "8443", "-cert", folder / "cert.pem",
-                         "-key", folder / "key.pem", "-quiet", stdin=subprocess.DEVNULL,
+        authority.self_signed(folder, "phone")
+        made.phone.start("openssl", "s_server", "-accept", "8443", "-cert", folder / "phone.pem",
+                         "-key", folder / "phone.key", "-quiet", stdin=subprocess.DEVNULL,
                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         made.folder = folder
         yield made
@@ -104,7 +102,7 @@ def test_tcp_connection(site):
 
 
 def test_tls_connection_shows_the_certificate(site):
-    pem = (site.folder / "cert.pem").read_text()
+    pem = (site.folder / "phone.pem").read_text()
     wanted = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
     said = run(site, f"Diagnostics TLS: {PHONE} 8443")
     assert wanted in said, said

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+import authority
 import ejabberd_package
 import host as host_board
 import netns
@@ -67,13 +68,8 @@ class Scene:
         self.machine, self.network, self.folder = machine, network, folder
         self.tools = network.host("tools", f"{TOOLS}/24")
 
-    def openssl(self, command):
-        subprocess.run(f"openssl {command}", shell=True, check=True, capture_output=True,
-                       cwd=self.folder)
-
     def certificates(self):
-        key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
-        self.openssl(f"req -x509 {key} -subj '/CN=Root' -days 30 -keyout root.key -out root.pem")
+        self.authority = authority.Authority(self.folder, "Root")
         for name in ("example.com", GOOD[0], EJABBERD[0]):
             # What authorities give servers today; our own has to allow both.
             usage = "serverAuth" + (",clientAuth" if name == "example.com" else "")
@@ -84,14 +80,9 @@ class Scene:
                      if name == GOOD[0] else f"DNS:{name},DNS:rooms.{name}")
             if name == "example.com":
                 names = ",".join(f"DNS:{each}" for each in OURS)
-            (self.folder / "ext").write_text(f"extendedKeyUsage={usage}\n"
-                                             f"subjectAltName={names}\n")
-            self.openssl(f"req {key} -subj '/CN={name}' -keyout {name}.key -out {name}.csr")
-            self.openssl(f"x509 -req -in {name}.csr -CA root.pem -CAkey root.key -days 9 "
-                         f"-extfile ext -out {name}.pem")
+            self.authority.issue(name, authority.server(names, usage))
         for name, _ in (SELF, EJABBERD_SELF):
-            self.openssl(f"req -x509 {key} -subj '/CN={name}' -addext subjectAltName=DNS:{name} "
-                         f"-days 30 -keyout {name}.key -out {name}.pem")
+            authority.self_signed(self.folder, name, f"subjectAltName=DNS:{name}\n")
 
     def start_servers(self, servers=(GOOD, SELF, PLAIN, EJABBERD), hosts=()):
         packages = self.folder / "packages"

@@ -11,6 +11,7 @@ import netns
 import operator_console
 import qemu
 import test_federation as federation
+from authority import server
 from test_federation import DNS, GOOD, SERVER
 
 EDGE = SERVER  # where Prosody looks for example.com
@@ -46,14 +47,6 @@ class Pair(federation.Scene):
         super().__init__(edge, network, folder)
         self.edge, self.core = edge, core
 
-    def certify(self, name, names):
-        key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
-        (self.folder / "ext").write_text("extendedKeyUsage=serverAuth,clientAuth\nsubjectAltName=" +
-                                         ",".join(f"DNS:{each}" for each in names) + "\n")
-        self.openssl(f"req {key} -subj '/CN={name}' -keyout {name}.key -out {name}.csr")
-        self.openssl(f"x509 -req -in {name}.csr -CA root.pem -CAkey root.key -days 9 "
-                     f"-extfile ext -out {name}.pem")
-
     def begin(self, machine, address, name):
         machine.start()
         operator_console.log_in(machine)
@@ -67,8 +60,9 @@ class Pair(federation.Scene):
             assert done.returncode == 0, done.stderr
 
     def start(self):
-        self.certify("edge.example.net", ("edge.example.net", "example.com", "rooms.example.com"))
-        self.certify("core.example.net", ("core.example.net",))
+        for name, more in (("edge.example.net", ",DNS:example.com,DNS:rooms.example.com"),
+                           ("core.example.net", "")):
+            self.authority.issue(name, server(f"DNS:{name}{more}"))
         self.begin(self.edge, EDGE, "edge.example.net")
         self.begin(self.core, CORE, "core.example.net")
         said = operator_console.ask(self.core, "xCommand XMPP User Add: alice@example.com secret")

@@ -18,6 +18,7 @@ import management
 import qemu
 import softhsm
 import softhsm_secrets
+from authority import server
 
 RECOVERY = "tortoise-lantern-42"
 
@@ -149,13 +150,10 @@ def needles(site):
     # What was taken out of the token's files is the private half of what is served.
     served = shown_key(site.s_client("-tls1_3", "-servername", "edge-ec.example.com"))
     assert served.endswith(ec_public(scalar))
-    site.make("openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out own.key && "
-              "openssl req -new -key own.key -subj /CN=own -out own.csr && "
-              "openssl ec -in own.key -outform DER -out own.der")
-    site.sign("own.csr", "own.example.net")
-    time.sleep(2)
+    site.authority.issue("own", server("DNS:own.example.net"))
+    site.make("openssl ec -in own.key -outform DER -out own.der")
     said = site.paste("xCommand Certificate Upload Domain: own.example.net",
-                      "own.example.net.pem", "own.key")
+                      "own.pem", "own.key")
     assert re.search(r"^OK", said, re.MULTILINE), said
     said = site.s_client("-tls1_3", "-servername", "own.example.net")
     assert "Verify return code: 0 (ok)" in said, said

@@ -20,6 +20,7 @@ import netns
 import phone
 import qemu
 import softhsm
+from authority import server
 
 DOMAIN = "example.com"
 NAME = "edge.example.com"
@@ -152,10 +153,7 @@ def second(site):
     """A network HSM with the same key, as a clone: priority 2."""
     host = site.network.host("hsm", f"{HSM}/24")
     hsm = softhsm.NetworkSoftHsm(site.folder / "hsm2", host, like=site.hsm)
-    site.make("openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=hsm "
-              "-keyout hsm2/hsm.key -out hsm.csr")
-    site.sign("hsm.csr", "hsm.example.com")
-    (hsm.folder / "hsm.pem").write_bytes((site.folder / "hsm.example.com.pem").read_bytes())
+    site.authority.issue("hsm2/hsm", server("DNS:hsm.example.com"), subject="hsm")
     said = site.ask(f"xCommand HSM Module Add: rack2 Network {HSM} {hsm.PORT} gatehouse "
                     "hsm.example.com")
     assert "HSM Module successfully added" in said, said

@@ -204,7 +204,7 @@ def test_from_pythons_server(machine, folder, pin):
 def test_from_openssls_server_without_a_length(machine, folder, pin):
     port = qemu.free_port("tcp")
     server = subprocess.Popen(["openssl", "s_server", "-WWW", "-quiet", "-accept",
-                               f"127.0.0.1:{port}", "-cert", "cert.pem", "-key", "key.pem"],
+                               f"127.0.0.1:{port}", "-cert", "updates.pem", "-key", "updates.key"],
                               cwd=folder, stdin=subprocess.DEVNULL,
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

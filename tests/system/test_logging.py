@@ -7,11 +7,11 @@ specification. Simulated time has longer ones (log_test).
 
 import os
 import re
-import subprocess
 import time
 
 import pytest
 
+import authority
 import host as host_board
 import netns
 import operator_console
@@ -40,17 +40,8 @@ xConfiguration Syslog Server 3 Transport: TLS
 
 def make_certificates(folder):
     """An authority, and a server's certificate of it for the log host's address."""
-    def run(*words):
-        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-    run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
-        "90", "-subj", "/CN=Test Root", "-keyout", "ca.key", "-out", "ca.pem",
-        "-addext", "basicConstraints=critical,CA:TRUE")
-    run("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
-        "/CN=log", "-keyout", "key.pem", "-out", "request.pem")
-    (folder / "names").write_text(f"subjectAltName=IP:{LOG}\n")
-    run("x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca.key",
-        "-CAcreateserial", "-days", "90", "-extfile", "names", "-out", "cert.pem")
-    return folder / "ca.pem", folder / "cert.pem", folder / "key.pem"
+    authority.Authority(folder).issue("log", f"subjectAltName=IP:{LOG}\n")
+    return folder / "root.pem", folder / "log.pem", folder / "log.key"
 
 
 class World:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import authority
 import host as host_board
 import netns
 import operator_console
@@ -19,7 +20,6 @@ from test_sip_pair import SSH
 
 ADDRESS = {"edge1": "10.90.0.2", "edge2": "10.90.0.3", "core1": "10.90.0.4", "core2": "10.90.0.5"}
 SCENARIOS = Path(__file__).parent / "sipp"
-EC = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
 PBX, PARTNER = "10.90.0.50", "10.90.0.60"
 COMMON = operator_console.PROVISION + """\
 xConfiguration Network Port 1 IPv4 Mode: Static
@@ -85,26 +85,16 @@ def provision(name, key):
 class Cluster:
     def __init__(self, network, folder):
         self.network, self.folder = network, folder
+        self.authority = authority.Authority(folder, "Root")
         self.machines = {}
         self.tools = network.host("tools", "10.90.0.31/24")
         self.hosts = {name: network.host(name, f"{address}/24")
                       for name, address in (("pbx", PBX), ("partner", PARTNER),
                                             ("alice", "10.90.0.11"), ("dan", "10.90.0.12"))}
 
-    def certify(self, name, names):
-        (self.folder / "ext").write_text("extendedKeyUsage=serverAuth,clientAuth\n"
-                                         f"subjectAltName={names}\n")
-        self.openssl(f"req {EC} -subj '/CN={name}' -keyout {name}.key -out {name}.csr")
-        self.openssl(f"x509 -req -in {name}.csr -CA root.pem -CAkey root.key -days 9 -extfile ext "
-                     f"-out {name}.pem")
-
-    def openssl(self, words):
-        subprocess.run(f"openssl {words}", shell=True, check=True, capture_output=True,
-                       cwd=self.folder)
-
     def make(self, name):
-        self.certify(name, "DNS:core.in.example" if name.startswith("core")
-                     else f"IP:{ADDRESS[name]}")
+        self.authority.issue(name, authority.server(
+            "DNS:core.in.example" if name.startswith("core") else f"IP:{ADDRESS[name]}"))
         (self.folder / name).mkdir()
         self.machines[name] = host_board.HostMachine(
             self.folder / name, netns.INTERFACE, self.network.host(name).namespace,
@@ -159,7 +149,6 @@ def cluster(tmp_path_factory):
                    check=True)
     with netns.Network() as network:
         scene = Cluster(network, folder)
-        scene.openssl(f"req -x509 {EC} -subj '/CN=Root' -days 30 -keyout root.key -out root.pem")
         try:
             for name in ADDRESS:
                 scene.make(name)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import authority
 import host as host_board
 import netns
 import operator_console
@@ -22,7 +23,6 @@ from test_sip_pair import SSH
 EDGE = "10.91.0.2"
 HOSTS = {"caller": "10.91.0.11", "dns": "10.91.0.12", "far": "10.91.0.13", "near": "10.91.0.14",
          "busy": "10.91.0.15"}
-EC = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
 PROVISION = operator_console.PROVISION + "\n".join([
     "xConfiguration Network Port 1 IPv4 Mode: Static",
     f"xConfiguration Network Port 1 IPv4 Address: {EDGE}",
@@ -50,17 +50,6 @@ WAIT = qemu.patience(40)
 
 
 class World:
-    def openssl(self, words):
-        subprocess.run(f"openssl {words}", shell=True, check=True, capture_output=True,
-                       cwd=self.folder)
-
-    def certify(self, name, names):
-        (self.folder / "ext").write_text("extendedKeyUsage=serverAuth,clientAuth\n"
-                                         f"subjectAltName={names}\n")
-        self.openssl(f"req {EC} -subj '/CN={name}' -keyout {name}.key -out {name}.csr")
-        self.openssl(f"x509 -req -in {name}.csr -CA root.pem -CAkey root.key -days 9 -extfile ext "
-                     f"-out {name}.pem")
-
     def bring(self, target, *files):
         whole = self.folder / "whole"
         whole.write_bytes(b"".join((self.folder / file).read_bytes() for file in files))
@@ -132,10 +121,10 @@ def world(request, tmp_path_factory):
     root = prosody_package.unpack(w.folder)
     subprocess.run(["ssh-keygen", "-q", "-N", "", "-t", "ed25519", "-f", w.folder / "key"],
                    check=True)
-    w.openssl(f"req -x509 {EC} -subj '/CN=Root' -days 30 -keyout root.key -out root.pem")
+    root_authority = authority.Authority(w.folder, "Root")
     for name, names in (("edge", f"DNS:edge.example,IP:{EDGE}"), ("far", "DNS:far.example"),
                         ("near", "DNS:near.example"), ("third", "DNS:third.example")):
-        w.certify(name, names)
+        root_authority.issue(name, authority.server(names))
     with netns.Network() as network:
         w.hosts = {name: network.host(name, f"{address}/24") for name, address in HOSTS.items()}
         prosody_package.start_dns(

@@ -14,6 +14,7 @@ import subprocess
 
 import pytest
 
+import authority
 import host as host_board
 import linphone
 import netns
@@ -151,20 +152,10 @@ class Side:
 
 
 class World:
-    def make(self, command):
-        subprocess.run(command, shell=True, check=True, capture_output=True, cwd=self.folder)
-
     def certificates(self):
-        self.make("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "
-                  "'/CN=Pair Root' -days 30 -keyout root.key -out root.pem")
-        for name, names in (("edge", f"DNS:edge.out.example,IP:{EDGE}"),
-                            ("core", "DNS:core.in.example")):
-            (self.folder / "ext").write_text("extendedKeyUsage=serverAuth,clientAuth\n"
-                                             f"subjectAltName={names}\n")
-            self.make(f"openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "
-                      f"'/CN={name}' -keyout {name}.key -out {name}.csr && openssl x509 -req -in "
-                      f"{name}.csr -CA root.pem -CAkey root.key -days 9 -extfile ext "
-                      f"-out {name}.pem")
+        root = authority.Authority(self.folder, "Pair Root")
+        root.issue("edge", authority.server(f"DNS:edge.out.example,IP:{EDGE}"))
+        root.issue("core", authority.server("DNS:core.in.example"))
 
     def dropped(self):
         """Packets that the firewall kept from the inside."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import authority
 import host as host_board
 import netns
 import phone
@@ -146,13 +147,8 @@ def world(request, tmp_path_factory):
         w = World()
         w.folder = folder
         w.make("ssh-keygen -q -N '' -C test -t ed25519 -f key")
-        w.make("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "
-               "'/CN=Policy Root' -days 30 -keyout root.key -out root.pem && "
-               "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=policy "
-               "-keyout server.key -out server.csr && "
-               f"printf 'subjectAltName=IP:{SERVER}\\nextendedKeyUsage=serverAuth\\n' >ext && "
-               "openssl x509 -req -in server.csr -CA root.pem -CAkey root.key -days 20 "
-               "-extfile ext -out server.pem")
+        authority.Authority(folder, "Policy Root").issue(
+            "server", authority.server(f"IP:{SERVER}", "serverAuth"))
         w.hosts = {user: network.host(user, f"10.77.0.{30 + n}/24") for n, user in enumerate(USERS)}
         w.server = network.host("server", f"{SERVER}/24")
         w.guesser = network.host("guesser", f"{GUESSER}/24")

@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+import authority
 import host as host_board
 import netns
 import phone
@@ -181,9 +182,7 @@ def test_settings_choose_versions_and_suites(world):
 
 def test_clients_show_a_certificate_where_they_must(world):
     key, cert = world.folder / "client.key", world.folder / "client.pem"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                    "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=nobody", "-days", "2",
-                    "-keyout", key, "-out", cert], check=True, capture_output=True)
+    authority.self_signed(world.folder, "client", subject="nobody")
     shown = ("-cert", cert, "-key", key)
     try:
         world.ask("xConfiguration SIP TLS ClientAuthentication: Required")

@@ -54,7 +54,7 @@ class World:
                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         netns.wait_for(lambda: "3480" in self.peer.run("ss", "-lun").stdout, 10, "the peer")
         self.peer.start("openssl", "s_server", "-WWW", "-quiet", "-accept", f"{PEER}:8443",
-                        "-cert", "cert.pem", "-key", "key.pem", cwd=self.folder,
+                        "-cert", "updates.pem", "-key", "updates.key", cwd=self.folder,
                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                         stderr=subprocess.DEVNULL)
         netns.wait_for(lambda: "8443" in self.peer.run("ss", "-ltn").stdout, 10, "the server")

@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+import authority
 import host as host_board
 import netns
 import operator_console
@@ -81,10 +82,6 @@ class Scene:
 
     def ask(self, line):
         return operator_console.ask(self.machine, line)
-
-    def make(self, command):
-        subprocess.run(f"openssl {command}", shell=True, check=True, capture_output=True,
-                       cwd=self.folder)
 
     def paste(self, command, file):
         """The answer to a command that takes a pasted certificate."""
@@ -489,14 +486,10 @@ def test_xmpp_js_logs_in_by_token_resumes_and_gets_copies(scene):
 
 
 def test_a_certificate_is_a_user(scene):
-    key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
-    scene.make(f"req -x509 {key} -subj '/CN=Users' -days 30 -keyout users.key -out users.pem")
+    users = authority.Authority(scene.folder, "Users", "users")
     for name, names in (("alice", "otherName:1.3.6.1.5.5.7.8.5;UTF8:alice@example.com"),
                         ("mail", "email:bob@example.com")):
-        (scene.folder / "ext").write_text(f"extendedKeyUsage=clientAuth\nsubjectAltName={names}\n")
-        scene.make(f"req {key} -subj '/CN={name}' -keyout {name}.key -out {name}.csr")
-        scene.make(f"x509 -req -in {name}.csr -CA users.pem -CAkey users.key -days 9 "
-                   f"-extfile ext -out {name}.pem")
+        users.issue(name, authority.server(names, "clientAuth"))
     assert "OK, trusted" in scene.paste("xCommand Trust Add Client", "users.pem")
     scene.ask("xConfiguration XMPP Authentication Certificate: Optional")
     try:
