@@ -1,4 +1,4 @@
-"""Certificate authorities of the tests' own, by OpenSSL: a root, what stands below it, and what they
+"""Certificate authorities of the tests' own, by OpenSSL: a root, what stands below it, what they
 sign. All of it is valid since a day ago, as that of real authorities is since a while: the device's
 clock and that of the machine the tests run on need not agree.
 

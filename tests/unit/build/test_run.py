@@ -76,7 +76,27 @@ def test_a_failing_test_is_named_with_its_log(tree):
     tree.program("one", [GOOD, BAD], status=1)
     status, lines = tree.run()
     assert (status, lines[-1]) == (1, "1 passed, 1 failed")
-    assert "FAILED one_test: A.Bad (out/test/one_test.log)" in lines
+    at = lines.index("FAILED one_test: A.Bad (out/test/one_test.log)")
+    assert lines[at + 1] == "    no"
+
+
+def test_why_a_program_failed_is_told_on_one_short_line(tree):
+    told = "a_test.cc:7&#x0A;Expected equality of these values:&#x0A;  1&#x0A;  2"
+    bad = f'<testcase classname="A" name="Bad"><failure message="{told}"/><failure/></testcase>'
+    long = f'<testcase classname="A" name="Long"><failure message="{"x" * 999}"/></testcase>'
+    tree.program("one", [bad, long], status=1)
+    lines = tree.run()[1]
+    assert "    a_test.cc:7 Expected equality of these values: 1 2" in lines
+    assert "    " + "x" * run_script().REASON_MAX in lines
+
+
+def test_why_a_system_test_failed_is_told(tree):
+    tree.system("broken", "import pytest", "@pytest.fixture", "def world():",
+                "    assert 2 == 3, 'no world'", "def test_sum():", "    assert 1 + 1 == 3, 'so'",
+                "def test_world(world): pass")
+    lines = tree.run()[1]
+    assert "    AssertionError: so assert (1 + 1) == 3" in lines
+    assert any("no world" in line and "failed on setup" in line for line in lines)
 
 
 def test_skipped_tests_are_told_apart(tree):
@@ -90,11 +110,13 @@ def test_only_skipped_tests_are_no_success(tree):
 
 
 def test_a_crash_is_a_failure_of_the_test_it_was_in(tree):
-    said = "[ RUN      ] A.Good\n[       OK ] A.Good (0 ms)\n[ RUN      ] A.Boom"
+    said = ("[ RUN      ] A.Good\n[       OK ] A.Good (0 ms)\n[ RUN      ] A.Boom\n"
+            "==7==ERROR: AddressSanitizer: stack-overflow\n    #0 0x1 in Boom")
     tree.program("one", None, status=139, said=said)
     status, lines = tree.run()
     assert (status, lines[-1]) == (1, "1 passed, 1 failed")
     assert any("died in A.Boom" in line for line in lines)
+    assert "    ==7==ERROR: AddressSanitizer: stack-overflow" in lines
 
 
 def test_an_old_report_does_not_hide_a_crash(tree):
@@ -141,11 +163,16 @@ def test_an_unknown_group_is_a_failure(tree):
     assert (status, lines[-1]) == (1, "1 passed, 1 failed")
 
 
-def test_every_suite_that_a_group_names_is_there():
+def run_script():
     loader = importlib.machinery.SourceFileLoader("run", str(RUN))
     script = importlib.util.module_from_spec(importlib.util.spec_from_loader("run", loader))
     sys.modules["run"] = script  # dataclasses look their module up
     loader.exec_module(script)
+    return script
+
+
+def test_every_suite_that_a_group_names_is_there():
+    script = run_script()
     here = {suite.name for suite in script.find_suites()}
     for group, names in script.GROUPS_BY_NAME.items():
         assert names <= here, f"{group}: {sorted(names - here)}"
@@ -190,6 +217,48 @@ def test_a_system_test_that_fails_twice_has_failed(tree):
     status, lines = tree.run()
     assert (status, lines[-1]) == (1, "1 passed, 1 failed")
     assert lines.count("AGAIN system/test_broken") == 1
+
+
+def test_many_cases_of_one_machine_get_a_second_try_of_the_whole_suite(tree):
+    tree.system("clock", "import pathlib, pytest",
+                "@pytest.fixture(scope='module')", "def machine():",
+                "    mark = pathlib.Path('mark')", "    seen = mark.exists()", "    mark.touch()",
+                "    return {'late': not seen, 'trusted': False}",
+                "def test_first(machine): machine['trusted'] = True",
+                "@pytest.mark.parametrize('case', range(5))",
+                "def test_next(machine, case):",
+                "    assert machine['trusted'] and not machine['late']")
+    status, lines = tree.run()
+    assert (status, lines[-1]) == (0, "6 passed, 0 failed")
+    assert sum(line.startswith("UNSTEADY system/test_clock") for line in lines) == 5
+
+
+def test_when_many_suites_fail_none_gets_a_second_try(tree):
+    most = run_script().AGAIN_SUITES_MAX
+    tree.system("clock", "def test_bad(): assert False")
+    for number in range(most - 1):
+        tree.program(f"many{number}", [BAD], status=1)
+    assert "AGAIN system/test_clock" in tree.run()[1]
+    tree.program("one", [BAD], status=1)
+    assert not any(line.startswith("AGAIN") for line in tree.run()[1])
+
+
+def test_what_is_tried_again_hangs_on_how_long_it_took_and_how_much_failed():
+    script = run_script()
+    suite = script.Suite("system", "system/test_a", "tests/system/test_a.py", set())
+
+    def again(count, seconds):
+        failures = [f"tests.system.test_a.test_{number}" for number in range(count)]
+        return script.cases_again(suite, script.Outcome(failures=failures, seconds=seconds))
+
+    few, many = script.AGAIN_MANY - 1, script.AGAIN_MANY
+    assert again(0, 1) is None
+    assert again(few, script.AGAIN_WHOLE_S - 1) == []
+    assert len(again(few, script.AGAIN_WHOLE_S)) == few
+    assert again(many, script.AGAIN_MANY_WHOLE_S - 1) == []
+    assert len(again(many, script.AGAIN_MANY_WHOLE_S)) == many
+    assert again(script.AGAIN_CASES_MAX, 1) == []
+    assert again(script.AGAIN_CASES_MAX + 1, 1) is None
 
 
 def test_a_program_gets_no_second_try(tree):
