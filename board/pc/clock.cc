@@ -208,14 +208,16 @@ void PcClock::ReadRtc(uint8_t century_register) {
   century_register_ = century_register > 0x0d && century_register < 0x80 ? century_register : 0;
   RtcRegisters last = ReadRegisters(century_register_);
   for (uint32_t i = 0; i < 8; ++i) {
+    const Instant before = Now();  // a guest may be stopped in between
     const RtcRegisters again = ReadRegisters(century_register_);
+    const Instant after = Now();
     if (again != last) {  // an update came in between: read once more
       last = again;
       continue;
     }
     const Result<CivilTime> time = DecodeRtc(again);
     if (time.ok() && time->year >= 2024) {
-      wall_offset_ns_ = UnixSeconds(*time) * static_cast<int64_t>(kNsPerSecond) - Now().ns;
+      wall_offset_ns_ = UnixNsFromRtc(*time) - (before.ns + (after - before).ns / 2);
       wall_is_set_ = true;
     }
     return;
@@ -225,8 +227,7 @@ void PcClock::ReadRtc(uint8_t century_register) {
 void PcClock::SetWall(int64_t unix_ns) {
   wall_offset_ns_ = unix_ns - Now().ns;
   wall_is_set_ = true;
-  const CivilTime time =
-      CivilFromUnix((unix_ns + 500'000'000) / static_cast<int64_t>(kNsPerSecond));
+  const CivilTime time = RtcFromUnixNs(unix_ns);
   if (time.year < 2024 || time.year > 2199) {
     return;
   }

@@ -6,6 +6,7 @@ namespace {
 constexpr uint8_t kBinary = 1 << 2;
 constexpr uint8_t kHours24 = 1 << 1;
 constexpr uint8_t kPm = 0x80;
+constexpr int64_t kNsPerSecond = 1'000'000'000;
 
 bool IsLeap(uint32_t year) { return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0; }
 
@@ -66,6 +67,12 @@ CivilTime CivilFromUnix(int64_t unix_seconds) {
   time.second = static_cast<uint32_t>(rest % 60);
   return time;
 }
+
+int64_t UnixNsFromRtc(const CivilTime& time) {
+  return UnixSeconds(time) * kNsPerSecond + kNsPerSecond / 2;
+}
+
+CivilTime RtcFromUnixNs(int64_t unix_ns) { return CivilFromUnix(unix_ns / kNsPerSecond); }
 
 Result<CivilTime> DecodeRtc(const RtcRegisters& registers) {
   const bool is_binary = (registers.status_b & kBinary) != 0;

@@ -32,6 +32,10 @@ struct RtcRegisters {
 
 int64_t UnixSeconds(const CivilTime& time);
 CivilTime CivilFromUnix(int64_t unix_seconds);
+// The clock counts whole seconds, and neither a reading nor a setting moves where they begin: each
+// is taken for the middle of its second, half a second off at the most.
+int64_t UnixNsFromRtc(const CivilTime& time);
+CivilTime RtcFromUnixNs(int64_t unix_ns);
 // kMalformed: a field that no calendar has.
 Result<CivilTime> DecodeRtc(const RtcRegisters& registers);
 // In the format that `status_b` asks for.

@@ -8,6 +8,8 @@
 The image is never written: the machine runs on a qcow2 overlay (or the caller's own copy with
 overlay=False). KVM is used when a trial start works, else TCG. Every machine is stopped by its own
 process id; its console is kept in <workdir>/console.log and shown when an expectation fails.
+GATEHOUSE_CLOCK_BEHIND_S sets their clocks behind the host's (ahead, if negative), to see what leans
+on clocks that agree.
 """
 
 import contextlib
@@ -111,7 +113,8 @@ class Machine:
         self.memory, self.cpus, self.cpu, self.overlay = memory, cpus, cpu, overlay
         self.netdevs = netdevs
         self.station = 0x68  # in its MAC addresses; another where machines share a network
-        self.clock_behind_s = 0  # of its real-time clock, to the host's
+        # Of its real-time clock, to the host's: no test may lean on the two agreeing.
+        self.clock_behind_s = int(os.environ.get("GATEHOUSE_CLOCK_BEHIND_S", 0))
         self.fw_cfg = dict(fw_cfg or {})
         if provision is not None:
             self.fw_cfg["opt/gatehouse/provision"] = provision

@@ -26,6 +26,21 @@ TEST(Rtc, AgreesWithTheCLibraryOverTwoCenturies) {
   }
 }
 
+// What is set and read at once is true to half a second, and neither ahead nor behind on the whole.
+TEST(Rtc, ItsSecondsAreTakenForTheirMiddle) {
+  constexpr int64_t kSecond = 1'000'000'000;
+  EXPECT_EQ(UnixNsFromRtc({1970, 1, 1, 0, 0, 7}), 7 * kSecond + kSecond / 2);
+  int64_t sum = 0;
+  for (int64_t ns = 0; ns < kSecond; ns += kSecond / 1000) {
+    const int64_t truth = 1'800'000'000 * kSecond + ns;
+    const int64_t read = UnixNsFromRtc(RtcFromUnixNs(truth));
+    EXPECT_LE(read - truth, kSecond / 2);
+    EXPECT_GT(read - truth, -kSecond / 2);
+    sum += read - truth;
+  }
+  EXPECT_LT(sum / 1000, kSecond / 1000);
+}
+
 TEST(Rtc, RoundTripsInEveryFormat) {
   for (uint8_t status_b : {uint8_t{0}, kBinary, kHours24, uint8_t{kBinary | kHours24}}) {
     for (bool has_century : {false, true}) {
