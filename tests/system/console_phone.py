@@ -5,6 +5,8 @@ import re
 import subprocess
 import time
 
+import netns
+
 
 class ConsolePhone:
     """`home` is its own folder, `log` is what it writes there while it runs."""
@@ -46,7 +48,7 @@ class ConsolePhone:
         return len(self.log_text())
 
     def wait(self, pattern, timeout=40, since=0):
-        deadline = time.monotonic() + timeout
+        deadline = netns.deadline(timeout)
         while not (found := re.search(pattern, self.log_text()[since:])):
             assert time.monotonic() < deadline, (
                 f"{self.user}: no {pattern!r} in {timeout} s; {self.log_text()[since:][-3000:]}")

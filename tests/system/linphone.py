@@ -10,6 +10,7 @@ import re
 import time
 
 import console_phone
+import netns
 
 CONFIG = """\
 [sip]
@@ -68,7 +69,7 @@ class Phone(console_phone.ConsolePhone):
         out = self.home / "out"
         before = len(out.read_text(errors="replace"))
         self.say(f"call {uri}")
-        deadline = time.monotonic() + 40
+        deadline = netns.deadline(40)
         while not (found := re.search(r"assigned id (\d+)",
                                       out.read_text(errors="replace")[before:])):
             assert time.monotonic() < deadline, f"{self.user} does not call"

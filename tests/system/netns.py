@@ -19,7 +19,10 @@ import subprocess
 import sys
 import time
 
+import qemu
+
 INTERFACE = "eth0"
+SHORTEST_S = 15  # of deadlines
 
 
 class Unavailable(RuntimeError):
@@ -57,6 +60,11 @@ class Host:
         process = subprocess.Popen(self.command(words), **options)
         self.processes.append(process)
         return process
+
+    def packets_in(self):
+        """How many its interface has received."""
+        path = f"/sys/class/net/{INTERFACE}/statistics/rx_packets"
+        return int(self.run("cat", path).stdout)
 
     def stop(self):
         for process in self.processes:
@@ -145,13 +153,19 @@ class Network:
         return name
 
 
+def deadline(timeout):
+    """By time.monotonic(). What comes costs no more by a longer one: none is shorter than other
+    work on the same processors may take."""
+    return time.monotonic() + max(timeout, qemu.patience(SHORTEST_S))
+
+
 def wait_for(condition, timeout, what, interval=0.05):
     """Polls `condition` until it is true; its value. Fails with `what` after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
+    end = deadline(timeout)
     while True:
         value = condition()
         if value:
             return value
-        if time.monotonic() > deadline:
+        if time.monotonic() > end:
             raise AssertionError(f"not within {timeout} s: {what}")
         time.sleep(interval)

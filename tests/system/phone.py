@@ -16,6 +16,9 @@ import time
 import wave
 from pathlib import Path
 
+import netns
+import qemu
+
 MODULES = "/usr/lib/baresip/modules"
 CONTROL_PORT = 4444
 
@@ -62,6 +65,13 @@ while True:
 
 def _in_uri(address):
     return f"[{address}]" if ":" in address else address
+
+
+def let_talk(*phones, packets=120):
+    """Waits until each has heard that much: fifty a second, if they come to it."""
+    enough = [(one.host, one.host.packets_in() + packets) for one in phones]
+    netns.wait_for(lambda: all(host.packets_in() >= count for host, count in enough),
+                   qemu.patience(20), f"{packets} packets of audio", interval=0.2)
 
 
 class Phone:
@@ -123,7 +133,7 @@ class Phone:
 
     def _connect(self):
         probe = (f"import socket; socket.create_connection(('127.0.0.1', {CONTROL_PORT}), 1)")
-        deadline = time.monotonic() + 20
+        deadline = netns.deadline(20)
         while self.host.run(sys.executable, "-c", probe, check=False).returncode != 0:
             assert self.process.poll() is None, f"baresip ended: {self.log_text()}"
             assert time.monotonic() < deadline, "baresip's control socket did not open"
@@ -152,12 +162,12 @@ class Phone:
         with self.condition:
             self.replies.clear()
             self.pipe.stdin.write(b"%d:%s," % (len(body), body))
-            assert self.condition.wait_for(lambda: self.replies, 10), f"no reply to {name}"
+            assert self.condition.wait_for(lambda: self.replies, 60), f"no reply to {name}"
             return self.replies[-1]
 
     def wait(self, pattern, timeout=20, since=0):
         """Waits until the phone's own log says `pattern`, from position `since` on (see mark())."""
-        deadline = time.monotonic() + timeout
+        deadline = netns.deadline(timeout)
         while not (found := re.search(pattern, self.log_text()[since:])):
             assert time.monotonic() < deadline, (
                 f"{self.user}: no {pattern!r} in {timeout} s; {self.log_text()[since:][-3000:]}")

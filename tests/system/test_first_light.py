@@ -5,7 +5,6 @@ and the syslog server each stand in a network namespace of their own around one 
 """
 
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -144,7 +143,7 @@ def test_call_with_audio_both_ways(world, phones):
     bob.wait("Incoming call", since=at_bob)
     bob.command("accept")
     alice.wait("Call established", since=at_alice)
-    time.sleep(2.5)
+    phone.let_talk(alice, bob)
     shown = show_calls(world)
     alice.command("hangup")
     bob.wait("session closed|Call with .* terminated", since=at_bob)

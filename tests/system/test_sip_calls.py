@@ -5,7 +5,6 @@ Stock phones (baresip, linphone, twinkle) and SIPp at the Linux process and at t
 
 import re
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -116,7 +115,7 @@ def test_a_call_is_encrypted_by_subzone_counted_and_ended_from_the_console(world
     netns.wait_for(lambda: re.search(r"caller=.*flow=yes.*callee=.*keys=srtp.*flow=yes",
                                      world.ask("xStatus SIP Media Stream"), re.S),
                    qemu.patience(10), "audio by flows, plain and encrypted", interval=0.3)
-    time.sleep(1.5)
+    phone.let_talk(world.alice, world.bob, packets=60)
     ladder = world.ask(f"xCommand Call Ladder: {number}")
     assert re.search(r"0\.000 s from 10\.77\.0\.11:5060 UDP \d+ INVITE", ladder), ladder
     assert re.search(r"to   10\.77\.0\.12:5060 (UDP|TCP) \d+ INVITE", ladder), ladder

@@ -114,14 +114,14 @@ def ends(line):
             for half in (caller.split(" caller=")[1], callee)]
 
 
-def call(world, caller, callee, seconds=2.5, during=lambda: None):
+def call(world, caller, callee, during=lambda: None):
     """Calls, talks, hangs up; the appliance's line about the stream, and each phone's counts."""
     marks = caller.mark(), callee.mark()
     caller.command("dial", f"sip:{callee.user}@{DOMAIN}")
     callee.wait("Incoming call", since=marks[1])
     callee.command("accept")
     caller.wait("Call established", since=marks[0])
-    time.sleep(seconds)
+    phone.let_talk(caller, callee)
     during()
     shown = streams(world)
     caller.command("hangup")

@@ -28,7 +28,7 @@ ssl.SSLObject.get_channel_binding = lambda self, cb_type="tls-unique": None
 # Of slixmpp's uploads the slots alone are used; the bytes go by http.client.
 sys.modules.setdefault("aiohttp", types.SimpleNamespace(ClientSession=None))
 DOMAIN = "example.com"
-TIMEOUT = 20
+TIMEOUT = 40
 
 
 class Client(slixmpp.ClientXMPP):
