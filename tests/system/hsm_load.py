@@ -2,7 +2,8 @@
 input's end; then it prints what happened and when, as JSON (times are time.monotonic()).
 
 - sessions: TLS connections, each asking SIP OPTIONS again and again, from before the outage;
-- full: a new TLS connection now and then, without a ticket; resumed12, resumed13: with one.
+- full: a new TLS connection now and then, without a ticket; resumed12, resumed13: with one; some
+  more after it was told to stop, however long each takes.
 """
 
 import json
@@ -15,6 +16,10 @@ import time
 OPTIONS = ("OPTIONS sip:{to} SIP/2.0\r\nVia: SIP/2.0/TLS {me}:9;branch=z9hG4bK{tag}\r\n"
            "From: <sip:load@{me}>;tag={tag}\r\nTo: <sip:{to}>\r\nCall-ID: {tag}@{me}\r\n"
            "CSeq: 1 OPTIONS\r\nMax-Forwards: 1\r\nContent-Length: 0\r\n\r\n")
+
+
+TRIES_AFTER = 3
+PAUSE_S = 0.3
 
 
 class Load:
@@ -88,7 +93,10 @@ class Load:
         while self.opened < self.count:
             time.sleep(0.05)
         print(name, "ready", flush=True)
-        while not self.over.wait(0.3):
+        after = 0
+        while after < TRIES_AFTER:
+            after += self.over.wait(PAUSE_S)
+            time.sleep(PAUSE_S if after else 0)
             begin = time.monotonic()
             try:
                 with self.connect(self.context() if name == "full" else context, kept) as stream:

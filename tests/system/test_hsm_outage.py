@@ -110,7 +110,6 @@ def test_an_outage_costs_new_full_handshakes_and_nothing_else(site, coturn):
         site.hsm.start()
         site.wait_for("xStatus HSM", r"HSM Key edge: .*available=True", qemu.patience(20))
         back = time.monotonic()
-        time.sleep(2)
         outcome = load.stop()
         relayed = relay.communicate(timeout=qemu.patience(60))[0]
         for one in (alice, bob):  # the call outlives the outage, over the sessions it began with
@@ -195,7 +194,6 @@ def test_signatures_fail_over_and_back_by_priority(site, second):
     started = time.monotonic()
     site.hsm.start()
     back = site.wait_for("xStatus HSM", "Active module: rack1", qemu.patience(10))
-    time.sleep(1)
     full = load.stop()["tries"]["full"]
     refused = [one for one in full if is_refused(one)]
     meanwhile = between(full, killed + over, started)
