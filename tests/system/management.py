@@ -117,16 +117,24 @@ def snmp(host, *words, tool="snmpget", credentials=("-v2c", "-c", COMMUNITY), tr
     return done.stdout if done.returncode == 0 else None
 
 
-def reaches(host, address, name="edge1"):
-    answer = snmp(host, address, SYS_NAME)
+# How long silence is listened to; who is to answer has longer, on a machine with other work.
+SILENCE_S, ANSWER_S = 2, 15
+
+
+def reaches(host, address, name="edge1", tries=7):
+    answer = snmp(host, address, SYS_NAME, tries=tries)
     return answer is not None and name in answer
 
 
-def ssh_greets(host, address):
+def is_cut_off(host, address):
+    return not reaches(host, address, tries=1)
+
+
+def ssh_greets(host, address, seconds=ANSWER_S):
     """Whether an SSH server answers at the address: its identification is the first thing said."""
-    code = ("import socket, sys; s = socket.create_connection((sys.argv[1], 22), 2); "
-            "s.settimeout(2); print(s.recv(7).decode())")
-    return "SSH-2.0" in host.run("python3", "-c", code, address, check=False).stdout
+    code = ("import socket, sys; host, seconds = sys.argv[1:]; "
+            "s = socket.create_connection((host, 22), float(seconds)); print(s.recv(7).decode())")
+    return "SSH-2.0" in host.run("python3", "-c", code, address, seconds, check=False).stdout
 
 
 OPTIONS = ("OPTIONS sip:{to} SIP/2.0\r\nVia: SIP/2.0/UDP {me}:{port};branch=z9hG4bK{port}\r\n"
@@ -134,10 +142,10 @@ OPTIONS = ("OPTIONS sip:{to} SIP/2.0\r\nVia: SIP/2.0/UDP {me}:{port};branch=z9hG
            "Call-ID: {port}@{me}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n")
 SPEAK = """
 import socket, sys
-me, to, port, text = sys.argv[1:5]
+me, to, port, text, seconds = sys.argv[1:6]
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.bind((me, 0))
-s.settimeout(2)
+s.settimeout(float(seconds))
 text = text.replace("PORT", str(s.getsockname()[1]))
 s.sendto(text.encode(), (to, int(port)))
 try:
@@ -147,9 +155,9 @@ except TimeoutError:
 """
 
 
-def sip_options(host, me, to):
+def sip_options(host, me, to, seconds=ANSWER_S):
     text = OPTIONS.format(to=to, me=me, port="PORT")
-    return host.run("python3", "-c", SPEAK, me, to, "5060", text).stdout.strip()
+    return host.run("python3", "-c", SPEAK, me, to, "5060", text, seconds).stdout.strip()
 
 
 LISTEN = """
