@@ -16,6 +16,7 @@ import contextlib
 import functools
 import json
 import os
+import random
 import re
 import shutil
 import socket
@@ -32,6 +33,7 @@ OVMF_CODE = "OVMF_CODE_4M.fd"
 OVMF_VARS = "OVMF_VARS_4M.fd"
 # Under TCG everything is about this much slower; test timeouts are given for KVM-like speed.
 TCG_PATIENCE = 4
+PORTS = (20_000, 32_000)
 
 
 class Failure(AssertionError):
@@ -69,11 +71,14 @@ def ovmf(name):
 
 
 def free_port(kind):
-    """A loopback port nobody uses at this moment."""
+    """A loopback port nobody uses at this moment, nor is given before it is taken: below those that
+    the kernel gives to who asks for any."""
     family = socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM
-    with socket.socket(socket.AF_INET, family) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    while True:
+        port = random.randrange(*PORTS)
+        with socket.socket(socket.AF_INET, family) as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def copy_image(source, target):
@@ -378,8 +383,8 @@ class Machine:
 
     def _qmp_connect(self):
         connection = socket.socket(socket.AF_UNIX)
-        connection.settimeout(10)
-        deadline = time.monotonic() + 10
+        connection.settimeout(60)
+        deadline = time.monotonic() + 60
         while True:
             try:
                 connection.connect(str(self.qmp_path))
