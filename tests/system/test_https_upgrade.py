@@ -120,6 +120,9 @@ def refused(machine, port, path, pin, reason):
     raise AssertionError("nothing was said: " + log)
 
 
+LATEST_S = qemu.patience(5)  # an answer that comes later is lost
+
+
 class Caller(threading.Thread):
     """A SIP request every 20 ms, as often as a phone sends a media packet, until stop(): how long
     each answer takes, in seconds, and how many never come."""
@@ -141,7 +144,7 @@ class Caller(threading.Thread):
 
     def run(self):
         next_at, number = time.monotonic(), 0
-        while not self.ended.is_set() or (self.sent and time.monotonic() < next_at + 5):
+        while not self.ended.is_set() or (self.sent and time.monotonic() < next_at + LATEST_S):
             now = time.monotonic()
             if now >= next_at and not self.ended.is_set():
                 number += 1
@@ -170,14 +173,17 @@ def show(name, times, lost):
 
 
 def test_service_goes_on_while_an_upgrade_arrives(machine, folder, pin):
-    """The delay of answers without an upgrade and with one streaming in: none is lost, and half of
-    them are no later than a packet's length."""
-    quiet = Caller(machine.forwarded("udp", 5060))
-    quiet.start()
-    time.sleep(8)
-    times, lost = quiet.stop()
-    assert len(times) > 50 and lost == 0, (len(times), lost)
-    median = show("without an upgrade", times, lost)
+    """The delay of answers without an upgrade, before and behind, and with one streaming in: none
+    is lost, and half of them are no later than a packet's length."""
+    def without_one():
+        quiet = Caller(machine.forwarded("udp", 5060))
+        quiet.start()
+        time.sleep(4)
+        times, lost = quiet.stop()
+        assert len(times) > 50 and lost == 0, (len(times), lost)
+        return show("without an upgrade", times, lost)
+
+    before = without_one()
     busy = Caller(machine.forwarded("udp", 5060))
     with serve(folder, Quiet) as port:
         busy.start()
@@ -186,8 +192,9 @@ def test_service_goes_on_while_an_upgrade_arrives(machine, folder, pin):
     assert state == "installed", status
     print(re.search(r"Progress: .*", status)[0])
     assert len(times) > 20 and lost == 0, (len(times), lost)
-    # Two of them on a machine that is emulated beside other work; on hardware far less.
-    assert show("with an upgrade", times, lost) < median + 40
+    # Two of them on a machine that is emulated beside other work; on hardware far less. Other work
+    # comes and goes: what is slow without an upgrade as well is none of its.
+    assert show("with an upgrade", times, lost) < max(before, without_one()) + 40
 
 
 def test_from_pythons_server(machine, folder, pin):
