@@ -25,7 +25,7 @@ class HostMachine(qemu.Machine):
             command += ["--provision", self.workdir / "provision.txt"]
         return [str(word) for word in command + self.options]
 
-    def stop(self, timeout=5):
+    def stop(self, timeout=20):
         if self.running:
             self.process.send_signal(signal.SIGTERM)
             try:

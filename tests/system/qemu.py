@@ -160,7 +160,7 @@ class Machine:
         self._reader.start()
         return self
 
-    def stop(self, timeout=5):
+    def stop(self, timeout=20):
         """Ends QEMU: asked by QMP first, then killed."""
         if self.process is None:
             return
