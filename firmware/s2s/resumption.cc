@@ -80,6 +80,9 @@ bool Federation::AskToResume(Link& link) {
   return true;
 }
 
+// Who says how much it has acknowledges so much, and the other side forgets it: that waits for the
+// disk as <a/> does. To say less, what is on the disk already, would not do: the other side would
+// send the rest once more, and it would come twice. Nobody waits but this stream.
 // True: OnOwedDurable goes on when the commit is on the disk.
 bool Federation::WaitForDisk(Link& link, uint64_t commit) {
   if (commit <= engine_.durable()) {

@@ -133,6 +133,25 @@ TEST(FederationResumption, WaitsForTheDiskAlone) {
   EXPECT_EQ(Broken::Count(got, "<body>three</body>"), 1) << got;
 }
 
+// The power goes while the other side waits for its disk: what it had is lost there, and has not
+// been acknowledged by the resumption that was under way.
+TEST(FederationResumption, WhatTheDiskHasNotComesBackToItsSender) {
+  Broken broken;
+  broken.Says(*broken.alice, "bob@other.org", "one");
+  broken.here.Break();
+  broken.here.world().Commit();
+  broken.net.Run();
+  EXPECT_EQ(broken.there.counters().resumed, 0u);
+  EXPECT_EQ(broken.alice->Take(), "");
+  broken.there.federation().Disconnect("");
+  broken.net.events.clear();
+  broken.here.Break();
+  broken.net.Run();
+  const std::string got = broken.alice->Take();
+  EXPECT_TRUE(Has(got, "id='one'") && Has(got, "type='error'")) << got;
+  EXPECT_EQ(broken.here.counters().acknowledged, 0u);
+}
+
 TEST(FederationResumption, WhoForgotTheStreamIsToldAnew) {
   Broken broken;
   broken.Says(*broken.alice, "bob@other.org", "one");
