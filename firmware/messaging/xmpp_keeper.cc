@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <cstring>
 
+#include "firmware/messaging/limits.h"
 #include "firmware/store/row_taker.h"
 #include "firmware/store/transaction.h"
 
 namespace gh {
 namespace {
 
-constexpr uint32_t kChangeMax = 2048;
 constexpr uint32_t kValueBytesMax = 1u << 20;
 static_assert(kValueBytesMax >= xmpp::kMessagePartsMax * xmpp::kRowMax);
 constexpr Duration kGather = Duration::Milliseconds(20);
@@ -20,7 +20,7 @@ constexpr Duration kRetry = Duration::Seconds(1);
 }  // namespace
 
 XmppKeeper::Batch::Batch(Arena& arena)
-    : by_key(arena, kChangeMax, SipKey{}),  // keys are ours, not the wire's
+    : by_key(arena, kXmppChangeMax, SipKey{}),  // keys are ours, not the wire's
       values(arena.NewArray<uint8_t>(kValueBytesMax)) {}
 
 XmppKeeper::XmppKeeper(Arena& arena, EventLoop& loop, hal::Clock& clock, store::Store& store,
@@ -30,7 +30,7 @@ XmppKeeper::XmppKeeper(Arena& arena, EventLoop& loop, hal::Clock& clock, store::
       store_(store),
       log_(log),
       alarms_(alarms),
-      changes_(arena, 2 * kChangeMax),
+      changes_(arena, 2 * kXmppChangeMax),
       batches_{Batch(arena), Batch(arena)},
       gather_(kGather) {
   gather_timer_.Bind<&XmppKeeper::OnGathered>(this);
@@ -39,9 +39,9 @@ XmppKeeper::XmppKeeper(Arena& arena, EventLoop& loop, hal::Clock& clock, store::
 }
 
 uint64_t XmppKeeper::ArenaBytes() {
-  const uint64_t batch = kChangeMax * Pool<Change>::bytes_per_item() +
-                         HashTable<Change, &Change::by_key, ChangeByKey>::bytes_for(kChangeMax) +
-                         kValueBytesMax;
+  const uint64_t batch =
+      kXmppChangeMax * Pool<Change>::bytes_per_item() +
+      HashTable<Change, &Change::by_key, ChangeByKey>::bytes_for(kXmppChangeMax) + kValueBytesMax;
   return 2 * batch + sizeof(XmppKeeper) + 256;
 }
 
@@ -92,7 +92,7 @@ XmppKeeper::Change* XmppKeeper::Make(std::string_view key) {
   if (Change* change = gathered_->by_key.Find(key)) {
     return change;
   }
-  if (gathered_->by_key.size() == kChangeMax && !MakeRoom()) {
+  if (gathered_->by_key.size() == kXmppChangeMax && !MakeRoom()) {
     return nullptr;
   }
   Change* change = changes_.Allocate();
