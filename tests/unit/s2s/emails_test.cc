@@ -1,23 +1,18 @@
 // E-mail addresses as federated addresses (EMAIL-001 to EMAIL-006, EMAIL-012 to EMAIL-016).
 #include <gtest/gtest.h>
 
-#include "tests/unit/s2s/site.h"
+#include "tests/unit/s2s/pair.h"
 
 namespace gh::s2s::test {
 namespace {
 
 using xmpp::test::Client;
 
-bool Has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 // example.com, whose alice goes by alice.smith@mail.example, and other.org with bob.
-struct Named {
+struct Named : Pair {
   explicit Named(const char* email = "alice.smith@mail.example") {
     account = here.world().AddUser("alice");
     here.world().AddUser("carol");
-    there.world().AddUser("bob");
     EXPECT_TRUE(here.world().engine().directory().SetEmail(*account, email).ok());
     net.hosts["mail.example"] = net.hosts["rooms.example.com"] = "192.0.2.1";
     xmpp::Config rooms = there.world().engine().config();
@@ -26,36 +21,23 @@ struct Named {
     here.certificate = {"example.com", "mail.example", "rooms.example.com"};
     here.config.emails = true;
     here.Apply();
-    alice = std::make_unique<Client>(here.world(), 1);
-    bob = std::make_unique<Client>(there.world(), 1);
-    alice->LogIn("alice", "a");
-    bob->LogIn("bob", "b");
-    alice->Say("<presence/>");
-    bob->Say("<presence/>");
+    LogIn();
   }
   std::string BobSays(const std::string& text) {
     std::string got = bob->Say(text);
     net.Run();
     got += bob->Take();
-    here.world().Commit();
-    there.world().Commit();
-    net.Run();
+    Commit();
     return got + bob->Take();
   }
   std::string AliceSays(const std::string& text) {
     std::string got = alice->Say(text);
     net.Run();
-    here.world().Commit();
-    there.world().Commit();
-    net.Run();
+    Commit();
     return got + alice->Take();
   }
 
-  Net net;
-  Site here{net, "example.com", "192.0.2.1"};
-  Site there{net, "other.org", "192.0.2.2"};
   xmpp::Account* account = nullptr;
-  std::unique_ptr<Client> alice, bob;
 };
 
 TEST(Emails, StandForUsersTowardsOtherServers) {

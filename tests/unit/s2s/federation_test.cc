@@ -1,47 +1,14 @@
 // Two servers and their users, and strangers who say they are servers.
 #include <gtest/gtest.h>
 
-#include "tests/unit/s2s/site.h"
+#include "tests/unit/s2s/pair.h"
 
 namespace gh::s2s::test {
 namespace {
 
 using xmpp::test::Client;
 
-bool Has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-// example.com with alice, other.org with bob.
-struct Pair2 {
-  Net net;
-  Site here{net, "example.com", "192.0.2.1"};
-  Site there{net, "other.org", "192.0.2.2"};
-  std::unique_ptr<Client> alice, bob;
-
-  void LogIn() {
-    here.world().AddUser("alice");
-    there.world().AddUser("bob");
-    alice = std::make_unique<Client>(here.world(), 1);
-    bob = std::make_unique<Client>(there.world(), 1);
-    alice->LogIn("alice", "a");
-    bob->LogIn("bob", "b");
-    alice->Say("<presence/>");
-    bob->Say("<presence/>");
-  }
-  // What came in is on the disk, and acknowledged.
-  void Commit() {
-    for (Site* site : {&here, &there}) {
-      site->world().Commit();
-    }
-    net.Run();
-  }
-  void SetBoth(const std::function<void(Config&)>& change) {
-    for (Site* site : {&here, &there}) {
-      change(site->config);
-      site->Apply();
-    }
-  }
+struct Servers : Pair {
   std::string SayToBob(const std::string& body) {
     std::string got = alice->Say("<message to='bob@other.org' type='chat' id='m1'><body>" + body +
                                  "</body></message>");
@@ -51,7 +18,7 @@ struct Pair2 {
 };
 
 TEST(Federation, CertificatesProveBothSides) {
-  Pair2 pair;
+  Servers pair;
   pair.LogIn();
   EXPECT_EQ(pair.SayToBob("one"), "");
   const std::string got = pair.bob->Take();
@@ -70,7 +37,7 @@ TEST(Federation, CertificatesProveBothSides) {
 
 TEST(Federation, DialbackInEveryMode) {
   for (const Security security : {Security::kNone, Security::kOptional, Security::kRequired}) {
-    Pair2 pair;
+    Servers pair;
     pair.LogIn();
     pair.SetBoth([&](Config& config) {
       config.security = security;
@@ -91,7 +58,7 @@ TEST(Federation, DialbackInEveryMode) {
 }
 
 TEST(Federation, OneSideWithoutTls) {
-  Pair2 pair;
+  Servers pair;
   pair.LogIn();
   pair.here.config.security = Security::kOptional;
   pair.here.Apply();
@@ -133,7 +100,7 @@ TEST(Federation, DomainsOfOtherLettersAreFoundByDns) {
 
 // It might be silent for as long as we wait.
 TEST(Federation, WhoRequiresTlsIsNotWaitedFor) {
-  Pair2 pair;
+  Servers pair;
   pair.LogIn();
   pair.here.config.security = Security::kNone;
   pair.here.Apply();
@@ -144,7 +111,7 @@ TEST(Federation, WhoRequiresTlsIsNotWaitedFor) {
 }
 
 TEST(Federation, TlsThatFailsIsOptional) {
-  Pair2 pair;
+  Servers pair;
   pair.LogIn();
   pair.net.tls_fails = true;
   pair.SetBoth([](Config& config) {
@@ -162,7 +129,7 @@ TEST(Federation, TlsThatFailsIsOptional) {
 }
 
 TEST(Federation, BadCertificates) {
-  Pair2 pair;
+  Servers pair;
   pair.LogIn();
   pair.there.certificate = {"elsewhere.net"};
   EXPECT_TRUE(Has(pair.SayToBob("no"), "remote-server-timeout"));
@@ -193,7 +160,7 @@ const char kHeader[] =
     "to='example.com'>";
 
 TEST(Federation, SpoofedDialbackIsRefused) {
-  Pair2 pair;
+  Servers pair;
   pair.LogIn();
   pair.SetBoth([](Config& config) {
     config.security = Security::kOptional;
@@ -229,7 +196,7 @@ TEST(Federation, NothingIsTakenBeforeTheProof) {
       {true, "<message", ""},
   };
   for (const auto& each : cases) {
-    Pair2 pair;
+    Servers pair;
     pair.LogIn();
     pair.here.config.security = Security::kRequired;
     pair.here.Apply();
@@ -246,7 +213,7 @@ TEST(Federation, NothingIsTakenBeforeTheProof) {
 }
 
 TEST(Federation, TooMuchBeforeTheProof) {
-  Pair2 pair;
+  Servers pair;
   const net::StreamId raw = pair.here.OpenRaw(true);
   pair.here.Say(raw, kHeader);
   EXPECT_TRUE(
@@ -257,7 +224,7 @@ TEST(Federation, TooMuchBeforeTheProof) {
 TEST(Federation, StrangersHaveABudget) {
   const size_t header = std::string(kHeader).size();
   for (const bool is_over : {false, true}) {
-    Pair2 pair;
+    Servers pair;
     const auto say = [&](const std::string& text) {
       const net::StreamId raw = pair.here.OpenRaw(true);
       pair.here.Say(raw, kHeader);
@@ -276,7 +243,7 @@ TEST(Federation, StrangersHaveABudget) {
 }
 
 TEST(Federation, AProvedServerSpeaksForItsDomainAlone) {
-  Pair2 pair;
+  Servers pair;
   pair.LogIn();
   const net::StreamId raw = pair.here.OpenRaw(true, {"other.org"});
   EXPECT_TRUE(Has(pair.here.Say(raw, kHeader), "EXTERNAL"));
@@ -307,7 +274,7 @@ TEST(Federation, AProvedServerSpeaksForItsDomainAlone) {
 }
 
 TEST(Federation, PresenceCrosses) {
-  Pair2 pair;
+  Servers pair;
   pair.LogIn();
   pair.alice->Say("<presence to='bob@other.org' type='subscribe'/>");
   pair.net.Run();
@@ -340,7 +307,7 @@ TEST(Federation, PresenceCrosses) {
 }
 
 TEST(Federation, QueriesCross) {
-  Pair2 pair;
+  Servers pair;
   pair.LogIn();
   pair.alice->Say("<iq type='get' id='p1' to='other.org'><ping xmlns='urn:xmpp:ping'/></iq>");
   pair.net.Run();
@@ -358,7 +325,7 @@ TEST(Federation, QueriesCross) {
 }
 
 TEST(Federation, NobodyThere) {
-  Pair2 pair;
+  Servers pair;
   pair.LogIn();
   pair.alice->Say("<message to='x@nowhere.net' id='n'><body>x</body></message>");
   pair.net.Run();
@@ -381,7 +348,7 @@ TEST(Federation, NobodyThere) {
 }
 
 TEST(Federation, ServersAreTriedInTheirOrder) {
-  Pair2 pair;
+  Servers pair;
   pair.LogIn();
   pair.net.srv["_xmpp-server._tcp.other.org"] = {{"b.other.org", 5269, 20, 0},
                                                  {"a.other.org", 5299, 10, 0}};
@@ -397,7 +364,7 @@ TEST(Federation, ServersAreTriedInTheirOrder) {
 
 TEST(Federation, EqualWeightsShare) {
   std::set<std::string> first;
-  Pair2 pair;
+  Servers pair;
   pair.LogIn();
   pair.net.srv["_xmpp-server._tcp.many.net"] = {{"a.many.net"}, {"b.many.net"}};
   pair.net.hosts["a.many.net"] = "192.0.2.21";
@@ -414,7 +381,7 @@ TEST(Federation, EqualWeightsShare) {
 }
 
 TEST(Federation, RoutesGoBeforeDns) {
-  Pair2 pair;
+  Servers pair;
   pair.LogIn();
   pair.net.hosts.erase("other.org");
   pair.net.hosts["edge.other.org"] = "192.0.2.2";
@@ -427,7 +394,7 @@ TEST(Federation, RoutesGoBeforeDns) {
 }
 
 TEST(Federation, WhatWaitsIsBounded) {
-  Pair2 pair;
+  Servers pair;
   pair.LogIn();
   std::string got;
   for (uint32_t i = 0; i < kQueueStanzaMax; ++i) {
@@ -441,7 +408,7 @@ TEST(Federation, WhatWaitsIsBounded) {
 }
 
 TEST(Federation, APeerThatDoesNotRead) {
-  Pair2 pair;
+  Servers pair;
   pair.LogIn();
   pair.SayToBob("one");
   pair.Commit();
@@ -485,7 +452,7 @@ TEST(FederationPolicy, DomainsAndDirections) {
 }
 
 TEST(FederationPolicy, IsHeldBothWays) {
-  Pair2 pair;
+  Servers pair;
   pair.LogIn();
   pair.here.config.policy.allows_by_default = false;
   pair.here.Apply();
@@ -509,7 +476,7 @@ TEST(FederationPolicy, IsHeldBothWays) {
 
 // POL-009: neither the user nor the one who asked hears of it.
 TEST(FederationPolicy, SubscriptionsOfTheForbiddenAreSilent) {
-  Pair2 pair;
+  Servers pair;
   pair.LogIn();
   pair.here.config.policy.allows_by_default = false;
   pair.here.Apply();
@@ -528,7 +495,7 @@ TEST(FederationDialback, KeysAreTheSpecifications) {
 }
 
 TEST(Federation, PairsOfOneStreamAreBounded) {
-  Pair2 pair;
+  Servers pair;
   pair.here.config.requires_certificate = false;
   pair.here.Apply();
   const net::StreamId raw = pair.here.OpenRaw(true);
@@ -542,7 +509,7 @@ TEST(Federation, PairsOfOneStreamAreBounded) {
 }
 
 TEST(Federation, StrangersLeaveRoom) {
-  Pair2 pair;
+  Servers pair;
   pair.LogIn();
   const uint32_t most = pair.here.federation().link_capacity() / 3;
   for (uint32_t i = 0; i < most; ++i) {
@@ -560,7 +527,7 @@ TEST(Federation, StrangersLeaveRoom) {
 }
 
 TEST(Federation, ServersOfOneDomainAreBounded) {
-  Pair2 pair;
+  Servers pair;
   pair.LogIn();
   for (uint32_t i = 0; i <= kServerMax; ++i) {
     const std::string name = "s" + std::to_string(i) + ".many.net";
@@ -574,7 +541,7 @@ TEST(Federation, ServersOfOneDomainAreBounded) {
 }
 
 TEST(Federation, ADomainMaySayThatItHasNoServer) {
-  Pair2 pair;
+  Servers pair;
   pair.LogIn();
   pair.net.srv["_xmpp-server._tcp.none.net"] = {{"."}};
   pair.net.hosts["none.net"] = "192.0.2.31";
@@ -585,7 +552,7 @@ TEST(Federation, ADomainMaySayThatItHasNoServer) {
 }
 
 TEST(Federation, IdleStreamsEnd) {
-  Pair2 pair;
+  Servers pair;
   pair.LogIn();
   pair.SayToBob("one");
   pair.Commit();
@@ -602,7 +569,7 @@ TEST(Federation, IdleStreamsEnd) {
 // --- Stream management (XEP-0198) ----------------------------------------------------------------
 
 TEST(FederationManagement, AcknowledgesWhatIsOnTheDisk) {
-  Pair2 pair;
+  Servers pair;
   pair.LogIn();
   pair.SayToBob("one");
   EXPECT_TRUE(Has(pair.bob->Take(), "one"));
@@ -619,7 +586,7 @@ TEST(FederationManagement, AcknowledgesWhatIsOnTheDisk) {
 
 TEST(FederationManagement, WhatWasNotAcknowledgedComesBack) {
   for (const bool is_on : {true, false}) {
-    Pair2 pair;
+    Servers pair;
     pair.LogIn();
     pair.SetBoth([&](Config& config) { config.management = is_on; });
     pair.SayToBob("first");
@@ -639,7 +606,7 @@ TEST(FederationManagement, WhatWasNotAcknowledgedComesBack) {
 }
 
 TEST(FederationManagement, StreamsOfOthersMayHaveIt) {
-  Pair2 pair;
+  Servers pair;
   pair.LogIn();
   const net::StreamId raw = pair.here.OpenRaw(true, {"other.org"});
   EXPECT_TRUE(Has(pair.here.Say(raw, kHeader), "<sm xmlns='urn:xmpp:sm:3'/>"));
@@ -666,7 +633,7 @@ TEST(FederationManagement, StreamsOfOthersMayHaveIt) {
 
 TEST(FederationManagement, WhatWasNotSentIsNotAcknowledged) {
   for (const char* h : {"1", "-1", "x", "", "4294967295"}) {
-    Pair2 pair;
+    Servers pair;
     pair.LogIn();
     const net::StreamId raw = pair.here.OpenRaw(true, {"other.org"});
     pair.here.Say(raw, kHeader);
@@ -682,7 +649,7 @@ TEST(FederationManagement, WhatWasNotSentIsNotAcknowledged) {
 }
 
 TEST(FederationManagement, WhoNeverAcknowledgesIsBoundedAndGivenUp) {
-  Pair2 pair;
+  Servers pair;
   pair.LogIn();
   pair.here.config.security = Security::kOptional;
   pair.here.config.requires_certificate = false;

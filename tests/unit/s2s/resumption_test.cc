@@ -1,43 +1,23 @@
 // Streams between servers that outlive their connection (XEP-0198 section 5).
 #include <gtest/gtest.h>
 
-#include "tests/unit/s2s/site.h"
+#include "tests/unit/s2s/pair.h"
 
 namespace gh::s2s::test {
 namespace {
 
 using xmpp::test::Client;
 
-bool Has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-struct Broken {
+struct Broken : Pair {
   Broken() {
-    for (Site* site : {&here, &there}) {
-      site->config.resume = Duration::Seconds(120);
-      site->Apply();
-    }
-    here.world().AddUser("alice");
-    there.world().AddUser("bob");
-    alice = std::make_unique<Client>(here.world(), 1);
-    bob = std::make_unique<Client>(there.world(), 1);
-    alice->LogIn("alice", "a");
-    bob->LogIn("bob", "b");
-    alice->Say("<presence/>");
-    bob->Say("<presence/>");
+    SetBoth([](Config& config) { config.resume = Duration::Seconds(120); });
+    LogIn();
   }
   std::string Says(Client& client, const std::string& to, const std::string& body) {
     std::string got = client.Say("<message to='" + to + "' type='chat' id='" + body + "'><body>" +
                                  body + "</body></message>");
     net.Run();
     return got + client.Take();
-  }
-  void Commit() {
-    for (Site* site : {&here, &there}) {
-      site->world().Commit();
-    }
-    net.Run();
   }
   static int Count(const std::string& text, const std::string& part) {
     int count = 0;
@@ -46,11 +26,6 @@ struct Broken {
     }
     return count;
   }
-
-  Net net;
-  Site here{net, "example.com", "192.0.2.1"};
-  Site there{net, "other.org", "192.0.2.2"};
-  std::unique_ptr<Client> alice, bob;
 };
 
 TEST(FederationResumption, WhatWasOnItsWayArrivesOnce) {

@@ -3,7 +3,7 @@
 // system.
 #include <gtest/gtest.h>
 
-#include "tests/unit/s2s/site.h"
+#include "tests/unit/s2s/pair.h"
 
 namespace gh::s2s::test {
 namespace {
@@ -12,12 +12,8 @@ using xmpp::test::Client;
 
 constexpr const char* kRoom = "lab@rooms.example.com";
 
-bool Has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 // example.com with alice in a room of rooms.example.com, other.org with bob.
-struct Shared {
+struct Shared : Pair {
   Shared() {
     xmpp::Config theirs = there.world().engine().config();
     theirs.rooms.hosts[0].Assign("rooms.other.org");
@@ -29,14 +25,7 @@ struct Shared {
       site->config.bidirectional = false;
       site->Apply();
     }
-    here.world().AddUser("alice");
-    there.world().AddUser("bob");
-    alice = std::make_unique<Client>(here.world(), 1);
-    bob = std::make_unique<Client>(there.world(), 1);
-    alice->LogIn("alice", "a");
-    bob->LogIn("bob", "b");
-    alice->Say("<presence/>");
-    bob->Say("<presence/>");
+    LogIn();
     alice->Say("<presence to='" + std::string(kRoom) +
                "/Al'><x xmlns='http://jabber.org/protocol/muc'/></presence>");
     alice->Say("<iq type='set' id='c' to='" + std::string(kRoom) +
@@ -72,11 +61,6 @@ struct Shared {
             "<body>one</body>"));
     return here.outgoing;
   }
-
-  Net net;
-  Site here{net, "example.com", "192.0.2.1"};
-  Site there{net, "other.org", "192.0.2.2"};
-  std::unique_ptr<Client> alice, bob;
 };
 
 TEST(Riders, SeveralPairsShareOneStream) {

@@ -1,33 +1,23 @@
 // Users of other servers who are watched for a while (PRES-04), and push services there.
 #include <gtest/gtest.h>
 
-#include "tests/unit/s2s/site.h"
+#include "tests/unit/s2s/pair.h"
 
 namespace gh::s2s::test {
 namespace {
 
 using xmpp::test::Client;
 
-bool Has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 // alice@example.com may watch; bob@other.org lets everybody see him.
-struct Watched {
+struct Watched : Pair {
   Watched() {
     xmpp::Config ours = here.world().engine().config();
     ours.temporary = true;
     ours.temporary_max = 2;
     here.world().engine().Apply(ours);
-    here.world().AddUser("alice");
     xmpp::Account* him = there.world().AddUser("bob");
     EXPECT_TRUE(there.world().engine().SetPolicy(*him, xmpp::UserPolicy::kAllow).ok());
-    alice = std::make_unique<Client>(here.world(), 1);
-    bob = std::make_unique<Client>(there.world(), 1);
-    alice->LogIn("alice", "a");
-    bob->LogIn("bob", "b");
-    alice->Say("<presence/>");
-    bob->Say("<presence><show>away</show></presence>");
+    LogIn("<presence><show>away</show></presence>");
   }
   std::string Ask(const std::string& what, const std::string& whom = "bob@other.org",
                   Client* who = nullptr) {
@@ -49,11 +39,6 @@ struct Watched {
         directory.FindContact(*directory.Find("bob@other.org"), "alice@example.com");
     return contact != nullptr && (contact->state & xmpp::kFrom) != 0;
   }
-
-  Net net;
-  Site here{net, "example.com", "192.0.2.1"};
-  Site there{net, "other.org", "192.0.2.2"};
-  std::unique_ptr<Client> alice, bob;
 };
 
 TEST(WatchesAway, ShowAUserOfAnotherServerUntilTheirTimeIsOver) {
