@@ -11,6 +11,7 @@ namespace {
 
 constexpr uint64_t kNsPerSecond = 1'000'000'000;
 constexpr uint32_t kCalibrationMs = 20;
+constexpr Duration kRtcReadMax = Duration::Milliseconds(20);  // longer: a guest that was stopped
 
 // A free-running counter of known rate.
 class Reference {
@@ -211,7 +212,7 @@ void PcClock::ReadRtc(uint8_t century_register) {
     const Instant before = Now();  // a guest may be stopped in between
     const RtcRegisters again = ReadRegisters(century_register_);
     const Instant after = Now();
-    if (again != last) {  // an update came in between: read once more
+    if (again != last || after - before > kRtcReadMax) {  // an update in between: once more
       last = again;
       continue;
     }
