@@ -166,12 +166,14 @@ turn_NEEDS := $(patsubst %,out/asan/tests/%_test,turn turn_conformance media) \
   out/tsan/tests/media_threads_test out/host/gatehouse \
   $(patsubst %,out/fuzz/bin/%_fuzz,stun_message turn_engine turn_stream media_steering)
 sip_NEEDS := $(system_NEEDS) \
-  $(patsubst %,out/asan/tests/%_test,appliance sip sip_conformance dialplan sdp rtp http) \
+  $(patsubst %,out/asan/tests/%_test,appliance board_host config dialplan http media net rtp sdp \
+  sim sip sip_conformance) \
   $(patsubst %,out/fuzz/bin/%_fuzz,sip_message sip_uri sip_engine dialplan_pattern \
   dialplan_rules policy_answer presence_pidf sdp sdp_bandwidth rtp_anchor rtp_mux rtp_ice \
   websocket)
-xmpp_NEEDS := $(system_NEEDS) $(patsubst %,out/asan/tests/%_test,xmpp files s2s net) \
-  $(patsubst %,out/fuzz/bin/%_fuzz,xmpp_stream xmpp_address xmpp_s2s xmpp_web \
+xmpp_NEEDS := $(system_NEEDS) $(powercut_NEEDS) \
+  $(patsubst %,out/asan/tests/%_test,appliance crypto files http net s2s store xmpp) \
+  $(patsubst %,out/fuzz/bin/%_fuzz,other_name xmpp_stream xmpp_address xmpp_s2s xmpp_web \
   xmpp_contacts)
 threads_NEEDS := out/tsan/tests/media_threads_test
 fuzz_NEEDS := $(FUZZ_TARGETS:%=out/fuzz/bin/%)
