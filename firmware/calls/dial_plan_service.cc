@@ -118,12 +118,10 @@ Result<dialplan::ZoneProfile> ProfileOf(const config::Settings& settings,
   return Error(ErrorCode::kNotFound, "no profile has that name");
 }
 
-// Media between the two of a UC traversal zone is encrypted where nothing else is said (ZONE-02).
+// Media between the two of a UC traversal zone is encrypted (ZONE-02).
 dialplan::Encryption EncryptionOf(const config::ZonesZone& zone) {
-  return zone.type == config::ZoneType::kUCTraversal &&
-                 zone.encryption == config::MediaEncryptionMode::kAuto
-             ? dialplan::Encryption::kForceEncrypted
-             : Same<dialplan::Encryption>(zone.encryption);
+  return zone.type == config::ZoneType::kUCTraversal ? dialplan::Encryption::kForceEncrypted
+                                                     : Same<dialplan::Encryption>(zone.encryption);
 }
 
 sip::ZoneConfig ZoneOf(const config::ZonesZone& zone) {
@@ -455,6 +453,13 @@ bool PatternsGood(const config::Settings& settings, PatternCheck& check) {
   return true;
 }
 
+// ZONE-02: media of a UC traversal zone is encrypted, and nothing says otherwise.
+bool IsEncryptedEnough(const config::ZonesZone& zone) {
+  return zone.type != config::ZoneType::kUCTraversal ||
+         zone.encryption == config::MediaEncryptionMode::kAuto ||
+         zone.encryption == config::MediaEncryptionMode::kForceEncrypted;
+}
+
 }  // namespace
 
 Result<void> CheckDialPlan(const config::Settings& settings, dialplan::PatternStore& patterns,
@@ -472,6 +477,13 @@ Result<void> CheckDialPlan(const config::Settings& settings, dialplan::PatternSt
           .Add("one UCTraversal zone at most: Zones Zone ")
           .Add(static_cast<int64_t>(i + 1));
       return Error{ErrorCode::kInvalidArgument, "two UC traversal zones"};
+    }
+    if (!IsEncryptedEnough(zones[i])) {
+      config::MessageWriter(expected)
+          .Add("Auto or ForceEncrypted where Type is UCTraversal: Zones Zone ")
+          .Add(static_cast<int64_t>(i + 1))
+          .Add(" SIP Media EncryptionMode");
+      return Error{ErrorCode::kInvalidArgument, "a UC traversal zone in the clear"};
     }
     for (size_t k = 0; k < i; ++k) {
       if (dialplan::IsTraversalServer(TypeOf(zones[i])) &&

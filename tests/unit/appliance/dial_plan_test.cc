@@ -1,52 +1,13 @@
 // What is set for zones and rules becomes what the SIP engine goes by; what cannot be is refused
 // when it is typed.
-#include "firmware/calls/dial_plan_service.h"
+#include "tests/unit/appliance/dial_plan_settings.h"
 
 #include <gmock/gmock.h>
-
-#include "tests/unit/config/config_fixture.h"
-#include "tests/unit/net/fake_wire.h"
-#include "tests/unit/sip/world.h"
 
 namespace gh {
 namespace {
 
 using ::testing::HasSubstr;
-
-class DialPlanSettings : public config::ConfigTest {
- protected:
-  DialPlanSettings() {
-    MakeUsable();
-    patterns_ = arena_.New<dialplan::PatternStore>(arena_);
-    log_ = arena_.New<log::Log>(arena_, clock_, 64);
-  }
-  // As an operator types it after `xConfiguration Zones `; "" when it is in force.
-  std::string Zone(const std::string& line) { return Set("xConfiguration Zones " + line); }
-  std::string Check() {
-    config::Message expected;
-    return CheckDialPlan(config_->active(), *patterns_, expected).ok()
-               ? ""
-               : std::string(expected.view());
-  }
-  // Settings into the engine, with the listeners of traversal servers.
-  sip::Engine& Apply() {
-    DialPlanService service({world_.engine(), lab_.nodes[0]->stack, clock_, *log_, *config_});
-    listeners_ = sip::test::World::DefaultConfig();
-    const net::IpAddress ours[] = {net::IpAddress::V4(192, 0, 2, 1)};
-    service.AddListeners(ours, listeners_);
-    world_.engine().Apply(listeners_);
-    service.Apply();
-    return world_.engine();
-  }
-  const sip::ZoneConfig& First() { return Apply().zones().config(dialplan::kFirstZone); }
-
-  net::test::Lab lab_;
-  net::test::Node& node_ = lab_.Add(1);
-  sip::test::World world_;
-  dialplan::PatternStore* patterns_ = nullptr;
-  log::Log* log_ = nullptr;
-  sip::Config listeners_;
-};
 
 TEST_F(DialPlanSettings, AUcTraversalZoneIsEncryptedVerifiedAndAtItsPort) {
   EXPECT_EQ(Zone("Zone 1 Name: Pair"), "");
@@ -79,6 +40,22 @@ TEST_F(DialPlanSettings, ThereIsOneUcTraversalZone) {
   EXPECT_EQ(Check(), "");
   EXPECT_EQ(Zone("Zone 3 Type: UCTraversal"), "");
   EXPECT_THAT(Check(), HasSubstr("one UCTraversal zone at most: Zones Zone 3"));
+}
+
+// ZONE-02: nobody takes the encryption away, by a mode or by a type that comes later.
+TEST_F(DialPlanSettings, AUcTraversalZoneIsNotInTheClear) {
+  EXPECT_EQ(Zone("Zone 2 SIP Media EncryptionMode: ForceUnencrypted"), "");
+  EXPECT_EQ(Check(), "");
+  EXPECT_EQ(Zone("Zone 2 Type: UCTraversal"), "");
+  const char* refused =
+      "Auto or ForceEncrypted where Type is UCTraversal: Zones Zone 2 SIP Media EncryptionMode";
+  EXPECT_THAT(Check(), HasSubstr(refused));
+  EXPECT_EQ(Zone("Zone 2 SIP Media EncryptionMode: BestEffort"), "");
+  EXPECT_THAT(Check(), HasSubstr(refused));
+  for (const char* good : {"Auto", "ForceEncrypted"}) {
+    EXPECT_EQ(Zone(std::string("Zone 2 SIP Media EncryptionMode: ") + good), "");
+    EXPECT_EQ(Check(), "") << good;
+  }
 }
 
 TEST_F(DialPlanSettings, TraversalServersHavePortsOfTheirOwn) {
