@@ -38,6 +38,13 @@ std::optional<TransportKind> TransportOf(const Uri& uri) {
   return std::nullopt;
 }
 
+// A server of weight 0 has a very small chance beside others (RFC 2782), and comes last mostly.
+uint32_t ShareOf(uint16_t weight) {
+  constexpr uint32_t kPerWeight = 64;
+  static_assert(uint64_t{kSrvRecordMax} * UINT16_MAX * kPerWeight <= UINT32_MAX);
+  return weight == 0 ? 1 : weight * kPerWeight;
+}
+
 }  // namespace
 
 bool Locator::Direct(const Uri& uri, Hop& hop) {
@@ -282,18 +289,18 @@ void Locator::SortServers(Location& location) {
     }
     uint32_t total = 0;
     for (uint32_t i = at; i < location.server_count; ++i) {
-      total += servers[i].priority == lowest ? servers[i].weight + 1u : 0u;
+      total += servers[i].priority == lowest ? ShareOf(servers[i].weight) : 0u;
     }
     uint32_t draw = core_.random.Below(total);
     for (uint32_t i = at; i < location.server_count; ++i) {
       if (servers[i].priority != lowest) {
         continue;
       }
-      if (draw < servers[i].weight + 1u) {
+      if (draw < ShareOf(servers[i].weight)) {
         std::swap(servers[at], servers[i]);
         break;
       }
-      draw -= servers[i].weight + 1u;
+      draw -= ShareOf(servers[i].weight);
     }
   }
 }

@@ -308,6 +308,43 @@ TEST_F(ProxyTest, NaptrSrvAndAddresses) {
   EXPECT_NE(sent.Header("Via").find("SIP/2.0/TCP"), std::string::npos);
 }
 
+// RFC 2782: in proportion to the weights; weight 0 hardly ever where others have one, and evenly
+// among its like.
+TEST_F(ProxyTest, ServersAreDrawnByTheirWeight) {
+  const auto draw = [&](const std::string& name, std::vector<uint16_t> weights, int draws) {
+    for (size_t i = 0; i < weights.size(); ++i) {
+      const std::string server = name + "-" + std::to_string(i);
+      world.AddSrv("_sip._udp." + name, 1, weights[i], 5070, server);
+      world.AddAddress(server, "198.51.100." + std::to_string(i + 1));
+    }
+    world.AddSrv("_sip._udp." + name, 2, 1000, 5070, name + "-0");  // never before all of them
+    std::vector<int> counts(weights.size());
+    for (int n = 0; n < draws; ++n) {
+      alice.Send(
+          {.method = "MESSAGE", .uri = "sip:x@" + name, .call_id = name + std::to_string(n)});
+      for (size_t i = 0; i < weights.size(); ++i) {
+        Phone server(world, "x", "198.51.100." + std::to_string(i + 1) + ":5070");
+        if (const Sent sent = server.Take(); !sent.text.empty()) {
+          ++counts[i];
+          server.Respond(sent, 404);
+        }
+      }
+      if (n % 40 == 39) {
+        world.Advance(Duration::Seconds(33));
+      }
+      world.Clear();
+    }
+    return counts;
+  };
+  const auto by_weight = draw("far.example", {1, 3, 0}, 2000);
+  EXPECT_NEAR(by_weight[0], 500, 60);
+  EXPECT_NEAR(by_weight[1], 1500, 60);
+  EXPECT_NEAR(by_weight[2], 8, 7);  // one in 257
+  const auto alike = draw("even.example", {0, 0}, 400);
+  EXPECT_NEAR(alike[0], 200, 40);
+  EXPECT_EQ(alike[0] + alike[1], 400);
+}
+
 TEST_F(ProxyTest, FailsOverToTheNextServerAndGivesUpAtTheEnd) {
   world.AddSrv("_sip._udp.far.example", 1, 0, 5070, "one.far.example");
   world.AddSrv("_sip._udp.far.example", 2, 0, 5070, "two.far.example");
