@@ -219,7 +219,8 @@ void Engine::OnNewRequest(const Message& request, const Flow& flow) {
   }
   in.is_emergency = core_.config.IsEmergency(in.plan.uri.user);
   if (!CheckTraversal(in) || !CheckOverload(in) || !CheckDraining(in) || !CheckHops(in) ||
-      !CheckProfile(in) || !CheckExtensions(in, HeaderId::kProxyRequire) || !CheckSession(in)) {
+      !CheckProfile(in) || !CheckExtensions(in, HeaderId::kProxyRequire) || !CheckPrivacy(in) ||
+      !CheckSession(in)) {
     return;
   }
   if (request.method() == Method::kRegister && !in.plan.has_next &&

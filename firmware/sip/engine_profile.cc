@@ -93,6 +93,37 @@ bool Engine::IsStrippedOption(const Incoming& in, std::string_view option) {
   return false;
 }
 
+// RFC 3323 5: what cannot be kept private, and is critical, is not sent on. Identities (`id`) we
+// keep; addresses in headers and descriptions and the caller's own words we do not. Who names the
+// next one by Route may know it for a privacy service.
+bool Engine::CheckPrivacy(Incoming& in) {
+  const Message& request = in.message;
+  if (!request.Has(HeaderId::kPrivacy) || !request.to_tag().empty() || in.plan.has_next ||
+      in.is_emergency) {
+    return true;
+  }
+  uint8_t text[80];
+  ByteWriter phrase(text);
+  phrase.Text("Privacy Failure:");
+  bool is_critical = false;
+  bool is_unmet = false;
+  ForEachPrivacy(request, [&](std::string_view value) {
+    if (EqualsNoCase(value, "critical")) {
+      is_critical = true;
+    } else if (!value.empty() && !EqualsNoCase(value, "id") && !EqualsNoCase(value, "none")) {
+      is_unmet = true;
+      const bool is_told = phrase.room() > value.size() && AllAre(value, kToken);
+      phrase.Text(is_told ? " " : "");
+      phrase.Text(is_told ? value : std::string_view());
+    }
+  });
+  if (!is_critical || !is_unmet) {
+    return true;
+  }
+  Refuse(request, in.flow, {500, RefusalReason::kPolicy, phrase.text(), {}, "privacy"});
+  return false;
+}
+
 // True: the request is another's to judge (`delegate` says whose), or it was answered because that
 // one is not there.
 bool Engine::IsDelegated(Incoming& in) {

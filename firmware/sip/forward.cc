@@ -225,17 +225,10 @@ void WriteForwardedRequest(ByteWriter& out, const Core& core, const Message& req
 }
 
 bool WantsPrivacy(const Message& message) {
-  for (const HeaderField* f = message.First(HeaderId::kPrivacy); f != nullptr;
-       f = message.NextSame(*f)) {
-    for (std::string_view rest = message.Value(*f); !rest.empty();) {
-      const size_t end = rest.find_first_of(";,");
-      if (EqualsNoCase(TrimLws(rest.substr(0, end)), "id")) {
-        return true;
-      }
-      rest = end == std::string_view::npos ? std::string_view() : rest.substr(end + 1);
-    }
-  }
-  return false;
+  bool wants = false;
+  ForEachPrivacy(message,
+                 [&wants](std::string_view value) { wants = wants || EqualsNoCase(value, "id"); });
+  return wants;
 }
 
 namespace {

@@ -39,6 +39,18 @@ void WriteForwardedRequest(ByteWriter& out, const Core& core, const Message& req
                            const RoutePlan& plan, const ForwardSpec& spec);
 // RFC 3325 7: whoever asks for privacy of his identity is not named outside the trust domain.
 bool WantsPrivacy(const Message& message);
+// Each value of Privacy (RFC 3323 4.2).
+template <typename Look>
+void ForEachPrivacy(const Message& message, Look look) {
+  for (const HeaderField* f = message.First(HeaderId::kPrivacy); f != nullptr;
+       f = message.NextSame(*f)) {
+    for (std::string_view rest = message.Value(*f); !rest.empty();) {
+      const size_t end = rest.find_first_of(";,");
+      look(TrimLws(rest.substr(0, end)));
+      rest = end == std::string_view::npos ? std::string_view() : rest.substr(end + 1);
+    }
+  }
+}
 
 struct ResponseEdit {
   bool keeps_identity = false;
