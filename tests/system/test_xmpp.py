@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 
 import pytest
@@ -18,10 +19,13 @@ import host as host_board
 import netns
 import operator_console
 import qemu
+import syslogd
 
 SERVER = "10.77.0.2"
 CLIENT = "10.77.0.11"
+LOG = "10.77.0.31"
 SCRIPT = qemu.ROOT / "tests/system/xmpp_client.py"
+BINDING = qemu.ROOT / "tests/system/xmpp_binding.py"
 PROVISION = operator_console.PROVISION + f"""\
 xConfiguration Network Port 1 IPv4 Mode: Static
 xConfiguration Network Port 1 IPv4 Address: {SERVER}
@@ -44,6 +48,28 @@ with context.wrap_socket(socket.create_connection((sys.argv[1], 5281), 50)) as s
                    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\\r\\n"
                    b"Sec-WebSocket-Protocol: xmpp\\r\\n\\r\\n")
     print(stream.recv(4096).decode())
+"""
+# Plain stanzas where the handshake has to be: behind <proceed/>, and in the packet before it.
+PLAIN_BEHIND = """\
+import socket, sys
+header = ("<stream:stream to='example.com' version='1.0' xmlns='jabber:client' "
+          "xmlns:stream='http://etherx.jabber.org/streams'>")
+with socket.create_connection((sys.argv[1], 5222), 50) as stream:
+    stream.sendall(header.encode())
+    said = b""
+    while b"</stream:features>" not in said:
+        said += stream.recv(4096)
+    stream.sendall(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+    said = b""
+    while b"<proceed" not in said:
+        said += stream.recv(4096)
+    stream.sendall(header.encode() + b"<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>")
+    try:
+        while more := stream.recv(4096):
+            said += more
+    except ConnectionResetError:
+        pass
+    print(said, "closed")
 """
 USERS = ("alice", "bob", "carol")
 
@@ -118,6 +144,7 @@ def started(request, tmp_path_factory):
             machine = qemu.Machine(folder, netns=network.switch, provision=provision,
                                    netdevs=[qemu.tap_net(network.tap())])
         scene = Scene(machine, client, folder)
+        scene.network = network
         scene.start()
         yield scene
         machine.stop()
@@ -362,6 +389,93 @@ def test_messages_are_recorded(scene):
     assert " bytes=0 " in status()
 
 
+def test_two_domains_have_users_and_certificates_of_their_own(scene):
+    other = "example.net"
+    authority.Authority(scene.folder, "Tenants", "tenants").issue(
+        other, authority.server(f"DNS:{other}"))
+    whole = scene.folder / "whole.pem"
+    whole.write_bytes(b"".join((scene.folder / file).read_bytes()
+                               for file in (f"{other}.pem", "tenants.pem", f"{other}.key")))
+    scene.ask(f"xConfiguration XMPP Domain 2 Name: {other}")
+    scene.scp(whole, f"admin@{SERVER}:/certificates/{other}.pem")
+    try:
+        assert "added." in scene.ask(f"xCommand XMPP User Add: bob@{other} another")
+        assert scene.act("two_domains", other) == {
+            "logins": [True, True], "mistaken": False, "there": ["bob@example.com/b",
+                                                                 "to the other"],
+            "here": f"bob@{other}/b"}
+        for flags in (("-connect", f"{SERVER}:5222", "-starttls", "xmpp", "-xmpphost"),
+                      ("-connect", f"{SERVER}:5223", "-xmpphost")):
+            shown = scene.openssl(*flags, other, "-servername", other, "-CAfile",
+                                  str(scene.folder / "tenants.pem"))
+            assert "Verify return code: 0" in shown, shown
+            shown = scene.openssl(*flags, "example.com", "-servername", "example.com", "-CAfile",
+                                  str(scene.authority))
+            assert "Verify return code: 0" in shown, shown
+    finally:
+        scene.ask(f"xCommand XMPP User Remove: bob@{other} Confirm: Yes")
+        scene.ask('xConfiguration XMPP Domain 2 Name: ""')
+
+
+def test_nothing_is_kept_where_nothing_may_be(scene):
+    scene.ask("xConfiguration XMPP User OfflineMessages: 0")
+    try:
+        assert scene.act("refused_store") == {"answer": "service-unavailable", "found": []}
+    finally:
+        scene.ask("xConfiguration XMPP User OfflineMessages: 100")
+
+
+def test_archives_that_fill_their_share_are_told(scene):
+    title = "XMPP nearly uses up its share of the store"
+    for each in ("is on but does not serve", "are not kept", "are not recorded", title):
+        assert each not in scene.ask("xStatus Alarm")
+    scene.ask("xConfiguration XMPP Archive Size: 1")
+    try:
+        scene.act("fills_archives", "12", "50000")
+        netns.wait_for(lambda: title in scene.ask("xStatus Alarm"), qemu.patience(20), "the alarm")
+        assert "xmpp-archive-pruned" in scene.ask("xCommand Log Show: last=60")
+    finally:
+        scene.ask("xConfiguration XMPP Archive Size: 64")
+    netns.wait_for(lambda: title not in scene.ask("xStatus Alarm"), qemu.patience(20), "its end")
+
+
+def test_plaintext_behind_proceed_ends_the_stream(scene):
+    done = scene.client.run(sys.executable, "-c", PLAIN_BEHIND, SERVER, check=False)
+    assert "proceed" in done.stdout and done.stdout.rstrip().endswith("closed"), done
+    assert "<iq" not in done.stdout and "mechanism" not in done.stdout
+
+
+def test_what_people_write_is_in_no_log(scene):
+    """Names of rooms are told to the operator; no word of a message, a status or a card is."""
+    log = scene.network.host("log", f"{LOG}/24")
+    with syslogd.Rsyslog(scene.folder, log) as sink:
+        for line in (f"Address: {LOG}", "Transport: TCP", "Port: 601"):
+            scene.ask(f"xConfiguration Syslog Server 1 {line}")
+        scene.ask("xConfiguration Log XMPP Level: 4")
+        scene.ask("xConfiguration XMPP Push Contents: On")
+        begin = len(scene.machine.console)
+        try:
+            assert scene.act("canaries") == "restricted-xml"
+            sink.wait("xmpp-ended", "carol@example.com")
+        finally:
+            scene.ask("xConfiguration XMPP Push Contents: Off")
+            scene.ask("xConfiguration Log XMPP Level: 2")
+            scene.ask('xConfiguration Syslog Server 1 Address: ""')
+        told = {"syslog": "\n".join(sink.lines("raw"))}
+    told["log"] = scene.ask("xCommand Log Show: last=500")
+    said = scene.ask("xCommand Log Collect")
+    name = re.search(r"(\S+\.tar) has", said)[1].rpartition("/")[2]
+    scene.scp(f"admin@{SERVER}:/logs/{name}", scene.folder / "bundle.tar")
+    with tarfile.open(scene.folder / "bundle.tar") as bundle:
+        for member in bundle.getmembers():
+            told[member.name] = bundle.extractfile(member).read().decode(errors="replace")
+    told["console"] = scene.machine.console[begin:]
+    assert "canary-room" in told["log"] and len(told) > 4, told.keys()
+    for place, text in told.items():
+        found = set(re.findall(r"canary-[a-z]+", text)) - {"canary-room"}
+        assert not found, (place, found)
+
+
 def test_nothing_acknowledged_is_lost_when_it_is_killed(scene):
     url = scene.act("upload")["url"]
     before = scene.act("all_waiting")
@@ -383,6 +497,20 @@ def test_strangers_are_refused(scene):
     assert scene.act("refused") == {"alice": False, "nobody": False}
     status = operator_console.ask(scene.machine, "xStatus XMPP")
     assert re.search(r"failed=[1-9]", status), status
+
+
+def test_log_ins_are_bound_to_their_tls_session(scene):
+    """The binding's data are OpenSSL's. tls-exporter is for TLS 1.3 alone (RFC 9266)."""
+    done = scene.client.run("/usr/bin/python3", BINDING, SERVER, check=False,
+                            timeout=qemu.patience(90))
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = json.loads(done.stdout)
+    mechanisms = ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-1-PLUS"]
+    assert said["offered"] == {
+        "1.2": [mechanisms, ["tls-server-end-point"], ["ENDP", "NONE"]],
+        "1.3": [mechanisms, ["tls-exporter", "tls-server-end-point"], ["EXPR", "ENDP", "NONE"]]}
+    assert len(said["good"]) == 9 and set(said["good"].values()) == {"success"}, said["good"]
+    assert len(said["wrong"]) == 4 and set(said["wrong"].values()) == {"not-authorized"}, said
 
 
 def test_starttls_is_what_openssl_knows(scene):

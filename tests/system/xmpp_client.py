@@ -35,8 +35,8 @@ class Client(slixmpp.ClientXMPP):
     """A user's session that keeps what it was sent."""
 
     def __init__(self, user, resource, password="secret", mechanism="SCRAM-SHA-256", plugins=(),
-                 config=None):
-        super().__init__(f"{user}@{DOMAIN}/{resource}", password, sasl_mech=mechanism)
+                 config=None, domain=DOMAIN):
+        super().__init__(f"{user}@{domain}/{resource}", password, sasl_mech=mechanism)
         self.messages, self.presences, self.carbons = asyncio.Queue(), asyncio.Queue(), []
         self.failed, self.ready = asyncio.Event(), asyncio.Event()
         for name in ("xep_0030", "xep_0199", "xep_0191", "xep_0198", "xep_0280", *plugins):
@@ -598,6 +598,97 @@ async def companion(server, authority):
     said["heard"] = body
     await bob.leave()
     return said
+
+
+async def canaries(server, authority):
+    """Words in all that people write, each of them once; the last of it ends alice's stream."""
+    plugins = ("xep_0004", "xep_0045", "xep_0054", "xep_0172")
+    alice, bob = Client("alice", "canary", plugins=plugins), Client("bob", "canary", plugins=plugins)
+    for client in (alice, bob):
+        await client.log_in(server, authority)
+    alice.send_message(f"bob@{DOMAIN}", "canary-body", msubject="canary-subject", mtype="chat")
+    assert (await bob.next_message())["body"] == "canary-body"
+    alice.send_message(f"carol@{DOMAIN}", "canary-offline", mtype="chat")
+    alice.send_message(f"nobody@{DOMAIN}", "canary-bounced", mtype="chat")
+    alice.send_message("x@nowhere.invalid", "canary-abroad", mtype="chat")
+    alice.send_presence(pstatus="canary-status", pnick="canary-nickname")
+    alice.send_raw(f"<message to='bob@{DOMAIN}' type='error'><body>canary-error</body></message>"
+                   f"<message to='b@d@e' id='canary-id'><body>canary-address</body></message>"
+                   "<iq type='set' id='canary-iq'><query xmlns='canary-space'>canary-query</query>"
+                   f"</iq><iq type='set' id='s' to='{DOMAIN}'><query xmlns='jabber:iq:search'>"
+                   "<nick>canary-search</nick></query></iq>")
+    card = alice["xep_0054"].make_vcard()
+    card["FN"], card["NOTE"] = "canary-name", "canary-note"
+    await alice["xep_0054"].publish_vcard(vcard=card)
+    room = f"canary-room@conference.{DOMAIN}"
+    await room_of(alice, room, "canary-nick")
+    form = await alice["xep_0045"].get_room_config(room)
+    form.set_values({"muc#roomconfig_roomname": "canary-title"})
+    await alice["xep_0045"].set_room_config(room, form)
+    alice["xep_0045"].set_subject(room, "canary-topic")
+    alice.send_message(room, "canary-groupchat", mtype="groupchat")
+    await alice["xep_0199"].ping(DOMAIN)
+    over = asyncio.Queue()
+    alice.add_event_handler("stream_error", over.put_nowait)
+    alice.send_raw("<message><body>canary-malformed</body><!-- canary-comment --></message>")
+    said = (await asyncio.wait_for(over.get(), TIMEOUT))["condition"]
+    alice.abort()
+    await bob.leave()
+    carol = Client("carol", "canary")
+    await carol.log_in(server, authority)
+    while (await carol.next_message())["body"] != "canary-offline":
+        pass
+    await carol.leave()
+    return said
+
+
+async def two_domains(server, authority, other):
+    """bob of either domain; each has a password, a roster and messages of his own."""
+    here, there = Client("bob", "b"), Client("bob", "b", "another", domain=other)
+    said = {"logins": [await here.log_in(server, authority), await there.log_in(server, authority)]}
+    wrong = Client("bob", "x", "secret", domain=other)
+    said["mistaken"] = await wrong.log_in(server, authority)
+    here.send_message(f"bob@{other}", "to the other", mtype="chat")
+    message = await there.next_message()
+    said["there"] = [message["from"].full, message["body"]]
+    there.send_message(f"bob@{DOMAIN}", "back", mtype="chat")
+    message = await here.next_message()
+    while message["body"] != "back":  # what waited for him, of other scenes
+        message = await here.next_message()
+    said["here"] = message["from"].full
+    for client in (here, there):
+        await client.leave()
+    return said
+
+
+async def refused_store(server, authority):
+    """The answer to a message for somebody who is away, and what he finds."""
+    alice, carol = Client("alice", "a"), Client("carol", "c")
+    await alice.log_in(server, authority)
+    alice.send_message(f"carol@{DOMAIN}", "not kept", mtype="chat")
+    message = await alice.next_message()
+    while message["type"] != "error":
+        message = await alice.next_message()
+    said = {"answer": message["error"]["condition"]}
+    await carol.log_in(server, authority)
+    await carol["xep_0199"].ping(DOMAIN)
+    said["found"] = [each["body"] for each in carol.messages._queue if each["body"] == "not kept"]
+    for client in (alice, carol):
+        await client.leave()
+    return said
+
+
+async def fills_archives(server, authority, count, size):
+    """So many messages of so many bytes to somebody who is there."""
+    alice, bob = Client("alice", "a"), Client("bob", "b")
+    await alice.log_in(server, authority)
+    await bob.log_in(server, authority)
+    for number in range(int(count)):
+        alice.send_message(f"bob@{DOMAIN}/b", f"{number} " + "x" * int(size), mtype="chat")
+        await bob.next_message()
+    for client in (alice, bob):
+        await client.leave()
+    return True
 
 
 async def ended(server, authority):
