@@ -203,6 +203,8 @@ struct Account {
   bool is_seen_unkept = false;  // he has come or gone since
   Chain tokens;                 // u64 the number of each (tokens.h), oldest first
   Chain archive_rules;          // u8 1: always, 0: never; u8 size and the address
+  Chain privacy;                // lists (privacy_lists.h): u8 number, u16 size and the list, each
+  uint8_t privacy_default = 0;  // the number of the one that applies; 0: none
   int64_t left = 0;             // when the last session ended; 0: not known
   Session* sessions = nullptr;  // the engine's: the first of a list
   uint32_t session_count = 0;

@@ -70,6 +70,7 @@ Engine::Engine(Arena& arena, TimerWheel& timers, crypto::Random& random, Host& h
       directory_(arena.New<Directory>(arena, capacity.directory, chains_, keeper, random)),
       archive_(arena, keeper, capacity.directory.accounts + capacity.rooms.rooms),
       tokens_(keeper, chains_, random),
+      privacy_(keeper, chains_),
       rooms_(arena.New<Rooms>(arena, capacity.rooms, chains_, keeper, archive_, random,
                               static_cast<RoomHost&>(*this))),
       items_(arena.New<Items>(arena, capacity.items, chains_, keeper, directory_->key())),
@@ -123,6 +124,12 @@ Result<void> Engine::Load(std::string_view key, std::span<const uint8_t> value) 
     Account* account = directory_->OfId(name.id);
     return account != nullptr ? tokens_.Load(*account, name, value)
                               : Result<void>(Error{ErrorCode::kCorrupt, "a token is nobody's"});
+  }
+  if (name.kind == 'q') {
+    Account* account = directory_->OfId(name.id);
+    return account != nullptr
+               ? privacy_.Load(*account, name, value)
+               : Result<void>(Error{ErrorCode::kCorrupt, "a privacy list is nobody's"});
   }
   if (name.kind == 'w' || name.kind == 'x' || name.kind == 'z') {
     Account* account = directory_->OfId(name.id);
@@ -479,6 +486,10 @@ void Engine::SendStanza(Session& session, std::span<const uint8_t> stanza, uint6
     NotSent(session, number);
     return;
   }
+  if (IsHeldOff(session, stanza)) {
+    NotSent(session, number);
+    return;
+  }
   if (session.inactive && AsText(stanza).starts_with("<presence") &&
       session.held.size + stanza.size() + 4 <= kInactiveHeldMax) {
     uint8_t head[4];
@@ -748,6 +759,7 @@ Result<void> Engine::RemoveUser(std::string_view bare) {
   items_->Clear(*account);
   items_->RemoveUser(bare);
   (void)tokens_.RemoveAll(*account);
+  privacy_.RemoveAll(*account);
   directory_->Remove(*account);
   Settle();
   return Ok();

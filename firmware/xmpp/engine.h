@@ -20,6 +20,7 @@
 #include "firmware/xmpp/contact_lists.h"
 #include "firmware/xmpp/directory.h"
 #include "firmware/xmpp/items.h"
+#include "firmware/xmpp/privacy_lists.h"
 #include "firmware/xmpp/rooms.h"
 #include "firmware/xmpp/tokens.h"
 #include "firmware/xmpp/uploads.h"
@@ -254,6 +255,7 @@ struct Session {
   int8_t priority = 0;
   uint8_t failures = 0;
   uint8_t domain = 0;
+  uint8_t privacy = 0;  // the number of its active list; 0: none
   // XEP-0198.
   bool managed = false;
   bool resumable = false;
@@ -686,6 +688,28 @@ class Engine final : private RoomHost {
   bool Unblock(Account& account, const Address& rule);
   void UnblockAll(Account& account);
 
+  // privacy.cc (XEP-0016)
+  static uint8_t PrivacyOf(const Session& session) {
+    return session.privacy != 0 ? session.privacy : session.account->privacy_default;
+  }
+  bool DeniesBy(Account& account, const PrivacyList& list, const Address& other, uint8_t kind);
+  bool Denies(const Session& session, const Address& other, uint8_t kind);
+  bool DeniesFrom(const Session& session, const Session& other, uint8_t kind);
+  bool DeniesAll(Account& account, const Address& other, uint8_t kind);
+  bool DeniesStanza(Account& account, const Address& to, const Address& from, const Node& stanza);
+  bool IsHeldOff(const Session& session, std::span<const uint8_t> stanza);
+  bool IsHereFor(Account& account, const Session& asker);
+  bool AppliesElsewhere(const Session& session, uint8_t number);
+  void HideFrom(Session& session, const PrivacyList& before, const PrivacyList& after);
+  void OnPrivacy(Session& session, const Node& stanza, const Node& query, bool is_set);
+  void SendPrivacyNames(Session& session, const Node& stanza);
+  void SendPrivacyList(Session& session, const Node& stanza, std::string_view name);
+  void OnPrivacyChoice(Session& session, const Node& stanza, const Node& what);
+  void OnPrivacyList(Session& session, const Node& stanza, const Node& wanted);
+  void RemovePrivacyList(Session& session, const Node& stanza, uint8_t number);
+  bool HasGroupInRoster(Account& account, std::string_view group);
+  void PushPrivacy(Account& account, std::string_view name);
+
   // commands.cc (XEP-0050)
   static void WriteCommands(std::string_view domain, ByteWriter& out);
   void OnCommand(Session& session, const Node& stanza, const Node& command);
@@ -727,7 +751,8 @@ class Engine final : private RoomHost {
   void OnOwnPresence(Session& session, Node& stanza, bool available);
   void OnFirstPresence(Session& session);
   void Broadcast(Session& session, std::span<const uint8_t> presence);
-  void ToWatchers(Account& account, std::span<const uint8_t> presence);
+  void ToWatchers(Session& session, std::span<const uint8_t> presence);
+  void ToWatcher(Account& account, Contact& contact, std::span<const uint8_t> presence);
   void ShowAll(bool available);
   bool SendPresenceOf(Account& account, Session& to);
   void SendPresenceTo(Account& account, std::string_view bare, bool available);
@@ -758,7 +783,7 @@ class Engine final : private RoomHost {
   void TellTime(Session& session, const Node& stanza);
   void OnSeenTimer();
   void NoteSeen(Account& account);
-  bool TellLastActivity(Session& session, const Node& stanza, const Account& account);
+  bool TellLastActivity(Session& session, const Node& stanza, Account& account);
 
   // search.cc
   void OnSearch(Session& session, const Node& stanza, const Node& query, bool is_set);
@@ -809,6 +834,7 @@ class Engine final : private RoomHost {
   Directory* directory_;
   Archive archive_;
   Tokens tokens_;
+  PrivacyLists privacy_;
   Rooms* rooms_;
   Items* items_;
   CapsCache* caps_;

@@ -79,9 +79,9 @@ void Engine::OnSeenTimer() {
 
 // False: it is not known, for he has not been here since the last power cut, or the clock was not
 // set when he left, or is not now.
-bool Engine::TellLastActivity(Session& session, const Node& stanza, const Account& account) {
+bool Engine::TellLastActivity(Session& session, const Node& stanza, Account& account) {
   const int64_t now = host_.UnixSeconds();
-  const bool is_here = account.session_count > 0;
+  const bool is_here = IsHereFor(account, session);
   const bool is_known =
       account.left != 0 && now >= account.left && (now < kTimeIsSet) == (account.left < kTimeIsSet);
   if (!is_here && !is_known) {

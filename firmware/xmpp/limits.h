@@ -99,6 +99,12 @@ inline constexpr uint32_t kContactNameMax = 256;
 inline constexpr uint32_t kContactGroupsMax = 512;  // all together
 inline constexpr uint32_t kContactDetailsMax = kContactNameMax + 2 * kContactGroupsMax + 4;
 inline constexpr uint32_t kBlockedMax = 200;
+// Privacy lists (XEP-0016) of one user, their items, their bytes as they are kept (a row each).
+inline constexpr uint32_t kPrivacyListsMax = 16;
+inline constexpr uint32_t kPrivacyItemsMax = 128;
+inline constexpr uint32_t kPrivacyNameMax = 127;
+inline constexpr uint32_t kPrivacyListBytesMax = 3600;
+inline constexpr uint32_t kPrivacyBytesMax = 16 * 1024;  // of all of them
 // A stanza as we write it; name spaces may make it longer than it came.
 inline constexpr uint32_t kOutputMax = 3 * kStanzaMax;
 
@@ -184,6 +190,7 @@ inline constexpr uint32_t kPasswordMax = 128;
 static_assert(kUnprovenBytes < kStanzaMin && kStanzaMin <= kStanzaMax);
 static_assert(kUnacknowledgedBytesMax >= kOutputMax);
 static_assert(kUnsentMax >= kOutputMax);
+static_assert(kPrivacyListBytesMax <= kRowMax);
 static_assert(kUnacknowledgedMax >= kRoomOccupantMax + kRoomHistoryMax + kArchivePageMax);
 static_assert(kRoomTitleMax + kRoomDescriptionMax + kRoomPasswordMax + kRoomSubjectMax +
                   kRoomNameMax + kResourceMax + 128 <=

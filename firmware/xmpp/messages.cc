@@ -53,6 +53,7 @@ void Engine::OnMessage(Session& session, Node& stanza, const Address& to, Accoun
   }
   if (only == nullptr && IsChatOrNormal(type) && &account != session.account) {
     only = RepliedFrom(account, session.account->name.view());
+    only = only != nullptr && DeniesFrom(*only, session, kPrivacyMessage) ? nullptr : only;
   }
   const bool is_kept = IsChatOrNormal(type) && stanza.Child("body", ns::kClient) != nullptr &&
                        stanza.Child("no-store", ns::kHints) == nullptr;
@@ -119,7 +120,8 @@ uint64_t Engine::PutBy(Account& account, std::span<const uint8_t> stanza, Sessio
 Engine::Delivery Engine::DeliverMessage(Account& account, std::span<const uint8_t> bytes, bool keep,
                                         Session* sender, Session* only) {
   const auto is_target = [&](const Session& at) {
-    return !at.doomed && (only != nullptr ? &at == only : at.available && at.priority >= 0);
+    return !at.doomed && (only != nullptr ? &at == only : at.available && at.priority >= 0) &&
+           !IsHeldOff(at, bytes);
   };
   uint32_t managed = 0;
   uint32_t count = 0;
@@ -161,6 +163,9 @@ void Engine::SendWaiting(Session& session) {
       directory_->RemoveMessage(account, waiting);
       continue;
     }
+    if (IsHeldOff(session, stanza)) {
+      continue;
+    }
     ++counters_.delivered;
     if (session.managed) {
       waiting.in_flight = 1;
@@ -193,7 +198,7 @@ void Engine::SendCarbon(Account& account, const char* direction, const Session* 
                         std::span<const uint8_t> forwarded, bool has_it) {
   for (Session* at = account.sessions; at != nullptr; at = at->next_of_account) {
     if (at == except || !at->carbons || at->doomed ||
-        (has_it && at->available && at->priority >= 0)) {
+        (has_it && at->available && at->priority >= 0) || IsHeldOff(*at, forwarded)) {
       continue;
     }
     uint8_t full_bytes[kAddressMax];

@@ -10,7 +10,7 @@ namespace gh::xmpp {
 
 // Whether `other` is to find nobody there.
 bool Engine::Blocks(Account& account, const Address& other) {
-  if (directory_->IsBlocked(account, other)) {
+  if (directory_->IsBlocked(account, other) || DeniesAll(account, other, kPrivacyRest)) {
     return true;
   }
   const UserPolicy policy =

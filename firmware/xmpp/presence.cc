@@ -149,38 +149,52 @@ void Engine::Broadcast(Session& session, std::span<const uint8_t> presence) {
     }
   }
   if (config_.presence) {
-    ToWatchers(account, presence);
+    ToWatchers(session, presence);
   }
 }
 
-void Engine::ToWatchers(Account& account, std::span<const uint8_t> presence) {
+// Whom the session's privacy list does not hide it from.
+void Engine::ToWatchers(Session& session, std::span<const uint8_t> presence) {
+  Account& account = *session.account;
+  const bool has_lists = !account.privacy.empty();
+  const auto hides = [&](std::string_view other) {
+    const auto address = Address::Parse(other);
+    return has_lists && address.ok() && Denies(session, *address, kPrivacyPresenceOut);
+  };
   for (Watch& watch : account.watches) {
+    if (hides(watch.watcher->account->name.view())) {
+      continue;
+    }
     uint8_t full_bytes[kAddressMax];
     ByteWriter out(scratch2_);
     WriteTo(presence, FullOf(*watch.watcher, full_bytes), out);
     SendStanza(*watch.watcher, out.written());
   }
   for (Contact& contact : account.contacts) {
-    if ((contact.state & kFrom) == 0) {
-      continue;
-    }
     uint8_t bytes[kAddressMax];
-    const std::string_view address = directory_->AddressOf(contact, bytes);
-    Account* watcher = directory_->Find(address);
-    if (watcher == nullptr) {
-      PresenceAway(account, address, presence);
-      continue;
+    if ((contact.state & kFrom) != 0 && !hides(directory_->AddressOf(contact, bytes))) {
+      ToWatcher(account, contact, presence);
     }
-    if (watcher == &account || watcher->sessions == nullptr) {
-      continue;
-    }
-    ByteWriter out(scratch2_);
-    WriteTo(presence, address, out);
-    const auto own = Address::Parse(account.name.view());
-    const auto its = Address::Parse(address);
-    if (out.ok() && own.ok() && its.ok() && !Blocks(account, *its) && !Blocks(*watcher, *own)) {
-      DeliverToAvailable(*watcher, out.written());
-    }
+  }
+}
+
+void Engine::ToWatcher(Account& account, Contact& contact, std::span<const uint8_t> presence) {
+  uint8_t bytes[kAddressMax];
+  const std::string_view address = directory_->AddressOf(contact, bytes);
+  Account* watcher = directory_->Find(address);
+  if (watcher == nullptr) {
+    PresenceAway(account, address, presence);
+    return;
+  }
+  if (watcher == &account || watcher->sessions == nullptr) {
+    return;
+  }
+  ByteWriter out(scratch2_);
+  WriteTo(presence, address, out);
+  const auto own = Address::Parse(account.name.view());
+  const auto its = Address::Parse(address);
+  if (out.ok() && own.ok() && its.ok() && !Blocks(account, *its) && !Blocks(*watcher, *own)) {
+    DeliverToAvailable(*watcher, out.written());
   }
 }
 
@@ -201,7 +215,7 @@ void Engine::ShowAll(bool available) {
       WriteAttribute("from", FullOf(*session, full_bytes), presence);
       presence.Text(" type='unavailable'/>");
     }
-    ToWatchers(*session->account, presence.written());
+    ToWatchers(*session, presence.written());
   }
 }
 
@@ -227,7 +241,7 @@ bool Engine::IsSubscribed(Account& watcher, Account& watched) {
 bool Engine::SendPresenceOf(Account& account, Session& to) {
   bool any = false;
   for (Session* at = account.sessions; at != nullptr; at = at->next_of_account) {
-    if (!at->available || at == &to || at->doomed) {
+    if (!at->available || at == &to || at->doomed || DeniesFrom(*at, to, kPrivacyPresenceOut)) {
       continue;
     }
     uint8_t full_bytes[kAddressMax];
@@ -247,8 +261,9 @@ void Engine::SendPresenceTo(Account& account, std::string_view bare, bool availa
     return;
   }
   Account* watcher = directory_->Find(bare);
+  const auto other = Address::Parse(bare);
   for (Session* at = account.sessions; at != nullptr; at = at->next_of_account) {
-    if (!at->available || at->doomed) {
+    if (!at->available || at->doomed || (other.ok() && Denies(*at, *other, kPrivacyPresenceOut))) {
       continue;
     }
     uint8_t presence_bytes[kPresenceMax];

@@ -15,6 +15,7 @@ constexpr std::string_view kServerFeatures =
     "<feature var='http://jabber.org/protocol/disco#items'/>"
     "<feature var='urn:xmpp:ping'/><feature var='urn:xmpp:carbons:2'/>"
     "<feature var='urn:xmpp:blocking'/><feature var='jabber:iq:roster'/>"
+    "<feature var='jabber:iq:privacy'/>"
     "<feature var='jabber:iq:version'/><feature var='msgoffline'/>"
     "<feature var='vcard-temp'/><feature var='jabber:iq:private'/>"
     "<feature var='urn:xmpp:time'/><feature var='jabber:iq:last'/>"
@@ -189,6 +190,8 @@ void Engine::OnOwnQuery(Session& session, const Node& stanza, const Node& query,
     OnArchiveQuery(session, stanza, query, is_set);
   } else if (query.space == ns::kBlocking) {
     OnBlocking(session, stanza, query, is_set);
+  } else if (query.Is("query", ns::kPrivacy)) {
+    OnPrivacy(session, stanza, query, is_set);
   } else if (is_set && query.space == ns::kTemporary) {
     OnTemporary(session, stanza, query);
   } else if (is_set && query.space == ns::kCarbons &&

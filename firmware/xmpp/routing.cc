@@ -15,11 +15,13 @@ std::string_view FromOf(std::span<const uint8_t> stanza) {
   return at == std::string_view::npos ? std::string_view() : rest.substr(0, rest.find('\''));
 }
 
-// A push of a roster or of blocked addresses, which clients believe when it comes.
+// A push of a roster, of blocked addresses or of privacy lists, which clients believe when it
+// comes.
 bool IsServersToSay(const Node& stanza) {
   const Node* query = stanza.FirstElement();
   return stanza.name == "iq" && stanza.Get("type") == "set" && query != nullptr &&
-         (query->space == ns::kRoster || query->space == ns::kBlocking);
+         (query->space == ns::kRoster || query->space == ns::kBlocking ||
+          query->space == ns::kPrivacy);
 }
 
 }  // namespace
@@ -83,10 +85,11 @@ void Engine::OnStanza(Session& session, Node& stanza) {
 }
 
 void Engine::Route(Session& session, Node& stanza, const Address& to) {
-  if (directory_->IsBlocked(*session.account, to) && stanza.Get("type") != "error" &&
+  const bool is_blocked = directory_->IsBlocked(*session.account, to);
+  if ((is_blocked || Denies(session, to, kPrivacyRest)) && stanza.Get("type") != "error" &&
       to.bare() != session.account->name.view()) {
     AnswerError(session, stanza, "cancel", "not-acceptable",
-                "<blocked xmlns='urn:xmpp:blocking:errors'/>");
+                is_blocked ? "<blocked xmlns='urn:xmpp:blocking:errors'/>" : "");
     return;
   }
   if (stanza.name == "message" && !config_.messages) {
@@ -134,7 +137,8 @@ void Engine::RouteToAccount(Session& session, Node& stanza, const Address& to, A
   uint8_t full_bytes[kAddressMax];
   const std::string_view full = FullOf(session, full_bytes);
   if (const auto from = Address::Parse(full);
-      &account != session.account && from.ok() && Blocks(account, *from)) {
+      &account != session.account && from.ok() &&
+      (Blocks(account, *from) || DeniesStanza(account, to, *from, stanza))) {
     AnswerError(session, stanza, "cancel", "service-unavailable");
     return;
   }
@@ -187,7 +191,8 @@ void Engine::SendToUser(const Address& to, std::span<const uint8_t> stanza) {
   }
   Account* account = directory_->Find(to.bare());
   const auto from = Address::Parse(FromOf(stanza));
-  if (account == nullptr || !from.ok() || Blocks(*account, *from)) {
+  if (account == nullptr || !from.ok() || Blocks(*account, *from) ||
+      DeniesAll(*account, *from, kPrivacyMessage)) {
     return;
   }
   Session* only = to.has_resource() ? FindSession(*account, to.resource()) : nullptr;

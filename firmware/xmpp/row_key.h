@@ -4,6 +4,7 @@
 //   a account   b blocked address   c contact   d when he was last here   e e-mail address
 //   f token of a client   l allowed address
 //   m waiting message (parts)   o policy towards others   p archive preferences
+//   q privacy list (without a number: which is the default)
 //   r room      s affiliation       t archive of an account (parts)        u archive of a room
 //   (parts) v roster version   w node of an account   x its items (parts)
 //   y vCard of a room (parts)   z subscriber or affiliate of a node

@@ -55,6 +55,7 @@ inline constexpr std::string_view kBookmarks = "storage:bookmarks";
 inline constexpr std::string_view kVcard = "vcard-temp";
 inline constexpr std::string_view kVcardUpdate = "vcard-temp:x:update";
 inline constexpr std::string_view kPrivate = "jabber:iq:private";
+inline constexpr std::string_view kPrivacy = "jabber:iq:privacy";
 inline constexpr std::string_view kLast = "jabber:iq:last";
 inline constexpr std::string_view kCommands = "http://jabber.org/protocol/commands";
 inline constexpr std::string_view kPolicy = "urn:gatehouse:policy";
