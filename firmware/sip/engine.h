@@ -182,6 +182,7 @@ class Engine final : private TransportUser {
   bool CheckProfile(Incoming& in);
   bool CheckUpdate(Incoming& in, ZoneId from);
   bool IsStrippedOption(const Incoming& in, std::string_view option);
+  bool CheckPrivacy(Incoming& in);
   bool IsDelegated(Incoming& in);
   void RouteInDialog(Incoming& in);
   void RouteOutside(Incoming& in);
