@@ -384,6 +384,7 @@ bool Authenticator::HasOurNonce(const Message& request, HeaderId header,
 AuthOutcome Authenticator::Verify(const Message& request, HeaderId header,
                                   const net::IpAddress& source) {
   AuthOutcome best;
+  AuthOutcome good;
   size_t count = 0;
   for (const HeaderField* f = request.First(header); f != nullptr && count < kCredentialCountMax;
        f = request.NextSame(*f), ++count) {
@@ -393,11 +394,14 @@ AuthOutcome Authenticator::Verify(const Message& request, HeaderId header,
     }
     const AuthOutcome outcome = VerifyOne(request, *credentials, source);
     if (outcome.result == AuthResult::kGood) {
-      return outcome;
-    }
-    if (best.result != AuthResult::kStale) {
+      good = good.result == AuthResult::kGood ? good : outcome;
+    } else if (outcome.is_guess || (best.result != AuthResult::kStale && !best.is_guess)) {
       best = outcome;
     }
+  }
+  // Nobody tries another's password beside his own, where it would count for nothing.
+  if (good.result == AuthResult::kGood && !best.is_guess) {
+    return good;
   }
   core_.statistics.auth_failures += best.result == AuthResult::kBad ? 1 : 0;
   return best;

@@ -507,7 +507,7 @@ Proxy::Context* Engine::OpenProxy(Incoming& in) {
     Proxy::SetUrgent(*context);
   }
   if (!in.user.empty()) {
-    Proxy::SetAuthenticated(*context);
+    Proxy::SetUser(*context, in.message, in.user);
   }
   return context;
 }

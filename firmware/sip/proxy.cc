@@ -108,8 +108,6 @@ void Proxy::SetSource(Context& context, ZoneId zone, const Place& place) {
   context.place = place;
 }
 
-void Proxy::SetAuthenticated(Context& context) { context.is_authenticated = true; }
-
 void Proxy::SetUrgent(Context& context) { context.is_urgent = true; }
 
 void Proxy::SetWay(Context& context, const RegistrationWay& way) { context.way = way; }

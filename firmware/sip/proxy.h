@@ -81,8 +81,8 @@ class Proxy final : private TransactionUser {
   void SetSource(Context& context, ZoneId zone, const Place& place);
   // Nobody may be spared it: an emergency call.
   static void SetUrgent(Context& context);
-  // Its credentials for our realm are good.
-  static void SetAuthenticated(Context& context);
+  // Whose credentials of our realm it shows were good.
+  static void SetUser(Context& context, const Message& request, std::string_view user);
   // A registration whose way is kept once it is taken.
   static void SetWay(Context& context, const RegistrationWay& way);
   // Answers 100 to INVITE and starts the first branches.

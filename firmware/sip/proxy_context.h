@@ -47,9 +47,9 @@ struct Proxy::Context {
   bool is_starting = false;  // branches are being started: Advance waits
   bool lacks_bandwidth = false;
   bool is_urgent = false;
-  bool is_authenticated = false;  // by credentials it shows to us
-  bool was_throttled = false;     // a peer that is busy was spared it
-  RegistrationWay way;            // key 0: none is kept
+  uint8_t proof = 0;           // which Proxy-Authorization names who was proved, from 1; 0: none
+  bool was_throttled = false;  // a peer that is busy was spared it
+  RegistrationWay way;         // key 0: none is kept
   std::array<Target, kTargetMax> targets;
   std::array<Branch, kTargetMax> branches;
 

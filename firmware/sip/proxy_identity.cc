@@ -7,28 +7,33 @@
 namespace gh::sip {
 namespace {
 
-// The user whose credentials the request shows, as an address of record.
-bool WriteIdentity(const Core& core, const Message& request, ByteWriter& out) {
-  for (const HeaderField* f = request.First(HeaderId::kProxyAuthorization); f != nullptr;
-       f = request.NextSame(*f)) {
-    const auto credentials = ParseDigestCredentials(request.Value(*f));
-    if (!credentials.ok() || credentials->realm != core.config.Realm()) {
-      continue;
-    }
-    const std::string_view name = credentials->user;
-    const size_t at = name.rfind('@');
-    const auto domain = DomainOf(core.config, request.from().uri);
-    out.Text("sip:");
-    out.Text(name);
-    if (at == std::string_view::npos) {
-      out.Char('@');
-      out.Text(core.config.domains[domain.value_or(0)].view());
-    }
-    const bool is_plain = AllAre(name.substr(0, at), kUserChar) &&
-                          (at == std::string_view::npos || AllAre(name.substr(at + 1), kHostChar));
-    return is_plain && out.ok() && core.config.domain_count != 0;
+// The address of record of a user who was proved; false: that is not one of ours.
+bool WriteIdentity(const Core& core, const Message& request, std::string_view name,
+                   ByteWriter& out) {
+  const size_t at = name.rfind('@');
+  const auto sender = DomainOf(core.config, request.from().uri);
+  out.Text("sip:");
+  out.Text(name);
+  if (at == std::string_view::npos) {
+    out.Char('@');
+    out.Text(core.config.domains[sender.value_or(0)].view());
   }
-  return false;
+  const auto uri = ParseUri(out.text());
+  return AllAre(name.substr(0, at), kUserChar) && out.ok() && core.config.domain_count != 0 &&
+         uri.ok() && DomainOf(core.config, *uri);
+}
+
+// The user of the `proof`-th credentials, from 1; empty: there are none.
+std::string_view UserOfProof(const Message& request, uint8_t proof) {
+  const HeaderField* field = proof == 0 ? nullptr : request.First(HeaderId::kProxyAuthorization);
+  for (; field != nullptr && proof > 1; --proof) {
+    field = request.NextSame(*field);
+  }
+  if (field == nullptr) {
+    return {};
+  }
+  const auto credentials = ParseDigestCredentials(request.Value(*field));
+  return credentials.ok() ? credentials->user : std::string_view();
 }
 
 constexpr dialplan::ZoneProfile kPlain{};
@@ -38,6 +43,18 @@ constexpr dialplan::ZoneProfile kPlain{};
 const dialplan::ZoneProfile& Proxy::ProfileOf(ZoneId zone) const {
   const bool has = zones_ != nullptr && zone >= dialplan::kFirstZone;
   return has ? zones_->config(zone).plan.profile : kPlain;
+}
+
+void Proxy::SetUser(Context& context, const Message& request, std::string_view user) {
+  uint8_t number = 1;
+  for (const HeaderField* f = request.First(HeaderId::kProxyAuthorization);
+       f != nullptr && number <= kCredentialCountMax; f = request.NextSame(*f), ++number) {
+    const auto credentials = ParseDigestCredentials(request.Value(*f));
+    if (credentials.ok() && credentials->user == user) {
+      context.proof = number;
+      return;
+    }
+  }
 }
 
 void Proxy::SetProfile(ForwardSpec& spec, const Branch& branch, const Message& request,
@@ -52,8 +69,9 @@ void Proxy::SetProfile(ForwardSpec& spec, const Branch& branch, const Message& r
   const bool is_private = WantsPrivacy(request);
   spec.keeps_identity = source.trusts_identity && request.Has(HeaderId::kPAssertedIdentity) &&
                         (target.trusts_identity || !is_private);
-  if (!spec.keeps_identity && target.trusts_identity && context.is_authenticated &&
-      WriteIdentity(core_, request, text)) {
+  const std::string_view user = UserOfProof(request, context.proof);
+  if (!spec.keeps_identity && target.trusts_identity && !user.empty() &&
+      WriteIdentity(core_, request, user, text)) {
     spec.identity = text.text();
   }
   client.keeps_identity = target.trusts_identity;

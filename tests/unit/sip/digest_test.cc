@@ -186,6 +186,18 @@ TEST_F(Challenged, PolicyDecidesWhatIsOfferedAndTaken) {
             401);
 }
 
+// Beside a password that is good another's is tried: it counts as a guess, and nobody is let in.
+TEST_F(Challenged, AGuessBesideGoodCredentialsIsAGuess) {
+  for (const bool is_first : {true, false}) {
+    const Sent sent = Challenge();
+    const std::string good = alice.Authorization(sent, "REGISTER", "sip:example.com", "wonderland");
+    const std::string guess = bob.Authorization(sent, "REGISTER", "sip:example.com", "guessed");
+    world.guesses = 0;
+    EXPECT_EQ(With(is_first ? guess + good : good + guess, 2).Status(), 401);
+    EXPECT_EQ(world.guesses, 1u);
+  }
+}
+
 TEST_F(Challenged, EachPolicyOffersAndTakesItsOwn) {
   using Names = std::vector<std::string>;
   struct {

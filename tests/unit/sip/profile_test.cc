@@ -123,6 +123,66 @@ TEST_F(Profile, IdentityIsAssertedInsideTheTrustDomainAlone) {
   west.Respond(outside, 486);
 }
 
+// Whoever was proved, and nobody whose name merely stands beside.
+TEST_F(Profile, IdentityIsWhoseCredentialsWereGood) {
+  SetUpZones({.trusts_identity = true, .strips = {}});
+  world.users["mallory"] = "malice";
+  Phone mallory(world, "mallory", "192.0.2.66:5060");
+  const std::string uri = "sip:x@east.example";
+  const auto call = [&](const std::string& username, bool is_first) {
+    Phone::Spec spec{.method = "INVITE", .uri = uri};
+    spec.call_id = "call" + std::to_string(++number);
+    spec.from = "sip:anonymous@anonymous.invalid";
+    mallory.Send(spec);
+    const Sent challenge = mallory.Take();
+    EXPECT_EQ(challenge.Status(), 407);
+    spec.cseq = 2;
+    const std::string good = mallory.Authorization(challenge, "INVITE", uri, "malice");
+    std::string other = good;
+    other.replace(other.find("mallory"), 7, username);
+    // Of a nonce that nobody gave: no guess either.
+    other[other.find("nonce=\"") + 9] ^= 1;
+    spec.headers = is_first ? other + good : good + other;
+    mallory.Send(spec);
+    EXPECT_EQ(mallory.Take().Status(), 100);
+    const Sent invite = east.Take();
+    east.Respond(invite, 486);
+    world.Clear();
+    return Identity(invite);
+  };
+  for (const bool is_first : {true, false}) {
+    EXPECT_EQ(call("alice", is_first), Texts{"<sip:mallory@example.com>"});
+    EXPECT_EQ(call("boss@any.host", is_first), Texts{"<sip:mallory@example.com>"});
+  }
+}
+
+// A user's name may hold a host; only as one of ours it is asserted.
+TEST_F(Profile, IdentityIsOfADomainOfOurs) {
+  SetUpZones({.trusts_identity = true, .strips = {}});
+  const std::string uri = "sip:x@east.example";
+  for (const auto& [name, wanted] :
+       {std::pair<std::string, Texts>{"alice@example.com", {"<sip:alice@example.com>"}},
+        {"alice@any.host", {}}}) {
+    Phone user(world, name, "192.0.2.21:5060");
+    Phone::Spec spec{.method = "INVITE", .uri = uri};
+    spec.call_id = name;
+    spec.from = "sip:anonymous@anonymous.invalid";
+    spec.contact = "<sip:alice@192.0.2.21>";
+    spec.branch = "z9hG4bK1" + name.substr(6);
+    user.Send(spec);
+    const Sent challenge = user.Take();
+    spec.cseq = 2;
+    spec.branch = "z9hG4bK2" + name.substr(6);
+    spec.headers = user.Authorization(challenge, "INVITE", uri, "wonderland");
+    user.Send(spec);
+    EXPECT_EQ(user.Take().Status(), 100);
+    const Sent invite = east.Take();
+    EXPECT_EQ(Identity(invite), wanted) << name;
+    east.Respond(invite, 486);
+    world.Clear();
+  }
+}
+
 TEST_F(Profile, WhatTheTrustDomainAssertsIsBelievedAndPrivacyKept) {
   SetUpZones({.trusts_identity = true, .strips = {}});
   Config config = ProfileConfig();
