@@ -297,11 +297,15 @@ void DialPlan::Commit() {
 
 // --- Asking --------------------------------------------------------------------------------------
 
-uint32_t DialPlan::SubzoneOf(const net::IpAddress& address, std::string_view alias) const {
+uint32_t DialPlan::SubzoneOf(const net::IpAddress& address, std::string_view alias,
+                             bool* by_address) const {
   for (const CompiledMembership& one : memberships_.first(membership_count_)) {
     const bool is_member =
         one.prefix.address.is_none() ? one.pattern.Matches(alias) : one.prefix.Contains(address);
     if (is_member) {
+      if (by_address != nullptr) {
+        *by_address = !one.prefix.address.is_none();
+      }
       return one.subzone;
     }
   }

@@ -79,8 +79,10 @@ class DialPlan {
   bool has_policy() const { return has_policy_; }
   // Without rules steps[0].alias is what the transforms made of the alias.
   void Find(const Query& query, Search& out, ByteWriter* explanation);
-  // The member's subzone: 0 the default one, else its place + 1.
-  uint32_t SubzoneOf(const net::IpAddress& address, std::string_view alias) const;
+  // The member's subzone: 0 the default one, else its place + 1. `by_address`: where he sends from
+  // makes him one, not the name he gives.
+  uint32_t SubzoneOf(const net::IpAddress& address, std::string_view alias,
+                     bool* by_address = nullptr) const;
   std::string_view SubzoneName(uint32_t subzone) const;
   Trust TrustOfSubzone(uint32_t subzone) const {
     return subzone == 0 ? default_subzone_trust_ : subzones_[subzone - 1].trust;

@@ -371,9 +371,11 @@ bool Engine::Challenge(Incoming& in, HeaderId header, const AuthOutcome& outcome
       outcome.result == AuthResult::kAbsent  ? RefusalReason::kUnauthenticated
       : outcome.result == AuthResult::kStale ? RefusalReason::kStaleNonce
                                              : RefusalReason::kBadCredentials;
+  // Who guesses behind a peer of a zone is not that peer, which others need.
+  const bool is_guess = outcome.is_guess && zones_.SourceOf(in.flow) == dialplan::kNoZone;
   const uint16_t status = header == HeaderId::kAuthorization ? 401 : 407;
   Refuse(in.message, in.flow,
-         {.status = status, .reason = reason, .extra = extra.text(), .is_guess = outcome.is_guess},
+         {.status = status, .reason = reason, .extra = extra.text(), .is_guess = is_guess},
          outcome.user);
   return false;
 }
@@ -407,7 +409,7 @@ bool Engine::Authorise(Incoming& in) {
     return true;
   }
   if (in.plan.path) {  // the registrar alone knows it, and whom it told
-    TrustOf(in);
+    TrustOf(in, request.from().uri);
     if ((in.source != dialplan::kLocalZone && in.source != dialplan::kDefaultZone) ||
         IsByServiceRoute(in)) {
       return true;
@@ -418,7 +420,7 @@ bool Engine::Authorise(Incoming& in) {
   if (IsDelegated(in)) {
     return in.delegate != dialplan::kNoZone;
   }
-  const dialplan::Trust trust = TrustOf(in);
+  const dialplan::Trust trust = TrustOf(in, request.from().uri);
   const bool open_method =
       (config.open_methods >> static_cast<uint32_t>(request.method()) & 1) != 0;
   const bool from_local = in.source == dialplan::kLocalZone;
@@ -643,9 +645,10 @@ void Engine::OnRegister(Incoming& in) {
   if (!CheckRegistration(in, user, to.host)) {
     return;
   }
-  const dialplan::Trust trust = TrustOf(in);
-  // Through a traversal zone strangers come too: only one that is trusted itself vouches for them.
-  const bool through_zone = zones_.IsTraversal(in.source);
+  in.is_registration = true;
+  const dialplan::Trust trust = TrustOf(in, to);
+  // Through a zone strangers come too: only one that is trusted itself vouches for them.
+  const bool through_zone = in.source >= dialplan::kFirstZone;
   const bool asks = trust == dialplan::Trust::kCheckCredentials ||
                     (through_zone && trust == dialplan::Trust::kDoNotCheck);
   if (core_.config.authenticate_register && asks) {

@@ -122,6 +122,7 @@ class Engine final : private TransportUser {
     ZoneId source = dialplan::kNoZone;
     uint32_t subzone = 0;  // when the source is the local zone
     bool is_emergency = false;
+    bool is_registration = false;         // with us
     bool is_permitted = false;            // by the policy service
     RegistrationWay way = {};             // of a registration, if it is to be kept
     ZoneId delegate = dialplan::kNoZone;  // where its credentials are asked for
@@ -175,7 +176,9 @@ class Engine final : private TransportUser {
   void AddStep(Proxy::Context& context, const Incoming& in, const dialplan::Step& step, uint16_t q);
   void AddUser(Proxy::Context& context, const Incoming& in, const Uri& uri, uint16_t q);
   void Describe(const dialplan::Step& step, ByteWriter& out);
-  dialplan::Trust TrustOf(Incoming& in);
+  // Of who calls himself `user`: From; To of a registration with us.
+  dialplan::Trust TrustOf(Incoming& in, const Uri& user);
+  bool IsRegisteredThere(const Uri& user, const Flow& flow) const;
   void OnTraversalOptions(Incoming& in);
   bool CheckTraversal(Incoming& in);
   // By the profiles of zones (engine_profile.cc).

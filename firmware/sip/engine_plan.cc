@@ -42,21 +42,51 @@ std::string_view UriOfStep(const Step& step, const Uri& asked, ByteWriter& text)
 
 }  // namespace
 
-Trust Engine::TrustOf(Incoming& in) {
+// Whether one of that user's contacts registered over this very flow.
+bool Engine::IsRegisteredThere(const Uri& user, const Flow& flow) const {
+  const auto domain = DomainOf(core_.config, user);
+  char text[kUserBytesMax];
+  std::string_view name;
+  if (!domain || !UserOf(user, text, name)) {
+    return false;
+  }
+  const RegisteredUser* found = registrar_.Find(name, *domain);
+  for (const Binding* b = found == nullptr ? nullptr : found->first; b != nullptr; b = b->next) {
+    if (b->zone == 0 && b->flow.transport == flow.transport && b->flow.remote == flow.remote) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// A name alone opens nothing: who is not registered where he sends from, and is in no subzone by
+// his address, is asked for his password unless strangers are not asked either, and is one then.
+Trust Engine::TrustOf(Incoming& in, const Uri& user) {
   in.source = zones_.SourceOf(in.flow);
   if (in.source != dialplan::kNoZone) {
     return plan_.zone(in.source).trust;
   }
-  const Uri& from = in.message.from().uri;
-  if (!DomainOf(core_.config, from)) {
+  const Trust of_strangers = plan_.zone(dialplan::kDefaultZone).trust;
+  if (!DomainOf(core_.config, user)) {
     in.source = dialplan::kDefaultZone;
-    return plan_.zone(dialplan::kDefaultZone).trust;
+    return of_strangers;
   }
   in.source = dialplan::kLocalZone;
   Alias alias;
-  AliasOf(from, alias);
-  in.subzone = plan_.SubzoneOf(in.flow.remote.address, alias.view());
-  return plan_.TrustOfSubzone(in.subzone);
+  AliasOf(user, alias);
+  bool is_there = false;
+  in.subzone = plan_.SubzoneOf(in.flow.remote.address, alias.view(), &is_there);
+  const Trust trust = plan_.TrustOfSubzone(in.subzone);
+  if (trust == Trust::kCheckCredentials || is_there || in.is_registration ||
+      IsRegisteredThere(user, in.flow)) {
+    return trust;
+  }
+  if (of_strangers == Trust::kCheckCredentials) {
+    return of_strangers;
+  }
+  in.source = dialplan::kDefaultZone;
+  in.subzone = 0;
+  return trust == Trust::kDoNotCheck ? trust : of_strangers;
 }
 
 bool Engine::CheckRegistration(Incoming& in, std::string_view user, std::string_view host) {

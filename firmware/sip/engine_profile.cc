@@ -134,7 +134,7 @@ bool Engine::IsDelegated(Incoming& in) {
   if (zone == dialplan::kNoZone) {
     return false;
   }
-  TrustOf(in);
+  TrustOf(in, in.message.from().uri);
   if (in.source != dialplan::kDefaultZone) {
     return false;
   }
