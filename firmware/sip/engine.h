@@ -138,8 +138,11 @@ class Engine final : private TransportUser {
     Flow flow;
     FixedText<kUserBytesMax> user;
     bool is_authenticated = false;
+    bool is_registration = false;
+    bool is_by_path = false;
     ZoneId source = dialplan::kNoZone;
     uint32_t subzone = 0;
+    ZoneId delegate = dialplan::kNoZone;
     uint64_t loop = 0;
     uint32_t breadth = 0;
   };

@@ -44,16 +44,19 @@ bool Engine::MayGoOn(Incoming& in) {
     return false;
   }
   PolicyWait& wait = policy_waits_[index];
-  wait = {true,
-          ++policy_number_,
-          Proxy::HandleOf(*context),
-          in.flow,
-          {},
-          in.is_authenticated,
-          in.source,
-          in.subzone,
-          in.loop,
-          in.breadth};
+  wait = {.is_used = true,
+          .number = ++policy_number_,
+          .server = Proxy::HandleOf(*context),
+          .flow = in.flow,
+          .user = {},
+          .is_authenticated = in.is_authenticated,
+          .is_registration = in.is_registration,
+          .is_by_path = in.plan.path.has_value(),
+          .source = in.source,
+          .subzone = in.subzone,
+          .delegate = in.delegate,
+          .loop = in.loop,
+          .breadth = in.breadth};
   wait.user.Set(in.user.size() <= kUserBytesMax ? in.user : std::string_view());
   dialplan::Alias source;
   dialplan::Alias destination;
@@ -90,8 +93,13 @@ void Engine::OnPolicy(uint64_t ticket, const PolicyVerdict& verdict) {
   if (PlanRoutes(core_, message, in.plan)) {
     in.user = wait.user.view();
     in.is_authenticated = wait.is_authenticated;
+    in.is_registration = wait.is_registration;
     in.source = wait.source;
     in.subzone = wait.subzone;
+    in.delegate = wait.delegate;
+    if (!wait.is_by_path) {
+      in.plan.path.reset();  // it was worth nothing when the request came
+    }
     in.loop = wait.loop;
     in.breadth = wait.breadth;
     in.is_permitted = true;
@@ -104,7 +112,7 @@ void Engine::GoOn(Incoming& in, const PolicyVerdict& verdict) {
   if (!verdict.allows) {
     Refuse(in.message, in.flow,
            {verdict.status, RefusalReason::kPolicy, verdict.phrase, {}, "policy service"}, in.user);
-  } else if (in.message.method() == Method::kRegister) {
+  } else if (in.is_registration) {
     CompleteRegister(in);
   } else {
     Route(in);

@@ -2,29 +2,11 @@
 // blocking, and what becomes of the request when the word comes, late or never.
 #include <gtest/gtest.h>
 
+#include "tests/unit/sip/judge.h"
 #include "tests/unit/sip/phone.h"
 
 namespace gh::sip::test {
 namespace {
-
-class Judge final : public PolicyPort {
- public:
-  struct Asked {
-    PolicySubject subject;
-    std::string source, destination, user, zone;
-    uint64_t ticket;
-  };
-  bool Asks(PolicySubject subject) const override {
-    return subject == PolicySubject::kCall ? about_calls : about_registrations;
-  }
-  void Ask(const PolicyQuestion& q, uint64_t ticket) override {
-    asked.push_back({q.subject, std::string(q.source), std::string(q.destination),
-                     std::string(q.user), std::string(q.zone), ticket});
-  }
-  bool about_calls = true;
-  bool about_registrations = false;
-  std::vector<Asked> asked;
-};
 
 Config PolicyConfig() {
   Config config = World::DefaultConfig();
@@ -144,6 +126,64 @@ TEST_F(Policy, RegistrationWaitsAfterItsPasswordWasGood) {
   EXPECT_EQ(bob.RegisterWithPassword("builder", kSha256, 20).Status(), 0);
   engine.OnPolicy(judge.asked.at(1).ticket, {.allows = false});
   EXPECT_EQ(bob.Take().Status(), 403);
+}
+
+// What the service allows goes where it would have gone unasked: a registration with somebody else
+// is not one with us, whatever its To says.
+class RoutedRegistration : public Policy {
+ protected:
+  void SetUp() override {
+    world.users["mallory"] = "malice";
+    world.AddAddress("far.example", "198.51.100.7");
+    Policy::SetUp();
+    Config config = PolicyConfig();
+    config.authenticate_register = true;
+    config.authenticate_requests = true;
+    engine.Apply(config);
+    judge.about_registrations = true;
+  }
+  // By mallory, with the password of her own; what has left for elsewhere.
+  Sent Register(const std::string& uri, const std::string& to, const std::string& headers) {
+    Phone::Spec spec{.method = "REGISTER", .uri = uri, .to = to};
+    spec.from = mallory.uri();
+    spec.headers = headers;
+    mallory.Send(spec);
+    const Sent challenge = mallory.Take();
+    EXPECT_EQ(challenge.Status(), 407);
+    spec.cseq = 2;
+    spec.headers += mallory.Authorization(challenge, "REGISTER", uri, "malice");
+    mallory.Send(spec);
+    EXPECT_EQ(judge.asked.size(), 1u);
+    engine.OnPolicy(judge.asked.at(0).ticket, {.allows = true});
+    world.Settle();
+    const Sent gone = world.TakeTo(far.at());
+    far.Respond(gone, 403);
+    EXPECT_EQ(mallory.Take().Status(), 403);
+    return gone;
+  }
+  Phone mallory{world, "mallory", "203.0.113.66:5060"};
+  Phone far{world, "far", "198.51.100.7:5060"};
+};
+
+TEST_F(RoutedRegistration, GoesToItsRegistrarAndNotToOurs) {
+  const Sent gone = Register("sip:far.example", "sip:alice@example.com", {});
+  EXPECT_EQ(gone.StartLine(), "REGISTER sip:far.example SIP/2.0");
+  EXPECT_FALSE(world.HasEvent("registered"));
+  EXPECT_EQ(engine.registration_count(), 2u);
+}
+
+TEST_F(RoutedRegistration, GoesAlongItsRouteThoughItNamesUs) {
+  const Sent gone =
+      Register("sip:example.com", "sip:alice@example.com", "Route: <sip:far.example;lr>\n");
+  EXPECT_EQ(gone.StartLine(), "REGISTER sip:example.com SIP/2.0");
+  EXPECT_FALSE(world.HasEvent("registered"));
+  EXPECT_EQ(engine.registration_count(), 2u);
+}
+
+// An honest one, of a domain that is not ours.
+TEST_F(RoutedRegistration, IsNotToldThatItsDomainIsUnknown) {
+  const Sent gone = Register("sip:far.example", "sip:mallory@far.example", {});
+  EXPECT_EQ(gone.Header("To"), "<sip:mallory@far.example>");
 }
 
 TEST_F(Policy, AsManyWaitAsThereArePlaces) {

@@ -3,6 +3,7 @@
 // asks for.
 #include <gtest/gtest.h>
 
+#include "tests/unit/sip/judge.h"
 #include "tests/unit/sip/phone.h"
 
 namespace gh::sip::test {
@@ -374,56 +375,87 @@ TEST_F(ProfileUpdate, IsHiddenAndRefusedWhereItIsOff) {
   EXPECT_EQ(Update(answer, ""), 405);
 }
 
-TEST_F(Profile, UsersOfADelegatedDomainAreAskedBehindTheZone) {
-  ZoneConfig pair;
-  pair.plan.name.Assign("Pair");
-  pair.plan.type = ZoneType::kTraversalServer;
-  pair.plan.trust = dialplan::Trust::kDoNotCheck;
-  pair.port = 7001;
-  pair.user.Set("alice");
-  engine.plan().Begin();
-  engine.zones().Begin();
-  ASSERT_TRUE(engine.plan().Add(4, pair.plan).ok());
-  engine.zones().Add(4, pair);
-  engine.zones().Commit();
-  dialplan::Delegation delegation;
-  delegation.domain.Assign("inside.example");
-  delegation.zone.Assign("Nowhere");
-  EXPECT_FALSE(engine.plan().Add(delegation).ok());
-  delegation.zone.Assign("Pair");
-  ASSERT_TRUE(engine.plan().Add(delegation).ok());
-  AddRule(1, "LocalZone", ".*");
-  engine.plan().Commit();
-  Phone zoe(world, "zoe", "203.0.113.7:40100");
-  Phone::Spec spec{.method = "INVITE", .uri = "sip:far@elsewhere.example"};
-  spec.from = "sip:zoe@Inside.example";
-  zoe.Send(spec);
+// Users of inside.example are asked behind the pair.
+class Delegated : public Profile {
+ protected:
+  void SetUp() override {
+    ZoneConfig pair;
+    pair.plan.name.Assign("Pair");
+    pair.plan.type = ZoneType::kTraversalServer;
+    pair.plan.trust = dialplan::Trust::kDoNotCheck;
+    pair.port = 7001;
+    pair.user.Set("alice");
+    engine.plan().Begin();
+    engine.zones().Begin();
+    ASSERT_TRUE(engine.plan().Add(4, pair.plan).ok());
+    engine.zones().Add(4, pair);
+    engine.zones().Commit();
+    dialplan::Delegation delegation;
+    delegation.domain.Assign("inside.example");
+    delegation.zone.Assign("Nowhere");
+    EXPECT_FALSE(engine.plan().Add(delegation).ok());
+    delegation.zone.Assign("Pair");
+    ASSERT_TRUE(engine.plan().Add(delegation).ok());
+    AddRule(1, "LocalZone", ".*");
+    engine.plan().Commit();
+  }
+  void ConnectCore() {
+    stream = world.Accept(core.at(), At("192.0.2.1:7001"), net::StreamKind::kTls);
+    Phone::Spec options{.method = "OPTIONS", .uri = "sip:192.0.2.1:7001"};
+    world.Feed(stream, core.Build(options));
+    const Sent challenge = core.Take();
+    options.cseq = 2;
+    options.headers = core.Authorization(challenge, "OPTIONS", options.uri, "wonderland");
+    world.Feed(stream, core.Build(options));
+    ASSERT_EQ(core.Take().Status(), 200);
+  }
+  // The call of somebody outside.
+  void Dial(const std::string& from, const std::string& call_id) {
+    Phone::Spec spec{.method = "INVITE", .uri = "sip:far@elsewhere.example"};
+    spec.from = from;
+    spec.call_id = call_id;
+    zoe.Send(spec);
+  }
+  void ExpectAskedByTheCore() {
+    const Sent asked = core.Take();  // whatever the search rules say of it
+    ASSERT_EQ(asked.Method(), "INVITE");
+    EXPECT_EQ(asked.StartLine(), "INVITE sip:far@elsewhere.example SIP/2.0");
+    world.Feed(stream,
+               core.Response(asked, 407, "tt", "Proxy-Authenticate: Digest realm=\"in\"\n"));
+    core.Take();
+    EXPECT_EQ(zoe.Take().Status(), 407);
+  }
+  Phone core{world, "alice", "198.51.100.50:40000"};
+  Phone zoe{world, "zoe", "203.0.113.7:40100"};
+  net::StreamId stream;
+  Judge judge;
+};
+
+TEST_F(Delegated, UsersAreAskedBehindTheZone) {
+  Dial("sip:zoe@Inside.example", "early");
   EXPECT_EQ(zoe.Take().Status(), 503);  // nobody is there
-  Phone core(world, "alice", "198.51.100.50:40000");
-  const net::StreamId id = world.Accept(core.at(), At("192.0.2.1:7001"), net::StreamKind::kTls);
-  Phone::Spec options{.method = "OPTIONS", .uri = "sip:192.0.2.1:7001"};
-  world.Feed(id, core.Build(options));
-  const Sent challenge = core.Take();
-  options.cseq = 2;
-  options.headers = core.Authorization(challenge, "OPTIONS", options.uri, "wonderland");
-  world.Feed(id, core.Build(options));
-  ASSERT_EQ(core.Take().Status(), 200);
-  spec.call_id = "again";
-  zoe.Send(spec);
+  ConnectCore();
+  Dial("sip:zoe@Inside.example", "again");
   EXPECT_EQ(zoe.Take().Status(), 100);
-  const Sent asked = core.Take();  // whatever the search rules say of it
-  ASSERT_EQ(asked.Method(), "INVITE");
-  EXPECT_EQ(asked.StartLine(), "INVITE sip:far@elsewhere.example SIP/2.0");
-  world.Feed(id, core.Response(asked, 407, "tt", "Proxy-Authenticate: Digest realm=\"in\"\n"));
-  core.Take();
-  EXPECT_EQ(zoe.Take().Status(), 407);
+  ExpectAskedByTheCore();
   // Others are asked here.
-  spec.from = "sip:eve@elsewhere.example";
-  spec.call_id = "other";
-  zoe.Send(spec);
+  Dial("sip:eve@elsewhere.example", "other");
   const Sent own = zoe.Take();
   EXPECT_EQ(own.Status(), 407);
   EXPECT_NE(own.Header("Proxy-Authenticate").find("realm=\"example.com\""), std::string::npos);
+}
+
+// The policy service's word is no password.
+TEST_F(Delegated, UsersAreAskedBehindTheZoneAfterThePolicyServiceToo) {
+  engine.SetPolicy(judge);
+  ConnectCore();
+  Dial("sip:zoe@inside.example", "judged");
+  ASSERT_EQ(judge.asked.size(), 1u);
+  EXPECT_EQ(core.Take().text, "");
+  engine.OnPolicy(judge.asked[0].ticket, {.allows = true});
+  while (zoe.Take().Status() == 100) {
+  }
+  ExpectAskedByTheCore();
 }
 
 }  // namespace
