@@ -111,6 +111,15 @@ async def chat(alice, bob, domain):
     return {**out, "here": await either(alice, bob)}
 
 
+async def large(alice, bob, domain):
+    """How much arrives of a large message each way."""
+    out = []
+    for user, other in ((alice, bob), (bob, alice)):
+        user.send_message(other.boundjid.full, "x" * 20000, mtype="chat")
+        out.append(len(said(await other.hear())))
+    return out
+
+
 async def friends(alice, bob, domain):
     """Subscriptions both ways, presence, queries."""
     alice.send_presence_subscription(bob.boundjid.bare)

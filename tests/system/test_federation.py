@@ -94,7 +94,10 @@ class Scene:
         for domain, address in ALL:
             hosts[f"chat.{domain}"] = address
             for name in (domain, f"rooms.{domain}", f"push.{domain}"):
-                services.append((f"_xmpp-server._tcp.{name}", f"chat.{domain}", 5269))
+                # Rooms of one of them are found by direct TLS alone (XEP-0368).
+                is_direct = name == f"rooms.{GOOD[0]}"
+                services.append((f"_xmpp{'s' if is_direct else ''}-server._tcp.{name}",
+                                 f"chat.{domain}", 5270 if is_direct else 5269))
         prosody_package.start_dns(root, self.network.host("dns", f"{DNS}/24"), addresses=hosts,
                                   services=services)
         tls = ('ssl = {{ key = "{0}/{1}.key", certificate = "{0}/{1}.pem", '
@@ -311,6 +314,25 @@ def test_direct_tls_agrees_on_its_protocol(scene):
     assert "ALPN protocol: xmpp-server" in done.stdout, done.stdout
 
 
+def test_direct_tls_is_found_in_dns(scene):
+    scene.set(Bidirectional="Off", Multiplexing="Off")
+    scene.reset()
+    assert scene.act("rooms", GOOD)["back"].endswith("/bob")
+    streams = [line for line in scene.streams((f"rooms.{GOOD[0]}",)) if ": to " in line]
+    assert any(f"peer={GOOD[1]}:5270" in line and "tls=yes" in line and
+               "proof=certificate" in line for line in streams), streams
+    scene.set(Bidirectional="On", Multiplexing="On")
+    scene.reset()
+
+
+def test_one_stream_carries_both_ways(scene):
+    scene.reset()
+    scene.talk(GOOD)
+    streams = scene.streams(GOOD)
+    assert len(streams) == 1, streams
+    assert re.search(r" both_ways=yes in=[1-9]\d* out=[1-9]", streams[0]), streams
+
+
 @pytest.mark.parametrize("server", **BOTH)
 def test_users_elsewhere_are_watched_for_a_while(scene, server):
     scene.ask("xConfiguration XMPP Presence Temporary Mode: On")
@@ -383,6 +405,8 @@ def test_dialback_over_tls(scene, server):
         scene.reset()
         scene.talk(server)
         assert_dialback(scene.streams(server), "tls=yes")
+        # More than a stranger may send: what was told before the proof does not hold behind it.
+        assert scene.act("large", server) == [20000, 20000]
     scene.set(SASL_Outgoing="On", Bidirectional="On", Security_Mode="TLSRequired")
     scene.reset()
 
