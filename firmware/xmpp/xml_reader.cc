@@ -178,7 +178,7 @@ XmlEvent XmlReader::Finish(int status) {
         event_ = XmlEvent::kRestricted;
         break;
       default:
-        event_ = XmlEvent::kMalformed;
+        event_ = IsAtDeclaration() ? XmlEvent::kRestricted : XmlEvent::kMalformed;
         break;
     }
   } else if (event_ == XmlEvent::kMore && fed_ - mark_ > stanza_max_) {
@@ -186,6 +186,14 @@ XmlEvent XmlReader::Finish(int status) {
   }
   failed_ = event_ != XmlEvent::kMore;
   return event_;
+}
+
+// Of a document type or an entity: behind a stream's header, which a primed parser has read, expat
+// knows "<!" of comments and CDATA sections alone.
+bool XmlReader::IsAtDeclaration() const {
+  int offset = 0, size = 0;
+  const char* text = XML_GetInputContext(parser_, &offset, &size);
+  return text != nullptr && offset >= 2 && std::string_view(text + offset - 2, 2) == "<!";
 }
 
 void XmlReader::Stop(XmlEvent event) {

@@ -89,6 +89,7 @@ class XmlReader {
   uint64_t TokenEnd() const;
   bool Prime();
   XmlEvent Finish(int status);
+  bool IsAtDeclaration() const;
 
   XML_ParserStruct* parser_ = nullptr;
   Heap* heap_ = nullptr;

@@ -21,7 +21,9 @@ constexpr const char* kHeader =
 
 class Reading : public testing::Test {
  protected:
-  Reading() : memory_(8 << 20), arena_(memory_), heap_(arena_, 1 << 20, 2) { crypto::Initialise(); }
+  Reading() : memory_(16 << 20), arena_(memory_), heap_(arena_, 1 << 20, 2) {
+    crypto::Initialise();
+  }
   XmlReader& Make(const XmlLimits& limits = XmlLimits()) {
     reader_ = std::make_unique<XmlReader>();
     reader_->Init(arena_, heap_, 0, random_, limits);
@@ -108,6 +110,11 @@ TEST_F(Reading, RefusesWhatIsNoXmppXml) {
       {"<message><?php x?></message>", XmlEvent::kRestricted},
       {"<message>&foo;</message>", XmlEvent::kRestricted},
       {"<message a='&foo;'/>", XmlEvent::kRestricted},
+      {"<!DOCTYPE s [<!ENTITY a 'b'>]><message/>", XmlEvent::kRestricted},
+      {"<message><!DOCTYPE s></message>", XmlEvent::kRestricted},
+      {"<!ENTITY a 'b'>", XmlEvent::kRestricted},
+      {"<?xml version='1.0'?><message/>", XmlEvent::kRestricted},
+      {"<message><![CDATX[a]]></message>", XmlEvent::kMalformed},
       {"<message></iq>", XmlEvent::kMalformed},
       {"<message a='1' a='2'/>", XmlEvent::kMalformed},
       {"text<message/>", XmlEvent::kMalformed},
@@ -116,8 +123,17 @@ TEST_F(Reading, RefusesWhatIsNoXmppXml) {
       {"<message>\xED\xA0\x80</message>", XmlEvent::kMalformed},
       {"<message>&#1;</message>", XmlEvent::kMalformed},
       {"<message>\x01</message>", XmlEvent::kMalformed},
+      // What parsers disagree about is where stanzas are smuggled (CVE-2022-25235).
+      {"<message>\xEF\xBF\xBE</message>", XmlEvent::kMalformed},
+      {"<message a='\xEF\xBF\xBF'/>", XmlEvent::kMalformed},
+      {"<message>&#xFFFE;</message>", XmlEvent::kMalformed},
+      {"<message a='&#xFFFF;'/>", XmlEvent::kMalformed},
+      {"<message>&#xD800;</message>", XmlEvent::kMalformed},
+      {"<message>&#x110000;</message>", XmlEvent::kMalformed},
+      {"<message>&#0;</message>", XmlEvent::kMalformed},
   };
   for (const auto& each : cases) {
+    EXPECT_EQ(ReadAll(Make(), std::string(kHeader) + each.text, 1), each.event) << each.text;
     XmlReader& reader = Make();
     EXPECT_EQ(ReadAll(reader, std::string(kHeader) + each.text), each.event) << each.text;
     std::span<const uint8_t> more = AsBytes(std::string_view("<a/>"));
@@ -127,6 +143,19 @@ TEST_F(Reading, RefusesWhatIsNoXmppXml) {
   EXPECT_EQ(ReadAll(reader, "<!DOCTYPE s [<!ENTITY a 'ha'><!ENTITY b '&a;&a;&a;'>]><s>&b;</s>"),
             XmlEvent::kRestricted);
   EXPECT_EQ(ReadAll(Make(), "<?xml version='1.0' encoding='UTF-16'?><a"), XmlEvent::kMore);
+}
+
+// Text like any other: written again without its section, and counted.
+TEST_F(Reading, CdataIsText) {
+  EXPECT_EQ(ReadAll(Make(), kHeader + std::string("<m>a<![CDATA[<b a=\"'\">&amp;]]>c</m>"), 3),
+            XmlEvent::kMore);
+  ASSERT_EQ(stanzas.size(), 1u);
+  EXPECT_EQ(stanzas[0], "<m>a&lt;b a=&quot;&apos;&quot;&gt;&amp;amp;c</m>");
+  EXPECT_EQ(ReadAll(Make(), kHeader + std::string("<![CDATA[between]]><m/>")),
+            XmlEvent::kMalformed);
+  const XmlLimits limits{1000, 8, 5, 3, 16};
+  EXPECT_EQ(ReadAll(Make(limits), kHeader + ("<m><![CDATA[" + std::string(1000, 'x'))),
+            XmlEvent::kTooLarge);
 }
 
 TEST_F(Reading, EachLimitAtItsEdge) {
@@ -234,10 +263,36 @@ TEST_F(Reading, LongNameSpacesDoNotMultiply) {
   }
   EXPECT_EQ(ReadAll(Make(), text + "</message>"), XmlEvent::kMore);
   text = std::string(kHeader) + "<message>";
-  for (int i = 0; i < 12; ++i) {
+  for (uint32_t i = 0; i < kNamespacesKept + 4; ++i) {
     text += "<p:x xmlns:p='" + space + std::to_string(i) + "'/>";
   }
   EXPECT_EQ(ReadAll(Make(), text + "</message>"), XmlEvent::kMore);
+  // So many are known again; one more is copied each time, until there is no room.
+  for (const uint32_t others : {kNamespacesKept - 2, kNamespacesKept - 1}) {  // and the client's
+    text = std::string(kHeader) + "<message>";
+    for (uint32_t i = 0; i < others; ++i) {
+      text += "<o xmlns='" + std::to_string(i) + "'/>";
+    }
+    text += "<q xmlns:p='" + space + "'>";
+    for (uint32_t i = 0; i < (kStanzaMax + kParserSlice) / space.size() + 1; ++i) {
+      text += "<p:x/>";
+    }
+    EXPECT_EQ(ReadAll(Make(), text + "</q></message>"),
+              others == kNamespacesKept - 2 ? XmlEvent::kMore : XmlEvent::kTooLarge);
+  }
+}
+
+// What an odd stanza has taken of the heap is given back before the next.
+TEST_F(Reading, KeepsTheUsualShareOfTheHeap) {
+  XmlReader& reader = Make();
+  std::string many = std::string(kHeader) + "<message";
+  for (uint32_t i = 0; i < kElementAttributeMax; ++i) {
+    many += " " + std::string(900, 'n') + std::to_string(i) + "='1'";
+  }
+  EXPECT_EQ(ReadAll(reader, many + "/>"), XmlEvent::kMore);
+  EXPECT_GT(heap_bytes(), kParserHeapUsual);
+  reader.Begin(false);
+  EXPECT_LE(heap_bytes(), kParserHeapUsual);
 }
 
 }  // namespace

@@ -185,22 +185,41 @@ TEST_F(WebTest, SocketsCarryAStream) {
 TEST_F(WebTest, FramesAreOneElementEach) {
   world.AddUser("alice");
   const char* bad[] = {"<iq type='get' id='1'/><iq type='get' id='2'/>",
-                       "<iq type='get' id='1'/>text",
-                       " <iq type='get' id='1'/>",
-                       "<iq type='get' id='1'>",
-                       "text",
-                       "<!DOCTYPE a [<!ENTITY b 'c'>]><iq/>",
-                       "<?xml version='1.0'?><iq/>",
-                       "<!-- --><iq/>"};
-  for (const char* each : bad) {
+                       "<iq type='get' id='1'/>text", " <iq type='get' id='1'/>",
+                       "<iq type='get' id='1'>", "text"};
+  const char* restricted[] = {"<!DOCTYPE a [<!ENTITY b 'c'>]><iq/>", "<?xml version='1.0'?><iq/>",
+                              "<!-- --><iq/>", "<?php x?><iq/>", "<iq type='get' id='&b;'/>"};
+  const auto answer = [&](const char* to) {
     Socket socket(web);
-    ASSERT_NE(socket.LogIn("alice", "a").find("</jid>"), std::string::npos);
-    const std::string got = socket.Say(each);
-    EXPECT_NE(got.find("<stream:error xmlns="), std::string::npos) << each << got;
-    EXPECT_TRUE(web.is_closed(socket.id)) << each;
+    EXPECT_NE(socket.LogIn("alice", "a").find("</jid>"), std::string::npos);
+    const std::string got = socket.Say(to);
+    EXPECT_NE(got.find("<stream:error xmlns="), std::string::npos) << to << got;
+    EXPECT_TRUE(web.is_closed(socket.id)) << to;
     web.Cut(socket.id);
+    return got;
+  };
+  for (const char* each : bad) {
+    EXPECT_NE(answer(each).find("<not-well-formed"), std::string::npos) << each;
+  }
+  for (const char* each : restricted) {
+    EXPECT_NE(answer(each).find("<restricted-xml"), std::string::npos) << each;
   }
   EXPECT_EQ(world.engine().reader_count(), 0u);
+}
+
+// What browsers offer is not taken: nothing is compressed, and a frame that is ends the socket.
+TEST_F(WebTest, NothingIsCompressed) {
+  const net::StreamId id = web.Open();
+  std::string offer = Handshake();
+  offer.insert(offer.size() - 2,
+               "Sec-WebSocket-Extensions: permessage-deflate; "
+               "client_max_window_bits\r\n");
+  const std::string got = web.Say(id, offer);
+  EXPECT_TRUE(got.starts_with("HTTP/1.1 101 ")) << got;
+  EXPECT_EQ(got.find("Extensions"), std::string::npos) << got;
+  EXPECT_EQ(got.find("deflate"), std::string::npos) << got;
+  web.Say(id, net::test::ClientFrame(0xc1, kOpen));
+  EXPECT_TRUE(web.is_closed(id));
 }
 
 TEST_F(WebTest, WhoDoesNotOpenIsRefused) {
@@ -209,7 +228,7 @@ TEST_F(WebTest, WhoDoesNotOpenIsRefused) {
   // The opening of CVE-2022-0217: entities in the first element.
   Socket laughs(web);
   EXPECT_NE(laughs.Say("<!DOCTYPE x [<!ENTITY a 'aaaa'><!ENTITY b '&a;&a;'>]><open to='&b;'/>")
-                .find("<not-well-formed"),
+                .find("<restricted-xml"),
             std::string::npos);
 }
 
@@ -358,6 +377,29 @@ TEST_F(BoshTest, ASessionFromItsBeginningToItsEnd) {
   const std::string ended = Ask(other, At(rid + 2, "type='terminate'"));
   EXPECT_NE((web.Take(third) + ended).find("type='terminate'"), std::string::npos);
   EXPECT_EQ(world.engine().bound_count(), 0u);
+}
+
+// A body is read by the parser of all streams: RFC 6120 section 11.1 holds in it.
+TEST_F(BoshTest, XmlIsRestrictedThereToo) {
+  world.AddUser("alice");
+  const net::StreamId id = web.Open();
+  const int rid = LogIn(id, "alice");
+  const std::string iq = "<iq xmlns='jabber:client' type='get' id='q'><ping xmlns='urn:xmpp:ping'>";
+  for (const std::string& each :
+       {"<!DOCTYPE b [<!ENTITY a 'aaaa'>]>" + Body(At(rid), iq + "&a;</ping></iq>"),
+        Body(At(rid), iq + "&a;</ping></iq>"), Body(At(rid), iq + "<!-- --></ping></iq>"),
+        Body(At(rid), iq + "<?php x?></ping></iq>"), Body(At(rid) + "to='&a;'")}) {
+    const net::StreamId other = web.Open();
+    EXPECT_NE(web.Say(other, Post(each)).find(" 400 "), std::string::npos) << each;
+    EXPECT_TRUE(web.is_closed(other)) << each;
+    web.Cut(other);
+  }
+  // Who has not logged in, and who was not harmed by it.
+  const net::StreamId stranger = web.Open();
+  EXPECT_NE(web.Say(stranger, Post("<!DOCTYPE b [<!ENTITY a 'aaaa'>]>" + Body("rid='1' to='&a;'")))
+                .find(" 400 "),
+            std::string::npos);
+  EXPECT_NE(Ask(id, At(rid), iq + "</ping></iq>").find("type='result'"), std::string::npos);
 }
 
 TEST_F(BoshTest, NothingToSayIsSaidInTime) {
