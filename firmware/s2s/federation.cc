@@ -460,11 +460,14 @@ void Federation::OnTimer(Link& link) {
   Settle();
 }
 
+// Who opened a stream closes it; the other side waits longer.
+Duration Federation::IdleOf(const Link& link) const {
+  return link.kind == LinkKind::kOutgoing ? config_.idle : config_.idle * 4;
+}
+
 void Federation::OnTick() {
   for (uint32_t i = 0; i < links_.capacity(); ++i) {
     Link* link = links_.At(i);
-    // Who opened a stream closes it; the other side waits longer.
-    const bool is_ours = link != nullptr && link->kind == LinkKind::kOutgoing;
     if (link != nullptr && !link->doomed && link->asked &&
         timers_.now() - link->asked_at > Duration::Seconds(kAcknowledgeSeconds)) {
       StreamError(*link, "connection-timeout", "it does not acknowledge");
@@ -476,7 +479,7 @@ void Federation::OnTick() {
                CarrierOf(*link) != nullptr) {
       Drain(*link);
     } else if (link != nullptr && !link->doomed && link->state == LinkState::kReady &&
-               timers_.now() - link->used > (is_ours ? config_.idle : config_.idle * 4)) {
+               timers_.now() - link->used > IdleOf(*link)) {
       CloseStream(*link);
       Doom(*link, "idle");
     }

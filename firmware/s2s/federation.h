@@ -351,6 +351,7 @@ class Federation final : public xmpp::Remote {
   void Arm(Link& link, Duration after);
   void OnTimer(Link& link);
   void OnTick();
+  Duration IdleOf(const Link& link) const;
   void Write(Link& link, std::span<const uint8_t> bytes);
   void Write(Link& link, std::string_view text) { Write(link, AsBytes(text)); }
   void WriteHeader(Link& link);
@@ -463,6 +464,7 @@ class Federation final : public xmpp::Remote {
 
   // incoming.cc
   void WriteFeatures(Link& link);
+  void WriteLimits(const Link& link, ByteWriter& out);
   void OnIncoming(Link& link, const xmpp::Node& element);
   void OnExternal(Link& link, const xmpp::Node& element);
   void OnResult(Link& link, const xmpp::Node& element);

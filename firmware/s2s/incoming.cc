@@ -32,11 +32,24 @@ void Federation::WriteFeatures(Link& link) {
                  : "");
   }
   out.Text(config_.management ? "<sm xmlns='urn:xmpp:sm:3'/>" : "");
-  out.Text("<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>");
-  out.Decimal(link.unproven ? xmpp::kUnprovenBytes : config_.stanza_max);
-  out.Text("</max-bytes></limits></stream:features>");
+  WriteLimits(link, out);
+  out.Text("</stream:features>");
   GH_ASSERT(out.ok());
   Write(link, out.written());
+}
+
+// XEP-0478. Who is proved by dialback hears no features again: it is told what holds then.
+void Federation::WriteLimits(const Link& link, ByteWriter& out) {
+  const bool is_told_again = link.unproven && (IsPartner(link) || !config_.dialback);
+  out.Text("<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>");
+  out.Decimal(is_told_again ? xmpp::kUnprovenBytes : config_.stanza_max);
+  out.Text("</max-bytes>");
+  if (!IsPartner(link)) {
+    out.Text("<idle-seconds>");
+    out.Decimal(static_cast<uint64_t>(IdleOf(link).seconds()));
+    out.Text("</idle-seconds>");
+  }
+  out.Text("</limits>");
 }
 
 void Federation::OnIncoming(Link& link, const Node& element) {

@@ -29,7 +29,6 @@ inline constexpr uint32_t kQueueStanzaMax = 500;
 
 inline constexpr int64_t kAttemptSeconds = 20;                       // from connecting to the proof
 inline constexpr int64_t kUnprovenSeconds = xmpp::kUnprovenSeconds;  // of an incoming stream
-inline constexpr int64_t kVerifySeconds = 25;       // to ask the authoritative server
 inline constexpr int64_t kBackOffSeconds = 10;      // before a domain is tried again
 inline constexpr int64_t kStanzaSeconds = 30;       // a stanza that has begun
 inline constexpr int64_t kAcknowledgeSeconds = 60;  // for an acknowledgement that was asked for
@@ -43,6 +42,6 @@ inline constexpr int64_t kRateBurstSeconds = xmpp::kRateBurstSeconds;
 inline constexpr int64_t kStanzaAllowance = xmpp::kStanzaAllowance;
 
 static_assert(kQueueBytesMax >= xmpp::kOutputMax);
-static_assert(kVerifySeconds < kUnprovenSeconds);
+static_assert(kAttemptSeconds < kUnprovenSeconds);  // who is to verify a key is asked meanwhile
 
 }  // namespace gh::s2s

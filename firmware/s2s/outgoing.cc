@@ -53,7 +53,6 @@ void Federation::BeginLookup(Link& link) {
   } else {
     link.lookup->Start(resolver_, random_, link, remote, wants_tls);
   }
-  Arm(link, Duration::Seconds(kVerifySeconds));
   TryNext(link);
 }
 

@@ -101,6 +101,31 @@ TEST(LimitsOfServers, BytesThatWait) {
   EXPECT_FALSE(Has(alone.Says("other.org", 10), "error"));  // the last of the room
 }
 
+// XEP-0478: what holds when it is proved, for by dialback it hears no features again.
+TEST(LimitsOfServers, AreToldToOtherServers) {
+  Alone alone;
+  alone.here.config.idle = Duration::Seconds(60);
+  alone.here.Apply();
+  const std::string limits = "<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>";
+  const std::string proved =
+      std::to_string(alone.here.config.stanza_max) + "</max-bytes><idle-seconds>240</idle-seconds>";
+  net::StreamId raw = alone.here.OpenRaw(true, {"other.org"});
+  EXPECT_TRUE(Has(alone.here.Say(raw, Alone::Header("")), limits + proved + "</limits>"));
+  alone.here.config.dialback = false;
+  alone.here.Apply();
+  raw = alone.here.OpenRaw(true, {"other.org"});
+  const std::string before = alone.here.Say(raw, Alone::Header(""));
+  EXPECT_TRUE(Has(before, limits + std::to_string(xmpp::kUnprovenBytes) + "</max-bytes>"));
+  alone.here.Say(raw,
+                 "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>");
+  EXPECT_TRUE(Has(alone.here.Say(raw, Alone::Header("")), limits + proved));
+  // And holds.
+  alone.here.Turn(240 - kTickSeconds);
+  EXPECT_TRUE(alone.here.IsOpen(raw));
+  alone.here.Turn(2 * kTickSeconds);
+  EXPECT_FALSE(alone.here.IsOpen(raw));
+}
+
 TEST(LimitsOfServers, TimeOfAnAttemptAndOfAStanza) {
   Alone alone;
   alone.net.hosts["other.org"] = "192.0.2.2";
@@ -122,6 +147,41 @@ TEST(LimitsOfServers, TimeOfAnAttemptAndOfAStanza) {
   EXPECT_TRUE(alone.here.IsOpen(raw));
   alone.here.Turn(2);
   EXPECT_FALSE(alone.here.IsOpen(raw));
+}
+
+// A server that does not answer what it was asked about a key is not waited for any longer.
+TEST(LimitsOfServers, TimeToVerifyAKey) {
+  Alone alone;
+  alone.net.hosts["other.org"] = "192.0.2.2";
+  alone.here.speaks_for_others = true;
+  const net::StreamId raw = alone.here.OpenRaw(false);
+  alone.here.Say(raw, Alone::Header(""));
+  alone.here.Say(raw, "<db:result from='other.org' to='example.com'>key</db:result>");
+  alone.here.Turn(kAttemptSeconds - 1);
+  EXPECT_FALSE(Has(alone.here.Said(raw), "type='error'"));
+  alone.here.Turn(2);
+  EXPECT_TRUE(Has(alone.here.Said(raw), "type='error'")) << alone.here.Said(raw);
+}
+
+// One that counts stanzas (XEP-0198), is sent one on the stream it opened (XEP-0288), and does not
+// say that it has it.
+TEST(LimitsOfServers, TimeToAcknowledge) {
+  Alone alone;
+  const net::StreamId raw = alone.here.OpenRaw(true, {"other.org"});
+  alone.here.Say(raw, Alone::Header(""));
+  alone.here.Say(raw,
+                 "<bidi xmlns='urn:xmpp:bidi'/><auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' "
+                 "mechanism='EXTERNAL'>=</auth>");
+  alone.here.Say(raw, Alone::Header(""));
+  alone.here.Say(raw, "<enable xmlns='urn:xmpp:sm:3'/>");
+  EXPECT_EQ(alone.Says("other.org"), "");
+  EXPECT_TRUE(Has(alone.here.Said(raw), "<r xmlns='urn:xmpp:sm:3'/>")) << alone.here.Said(raw);
+  alone.here.Turn(kAcknowledgeSeconds);
+  EXPECT_TRUE(alone.here.IsOpen(raw));
+  alone.here.Turn(kTickSeconds + 1);
+  EXPECT_FALSE(alone.here.IsOpen(raw));
+  EXPECT_TRUE(Has(alone.here.Said(raw), "<connection-timeout"));
+  EXPECT_TRUE(Has(alone.alice->Take(), "remote-server-timeout"));
 }
 
 // Users' names may grow in a stanza until there is no room for it.
@@ -169,7 +229,8 @@ TEST(LimitsOfServers, RoutesEdgesAndDomainsOfAddresses) {
   alone.net.hosts["h" + std::to_string(kRouteMax - 1) + ".net"] = "192.0.2.99";
   alone.here.Apply();
   alone.Says("d" + std::to_string(kRouteMax - 1) + ".net");
-  EXPECT_EQ(alone.net.connected, std::vector<std::string>{"192.0.2.99:5269"});
+  EXPECT_EQ(alone.net.connected,
+            std::vector<std::string>{"192.0.2.99:" + std::to_string(kDefaultPort)});
   // Who is asked about a key of a domain that is not served says so.
   config.emails = true;
   config.email_domain_count = kOwnEmailDomainMax;
