@@ -256,11 +256,11 @@ TEST_F(ArchiveTest, GivesWayWhereTheStoreRunsShort) {
   }
   const Archive& archive = world.engine().archive();
   const uint64_t each = archive.byte_count() / archive.entry_count();
-  world.store_room = {700'000, 1'000'000};
-  EXPECT_EQ(archive.byte_max(), 500'000u);
+  world.store_room = {kArchiveStorePercent * 10'000, 1'000'000};
+  EXPECT_EQ(archive.byte_max(), kArchiveSharePercent * 10'000);
   Tell("at");  // the mark itself is free
   EXPECT_EQ(archive.pruned_count(), 0u);
-  world.store_room.used = 700'001;
+  ++world.store_room.used;
   const uint64_t bytes = archive.byte_count();
   Tell("beyond");  // two copies, and twice their size goes
   EXPECT_EQ(archive.refused_count(), 0u);

@@ -122,6 +122,56 @@ TEST(XmppLogin, OnlyByTheRightProof) {
   EXPECT_TRUE(Has(other.Authenticate("alice", "secret", "n,a=alice@example.com,"), "<success"));
 }
 
+// Salt and iterations of nobody are like those of a user made here, and the same each time.
+// XEP-0478, and that it holds.
+TEST(XmppStream, TellsWhatAStanzaMayHave) {
+  World world;
+  world.AddUser("alice");
+  Config config = World::MakeConfig();
+  config.stanza_max = 20'000;
+  world.engine().Apply(config);
+  Client client(world, 1);
+  const auto told = [](const std::string& features) {
+    return Between(features, "<limits xmlns='urn:xmpp:stream-limits:0'>", "</limits>");
+  };
+  EXPECT_EQ(told(client.Header()), "<max-bytes>" + std::to_string(kUnprovenBytes) + "</max-bytes>");
+  EXPECT_TRUE(Has(client.Authenticate("alice", "secret"), "<success"));
+  EXPECT_EQ(told(client.Header()), "<max-bytes>20000</max-bytes>");
+  client.Say("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>");
+  const std::string frame = "<message to='nobody@example.com'></message>";
+  client.Say("<message to='nobody@example.com'>" + std::string(20'000 - frame.size(), 'x') +
+             "</message>");
+  EXPECT_FALSE(world.closed[1]);
+  EXPECT_TRUE(Has(client.Say("<message to='nobody@example.com'>" +
+                             std::string(20'001 - frame.size(), 'x') + "</message>"),
+                  "<policy-violation"));
+}
+
+TEST(XmppLogin, NobodyIsAskedLikeSomebody) {
+  World world;
+  ASSERT_TRUE(
+      world.engine()
+          .directory()
+          .Add("alice@example.com", *MakeVerifier("secret", kScramIterations, world.random()))
+          .ok());
+  uint32_t number = 1;
+  const auto asked = [&](const std::string& user) {
+    Client client(world, number++);
+    client.Header();
+    const std::string got =
+        client.Say("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-256'>" +
+                   Base64Of("n,,n=" + user + ",r=abc") + "</auth>");
+    const std::string said = FromBase64(Between(got, "xmpp-sasl'>", "<"));
+    return said.substr(said.find(",s="));
+  };
+  const std::string tail = ",i=" + std::to_string(kScramIterations);
+  EXPECT_TRUE(asked("alice").ends_with(tail));
+  EXPECT_TRUE(asked("nobody").ends_with(tail));
+  EXPECT_EQ(asked("nobody"), asked("nobody"));
+  EXPECT_NE(asked("nobody"), asked("noone"));
+  EXPECT_EQ(asked("nobody").size(), asked("alice").size());
+}
+
 TEST(XmppLogin, AResourceGoesToWhoComesLast) {
   World world;
   world.AddUser("alice");

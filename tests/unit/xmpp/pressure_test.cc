@@ -68,10 +68,10 @@ TEST_F(PressureTest, FloodsAreHeldBackAndSlowReadersGo) {
   EXPECT_EQ(world.engine().OnData(clients[1]->stream(), AsBytes(two)), 0u);
   EXPECT_EQ(world.engine().counters().stream_errors, 0u);
   // Nobody has gone yet; after five seconds those three have, and nobody else.
-  world.Turn(Duration::Milliseconds(4900));
+  world.Turn(Duration::Seconds(kStalledSeconds) - Duration::Milliseconds(kPressureTickMs));
   EXPECT_EQ(world.engine().bound_count(), kUsers);
   world.resumed.clear();
-  world.Turn(Duration::Milliseconds(200));
+  world.Turn(Duration::Milliseconds(2 * kPressureTickMs));
   EXPECT_EQ(world.engine().bound_count(), kUsers - 1);  // one was enough, the longest stalled
   EXPECT_EQ(std::ranges::count(world.events, "out u5@example.com: it does not read"), 1);
   EXPECT_EQ(world.resumed, (std::vector<uint32_t>{0, 1}));
@@ -100,6 +100,30 @@ TEST_F(PressureTest, WhoReadsAgainStays) {
   world.Turn(Duration::Seconds(10));
   EXPECT_EQ(world.engine().bound_count(), kUsers);
   EXPECT_EQ(world.engine().counters().shed, 0u);
+}
+
+// Who takes a little goes like who takes nothing.
+TEST_F(PressureTest, ReadingIsSoManyBytes) {
+  for (const uint32_t reads : {kReadsBytes, kReadsBytes / 2}) {
+    const uint64_t shed = world.engine().counters().shed;
+    const uint32_t who = reads == kReadsBytes ? 5 : 6;
+    world.deaf = {who};
+    while (Tell(0)) {
+    }
+    world.Turn(Duration::Seconds(kStalledSeconds) - Duration::Milliseconds(kPressureTickMs));
+    world.most = reads;  // in all that is still sent
+    world.deaf.clear();
+    world.engine().OnWritable(clients[who]->stream());
+    world.most = SIZE_MAX;
+    world.deaf = {who};
+    while (Tell(0)) {  // what was taken is filled again
+    }
+    world.Turn(Duration::Milliseconds(2 * kPressureTickMs));
+    EXPECT_EQ(world.engine().counters().shed - shed, reads == kReadsBytes ? 0u : 1u);
+    world.deaf.clear();
+    world.engine().OnWritable(clients[who]->stream());
+    world.Turn(Duration::Seconds(1));
+  }
 }
 
 // Acknowledgements give memory back, so they are heard; then the room hears everybody again.

@@ -256,13 +256,43 @@ TEST_F(RoomTest, UsersMakeThemselvesMembersWhereTheyMay) {
       "type='submit'/></query></iq>");
   const std::string room = "open@rooms.example.com";
   EXPECT_TRUE(Has(bob.Say(Query("get", "jabber:iq:register", "", room)), "muc#register_roomnick"));
+  // The nick he has reserved (XEP-0045 section 6.6), before and when he has one.
+  const auto reserved = [&](Client& client) {
+    const std::string got = client.Say(
+        "<iq type='get' id='q' to='" + room +
+        "'><query xmlns='http://jabber.org/protocol/disco#info' node='x-roomuser-item'/></iq>");
+    return Between(got, "node='x-roomuser-item'>", "</query>");
+  };
+  EXPECT_EQ(reserved(bob), "");
   EXPECT_TRUE(Has(bob.Say(Query("set", "jabber:iq:register", form, room)), "type='result'"));
+  EXPECT_EQ(reserved(bob), "<identity category='conference' type='text' name='Bo'/>");
+  EXPECT_EQ(reserved(carol), "");
   EXPECT_TRUE(Has(carol.Say(Join("Bo", "", "open")), "<conflict"));  // it is registered
   EXPECT_TRUE(Has(carol.Say(Query("set", "jabber:iq:register", form, room)), "<conflict"));
   const std::string seen = carol.Say(Join("Ca", "", "open"));
   EXPECT_TRUE(Has(seen, "<presence type='unavailable' from='open@rooms.example.com/Bo'")) << seen;
   EXPECT_TRUE(Has(bob.Say(Query("set", "jabber:iq:register", "<remove/>", room)), "result"));
   EXPECT_FALSE(Has(carol.Say(Join("Bo", "", "open")), "<conflict"));
+}
+
+// XEP-0045 sections 9.5, 9.8, 10.5: who is asked for by whom.
+TEST_F(RoomTest, ListsAreForThoseWhoMay) {
+  Make();
+  bob.Say(Join("Bo"));
+  alice.Say(Admin("<item affiliation='member' jid='carol@example.com'/>"));
+  const auto asked = [](Client& client, const std::string& item) {
+    return client.Say(Query("get", std::string(kMuc) + "#admin", "<item " + item + "/>"));
+  };
+  for (const char* list :
+       {"affiliation='owner'", "affiliation='admin'", "affiliation='member'",
+        "affiliation='outcast'", "role='moderator'", "role='participant'", "role='visitor'"}) {
+    EXPECT_TRUE(Has(asked(bob, list), "<forbidden")) << list;    // in the room
+    EXPECT_TRUE(Has(asked(carol, list), "<forbidden")) << list;  // a member who is not there
+    EXPECT_TRUE(Has(asked(alice, list), "type='result'")) << list;
+  }
+  EXPECT_TRUE(Has(asked(alice, "affiliation='member'"), "jid='carol@example.com'"));
+  EXPECT_TRUE(Has(asked(alice, "role='participant'"), "nick='Bo'"));
+  EXPECT_TRUE(Has(asked(alice, "affiliation='king'"), "<bad-request"));
 }
 
 TEST_F(RoomTest, PasswordsAndOccupancy) {

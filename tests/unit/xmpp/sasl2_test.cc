@@ -311,6 +311,19 @@ TEST_F(Sasl2, ATokenIsForOneClientOneUserOneMechanism) {
                   "<invalid-mechanism"));
 }
 
+TEST_F(Sasl2, ATokenIsBoundToTheEndPoint) {
+  world.end_point = std::string(32, '\x09');
+  Client client(world, 1);
+  const std::string token = TokenOf(LogIn(client, Request("HT-SHA-256-ENDP") + kBind));
+  Client wrong(world, 2);
+  EXPECT_TRUE(
+      Has(LogInBy(wrong, token, kFast, "HT-SHA-256-ENDP", world.exporter), "<not-authorized"));
+  Client good(world, 3);
+  const std::string got = LogInBy(good, token, kFast, "HT-SHA-256-ENDP", world.end_point);
+  EXPECT_TRUE(Has(got, "<additional-data>" + Base64Of(Hash(token, "Responder", world.end_point))))
+      << got;
+}
+
 TEST_F(Sasl2, TokensExpireToTheSecond) {
   config.token_life = Duration::Seconds(86400);
   world.engine().Apply(config);

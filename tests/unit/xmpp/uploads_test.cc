@@ -102,6 +102,43 @@ TEST_F(UploadTest, AFileGoesUpAndComesDown) {
   EXPECT_NE(Do(Put(put, bytes)).find(" 409 "), std::string::npos);  // a slot serves once
 }
 
+// What a user calls his file stands in an address and in the head of an answer.
+TEST_F(UploadTest, NothingOfANameOrTypeBecomesAField) {
+  const struct {
+    const char* name;
+    const char* written;
+  } cases[] = {{"a&#13;&#10;Set-Cookie: b", "a%0D%0ASet-Cookie%3A%20b"},
+               {"../../etc/passwd", "..%2F..%2Fetc%2Fpasswd"},
+               {"a&quot;b&apos;;c", "a%22b%27%3Bc"},
+               {"a&#9;b\\c?d#e%2e", "a%09b%5Cc%3Fd%23e%252e"},
+               {"\xE2\x80\xAE"
+                "gpj.exe",
+                "%E2%80%AEgpj.exe"}};
+  for (const auto& each : cases) {
+    const std::string slot = Ask(alice, each.name, 3, "");
+    EXPECT_EQ(slot.find("<header"), std::string::npos);  // we ask for none
+    const std::string host = "https://example.com:5281";
+    const std::string get = Between(slot, "<get url='" + host, "'");
+    ASSERT_TRUE(get.ends_with("/" + std::string(each.written))) << slot;
+    ASSERT_TRUE(Do(Put(Between(slot, "<put url='" + host, "'"), "abc")).starts_with("HTTP/1.1 201"))
+        << slot;
+    const std::string got = Do(Get(get));
+    EXPECT_NE(got.find("; filename*=UTF-8''" + std::string(each.written) + "\r\n"),
+              std::string::npos)
+        << got;
+    EXPECT_EQ(got.find("\nSet-Cookie"), std::string::npos) << got;
+    EXPECT_NE(got.find("Content-Disposition: attachment"), std::string::npos);
+  }
+  for (const char* type : {"image/png&#13;&#10;Set-Cookie: b", "image", "image/", "a/b/c",
+                           "text/plain&#10;", "image/p ng", "te\xC3\xBCxt/plain"}) {
+    EXPECT_NE(Ask(alice, "a.png", 3, type).find("<bad-request"), std::string::npos) << type;
+  }
+  // Parameters are left out, whatever they are.
+  const auto [put, get] = Slot(alice, "a.txt", 3, "Text/Plain; charset=&#13;&#10;x: y");
+  EXPECT_TRUE(Do(Put(put, "abc")).starts_with("HTTP/1.1 201 "));
+  EXPECT_NE(Do(Get(get)).find("\r\nContent-Type: text/plain\r\n"), std::string::npos);
+}
+
 TEST_F(UploadTest, BytesComeInPiecesAndAreContinued) {
   const std::string bytes = Bytes(40'000);
   const auto [put, get] = Slot(alice, "x.bin", bytes.size());

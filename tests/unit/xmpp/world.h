@@ -11,6 +11,7 @@
 
 #include "crypto/digest.h"
 #include "crypto/init.h"
+#include "crypto/legacy.h"
 #include "crypto/mac.h"
 #include "firmware/xmpp/engine.h"
 #include "firmware/xmpp/web.h"
@@ -105,9 +106,10 @@ class World final : public Host, public Keeper, public Observer, public UploadOb
     if (web != nullptr && Web::Owns(stream)) {
       return web->Send(stream, bytes);
     }
-    if (blocked || deaf.contains(stream.index)) {
+    if (blocked || deaf.contains(stream.index) || bytes.size() > most) {
       return ErrorCode::kWouldBlock;
     }
+    most -= most == SIZE_MAX ? 0 : bytes.size();
     sent[stream.index] += std::string(AsText(bytes));
     return Ok();
   }
@@ -130,11 +132,9 @@ class World final : public Host, public Keeper, public Observer, public UploadOb
     }
   }
   size_t BindingOf(net::StreamId, Binding kind, std::span<uint8_t, 64> out) override {
-    if (kind != Binding::kExporter) {
-      return 0;
-    }
-    std::fill_n(out.begin(), 32, uint8_t{7});
-    return 32;
+    const std::string& data = kind == Binding::kExporter ? exporter : end_point;
+    std::ranges::copy(AsBytes(data), out.begin());
+    return data.size();
   }
   uint32_t ProvedUsers(net::StreamId stream, std::span<ProvedUser, kProvedUserMax> out) override {
     uint32_t count = 0;
@@ -192,6 +192,8 @@ class World final : public Host, public Keeper, public Observer, public UploadOb
   std::map<uint32_t, std::string> sent;
   std::map<uint32_t, bool> closed;
   std::map<uint32_t, std::vector<std::string>> proved;  // users that a certificate names
+  std::string exporter = std::string(32, '\x07');       // of every TLS session; empty: none
+  std::string end_point;
   std::vector<uint32_t> started_tls;
   std::vector<uint32_t> resumed;
   std::map<std::string, std::string> pending;
@@ -203,6 +205,7 @@ class World final : public Host, public Keeper, public Observer, public UploadOb
   KeeperRoom store_room;
   bool blocked = false;
   std::set<uint32_t> deaf;  // streams whose clients do not read
+  size_t most = SIZE_MAX;   // bytes that the network takes from now on
   int64_t unix_seconds = 1'790'000'000;
   Web* web = nullptr;  // of clients by HTTP
 
@@ -240,26 +243,40 @@ inline std::string Between(const std::string& text, const std::string& a, const 
   return text.substr(from + a.size(), end - from - a.size());
 }
 
-// The client's final message of SCRAM-SHA-256 (RFC 7677).
-inline std::string ScramProof(const std::string& password, const std::string& gs2,
-                              const std::string& channel, const std::string& first,
-                              const std::string& server) {
+struct Sha256Scram {
+  using Digest = crypto::Sha256;
+  static auto Mac(std::span<const uint8_t> key, std::span<const uint8_t> bytes) {
+    return crypto::HmacSha256::Of(key, bytes);
+  }
+};
+struct Sha1Scram {
+  using Digest = crypto::Sha1;
+  static auto Mac(std::span<const uint8_t> key, std::span<const uint8_t> bytes) {
+    return crypto::HmacSha1(key, bytes);
+  }
+};
+
+// The client's final message of SCRAM (RFC 5802, RFC 7677).
+template <typename Scram = Sha256Scram>
+std::string ScramProof(const std::string& password, const std::string& gs2,
+                       const std::string& channel, const std::string& first,
+                       const std::string& server) {
   const std::string nonce = Between(server, "r=", ",");
   const std::string salt = FromBase64(Between(server, "s=", ","));
   const int count = std::stoi(server.substr(server.find("i=") + 2));
-  auto u = crypto::HmacSha256::Of(AsBytes(password), AsBytes(salt + std::string("\0\0\0\1", 4)));
+  auto u = Scram::Mac(AsBytes(password), AsBytes(salt + std::string("\0\0\0\1", 4)));
   auto salted = u;
   for (int i = 1; i < count; ++i) {
-    u = crypto::HmacSha256::Of(AsBytes(password), u);
+    u = Scram::Mac(AsBytes(password), u);
     for (size_t k = 0; k < u.size(); ++k) {
       salted[k] ^= u[k];
     }
   }
-  const auto key = crypto::HmacSha256::Of(salted, AsBytes(std::string_view("Client Key")));
-  const auto stored = crypto::Sha256::Of(key);
+  const auto key = Scram::Mac(salted, AsBytes(std::string_view("Client Key")));
+  const auto stored = Scram::Digest::Of(key);
   const std::string last = "c=" + Base64Of(gs2 + channel) + ",r=" + nonce;
   const std::string all = first + "," + server + "," + last;
-  auto proof = crypto::HmacSha256::Of(stored, AsBytes(all));
+  auto proof = Scram::Mac(stored, AsBytes(all));
   for (size_t k = 0; k < proof.size(); ++k) {
     proof[k] ^= key[k];
   }
@@ -281,12 +298,12 @@ class Client {
     return Take();
   }
   std::string Take() { return std::exchange(world_.sent[stream_.index], ""); }
-  std::string Header() {
+  std::string Header(const std::string& to = "") {
     return Say(
-        "<?xml version='1.0'?><stream:stream to='" + world_.domain() +
+        "<?xml version='1.0'?><stream:stream to='" + (to.empty() ? world_.domain() : to) +
         "' version='1.0' xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>");
   }
-  // SCRAM-SHA-256, with the channel bound when `gs2` says so. The answer to the proof.
+  // SCRAM, with the channel bound when `gs2` says so. The answer to the proof.
   std::string Authenticate(const std::string& user, const std::string& password,
                            const std::string& gs2 = "n,,", const std::string& channel = "",
                            const std::string& mechanism = "SCRAM-SHA-256") {
@@ -297,14 +314,16 @@ class Client {
       return got;
     }
     const std::string server = FromBase64(Between(got, "xmpp-sasl'>", "<"));
-    const std::string last = ScramProof(password, gs2, channel, first, server);
+    const bool is_weak = mechanism.starts_with("SCRAM-SHA-1");
+    const std::string last = is_weak ? ScramProof<Sha1Scram>(password, gs2, channel, first, server)
+                                     : ScramProof(password, gs2, channel, first, server);
     return Say("<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>" + Base64Of(last) +
                "</response>");
   }
-  void LogIn(const std::string& user, const std::string& resource) {
-    Header();
+  void LogIn(const std::string& user, const std::string& resource, const std::string& to = "") {
+    Header(to);
     GH_ASSERT(Authenticate(user, "secret").find("<success") != std::string::npos);
-    Header();
+    Header(to);
     const std::string got =
         Say("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>" +
             resource + "</resource></bind></iq>");
