@@ -491,6 +491,12 @@ std::span<uint8_t> Directory::ReadMessage(Account& account, const Waiting& messa
   return out.first(used);
 }
 
+std::string_view Directory::BeginningOf(Account& account, const Waiting& message,
+                                        std::span<uint8_t> out) {
+  const size_t size = keeper_.Read(RowKey('m', account.id, message.number, 0), out);
+  return AsText(out.first(std::min(size, out.size())).subspan(std::min<size_t>(size, 1)));
+}
+
 void Directory::RemoveMessage(Account& account, Waiting& message) {
   for (uint32_t part = 0; part < message.parts; ++part) {
     (void)keeper_.Remove(RowKey('m', account.id, message.number, part));

@@ -299,6 +299,8 @@ class Directory {
   Waiting* FindMessage(Account& account, uint64_t number);
   // Its bytes, in `out`; empty when it cannot be read.
   std::span<uint8_t> ReadMessage(Account& account, const Waiting& message, std::span<uint8_t> out);
+  // The first part alone, which has its address.
+  std::string_view BeginningOf(Account& account, const Waiting& message, std::span<uint8_t> out);
   void RemoveMessage(Account& account, Waiting& message);
 
   const SipKey& key() const { return key_; }

@@ -220,6 +220,10 @@ struct Wishes {
   ClientDigest client = {};
 };
 
+// What a session may not want to be sent (sift.cc).
+enum SiftKind : uint8_t { kSiftMessage, kSiftPresence, kSiftIq };
+inline constexpr uint32_t kSiftKinds = 3;
+
 class Engine;
 
 struct Session {
@@ -255,7 +259,9 @@ struct Session {
   int8_t priority = 0;
   uint8_t failures = 0;
   uint8_t domain = 0;
-  uint8_t privacy = 0;  // the number of its active list; 0: none
+  uint8_t privacy = 0;         // the number of its active list; 0: none
+  bool reads_offline = false;  // messages that wait are asked for one by one (XEP-0013)
+  std::array<uint8_t, kSiftKinds> sift = {};  // sender, and recipient above; 0: all is sent
   // XEP-0198.
   bool managed = false;
   bool resumable = false;
@@ -698,6 +704,7 @@ class Engine final : private RoomHost {
   bool DeniesAll(Account& account, const Address& other, uint8_t kind);
   bool DeniesStanza(Account& account, const Address& to, const Address& from, const Node& stanza);
   bool IsHeldOff(const Session& session, std::span<const uint8_t> stanza);
+  static std::string_view WrittenFrom(std::string_view stanza);
   bool IsHereFor(Account& account, const Session& asker);
   bool AppliesElsewhere(const Session& session, uint8_t number);
   void HideFrom(Session& session, const PrivacyList& before, const PrivacyList& after);
@@ -709,6 +716,20 @@ class Engine final : private RoomHost {
   void RemovePrivacyList(Session& session, const Node& stanza, uint8_t number);
   bool HasGroupInRoster(Account& account, std::string_view group);
   void PushPrivacy(Account& account, std::string_view name);
+
+  // offline_queries.cc (XEP-0013)
+  static bool IsOfflineQuery(const Node& query);
+  Waiting* FindOffline(Account& account, const Node& item);
+  void OnOffline(Session& session, const Node& stanza, const Node& query, bool is_set);
+  void CountOffline(Session& session, const Node& stanza);
+  void ListOffline(Session& session, const Node& stanza);
+  bool ShowOffline(Session& session, const Waiting& waiting, uint32_t& room);
+  void SendOffline(Session& session, const Node& stanza, const Node* item);
+  void RemoveOffline(Session& session, const Node& stanza, const Node* item);
+
+  // sift.cc (XEP-0273)
+  void OnSift(Session& session, const Node& stanza, const Node& sift);
+  static bool Sifts(const Session& session, SiftKind kind, std::string_view from, bool is_bare);
 
   // commands.cc (XEP-0050)
   static void WriteCommands(std::string_view domain, ByteWriter& out);

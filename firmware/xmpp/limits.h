@@ -111,6 +111,10 @@ inline constexpr uint32_t kOutputMax = 3 * kStanzaMax;
 // A roster as it is sent, when an item with name and groups is added to it.
 inline constexpr uint32_t kRosterBytesMax = kOutputMax / 4 * 3;
 
+// Messages that wait (XEP-0013): so many are told of or shown at once, and so many bytes.
+inline constexpr uint32_t kOfflineListedMax = 256;
+inline constexpr uint32_t kOfflineBytesMax = 256 * 1024;
+
 // Stored rows: parts of a message, and one contact.
 inline constexpr uint32_t kRowMax = 3800;
 inline constexpr uint32_t kMessagePartsMax = kOutputMax / kRowMax + 1;
@@ -191,6 +195,8 @@ static_assert(kUnprovenBytes < kStanzaMin && kStanzaMin <= kStanzaMax);
 static_assert(kUnacknowledgedBytesMax >= kOutputMax);
 static_assert(kUnsentMax >= kOutputMax);
 static_assert(kPrivacyListBytesMax <= kRowMax);
+static_assert(kOfflineBytesMax >= kOutputMax && kOfflineBytesMax <= kUnsentMax &&
+              kOfflineListedMax <= kUnacknowledgedMax);
 static_assert(kUnacknowledgedMax >= kRoomOccupantMax + kRoomHistoryMax + kArchivePageMax);
 static_assert(kRoomTitleMax + kRoomDescriptionMax + kRoomPasswordMax + kRoomSubjectMax +
                   kRoomNameMax + kResourceMax + 128 <=

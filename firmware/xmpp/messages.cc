@@ -151,6 +151,11 @@ Engine::Delivery Engine::DeliverMessage(Account& account, std::span<const uint8_
 
 void Engine::SendWaiting(Session& session) {
   Account& account = *session.account;
+  for (Session* at = account.sessions; at != nullptr; at = at->next_of_account) {
+    if (at->reads_offline) {
+      return;  // XEP-0013 section 2.2
+    }
+  }
   for (Waiting& waiting : account.waiting) {
     if (session.doomed || !session.connected || !config_.messages) {
       return;

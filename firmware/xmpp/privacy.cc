@@ -207,17 +207,28 @@ bool Engine::DeniesStanza(Account& account, const Address& to, const Address& fr
 
 // A stanza of ours, on its way to the session.
 bool Engine::IsHeldOff(const Session& session, std::span<const uint8_t> stanza) {
-  if (session.account->privacy.empty()) {
+  constexpr decltype(session.sift) kNothing = {};
+  if (session.account->privacy.empty() && session.sift == kNothing) {
     return false;
   }
   const std::string_view text = AsText(stanza);
   const uint8_t kind = KindOf(text, InTag(text, " type='"));
   std::string_view from = kind != 0 ? InTag(text, " from='") : std::string_view();
+  const bool is_bare = InTag(text, " to='").find('/') == std::string_view::npos;
+  if ((kind == kPrivacyMessage && Sifts(session, kSiftMessage, from, is_bare)) ||
+      (kind == kPrivacyPresenceIn && Sifts(session, kSiftPresence, from, is_bare))) {
+    return true;
+  }
+  if (session.account->privacy.empty()) {
+    return false;
+  }
   // A resource with escapes in it is longer than it was, and another one.
   from = from.find('&') != std::string_view::npos ? BareOf(from) : from;
   const auto address = Address::Parse(from);
   return address.ok() && Denies(session, *address, kind);
 }
+
+std::string_view Engine::WrittenFrom(std::string_view stanza) { return InTag(stanza, " from='"); }
 
 // Whether the asker may take notice that the user is here.
 bool Engine::IsHereFor(Account& account, const Session& asker) {
@@ -480,14 +491,15 @@ void Engine::SendPrivacyList(Session& session, const Node& stanza, std::string_v
 void Engine::OnPrivacy(Session& session, const Node& stanza, const Node& query, bool is_set) {
   const Node* what = query.FirstElement();
   const bool is_one = what != nullptr && what->NextElement() == nullptr;
-  if (!is_set && what == nullptr) {
+  const bool is_choice =
+      is_one && (what->Is("active", ns::kPrivacy) || what->Is("default", ns::kPrivacy));
+  if (!is_set && (what == nullptr || is_choice)) {
     SendPrivacyNames(session, stanza);
   } else if (!is_set && is_one && what->Is("list", ns::kPrivacy)) {
     SendPrivacyList(session, stanza, what->Get("name"));
   } else if (is_set && is_one && what->Is("list", ns::kPrivacy)) {
     OnPrivacyList(session, stanza, *what);
-  } else if (is_set && is_one &&
-             (what->Is("active", ns::kPrivacy) || what->Is("default", ns::kPrivacy))) {
+  } else if (is_set && is_choice) {
     OnPrivacyChoice(session, stanza, *what);
   } else {
     AnswerError(session, stanza, "modify", "bad-request");

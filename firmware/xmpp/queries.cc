@@ -15,7 +15,15 @@ constexpr std::string_view kServerFeatures =
     "<feature var='http://jabber.org/protocol/disco#items'/>"
     "<feature var='urn:xmpp:ping'/><feature var='urn:xmpp:carbons:2'/>"
     "<feature var='urn:xmpp:blocking'/><feature var='jabber:iq:roster'/>"
-    "<feature var='jabber:iq:privacy'/>"
+    "<feature var='jabber:iq:privacy'/><feature var='http://jabber.org/protocol/offline'/>"
+    "<feature var='urn:xmpp:sift:2'/><feature var='urn:xmpp:sift:stanzas:iq'/>"
+    "<feature var='urn:xmpp:sift:stanzas:message'/>"
+    "<feature var='urn:xmpp:sift:stanzas:presence'/>"
+    "<feature var='urn:xmpp:sift:senders:all'/><feature var='urn:xmpp:sift:senders:local'/>"
+    "<feature var='urn:xmpp:sift:senders:others'/><feature var='urn:xmpp:sift:senders:remote'/>"
+    "<feature var='urn:xmpp:sift:senders:self'/><feature var='urn:xmpp:sift:recipients:all'/>"
+    "<feature var='urn:xmpp:sift:recipients:bare'/>"
+    "<feature var='urn:xmpp:sift:recipients:full'/>"
     "<feature var='jabber:iq:version'/><feature var='msgoffline'/>"
     "<feature var='vcard-temp'/><feature var='jabber:iq:private'/>"
     "<feature var='urn:xmpp:time'/><feature var='jabber:iq:last'/>"
@@ -117,6 +125,8 @@ bool Engine::OnAccountQuery(Session& session, const Node& stanza, const Node& qu
   } else if (query.Is("vCard", ns::kVcard) && (is_own || !is_set)) {
     OnStored(session, stanza, "vcard", query, is_own ? "<vCard xmlns='vcard-temp'/>" : "", account,
              is_set);
+  } else if (IsOfflineQuery(query) && may_see) {
+    AnswerError(session, stanza, "auth", "forbidden");  // who may not see is told of nobody
   } else if (is_set || !may_see) {
     return false;
   } else if (query.Is("query", ns::kInfo) || query.Is("query", ns::kItems)) {
@@ -192,6 +202,10 @@ void Engine::OnOwnQuery(Session& session, const Node& stanza, const Node& query,
     OnBlocking(session, stanza, query, is_set);
   } else if (query.Is("query", ns::kPrivacy)) {
     OnPrivacy(session, stanza, query, is_set);
+  } else if (IsOfflineQuery(query)) {
+    OnOffline(session, stanza, query, is_set);
+  } else if (is_set && query.Is("sift", ns::kSift)) {
+    OnSift(session, stanza, query);
   } else if (is_set && query.space == ns::kTemporary) {
     OnTemporary(session, stanza, query);
   } else if (is_set && query.space == ns::kCarbons &&

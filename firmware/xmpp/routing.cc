@@ -24,6 +24,10 @@ bool IsServersToSay(const Node& stanza) {
           query->space == ns::kPrivacy);
 }
 
+bool IsRequest(const Node& stanza) {
+  return stanza.Get("type") == "get" || stanza.Get("type") == "set";
+}
+
 }  // namespace
 
 std::string_view Engine::FullOf(const Session& session, std::span<uint8_t> out) const {
@@ -151,7 +155,8 @@ void Engine::RouteToAccount(Session& session, Node& stanza, const Address& to, A
     return;
   }
   Session* target = FindSession(account, to.resource());
-  if (target == nullptr || IsServersToSay(stanza)) {
+  if (target == nullptr || IsServersToSay(stanza) ||
+      (IsRequest(stanza) && Sifts(*target, kSiftIq, full, false))) {
     AnswerError(session, stanza, "cancel", "service-unavailable");
     return;
   }

@@ -645,6 +645,21 @@ def test_a_chat_goes_to_the_client_that_replied(scene):
                                     "moved": ["b", "desk"]}
 
 
+def test_privacy_lists_deny_and_hide(scene):
+    assert scene.act("privacy") == {
+        "active": "service-unavailable", "away": "service-unavailable",
+        "names": ["noise", "noise"], "again": "service-unavailable", "none": "echo"}
+    assert scene.act("invisible") == {"before": "available", "hides": "unavailable",
+                                      "after": "back"}
+
+
+def test_what_waits_is_asked_for_one_by_one(scene):
+    scene.act("logs_in", "carol", "secret")  # what waited, of other scenes
+    assert scene.act("one_by_one") == {
+        "count": "3", "from": ["alice@example.com/a"], "flood": 0, "viewed": ["second"],
+        "left": True, "purged": 0}
+
+
 def wait_for_both(scene):
     """Those of the scene `ended`."""
     def are_there():

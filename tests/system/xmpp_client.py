@@ -814,6 +814,140 @@ async def replies(server, authority):
     return said
 
 
+def privacy_list(client, name, *rules):
+    """A set of a privacy list (XEP-0016): of address, action and kind, one each."""
+    iq = client.Iq()
+    iq["type"] = "set"
+    wanted = iq["privacy"]["list"]
+    wanted["name"] = name
+    for order, (value, action, kind) in enumerate(rules):
+        item = wanted.add_item(value, action, str(order), itype="jid" if value else None)
+        ElementTree.SubElement(item.xml, f"{{jabber:iq:privacy}}{kind}")
+    return iq
+
+
+def privacy_choice(client, what, name=None):
+    iq = client.Iq()
+    iq["type"] = "set"
+    if name:
+        iq["privacy"][what]["name"] = name
+    else:
+        iq["privacy"].enable(what)
+    return iq
+
+
+async def answer_to(client, body):
+    """What comes back for a message to bob."""
+    client.send_message(f"bob@{DOMAIN}", body, mtype="chat")
+    while True:
+        got = await client.next_message()
+        if got["type"] == "error" or got["body"] == "echo":
+            return got["error"]["condition"] if got["type"] == "error" else "echo"
+
+
+async def privacy(server, authority):
+    """Bob denies carol's messages by a list; that is his default one when he comes back."""
+    plugins = ("xep_0016",)
+    bob, carol = Client("bob", "b", plugins=plugins), Client("carol", "c")
+    for client in (bob, carol):
+        await client.log_in(server, authority)
+    await privacy_list(bob, "noise", (f"carol@{DOMAIN}", "deny", "message")).send()
+    await privacy_choice(bob, "active", "noise").send()
+    said = {"active": await answer_to(carol, "one")}
+    await privacy_choice(bob, "default", "noise").send()
+    await bob.leave()
+    said["away"] = await answer_to(carol, "two")
+    bob = Client("bob", "b", plugins=plugins)
+    bob.add_event_handler("message", lambda got: got["body"] == "three" and bob.send_message(
+        got["from"], "echo", mtype="chat"))
+    await bob.log_in(server, authority)
+    iq = bob.Iq()
+    iq["type"] = "get"
+    iq.enable("privacy")
+    names = (await iq.send())["privacy"]
+    said["names"] = [names["default"]["name"], *(each["name"] for each in names["lists"])]
+    said["again"] = await answer_to(carol, "two again")
+    await privacy_choice(bob, "default").send()
+    said["none"] = await answer_to(carol, "three")
+    await privacy_list(bob, "noise").send()
+    for client in (bob, carol):
+        await client.leave()
+    return said
+
+
+async def invisible(server, authority):
+    """Carol sees bob until he hides, and again when he does not (XEP-0126)."""
+    bob, carol = Client("bob", "b", plugins=("xep_0016",)), Client("carol", "c")
+    bob.auto_authorize, bob.auto_subscribe = True, False
+    for client in (bob, carol):
+        await client.log_in(server, authority)
+    carol.send_presence_subscription(f"bob@{DOMAIN}")
+
+    async def shown():
+        """What carol is shown of bob next."""
+        while True:
+            got = await asyncio.wait_for(carol.presences.get(), TIMEOUT)
+            if got["from"].full == f"bob@{DOMAIN}/b":
+                return got["status"] or got["type"]
+
+    said = {"before": await shown()}
+    await privacy_list(bob, "invisible", ("", "deny", "presence-out")).send()
+    await privacy_choice(bob, "active", "invisible").send()
+    said["hides"] = await shown()
+    bob.send_presence(pstatus="hidden")
+    await bob["xep_0199"].ping(DOMAIN)
+    await privacy_choice(bob, "active").send()
+    bob.send_presence(pstatus="back")
+    said["after"] = await shown()
+    carol.send_presence(pto=f"bob@{DOMAIN}", ptype="unsubscribe")
+    await carol["xep_0199"].ping(DOMAIN)
+    await privacy_list(bob, "invisible").send()
+    for client in (bob, carol):
+        await client.leave()
+    return said
+
+
+async def one_by_one(server, authority):
+    """Carol asks for what waits for her by itself (XEP-0013), and leaves some of it."""
+    alice = Client("alice", "a")
+    await alice.log_in(server, authority)
+    for body in ("first", "second", "third"):
+        alice.send_message(f"carol@{DOMAIN}", body, mtype="chat")
+    await alice["xep_0199"].ping(DOMAIN)
+    await alice.leave()
+    carol = Client("carol", "c", plugins=("xep_0004", "xep_0013"))
+    said = {}
+
+    async def ask(_):
+        offline = carol["xep_0013"]
+        count = (await offline.get_count())["disco_info"].xml
+        said["count"] = count.findtext(".//*[@var='number_of_messages']/{jabber:x:data}value")
+        items = (await offline.get_headers())["disco_items"]["items"]
+        said["from"] = sorted({str(name) for _, _, name in items})
+        nodes = sorted(node for _, node, _ in items)
+        carol.send_presence()
+        await carol["xep_0199"].ping(DOMAIN)
+        said["flood"] = carol.messages.qsize()
+        answered = asyncio.Queue()
+        offline.view([nodes[1]], callback=answered.put_nowait)
+        viewed = await asyncio.wait_for(answered.get(), TIMEOUT)
+        said["viewed"] = [each["body"] for each in viewed["offline"]["results"]]
+        offline.remove([nodes[0], nodes[2]], callback=answered.put_nowait)
+        await asyncio.wait_for(answered.get(), TIMEOUT)
+        left = (await offline.get_headers())["disco_items"]["items"]
+        said["left"] = [node for _, node, _ in left] == [nodes[1]]
+        offline.purge(callback=answered.put_nowait)
+        await asyncio.wait_for(answered.get(), TIMEOUT)
+        said["purged"] = len((await offline.get_headers())["disco_items"]["items"])
+        carol.ready.set()
+
+    carol.del_event_handler("session_start", carol._on_start)  # which sends presence at once
+    carol.add_event_handler("session_start", ask)
+    await carol.log_in(server, authority)
+    await carol.leave()
+    return said
+
+
 async def main(server, authority, scene, *words):
     print(json.dumps(await globals()[scene](server, authority, *words)), flush=True)
     if scene == "acknowledged":
