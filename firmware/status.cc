@@ -420,6 +420,7 @@ bool StatusPages::NextSip(uint64_t& cursor, ByteWriter& out) {
     case 3:
       out.Text("SIP Statistics Users:");
       Tell(out, "registers", counters.registers);
+      Tell(out, "known_ways", counters.known_ways);
       Tell(out, "challenges", counters.challenges);
       Tell(out, "auth_failures", counters.auth_failures);
       return true;

@@ -61,7 +61,8 @@ class DialPlanService {
 };
 
 // What is typed: every pattern compiles, there is one UC traversal zone and its media is encrypted,
-// no two traversal servers share a port. `expected` says what is wrong first. `patterns` is where they are tried.
+// no two traversal servers share a port. `expected` says what is wrong first. `patterns` is where
+// they are tried.
 Result<void> CheckDialPlan(const config::Settings& settings, dialplan::PatternStore& patterns,
                            config::Message& expected);
 

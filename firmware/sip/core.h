@@ -34,6 +34,7 @@ struct Statistics {
   uint64_t load_silent = 0;   // of them not sent: their senders had enough replies
   uint64_t send_failed = 0;
   uint64_t registers = 0;
+  uint64_t known_ways = 0;  // registrations that went into a zone without a search
   uint64_t challenges = 0;
   uint64_t auth_failures = 0;
   uint64_t calls_started = 0;

@@ -250,6 +250,7 @@ bool Engine::RouteByKnownWay(Incoming& in) {
   if (context == nullptr) {
     return true;
   }
+  ++core_.statistics.known_ways;
   Proxy::SetWay(*context, in.way);
   proxy_.AddTarget(*context, {.uri = in.plan.uri.text,
                               .zone = way->zone,
