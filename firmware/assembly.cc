@@ -71,8 +71,12 @@ void Appliance::Rooms::BuildDialPlan() {
 
 void Appliance::Rooms::BuildCalls() {
   calls = machine.arena.New<CallService>(*sip, log, machine.clock);
-  sip_guard = machine.arena.New<SipGuard>(
-      SipGuard::Parts{*configuration, log, machine.clock, services.sip_blocker()});
+  const auto rules = [](const config::Settings& settings) {
+    const auto& from = settings.intrusion_protection_sip();
+    return GuessGuard::Rules{from.mode == config::OnOff::kOn, static_cast<uint32_t>(from.failures)};
+  };
+  sip_guard = machine.arena.New<GuessGuard>(GuessGuard::Parts{
+      *configuration, log, machine.clock, services.sip_blocker(), "SIP", "sip", rules});
   sip_events.SetGuard(*sip_guard);
 }
 

@@ -47,9 +47,10 @@ Result<void> UnblockAddress(void* context, std::string_view by, std::string_view
   Appliance::Rooms& rooms = RoomsOf(context);
   admin::Intrusion& intrusion = rooms.accounts->intrusion();
   admin::Intrusion& sip = rooms.sip_guard->intrusion();
+  admin::Intrusion& xmpp = rooms.xmpp->guard().intrusion();
   const Instant now = rooms.machine.clock.Now();
   if (config::EqualsIgnoreCase(value, "all")) {
-    const uint32_t count = intrusion.UnblockAll(now) + sip.UnblockAll(now);
+    const uint32_t count = intrusion.UnblockAll(now) + sip.UnblockAll(now) + xmpp.UnblockAll(now);
     rooms.log.Emit(AddressUnblocked{.source = "all addresses", .by = by});
     out.Decimal(count);
     out.Text(count == 1 ? " address is free again." : " addresses are free again.");
@@ -59,8 +60,11 @@ Result<void> UnblockAddress(void* context, std::string_view by, std::string_view
   if (!address.ok()) {
     return Error{ErrorCode::kInvalidArgument, "expected an IP address, or all"};
   }
-  const bool was_blocked = intrusion.Unblock(*address, now);
-  if (!sip.Unblock(*address, now) && !was_blocked) {
+  bool was_blocked = false;
+  for (admin::Intrusion* each : {&intrusion, &sip, &xmpp}) {
+    was_blocked = each->Unblock(*address, now) || was_blocked;
+  }
+  if (!was_blocked) {
     return Error{ErrorCode::kNotFound, "that address is not blocked (xStatus IntrusionProtection)"};
   }
   rooms.log.Emit(AddressUnblocked{.source = net::ToText(*address).view(), .by = by});
@@ -236,10 +240,18 @@ bool Appliance::Rooms::NextIntrusionLine(uint64_t& cursor, ByteWriter& out) {
     ++cursor;
     return true;
   }
-  uint64_t sip_cursor = cursor - entries.size() - 1;
-  const bool more = sip_guard->NextLine(sip_cursor, out);
-  cursor = sip_cursor + entries.size() + 1;
-  return more;
+  // Behind it the tables of the guards, each as long as this one and a line.
+  const uint64_t lines = entries.size() + 1;
+  for (uint64_t first = lines; const GuessGuard* guard : {sip_guard, &xmpp->guard()}) {
+    uint64_t own = cursor - first;
+    if (cursor < first + lines && guard->NextLine(own, out)) {
+      cursor = first + own;
+      return true;
+    }
+    first += lines;
+    cursor = std::max(cursor, first);
+  }
+  return false;
 }
 
 }  // namespace gh

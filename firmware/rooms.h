@@ -16,7 +16,6 @@
 #include "firmware/calls/dial_plan_service.h"
 #include "firmware/calls/rtp_service.h"
 #include "firmware/calls/sip_events.h"
-#include "firmware/calls/sip_guard.h"
 #include "firmware/calls/turn_service.h"
 #include "firmware/capacity.h"
 #include "firmware/commit_checks.h"
@@ -30,6 +29,7 @@
 #include "firmware/messaging/federation_service.h"
 #include "firmware/messaging/xmpp_service.h"
 #include "firmware/metrics.h"
+#include "firmware/network/guess_guard.h"
 #include "firmware/network/network_events.h"
 #include "firmware/network/network_services.h"
 #include "firmware/operator/alarm_commands.h"
@@ -197,7 +197,7 @@ struct Appliance::Rooms final : config::ChangeListener,
   sip::Engine* sip = nullptr;
   DialPlanService* dial_plan = nullptr;
   CallService* calls = nullptr;
-  SipGuard* sip_guard = nullptr;
+  GuessGuard* sip_guard = nullptr;
   PolicyService* policy = nullptr;
 
   crypto::TlsEnvironment* tls = nullptr;  // of sessions to servers

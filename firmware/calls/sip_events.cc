@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "firmware/calls/sip_guard.h"
+#include "firmware/network/guess_guard.h"
 #include "hal/rt/fixed_string.h"
 
 namespace gh {

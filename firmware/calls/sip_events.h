@@ -8,12 +8,12 @@
 
 namespace gh {
 
-class SipGuard;
+class GuessGuard;
 
 class SipEvents final : public sip::Observer {
  public:
   explicit SipEvents(log::Log& log) : log_(log) {}
-  void SetGuard(SipGuard& guard) { guard_ = &guard; }
+  void SetGuard(GuessGuard& guard) { guard_ = &guard; }
   void OnRegistered(const sip::RegistrationEvent& event) override;
   void OnRefreshed(const sip::RegistrationEvent&) override {}  // nothing new
   void OnUnregistered(const sip::RegistrationEvent& event) override;
@@ -34,7 +34,7 @@ class SipEvents final : public sip::Observer {
 
  private:
   log::Log& log_;
-  SipGuard* guard_ = nullptr;
+  GuessGuard* guard_ = nullptr;
 };
 
 class UserCredentials final : public sip::Credentials {

@@ -58,4 +58,15 @@ void XmppListeners::OpenFirewall(uint8_t port_mask) {
   }
 }
 
+void XmppListeners::Block(const net::IpPrefix& source, Instant until) {
+  for (const XmppDoor& door : std::span(doors_).first(door_count_)) {
+    stack_.firewall().Block(source.address, until, static_cast<uint16_t>(door.port));
+  }
+  stack_.EnforceFirewall();
+}
+
+void XmppListeners::Unblock(const net::IpPrefix& source) {
+  stack_.firewall().Unblock(source.address);
+}
+
 }  // namespace gh

@@ -6,6 +6,7 @@
 #include <array>
 #include <span>
 
+#include "firmware/admin/intrusion.h"
 #include "firmware/log/log.h"
 #include "firmware/trust/tls_services.h"
 #include "net/stack.h"
@@ -21,7 +22,7 @@ struct XmppDoor {
   friend bool operator==(const XmppDoor&, const XmppDoor&) = default;
 };
 
-class XmppListeners {
+class XmppListeners final : public admin::AddressBlocker {
  public:
   static constexpr uint32_t kDoorMax = 3;
   static constexpr uint32_t kListenerMax = 16;  // the stack's are for others too
@@ -35,6 +36,9 @@ class XmppListeners {
   void Open(std::span<const XmppDoor> doors);
   void OpenFirewall(uint8_t port_mask);
   uint32_t count() const { return count_; }
+  // Nothing from there comes to these doors until then; connections that have, end.
+  void Block(const net::IpPrefix& source, Instant until) override;
+  void Unblock(const net::IpPrefix& source) override;
 
  private:
   struct Place {

@@ -13,6 +13,7 @@
 #include "firmware/log/log.h"
 #include "firmware/messaging/xmpp_keeper.h"
 #include "firmware/messaging/xmpp_listeners.h"
+#include "firmware/network/guess_guard.h"
 #include "firmware/trust/tls_services.h"
 #include "firmware/xmpp/engine.h"
 #include "firmware/xmpp/web.h"
@@ -45,11 +46,12 @@ class XmppService final : public xmpp::Host,
   XmppService(const XmppParts& parts, const xmpp::Capacity& capacity);
   static uint64_t ArenaBytes(const xmpp::Capacity& capacity) {
     return XmppKeeper::ArenaBytes() + files::SealedFiles::ArenaBytes() +
-           files::SealedStream::ArenaBytes() + sizeof(xmpp::Uploads) +
+           files::SealedStream::ArenaBytes() + sizeof(xmpp::Uploads) + sizeof(GuessGuard) +
            xmpp::Web::ArenaBytes(xmpp::Web::Capacity::For(capacity.sessions)) + 4096;
   }
 
   xmpp::Engine& engine() { return *engine_; }
+  GuessGuard& guard() { return *guard_; }
   admin::FileProvider& compliance_folder();
   void FlushRows() { keeper_->Flush(); }
   // Settings or addresses have changed.
@@ -83,6 +85,7 @@ class XmppService final : public xmpp::Host,
   void OnRoom(std::string_view room, std::string_view by, const char* what) override;
   void OnRefused(const net::Endpoint& client, std::string_view user,
                  std::string_view reason) override;
+  void OnGuess(const net::Endpoint& client) override { guard_->OnGuess(client.address); }
 
  private:
   bool OnStreamOpen(net::StreamId id, const net::StreamInfo& info) override;
@@ -157,6 +160,7 @@ class XmppService final : public xmpp::Host,
   XmppCompliance* compliance_ = nullptr;
   const char* compliance_fault_ = "";
   XmppListeners listeners_;
+  GuessGuard* guard_ = nullptr;
   uint64_t pruned_told_ = 0;
   int64_t rooms_seen_ = 0;  // when idle ones were looked for
 };

@@ -160,6 +160,12 @@ void Engine::RefuseAuth(Session& session, std::string_view condition, std::strin
 }
 
 // `data`: what the mechanism says with its success; empty: nothing.
+// What it showed was not right: its address has so many tries.
+void Engine::RefuseGuess(Session& session, std::string_view reason, std::string_view condition) {
+  observer_.OnGuess(session.remote);
+  RefuseAuth(session, condition, reason);
+}
+
 void Engine::OnProven(Session& session, Account& account, const char* mechanism,
                       std::span<const uint8_t> data) {
   session.account = &account;
@@ -248,7 +254,11 @@ void Engine::OnResponse(Session& session, const Node& stanza) {
   const auto done =
       login.Final(message.text(), std::span(binding).first(binding_size), final_message);
   if (!done.ok()) {
-    RefuseAuth(session, "not-authorized", done.error().what);
+    if (done.code() == ErrorCode::kUnauthentic) {
+      RefuseGuess(session, done.error().what);
+    } else {
+      RefuseAuth(session, "malformed-request", done.error().what);
+    }
     return;
   }
   if (!IsAuthorisation(session, login.authorisation(), user)) {
@@ -292,7 +302,7 @@ void Engine::OnPlain(Session& session, std::string_view message) {
   const Verifier verifier =
       account != nullptr ? account->verifier : NoVerifier(secret_, user.full());
   if (!IsPasswordOf(verifier, password) || account == nullptr) {
-    RefuseAuth(session, "not-authorized", "not the password, or nobody");
+    RefuseGuess(session, "not the password, or nobody");
   } else if (!IsAuthorisation(session, message.substr(0, first), user)) {
     RefuseAuth(session, "invalid-authzid", "as somebody else");
   } else {
@@ -337,7 +347,7 @@ void Engine::OnExternal(Session& session, std::string_view said) {
                         });
   if ((said.empty() && count != 1) || !is_named ||
       !IsAuthorisation(session, wanted->full(), *wanted)) {
-    RefuseAuth(session, "invalid-authzid", "somebody whom its certificate does not name");
+    RefuseGuess(session, "somebody whom its certificate does not name", "invalid-authzid");
     return;
   }
   Account* account = directory_->Find(wanted->full());
@@ -372,8 +382,11 @@ void Engine::OnHashedToken(Session& session, std::string_view message, Binding k
                           std::span(binding).first(binding_size), host_.UnixSeconds(), answer)
           : Result<void>(Error{ErrorCode::kUnauthentic, "not a token of this client"});
   if (!checked.ok()) {
-    const bool is_old = checked.code() == ErrorCode::kTimeout;
-    RefuseAuth(session, is_old ? "credentials-expired" : "not-authorized", checked.error().what);
+    if (checked.code() == ErrorCode::kTimeout) {
+      RefuseAuth(session, "credentials-expired", checked.error().what);
+    } else {
+      RefuseGuess(session, checked.error().what);
+    }
     return;
   }
   if (!IsAuthorisation(session, {}, user)) {

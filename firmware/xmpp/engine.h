@@ -119,6 +119,8 @@ class Observer {
   virtual void OnPushGone(std::string_view user, std::string_view service,
                           std::string_view reason) {
     (void)user, (void)service, (void)reason;
+  // Somebody showed a password, a token or a name that is not his.
+  virtual void OnGuess(const net::Endpoint& /*client*/) {}
   }
   // A room was made or destroyed.
   virtual void OnRoom(std::string_view room, std::string_view by, const char* what) = 0;
@@ -531,6 +533,8 @@ class Engine final : private RoomHost {
   void Resend(Session& session);
   bool OnAcknowledged(Session& session, uint32_t handled);
   void Acknowledge(Session& session);
+  void RefuseGuess(Session& session, std::string_view reason,
+                   std::string_view condition = "not-authorized");
   void SendOwed(Session& session);
   void OnClientState(Session& session, bool active);
   void FlushHeld(Session& session);

@@ -701,3 +701,17 @@ def test_the_operator_sees_and_ends_sessions(scene):
     said = ask(scene.machine, "xCommand XMPP User Remove: carol@example.com Confirm: Yes")
     assert "carol@example.com removed." in said, said
     assert "carol" not in ask(scene.machine, "xStatus XMPP User").split("\n", 1)[1]
+
+
+def test_who_guesses_passwords_is_blocked(scene):
+    scene.ask("xConfiguration IntrusionProtection XMPP Failures: 3")
+    assert scene.act("guess")["answered"][-1] is False
+    blocked = f"XMPP Source {CLIENT}: failures=0 blocks=1 blocked_s="
+    assert blocked in scene.ask("xStatus IntrusionProtection")
+    assert "failed to log in too often (xmpp)" in scene.ask("xCommand Log Show: last=20")
+    assert "free again" in scene.ask(f"xCommand IntrusionProtection Unblock: {CLIENT}")
+    assert scene.act("refused") == {"alice": False, "nobody": False}  # he is answered
+    scene.ask(f"xConfiguration IntrusionProtection Exemption 1 Address: {CLIENT}/32")
+    assert scene.act("guess")["answered"] == [True] * 4
+    scene.ask("xConfiguration IntrusionProtection XMPP Failures: 50")
+    assert scene.act("refused") == {"alice": False, "nobody": False}

@@ -735,6 +735,20 @@ async def refused(server, authority):
     return said
 
 
+async def guess(server, authority):
+    """Wrong passwords, each by a connection of its own; which of them were answered."""
+    said = []
+    for number in range(4):
+        client = Client("alice", "x", f"wrong{number}")
+        try:
+            assert not await asyncio.wait_for(client.log_in(server, authority), 12)
+            said.append(True)
+        except TimeoutError:
+            said.append(False)
+        client.abort()
+    return {"answered": said}
+
+
 async def certificates(server, authority, folder):
     """Users by their certificates (SASL EXTERNAL), and who shows another's or none."""
     async def tried(user, name, direct=False):

@@ -176,6 +176,7 @@ class World final : public Host, public Keeper, public Observer, public UploadOb
     events.push_back("refused: " + std::string(reason));
   }
 
+  void OnGuess(const net::Endpoint&) override { ++guesses; }
   void OnHeldBack(uint32_t, uint32_t) override { events.push_back("held back"); }
   void OnRoom(std::string_view room, std::string_view by, const char* what) override {
     events.push_back(std::string(room) + " " + what + " by " + std::string(by));
@@ -200,6 +201,7 @@ class World final : public Host, public Keeper, public Observer, public UploadOb
   std::map<std::string, std::string> disk;
   std::vector<std::string> events;
   bool keeper_full = false;
+  uint32_t guesses = 0;
   // What Say() does while answers wait for the disk; none: they go on waiting.
   std::function<void()> settle = [this] { Commit(); };
   KeeperRoom store_room;

@@ -1,4 +1,4 @@
-#include "firmware/calls/sip_guard.h"
+#include "firmware/network/guess_guard.h"
 
 #include <algorithm>
 
@@ -8,33 +8,35 @@ namespace gh {
 
 using namespace gh::log::event;
 
-bool SipGuard::IsExempt(const net::IpAddress& address) const {
+bool GuessGuard::IsExempt(const net::IpAddress& address) const {
   return std::ranges::any_of(
       parts_.configuration.active().intrusion_protection_exemption(), [&](const auto& exemption) {
         return !exemption.address.address.is_none() && exemption.address.Contains(address);
       });
 }
 
-void SipGuard::OnGuess(const net::IpAddress& source) {
+void GuessGuard::OnGuess(const net::IpAddress& source) {
   const config::Settings& settings = parts_.configuration.active();
   const auto& shared = settings.intrusion_protection();
-  const admin::IntrusionSettings rules = {
-      .is_on = settings.intrusion_protection_sip().mode == config::OnOff::kOn,
-      .failures_max = static_cast<uint32_t>(settings.intrusion_protection_sip().failures),
-      .window = Duration::Seconds(shared.window),
-      .block_time = Duration::Seconds(shared.block_time)};
+  const Rules own = parts_.rules(settings);
+  const admin::IntrusionSettings rules = {.is_on = own.is_on,
+                                          .failures_max = own.failures_max,
+                                          .window = Duration::Seconds(shared.window),
+                                          .block_time = Duration::Seconds(shared.block_time)};
   if (!IsExempt(source) && intrusion_.Failed(source, rules, parts_.clock.Now())) {
     parts_.log.Emit(AddressBlocked{.source = net::ToText(source).view(),
-                                   .service = "sip",
+                                   .service = parts_.service,
                                    .seconds = static_cast<uint64_t>(shared.block_time)});
   }
 }
 
-bool SipGuard::NextLine(uint64_t& cursor, ByteWriter& out) const {
+bool GuessGuard::NextLine(uint64_t& cursor, ByteWriter& out) const {
   const Instant now = parts_.clock.Now();
   if (cursor == 0) {
     ++cursor;
-    out.Text("IntrusionProtection SIP:");
+    out.Text("IntrusionProtection ");
+    out.Text(parts_.name);
+    out.Char(':');
     Tell(out, "blocked", intrusion_.BlockedCount(now));
     Tell(out, "blocks", intrusion_.blocks());
     return true;
@@ -45,7 +47,9 @@ bool SipGuard::NextLine(uint64_t& cursor, ByteWriter& out) const {
     if (!entry.is_used()) {
       continue;
     }
-    out.Text("IntrusionProtection SIP Source ");
+    out.Text("IntrusionProtection ");
+    out.Text(parts_.name);
+    out.Text(" Source ");
     entry.source.address.Format(out);
     out.Text(entry.source.address.is_v6() ? "/64:" : ":");
     Tell(out, "failures", entry.failures);
