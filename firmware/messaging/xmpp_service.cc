@@ -29,6 +29,17 @@ xmpp::UserPolicy PolicyOf(config::XmppPolicy policy) {
                                                 : xmpp::UserPolicy::kAsk;
 }
 
+void TellSessions(const xmpp::Engine& engine, ByteWriter& out) {
+  out.Text("XMPP Sessions:");
+  Tell(out, "streams", engine.session_count());
+  Tell(out, "bound", engine.bound_count());
+  Tell(out, "capacity", engine.session_capacity());
+  Tell(out, "unproven", engine.stranger_count());
+  Tell(out, "addresses", engine.source_count());
+  Tell(out, "crowded_out", engine.counters().crowded_out);
+  Tell(out, "bytes_each", xmpp::Engine::bytes_per_session());
+}
+
 void TellStanzas(const xmpp::Counters& counters, ByteWriter& out) {
   out.Text("XMPP Stanzas:");
   Tell(out, "in", counters.stanzas_in);
@@ -102,6 +113,8 @@ xmpp::Config XmppService::EngineConfig() const {
   out.reply = Duration::Seconds(from.reply_s);
   out.resume = Duration::Seconds(from.resume_s);
   out.sessions_per_user = static_cast<uint32_t>(from.sessions_per_user);
+  out.address_percent = static_cast<uint32_t>(from.address_percent);
+  out.address_strangers_percent = static_cast<uint32_t>(from.address_strangers_percent);
   out.contacts_per_user = LimitOf(from.contacts_per_user);
   // Without a store nothing can be kept for anybody.
   out.messages_per_user =
@@ -494,11 +507,7 @@ bool XmppService::NextStatus(uint64_t& cursor, ByteWriter& out) {
       Tell(out, "domains", engine_->config().domain_count);
       return true;
     case 1:
-      out.Text("XMPP Sessions:");
-      Tell(out, "streams", engine_->session_count());
-      Tell(out, "bound", engine_->bound_count());
-      Tell(out, "capacity", engine_->session_capacity());
-      Tell(out, "bytes_each", xmpp::Engine::bytes_per_session());
+      TellSessions(*engine_, out);
       return true;
     case 2:
       out.Text("XMPP Memory:");

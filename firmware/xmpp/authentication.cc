@@ -91,6 +91,7 @@ bool Engine::MayBindChannel(Session& session, Binding kind) {
 // --- Attempts ------------------------------------------------------------------------------------
 
 void Engine::DropAttempt(Session& session) {
+  EndAttempt(session);
   if (session.login != nullptr) {
     logins_.Release(session.login);
     session.login = nullptr;
@@ -159,7 +160,6 @@ void Engine::RefuseAuth(Session& session, std::string_view condition, std::strin
   }
 }
 
-// `data`: what the mechanism says with its success; empty: nothing.
 // What it showed was not right: its address has so many tries.
 void Engine::RefuseGuess(Session& session, std::string_view reason, std::string_view condition) {
   observer_.OnGuess(session.remote);
@@ -190,14 +190,14 @@ void Engine::OnAuthenticated(Session& session, const char* mechanism) {
   observer_.OnLoggedIn(session.account->name.view(), session.remote, mechanism);
   ReturnReader(session);
   session.unproven = false;
+  LeaveStrangers(session);
   timers_.Arm(session.timer, Duration::Seconds(kUnprovenSeconds));
 }
 
 // --- SCRAM ---------------------------------------------------------------------------------------
 
 void Engine::OnClientFirst(Session& session, std::string_view message, ScramHash hash, bool plus) {
-  session.login = logins_.Allocate();
-  if (session.login == nullptr) {
+  if (!BeginAttempt(session)) {
     RefuseAuth(session, "temporary-auth-failure", "too many log in at a time");
     return;
   }
@@ -208,6 +208,8 @@ void Engine::OnClientFirst(Session& session, std::string_view message, ScramHash
     RefuseAuth(session,
                taken.code() == ErrorCode::kUnauthentic ? "not-authorized" : "malformed-request",
                taken.error().what);
+  session.login = logins_.Allocate();
+  GH_ASSERT(session.login != nullptr);
     return;
   }
   const Address user = Address::Of(login.user(), config_.domains[session.domain].view());

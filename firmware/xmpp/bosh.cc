@@ -186,6 +186,17 @@ bool Web::TakeTurn(Connection& connection, Bosh& bosh, uint64_t rid) {
 
 // --- Sessions ------------------------------------------------------------------------------------
 
+// Whether the client's address has less than its share of sessions.
+bool Web::MayOpenBosh(const net::Endpoint& remote) {
+  const net::IpAddress source = Sources::KeyOf(remote.address);
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < boshes_.capacity(); ++i) {
+    const Bosh* bosh = boshes_.At(i);
+    count += bosh != nullptr && Sources::KeyOf(bosh->remote.address) == source ? 1 : 0;
+  }
+  return count < ShareOf(boshes_.capacity(), parts_.engine.config().address_percent);
+}
+
 void Web::OpenBosh(Connection& connection, const Node& body, const Spent& spent) {
   uint64_t rid = 0;
   uint64_t wait = 0;
@@ -197,7 +208,7 @@ void Web::OpenBosh(Connection& connection, const Node& body, const Spent& spent)
     Terminate(connection, is_told ? "improper-addressing" : "bad-request");
     return;
   }
-  Bosh* bosh = boshes_.Allocate();
+  Bosh* bosh = MayOpenBosh(connection.remote) ? boshes_.Allocate() : nullptr;
   if (bosh == nullptr) {
     Terminate(connection, "internal-server-error");
     return;

@@ -51,6 +51,7 @@ uint64_t Capacity::ArenaBytes() const {
          uint64_t{watches} * Pool<Watch>::bytes_per_item() +
          uint64_t{clients_away} * Pool<ClientAway>::bytes_per_item() +
          uint64_t{sessions} * (Pool<Session>::bytes_per_item() + 16) +
+         Sources::ArenaBytes(sessions) +
          uint64_t{unproven_readers} *
              (Pool<ScramLogin>::bytes_per_item() + Pool<Wishes>::bytes_per_item() +
               XmlReader::ArenaBytes(XmlLimits::Unproven()) + 64) +
@@ -78,6 +79,7 @@ Engine::Engine(Arena& arena, TimerWheel& timers, crypto::Random& random, Host& h
       caps_away_(arena.New<CapsCache>(arena, chains_, directory_->key(), kCapsAwayMax)),
       sessions_(arena, capacity.sessions),
       by_stream_(arena, capacity.sessions, SipKey{}),  // keys are ours, not the wire's
+      sources_(arena, capacity.sessions, random),
       logins_(arena, capacity.unproven_readers),
       wishes_(arena, capacity.unproven_readers),
       watches_(arena, capacity.watches),
@@ -191,8 +193,13 @@ void Engine::Apply(const Config& config) {
 
 bool Engine::OnOpen(net::StreamId stream, const net::Endpoint& remote, bool secure,
                     Framing framing) {
-  Session* session = config_.enabled ? sessions_.Allocate() : nullptr;
-  if (session == nullptr) {
+  Source* source = config_.enabled ? sources_.Enter(remote.address) : nullptr;
+  if (source == nullptr) {
+    return false;
+  }
+  if (const char* refusal = Admit(*source); *refusal != '\0') {
+    observer_.OnRefused(remote, "", refusal);
+    sources_.Leave(*source);
     return false;
   }
   session->stream = stream;
@@ -205,6 +212,8 @@ bool Engine::OnOpen(net::StreamId stream, const net::Endpoint& remote, bool secu
     sessions_.Release(session);
     return false;
   }
+  Session* session = sessions_.Allocate();
+  GH_ASSERT(session != nullptr);
   session->engine = this;
   ++counters_.streams;
   ArmDeadline(*session);
@@ -213,8 +222,10 @@ bool Engine::OnOpen(net::StreamId stream, const net::Endpoint& remote, bool secu
 
 void Engine::OnSecured(net::StreamId stream) {
   Session* session = Find(stream);
+    sources_.Leave(*source);
   if (session != nullptr && session->state == SessionState::kSecuring) {
     session->secure = true;
+  EnterAsStranger(*session, *source);
     session->state = SessionState::kConnected;
   }
 }
@@ -365,7 +376,7 @@ bool Engine::LendReader(Session& session) {
     return false;
   }
   ReaderPool& pool = PoolOf(session);
-  if (pool.free_count == 0) {
+  if (pool.free_count == 0 && !FreeReaderFor(session)) {
     if (!session.waiting_node.linked()) {
       pool.waiting.PushBack(session);
     }
@@ -383,6 +394,7 @@ bool Engine::LendReader(Session& session) {
   return true;
 }
 
+  NoteReading(session, true);
 void Engine::ReturnReader(Session& session) {
   if (session.waiting_node.linked()) {
     PoolOf(session).waiting.Remove(session);
@@ -400,6 +412,7 @@ void Engine::ReturnReader(Session& session) {
     if (Session* next = pool->waiting.PopFront()) {
       host_.Resume(next->stream);
     }
+  NoteReading(session, false);
   }
   session.reader = nullptr;
   if (session.state == SessionState::kBound) {
@@ -623,6 +636,7 @@ void Engine::Hibernate(Session& session) {
   session.asked = false;
   session.inactive = false;
   FlushHeld(session);
+    LeaveSource(session);
   ArmDeadline(session);
 }
 

@@ -22,6 +22,7 @@
 #include "firmware/xmpp/items.h"
 #include "firmware/xmpp/privacy_lists.h"
 #include "firmware/xmpp/rooms.h"
+#include "firmware/xmpp/sources.h"
 #include "firmware/xmpp/tokens.h"
 #include "firmware/xmpp/uploads.h"
 #include "firmware/xmpp/xml_reader.h"
@@ -70,6 +71,9 @@ struct Config {
   Duration reply = Duration::Seconds(900);  // zero: messages always go to all clients
   Duration resume = Duration::Seconds(300);
   uint32_t sessions_per_user = 10;
+  // Of one address (IPv6: one /64): of all connections, and of those that strangers may have.
+  uint32_t address_percent = 100;
+  uint32_t address_strangers_percent = 100;
   uint32_t contacts_per_user = 200;
   uint32_t messages_per_user = 100;
   bool push = true;
@@ -184,6 +188,7 @@ struct Counters {
   uint64_t held_back = 0;
   uint64_t shed = 0;  // sessions ended because they did not read
   uint64_t too_fast = 0;
+  uint64_t crowded_out = 0;  // strangers that gave way to others
 };
 
 // How elements lie in a connection's bytes.
@@ -237,6 +242,14 @@ struct Session {
   ListNode owing_node;    // an acknowledgement that waits for the disk
   ListNode unsent_node;   // something is unsent
   ListNode held_node;     // what it says is held back
+  // Among strangers, oldest first (strangers.cc).
+  ListNode stranger_node;
+  ListNode reading_node;
+  ListNode attempt_node;
+  Instant opened;
+  Instant reading_since;
+  Instant attempt_since;
+  Source* source = nullptr;  // while it has a connection
   Session* next_of_account = nullptr;
   Account* account = nullptr;
   net::StreamId stream;
@@ -409,6 +422,8 @@ class Engine final : private RoomHost {
   uint32_t bound_count() const { return bound_count_; }
   uint32_t reader_count() const { return readers_.lent + unproven_readers_.lent; }
   uint32_t reader_capacity() const {
+  uint32_t stranger_count() const { return strangers_.size(); }
+  uint32_t source_count() const { return sources_.count(); }
     return static_cast<uint32_t>(readers_.all.size() + unproven_readers_.all.size());
   }
   const ChainPool& chains() const { return chains_; }
@@ -462,6 +477,19 @@ class Engine final : private RoomHost {
 
   // pressure.cc
   bool IsShort() const;
+  // strangers.cc
+  template <ListNode Session::*Node>
+  Session* Crowder(List<Session, Node>& holders, uint32_t Source::*held, Instant Session::*since,
+                   const Source& asking);
+  const char* Admit(const Source& source);
+  bool FreeReaderFor(const Session& session);
+  bool BeginAttempt(Session& session);
+  void EndAttempt(Session& session);
+  void EnterAsStranger(Session& session, Source& source);
+  void LeaveStrangers(Session& session);
+  void NoteReading(Session& session, bool is_reading);
+  void LeaveSource(Session& session);
+
   bool HoldsBack(Session& session);
   bool IsTooFast(Session& session);
   void HoldBack(Session& session, uint64_t& counter);
@@ -869,6 +897,10 @@ class Engine final : private RoomHost {
   Pool<ScramLogin> logins_;
   Pool<Wishes> wishes_;
   Pool<Watch> watches_;
+  Sources sources_;
+  List<Session, &Session::stranger_node> strangers_;  // each the longest first
+  List<Session, &Session::reading_node> reading_strangers_;
+  List<Session, &Session::attempt_node> attempts_;
   Pool<ClientAway> clients_away_;
   List<ClientAway, &ClientAway::age_node> clients_by_age_;  // the longest silent first
   Heap parser_heap_;

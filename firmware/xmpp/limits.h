@@ -37,6 +37,12 @@ inline constexpr uint32_t kUnprovenNodes = 3 * kUnprovenElements;
 inline constexpr uint32_t kUnprovenDepth = 8;
 inline constexpr uint32_t kUnprovenAttributes = 16;
 inline constexpr int64_t kUnprovenSeconds = 30;
+// Of all places, those that peers may have who have not proved who they are. Where they are short:
+// how many holders are looked at for the one that gives way, and how long one keeps what it holds
+// before somebody who would have as much.
+inline constexpr uint32_t kStrangersPercent = 50;
+inline constexpr uint32_t kCrowdLooksMax = 512;
+inline constexpr int64_t kCrowdSeconds = 5;
 inline constexpr uint32_t kLoginFailureMax = 3;    // then the stream ends
 inline constexpr uint32_t kProvedUserMax = 4;      // that one certificate names
 inline constexpr uint32_t kTokensPerUserMax = 15;  // clients that log in by token; a block's worth

@@ -256,6 +256,7 @@ void Engine::TakeOver(Session& session, Session& old) {
   old.remote = session.remote;
   old.secure = session.secure;
   old.framing = session.framing;
+  old.source = std::exchange(session.source, nullptr);
   old.unsent = std::exchange(session.unsent, Chain());
   NoteUnsent(old);
   old.reader = std::exchange(session.reader, nullptr);

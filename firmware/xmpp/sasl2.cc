@@ -68,11 +68,12 @@ void ReadWishes(const Node& stanza, Wishes& out) {
 void Engine::OnAuthenticate(Session& session, const Node& stanza) {
   DropAttempt(session);
   session.sasl2 = true;
-  session.wishes = wishes_.Allocate();
-  if (session.wishes == nullptr) {
+  if (!BeginAttempt(session)) {
     RefuseAuth(session, "temporary-auth-failure", "too many log in at a time");
     return;
   }
+  session.wishes = wishes_.Allocate();
+  GH_ASSERT(session.wishes != nullptr);
   ReadWishes(stanza, *session.wishes);
   const Node* initial = stanza.Child("initial-response", ns::kSasl2);
   Attempt(session, stanza.Get("mechanism"),

@@ -32,7 +32,8 @@ Web::Capacity Web::Capacity::For(uint32_t sessions) {
 }
 
 uint64_t Web::ArenaBytes(const Capacity& capacity) {
-  return sizeof(Web) + uint64_t{capacity.connections} * (Pool<Connection>::bytes_per_item() + 16) +
+  return sizeof(Web) + Sources::ArenaBytes(capacity.connections) +
+         uint64_t{capacity.connections} * (Pool<Connection>::bytes_per_item() + 16) +
          uint64_t{capacity.bosh_sessions} * Pool<Bosh>::bytes_per_item() +
          ChainPool::ArenaBytes(capacity.blocks) + XmlReader::ArenaBytes(XmlLimits()) +
          XmlReader::ArenaBytes(XmlLimits::Unproven()) + 2 * kParserHeapMax + 4096;
@@ -40,6 +41,7 @@ uint64_t Web::ArenaBytes(const Capacity& capacity) {
 
 Web::Web(const Parts& parts, const Capacity& capacity)
     : parts_(parts),
+      sources_(parts.arena, capacity.connections, parts.random),
       connections_(parts.arena, capacity.connections),
       by_stream_(parts.arena, capacity.connections, SipKey{}),  // keys are ours, not the wire's
       boshes_(parts.arena, capacity.bosh_sessions),
@@ -53,16 +55,24 @@ Web::Web(const Parts& parts, const Capacity& capacity)
 // --- Connections ---------------------------------------------------------------------------------
 
 bool Web::OnStreamOpen(net::StreamId id, const net::StreamInfo& info) {
-  Connection* connection = connections_.Allocate();
-  if (connection == nullptr) {
+  Source* source = sources_.Enter(info.remote.address);
+  if (source == nullptr) {
     return false;
   }
+  const uint32_t share = ShareOf(connections_.capacity(), parts_.engine.config().address_percent);
+  Connection* connection = source->connections <= share ? connections_.Allocate() : nullptr;
+  if (connection == nullptr) {
+    sources_.Leave(*source);
+    return false;
+  }
+  connection->source = source;
   connection->web = this;
   connection->stream = id;
   connection->key = KeyOf(id);
   connection->remote = info.remote;
   if (by_stream_.Insert(*connection) != HashInsert::kInserted) {
     connections_.Release(connection);
+    sources_.Leave(*source);
     return false;
   }
   ArmIdle(*connection, kWebRequestSeconds);
@@ -146,6 +156,7 @@ void Web::OnStreamClosed(net::StreamId id, net::StreamClose) {
   }
   chains_.Free(connection->out);
   by_stream_.Remove(*connection);
+  sources_.Leave(*connection->source);
   connections_.Release(connection);
 }
 

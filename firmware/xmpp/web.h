@@ -86,6 +86,7 @@ class Web final : public net::StreamHandler {
     uint64_t key = 0;
     net::StreamId stream;
     net::Endpoint remote;
+    Source* source = nullptr;
     bool is_websocket = false;
     bool closes = false;    // after the answer that is on its way
     bool answers = false;   // one is: nothing is read meanwhile
@@ -167,6 +168,7 @@ class Web final : public net::StreamHandler {
     uint32_t elements = 0;
   };
   void OnBody(Connection& connection, Node& body, const Spent& spent);
+  bool MayOpenBosh(const net::Endpoint& remote);
   void OpenBosh(Connection& connection, const Node& body, const Spent& spent);
   bool TakeTurn(Connection& connection, Bosh& bosh, uint64_t rid);
   void OpenStream(Bosh& bosh);
@@ -180,6 +182,7 @@ class Web final : public net::StreamHandler {
   void RunTask();
 
   Parts parts_;
+  Sources sources_;
   Pool<Connection> connections_;
   HashTable<Connection, &Connection::node, ConnectionTraits> by_stream_;
   Pool<Bosh> boshes_;

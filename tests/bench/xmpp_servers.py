@@ -231,6 +231,7 @@ class Gatehouse(Server):
             "SSH Mode: On", "XMPP Mode: On", f"XMPP Domain 1 Name: {DOMAIN}",
             "XMPP Room Occupants Default: 1000", "XMPP Authentication ChannelBinding: Off",
             "XMPP Stanza Rate: 0",  # its clients are as fast as they can, as with the others
+            "XMPP Address Share: 100", "XMPP Address UnprovenShare: 100",  # from one address
             f"XMPP Archive Mode: {'On' if full else 'Off'}", *self.settings]
         (self.folder / "provision.txt").write_text(
             "".join(f"xConfiguration {line}\n" for line in lines), encoding="utf-8")

@@ -47,13 +47,12 @@ class WebWorld final : public net::StreamService {
   }
   Web& web() { return *web_; }
 
-  net::StreamId Open() {
+  net::StreamId Open(const net::Endpoint& remote = {}) {
     const net::StreamId id{next_++, 1};
-    net::StreamInfo info;
-    info.kind = net::StreamKind::kTls;
-    GH_ASSERT(web_->OnStreamOpen(id, info));
+    GH_ASSERT(Comes(id, remote));
     return id;
   }
+  bool MayOpen(const net::Endpoint& remote) { return Comes({next_++, 1}, remote); }
   // What came back since the last call.
   std::string Say(net::StreamId id, std::string_view text) {
     held_[id.index] += text;
@@ -112,6 +111,12 @@ class WebWorld final : public net::StreamService {
   std::unique_ptr<Uploads> uploads;
 
  private:
+  bool Comes(net::StreamId id, const net::Endpoint& remote) {
+    net::StreamInfo info;
+    info.kind = net::StreamKind::kTls;
+    info.remote = remote;
+    return web_->OnStreamOpen(id, info);
+  }
   void MakeFiles(uint32_t chunks) {
     sealed = std::make_unique<files::SealedFiles>(
         arena_, loop_.timers(), world_.random(),

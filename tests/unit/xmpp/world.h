@@ -200,9 +200,9 @@ class World final : public Host, public Keeper, public Observer, public UploadOb
   std::map<std::string, std::string> pending;
   std::map<std::string, std::string> disk;
   std::vector<std::string> events;
-  bool keeper_full = false;
   uint32_t guesses = 0;
   // What Say() does while answers wait for the disk; none: they go on waiting.
+  bool keeper_full = false;
   std::function<void()> settle = [this] { Commit(); };
   KeeperRoom store_room;
   bool blocked = false;
@@ -287,9 +287,10 @@ std::string ScramProof(const std::string& password, const std::string& gs2,
 
 class Client {
  public:
-  Client(World& world, uint32_t number, bool secure = true) : world_(world) {
+  Client(World& world, uint32_t number, bool secure = true, const net::Endpoint& remote = {})
+      : world_(world) {
     stream_ = {number, 1};
-    GH_ASSERT(world.engine().OnOpen(stream_, net::Endpoint(), secure));
+    GH_ASSERT(world.engine().OnOpen(stream_, remote, secure));
   }
   // Returns what came back since the last call.
   std::string Say(std::string_view text) {
