@@ -78,6 +78,9 @@ void XmppKeeper::Load() {
   if (!read.ok() || loader.refused > 0) {
     log_.Emit(log::event::XmppStoreFailed{.reason = read.ok() ? loader.reason : read.error().what});
   }
+  if (read.ok()) {  // else it may be there
+    engine_->KeepSecret();
+  }
   const xmpp::Adoption adoption = engine_->AdoptDomains();
   if (adoption.taken + adoption.left > 0) {
     log_.Emit(log::event::XmppContactsChanged{.by = "system",

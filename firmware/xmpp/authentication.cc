@@ -195,6 +195,12 @@ void Engine::OnAuthenticated(Session& session, const char* mechanism) {
 }
 
 // --- SCRAM ---------------------------------------------------------------------------------------
+// Null: what nobody has, but looks like it.
+Verifier Engine::VerifierOf(const Account* account, const Address& user) const {
+  return account != nullptr ? account->verifier
+                            : NoVerifier(secret_, user.full(), directory_->iterations());
+}
+
 
 void Engine::OnClientFirst(Session& session, std::string_view message, ScramHash hash, bool plus) {
   if (!BeginAttempt(session)) {
@@ -213,9 +219,7 @@ void Engine::OnClientFirst(Session& session, std::string_view message, ScramHash
     return;
   }
   const Address user = Address::Of(login.user(), config_.domains[session.domain].view());
-  const Account* account = directory_->Find(user.full());
-  const Verifier verifier =
-      account != nullptr ? account->verifier : NoVerifier(secret_, user.full());
+  const Verifier verifier = VerifierOf(directory_->Find(user.full()), user);
   uint8_t challenge_bytes[512];
   ByteWriter challenge(challenge_bytes);
   login.Challenge(verifier, random_, challenge);
@@ -301,8 +305,7 @@ void Engine::OnPlain(Session& session, std::string_view message) {
   const Address user =
       Address::Of(named ? local.view() : "nobody", config_.domains[session.domain].view());
   Account* account = named ? directory_->Find(user.full()) : nullptr;
-  const Verifier verifier =
-      account != nullptr ? account->verifier : NoVerifier(secret_, user.full());
+  const Verifier verifier = VerifierOf(account, user);
   if (!IsPasswordOf(verifier, password) || account == nullptr) {
     RefuseGuess(session, "not the password, or nobody");
   } else if (!IsAuthorisation(session, message.substr(0, first), user)) {

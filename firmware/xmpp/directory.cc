@@ -127,6 +127,7 @@ Result<void> Directory::LoadAccount(uint32_t id, std::span<const uint8_t> value)
     return kBadRow;
   }
   by_id_[id - 1] = account;
+  iterations_.Add(verifier.iterations);
   return Ok();
 }
 
@@ -214,6 +215,7 @@ Result<Account*> Directory::Add(std::string_view bare, const Verifier& verifier)
     return ErrorCode::kExhausted;
   }
   *free = account;
+  iterations_.Add(verifier.iterations);
   if (KeepAccount(*account) == 0) {
     Remove(*account);
     return Error{ErrorCode::kExhausted, "the store is busy; try again"};
@@ -222,7 +224,9 @@ Result<Account*> Directory::Add(std::string_view bare, const Verifier& verifier)
 }
 
 Result<void> Directory::SetVerifier(Account& account, const Verifier& verifier) {
+  iterations_.Remove(account.verifier.iterations);
   account.verifier = verifier;
+  iterations_.Add(verifier.iterations);
   return KeepAccount(account) != 0
              ? Ok()
              : Result<void>(Error{ErrorCode::kExhausted, "the store is busy; try again"});
@@ -250,6 +254,7 @@ void Directory::Remove(Account& account) {
   (void)keeper_.Remove(RowKey('p', account.id));
   (void)keeper_.Remove(RowKey('v', account.id));
   (void)keeper_.Remove(RowKey('a', account.id));
+  iterations_.Remove(account.verifier.iterations);
   by_name_.Remove(account);
   by_id_[account.id - 1] = nullptr;
   accounts_.Release(&account);

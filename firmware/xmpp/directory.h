@@ -244,6 +244,7 @@ class Directory {
   Result<void> SetVerifier(Account& account, const Verifier& verifier);
   // With all that is his. Sessions are ended before, by the engine.
   void Remove(Account& account);
+  const IterationShares& iterations() const { return iterations_; }
   Account* At(uint32_t index) { return accounts_.At(index); }
 
   // --- Last activity (last_seen.cc) ---
@@ -346,6 +347,7 @@ class Directory {
   HashTable<Account, &Account::email_node, EmailTraits> by_email_;
   std::array<EmailDomain, kEmailDomainMax> email_domains_;
   uint32_t email_domain_count_ = 0;
+  IterationShares iterations_;
   uint32_t seen_unkept_count_ = 0;  // accounts whose last activity is not in its row
   uint32_t seen_at_ = 0;            // the next one to be looked at
   std::span<Account*> by_id_;       // id 1 is first

@@ -120,6 +120,11 @@ Result<void> Engine::Load(std::string_view key, std::span<const uint8_t> value) 
   if (!RowName::Read(key, name)) {
     return Error{ErrorCode::kCorrupt, "a row of XMPP has no name"};
   }
+  if (name.kind == 'k') {
+    has_secret_ = value.size() == secret_.size();
+    std::copy_n(value.begin(), has_secret_ ? secret_.size() : 0, secret_.begin());
+    return has_secret_ ? Ok() : Result<void>(Error{ErrorCode::kCorrupt, "a secret is too short"});
+  }
   const bool is_of_room =
       name.kind == 'r' || name.kind == 's' || name.kind == 'u' || name.kind == 'y';
   if (name.kind == 'f') {
@@ -140,6 +145,11 @@ Result<void> Engine::Load(std::string_view key, std::span<const uint8_t> value) 
                : Result<void>(Error{ErrorCode::kCorrupt, "a published item is nobody's"});
   }
   return is_of_room ? rooms_->Load(name, value) : directory_->Load(name, value, archive_);
+}
+
+// Salts that are others after a restart tell whose are not: those of nobody.
+void Engine::KeepSecret() {
+  has_secret_ = has_secret_ || keeper_.Put(RowKey('k', 0), secret_) != 0;
 }
 
 Engine::~Engine() {

@@ -350,6 +350,8 @@ class Engine final : private RoomHost {
   // After the last row and before anything else: what was kept under domains in DNS's form is found
   // again (adoption.cc).
   Adoption AdoptDomains();
+  // The same: what those that nobody knows are answered by outlives a restart.
+  void KeepSecret();
   // Domains that go away take their sessions along.
   void Apply(const Config& config);
   const Config& config() const { return config_; }
@@ -536,6 +538,7 @@ class Engine final : private RoomHost {
   void OnAuthenticated(Session& session, const char* mechanism);
   void OnClientFirst(Session& session, std::string_view message, ScramHash hash, bool plus);
   void OnResponse(Session& session, const Node& stanza);
+  Verifier VerifierOf(const Account* account, const Address& user) const;
   bool IsAuthorisation(const Session& session, std::string_view said, const Address& user);
   void OnPlain(Session& session, std::string_view message);
   uint32_t ProvedUsers(Session& session, std::span<ProvedUser, kProvedUserMax> out);
@@ -915,7 +918,8 @@ class Engine final : private RoomHost {
   Timer keep_alive_timer_;
   Timer seen_timer_;
   bool told_of_pressure_ = false;
-  std::array<uint8_t, 32> secret_ = {};  // of salts for nobody
+  std::array<uint8_t, 32> secret_ = {};  // of salts for nobody, and of resources
+  bool has_secret_ = false;              // it is the store's
   std::span<uint8_t> scratch_;           // a stanza being written
   std::span<uint8_t> scratch2_;          // one made from it
   std::span<uint8_t> scratch3_;          // bytes on their way out of a chain

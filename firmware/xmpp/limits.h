@@ -195,6 +195,8 @@ inline constexpr int64_t kTimeIsSet = 1'577'836'800;  // 2020
 inline constexpr uint32_t kScramIterations = 10'000;
 inline constexpr uint32_t kScramIterationsMax = 100'000;
 inline constexpr uint32_t kScramIterationsMin = 4096;  // of a verifier that is brought (RFC 7677)
+// Numbers of iterations that are told apart for those that nobody has.
+inline constexpr uint32_t kIterationSharesMax = 16;
 inline constexpr uint32_t kPasswordMax = 128;
 
 static_assert(kUnprovenBytes < kStanzaMin && kStanzaMin <= kStanzaMax);

@@ -2,7 +2,7 @@
 // that rows come in the order of their numbers, and those that others need come before them.
 //
 //   a account   b blocked address   c contact   d when he was last here   e e-mail address
-//   f token of a client   l allowed address
+//   f token of a client   k secret of salts for nobody   l allowed address
 //   m waiting message (parts)   o policy towards others   p archive preferences
 //   q privacy list (without a number: which is the default)
 //   r room      s affiliation       t archive of an account (parts)        u archive of a room

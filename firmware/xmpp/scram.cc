@@ -165,11 +165,55 @@ Result<Verifier> ReadVerifier(std::string_view text) {
   return out;
 }
 
-Verifier NoVerifier(std::span<const uint8_t, 32> secret, std::string_view user) {
+void IterationShares::Add(uint32_t iterations) {
+  const auto end = shares_.begin() + count_;
+  const auto at = std::lower_bound(
+      shares_.begin(), end, iterations,
+      [](const Share& share, uint32_t number) { return share.iterations < number; });
+  if (at != end && at->iterations == iterations) {
+    ++at->users;
+  } else if (count_ < shares_.size()) {
+    std::copy_backward(at, end, end + 1);
+    *at = {iterations, 1};
+    ++count_;
+  }
+}
+
+void IterationShares::Remove(uint32_t iterations) {
+  const auto end = shares_.begin() + count_;
+  const auto at = std::find_if(shares_.begin(), end,
+                               [&](const Share& share) { return share.iterations == iterations; });
+  if (at != end && --at->users == 0) {
+    std::copy(at + 1, end, at);
+    --count_;
+  }
+}
+
+uint32_t IterationShares::At(uint32_t point) const {
+  uint64_t users = 0;
+  for (const Share& share : std::span(shares_).first(count_)) {
+    users += share.users;
+  }
+  uint64_t left = point * users >> 32;
+  for (const Share& share : std::span(shares_).first(count_)) {
+    if (left < share.users) {
+      return share.iterations;
+    }
+    left -= share.users;
+  }
+  return kScramIterations;
+}
+
+Verifier NoVerifier(std::span<const uint8_t, 32> secret, std::string_view user,
+                    const IterationShares& shares) {
   Verifier out;
-  const auto tag = crypto::HmacSha256::Of(secret, AsBytes(user));
+  const auto name = crypto::HmacSha256::Of(secret, AsBytes(user));
+  ByteReader point(name);
+  out.iterations = shares.At(point.U32Be());
+  uint8_t number[4];
+  ByteWriter(number).U32Be(out.iterations);
+  const auto tag = crypto::HmacSha256::Of(name, number);
   std::copy_n(tag.begin(), out.salt.size(), out.salt.begin());
-  out.iterations = kScramIterations;
   // Nobody knows a key with this hash.
   out.stored_sha256 = crypto::HmacSha256::Of(tag, AsBytes(user));
   std::copy_n(out.stored_sha256.begin(), out.stored_sha1.size(), out.stored_sha1.begin());

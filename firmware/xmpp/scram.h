@@ -2,7 +2,8 @@
 // of passwords are kept; one record serves SHA-256 and SHA-1.
 //
 // Fault model: whoever is unknown is answered like somebody known, with a salt that is always the
-// same for the name, and fails at the end; proofs are compared in constant time.
+// same for the name and as many iterations as somebody known has, and fails at the end; proofs are
+// compared in constant time.
 #pragma once
 
 #include <array>
@@ -38,8 +39,31 @@ bool IsPasswordOf(const Verifier& verifier, std::string_view password);
 // A verifier as RFC 5803 writes it, of SHA-256 alone: nobody proves himself by SHA-1 then.
 inline constexpr std::string_view kVerifierTag = "SCRAM-SHA-256$";
 Result<Verifier> ReadVerifier(std::string_view text);
-// For a name that nobody has.
-Verifier NoVerifier(std::span<const uint8_t, 32> secret, std::string_view user);
+
+// How many users have which number of iterations: one that nobody of ours has would tell who is
+// nobody. Beyond kIterationSharesMax different ones the others are not noted.
+class IterationShares {
+ public:
+  void Add(uint32_t iterations);
+  void Remove(uint32_t iterations);
+  // `point` of all numbers below 2^32, in the order of iterations: a few users more or less move
+  // few points elsewhere.
+  uint32_t At(uint32_t point) const;
+  uint32_t count() const { return count_; }
+
+ private:
+  struct Share {
+    uint32_t iterations = 0;
+    uint32_t users = 0;
+  };
+  std::array<Share, kIterationSharesMax> shares_ = {};  // by iterations
+  uint32_t count_ = 0;
+};
+
+// For a name that nobody has. Where the iterations become others so does the salt, as with another
+// password.
+Verifier NoVerifier(std::span<const uint8_t, 32> secret, std::string_view user,
+                    const IterationShares& shares);
 
 // One attempt.
 class ScramLogin {

@@ -122,7 +122,6 @@ TEST(XmppLogin, OnlyByTheRightProof) {
   EXPECT_TRUE(Has(other.Authenticate("alice", "secret", "n,a=alice@example.com,"), "<success"));
 }
 
-// Salt and iterations of nobody are like those of a user made here, and the same each time.
 // XEP-0478, and that it holds.
 TEST(XmppStream, TellsWhatAStanzaMayHave) {
   World world;
@@ -147,6 +146,7 @@ TEST(XmppStream, TellsWhatAStanzaMayHave) {
                   "<policy-violation"));
 }
 
+// Salt and iterations of nobody are like those of a user made here, and the same each time.
 TEST(XmppLogin, NobodyIsAskedLikeSomebody) {
   World world;
   ASSERT_TRUE(
@@ -170,6 +170,99 @@ TEST(XmppLogin, NobodyIsAskedLikeSomebody) {
   EXPECT_EQ(asked("nobody"), asked("nobody"));
   EXPECT_NE(asked("nobody"), asked("noone"));
   EXPECT_EQ(asked("nobody").size(), asked("alice").size());
+}
+
+// The challenge that `name` gets: "s=...,i=...".
+std::string ChallengeOf(World& world, const std::string& name) {
+  static uint32_t number = 1000;
+  Client client(world, ++number);
+  client.Header();
+  const std::string got =
+      client.Say("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='SCRAM-SHA-256'>" +
+                 Base64Of("n,,n=" + name + ",r=abcdef") + "</auth>");
+  client.Break();
+  const std::string challenge = FromBase64(Between(got, "xmpp-sasl'>", "<"));
+  return challenge.substr(challenge.find("s="));
+}
+
+// Whether there is an account is not told by what a restart changes.
+TEST(XmppLogin, SaltsOutliveARestart) {
+  World before;
+  before.AddUser("alice");
+  before.engine().KeepSecret();
+  before.Commit();
+  const std::string alice = ChallengeOf(before, "alice");
+  const std::string nobody = ChallengeOf(before, "nobody");
+  EXPECT_NE(nobody, ChallengeOf(before, "somebody"));
+  EXPECT_EQ(nobody, ChallengeOf(before, "nobody"));
+  const uint64_t seed = std::exchange(World::seed, 8);
+  World after;
+  World other;
+  World::seed = seed;
+  EXPECT_NE(nobody, ChallengeOf(other, "nobody"));
+  for (const auto& [key, value] : before.disk) {
+    EXPECT_TRUE(after.engine().Load(key, AsBytes(value)).ok()) << key;
+  }
+  after.engine().KeepSecret();
+  EXPECT_TRUE(after.pending.empty());
+  EXPECT_EQ(ChallengeOf(after, "alice"), alice);
+  EXPECT_EQ(ChallengeOf(after, "nobody"), nobody);
+}
+
+// Nor by how often a password is hashed, which differs where users were brought from elsewhere.
+TEST(XmppLogin, NobodyHasIterationsThatOthersHave) {
+  World world;
+  const auto iterations_of = [&](const std::string& name) {
+    const std::string challenge = ChallengeOf(world, name);
+    return challenge.substr(challenge.find(",i=") + 3);
+  };
+  EXPECT_EQ(iterations_of("nobody"), std::to_string(kScramIterations));
+  Account* alice = world.AddUser("alice");
+  EXPECT_EQ(iterations_of("nobody"), "16");
+  world.AddUser("bob");
+  Verifier other = alice->verifier;
+  other.iterations = 40;
+  EXPECT_TRUE(world.engine().directory().SetVerifier(*alice, other).ok());
+  std::map<std::string, uint32_t> seen;
+  for (uint32_t i = 0; i < 200; ++i) {
+    ++seen[iterations_of("nobody" + std::to_string(i))];
+  }
+  EXPECT_EQ(seen.size(), 2u);
+  EXPECT_GT(seen["16"], 60u);
+  EXPECT_GT(seen["40"], 60u);
+  EXPECT_TRUE(world.engine().RemoveUser("alice@example.com").ok());
+  EXPECT_EQ(iterations_of("nobody7"), "16");
+}
+
+TEST(XmppLogin, IterationsThatAreToldApart) {
+  IterationShares shares;
+  for (uint32_t i = 0; i < kIterationSharesMax + 1; ++i) {
+    shares.Add(5000 + i);
+  }
+  EXPECT_EQ(shares.count(), kIterationSharesMax);
+  EXPECT_EQ(shares.At(0), 5000u);
+  EXPECT_EQ(shares.At(UINT32_MAX), 5000u + kIterationSharesMax - 1);
+  shares.Remove(5000 + kIterationSharesMax);  // was not noted
+  shares.Remove(5000);
+  EXPECT_EQ(shares.count(), kIterationSharesMax - 1);
+  EXPECT_EQ(shares.At(0), 5001u);
+}
+
+// What may get an address blocked is what somebody who knows the password does not show.
+TEST(XmppLogin, GuessesAreTold) {
+  World world;
+  world.AddUser("alice");
+  Client client(world, 1);
+  client.Header();
+  client.Authenticate("alice", "wrong");
+  client.Authenticate("nobody", "secret");
+  EXPECT_EQ(world.guesses, 2u);
+  Client good(world, 2);
+  good.Header();
+  good.Authenticate("alice", "secret", "y,,");
+  good.Say("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='DIGEST-MD5'>=</auth>");
+  EXPECT_TRUE(Has(good.Authenticate("alice", "secret"), "<success"));
+  EXPECT_EQ(world.guesses, 2u);
 }
 
 TEST(XmppLogin, AResourceGoesToWhoComesLast) {

@@ -189,6 +189,7 @@ class World final : public Host, public Keeper, public Observer, public UploadOb
     events.push_back(std::string(user) + " file: " + reason);
   }
 
+  inline static uint64_t seed = 7;  // of what the next one has at random
   net::test::FakeClock clock;
   std::map<uint32_t, std::string> sent;
   std::map<uint32_t, bool> closed;
@@ -213,7 +214,7 @@ class World final : public Host, public Keeper, public Observer, public UploadOb
 
  private:
   std::string domain_;
-  net::test::SeededEntropy entropy_{7};
+  net::test::SeededEntropy entropy_{seed};
   gh::test::Memory memory_;
   std::unique_ptr<Arena> arena_;
   std::unique_ptr<crypto::Random> random_;
