@@ -27,8 +27,9 @@ void ForEachName(const mbedtls_x509_crt& certificate, Visit visit) {
   if (!mbedtls_x509_crt_has_ext_type(&certificate, MBEDTLS_X509_EXT_SUBJECT_ALT_NAME)) {
     return;
   }
-  for (const mbedtls_x509_sequence* at = &certificate.subject_alt_names; at != nullptr;
-       at = at->next) {
+  uint32_t count = 0;
+  for (const mbedtls_x509_sequence* at = &certificate.subject_alt_names;
+       at != nullptr && count < kAlternativeNamesMax; at = at->next, ++count) {
     if (at->buf.p != nullptr) {
       visit(at->buf.tag & MBEDTLS_ASN1_TAG_VALUE_MASK,
             std::span<const uint8_t>(at->buf.p, at->buf.len));

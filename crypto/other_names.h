@@ -2,8 +2,8 @@
 // a domain; xmppAddr (RFC 6120 section 13.7.1.4), a user or a domain; and e-mail addresses. Pure.
 //
 // Fault model: a certificate is anybody's until its path is good, and is read without trust in its
-// shape after that. Name constraints hold for the domain in such a name as for a DNS name
-// (path_check.h).
+// shape after that: what stands behind kAlternativeNamesMax names is not looked at. Name
+// constraints hold for the domain in such a name as for a DNS name (path_check.h).
 #pragma once
 
 #include <mbedtls/x509_crt.h>
@@ -13,6 +13,9 @@
 #include <string_view>
 
 namespace gh::crypto {
+
+// Of one certificate; real ones have some hundred.
+inline constexpr uint32_t kAlternativeNamesMax = 512;
 
 enum class OtherNameKind : uint8_t { kNone, kXmppAddress, kService };
 

@@ -474,6 +474,16 @@ TEST_F(External, IsWhomTheCertificateNames) {
   EXPECT_TRUE(Has(LogInAs("", {"alice@example.com"}), "<invalid-mechanism"));
 }
 
+TEST_F(External, OfSoManyNames) {
+  std::vector<std::string> named;
+  for (uint32_t i = 1; i < kProvedUserMax; ++i) {
+    named.push_back("u" + std::to_string(i) + "@example.com");
+  }
+  named.push_back("alice@example.com");
+  EXPECT_EQ(named.size(), size_t{kProvedUserMax});
+  EXPECT_TRUE(Has(LogInAs("alice@example.com", named), "<success"));
+}
+
 TEST_F(External, InTheExtensibleProfileToo) {
   Client client(world, 1);
   world.proved[1] = {"alice@example.com"};
