@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "tests/bench/bench.h"
-#include "tests/bench/xmpp/big_room.h"
+#include "tests/unit/xmpp/big_room.h"
 
 namespace gh::xmpp {
 namespace {

@@ -4,7 +4,8 @@
 
 #include <algorithm>
 
-#include "tests/unit/xmpp/world.h"
+#include "tests/unit/xmpp/big_room.h"
+#include "tests/unit/xmpp/room_scene.h"
 
 namespace gh::xmpp::test {
 namespace {
@@ -86,6 +87,48 @@ TEST_F(PressureTest, FloodsAreHeldBackAndSlowReadersGo) {
   EXPECT_EQ(world.engine().counters().shed, kUsers - world.engine().bound_count());
   EXPECT_GE(world.engine().bound_count(), kUsers - 3);
   EXPECT_TRUE(Tell(1));
+}
+
+// A hundred in one room of whom half do not read, and one who never stops: what waits for them is
+// bounded, who reads gets every word, and it is the others who go.
+TEST(BigRoom, AFloodIsBounded) {
+  constexpr uint32_t kOccupants = 100;
+  World world(kOccupants, kOccupants);
+  const auto clients = FillRoom(world, kOccupants);
+  const ChainPool& chains = world.engine().chains();
+  const uint32_t before = chains.free_count();
+  for (uint32_t i = 1; i < kOccupants; i += 2) {
+    world.deaf.insert(i);
+  }
+  const std::string text = "<message to='big@rooms.example.com' type='groupchat'><body>" +
+                           std::string(kText, 'x') + "</body></message>";
+  uint32_t taken = 0;
+  const auto tell = [&](uint32_t client) {
+    return world.engine().OnData(clients[client]->stream(), AsBytes(text)) == text.size();
+  };
+  while (taken < 1000 && tell(0)) {
+    ++taken;
+  }
+  EXPECT_GT(taken, 10u);
+  EXPECT_LT(taken, 1000u);
+  EXPECT_GE(chains.free_count(), chains.capacity() / 5);
+  EXPECT_LE((before - chains.free_count()) * uint64_t{ChainPool::kBlockBytes},
+            uint64_t{kOccupants} / 2 * kUnsentMax);
+  EXPECT_FALSE(tell(2));  // nor by another
+  for (uint32_t i = 2; i < kOccupants; i += 2) {
+    EXPECT_EQ(Count(clients[i]->Take(), "<body>"), taken) << i;
+  }
+  for (int i = 0; i < 100 && world.engine().bound_count() > kOccupants / 2; ++i) {
+    world.Turn(Duration::Milliseconds(kPressureTickMs));
+    for (int k = 0; k < 10 && tell(0); ++k) {
+      world.sent.clear();
+    }
+  }
+  EXPECT_GT(world.engine().counters().shed, 10u);
+  EXPECT_GE(chains.free_count(), chains.capacity() / 5);
+  for (uint32_t i = 0; i < kOccupants; i += 2) {
+    EXPECT_FALSE(world.closed[i]) << i;
+  }
 }
 
 TEST_F(PressureTest, WhoReadsAgainStays) {

@@ -1,4 +1,4 @@
-// A room in which everybody of a World is, for benchmarks.
+// A room in which everybody of a World is.
 #pragma once
 
 #include <cstdlib>
