@@ -519,6 +519,17 @@ def test_starttls_is_what_openssl_knows(scene):
     assert "Verify return code: 0" in shown and "TLSv1.3" in shown, shown
 
 
+def test_nobody_renegotiates(scene):
+    """TLS 1.2, in which a client may ask for another handshake: it is refused, not begun."""
+    done = scene.client.run(
+        "sh", "-c", "(sleep 2; echo R; sleep 5) | openssl s_client -connect "
+        f"{SERVER}:5223 -tls1_2 -CAfile {scene.authority} -msg", check=False,
+        timeout=qemu.patience(40))
+    shown = done.stdout + done.stderr
+    assert "RENEGOTIATING" in shown, shown
+    assert shown.count("ServerHelloDone") == 1, shown
+
+
 def test_browsers_find_their_way(scene):
     def curl(path, *flags):
         done = scene.client.run("curl", "-sSk", "-m", "50", *flags,
