@@ -53,6 +53,11 @@ void TellStanzas(const xmpp::Counters& counters, ByteWriter& out) {
   Tell(out, "refused", counters.refused);
 }
 
+GuessGuard::Rules GuardRules(const config::Settings& settings) {
+  const auto& from = settings.intrusion_protection_xmpp();
+  return {from.mode == config::OnOff::kOn, static_cast<uint32_t>(from.failures)};
+}
+
 }  // namespace
 
 XmppService::XmppService(const XmppParts& parts, const xmpp::Capacity& capacity)
@@ -61,14 +66,11 @@ XmppService::XmppService(const XmppParts& parts, const xmpp::Capacity& capacity)
                                         parts.log, parts.alarms);
   engine_ = parts.arena.New<xmpp::Engine>(parts.arena, parts.loop.timers(), parts.random, *this,
                                           *keeper_, *this, capacity);
+  guard_ = parts.arena.New<GuessGuard>(GuessGuard::Parts{
+      parts.configuration, parts.log, parts.clock, listeners_, "XMPP", "xmpp", GuardRules});
   BuildFiles();
   web_ =
       parts.arena.New<xmpp::Web>(xmpp::Web::Parts{parts.arena, parts.loop, parts.tls.streams(),
-GuessGuard::Rules GuardRules(const config::Settings& settings) {
-  const auto& from = settings.intrusion_protection_xmpp();
-  return {from.mode == config::OnOff::kOn, static_cast<uint32_t>(from.failures)};
-}
-
                                                   parts.random, *engine_, *this, *this, uploads_},
                                  xmpp::Web::Capacity::For(capacity.sessions));
   keeper_->SetEngine(*engine_);
@@ -77,8 +79,6 @@ GuessGuard::Rules GuardRules(const config::Settings& settings) {
 
 // --- Settings ------------------------------------------------------------------------------------
 
-  guard_ = parts.arena.New<GuessGuard>(GuessGuard::Parts{
-      parts.configuration, parts.log, parts.clock, listeners_, "XMPP", "xmpp", GuardRules});
 xmpp::Config XmppService::EngineConfig() const {
   const config::Settings& settings = parts_.configuration.active();
   const config::Xmpp& from = settings.xmpp();

@@ -166,6 +166,7 @@ void Engine::RefuseGuess(Session& session, std::string_view reason, std::string_
   RefuseAuth(session, condition, reason);
 }
 
+// `data`: what the mechanism says with its success; empty: nothing.
 void Engine::OnProven(Session& session, Account& account, const char* mechanism,
                       std::span<const uint8_t> data) {
   session.account = &account;
@@ -189,24 +190,26 @@ void Engine::OnAuthenticated(Session& session, const char* mechanism) {
   DropAttempt(session);
   observer_.OnLoggedIn(session.account->name.view(), session.remote, mechanism);
   ReturnReader(session);
-  session.unproven = false;
   LeaveStrangers(session);
+  session.unproven = false;
   timers_.Arm(session.timer, Duration::Seconds(kUnprovenSeconds));
 }
 
-// --- SCRAM ---------------------------------------------------------------------------------------
 // Null: what nobody has, but looks like it.
 Verifier Engine::VerifierOf(const Account* account, const Address& user) const {
   return account != nullptr ? account->verifier
                             : NoVerifier(secret_, user.full(), directory_->iterations());
 }
 
+// --- SCRAM ---------------------------------------------------------------------------------------
 
 void Engine::OnClientFirst(Session& session, std::string_view message, ScramHash hash, bool plus) {
   if (!BeginAttempt(session)) {
     RefuseAuth(session, "temporary-auth-failure", "too many log in at a time");
     return;
   }
+  session.login = logins_.Allocate();
+  GH_ASSERT(session.login != nullptr);
   ScramLogin& login = *session.login;
   const bool offered =
       MayBindChannel(session, Binding::kExporter) || MayBindChannel(session, Binding::kEndPoint);
@@ -214,8 +217,6 @@ void Engine::OnClientFirst(Session& session, std::string_view message, ScramHash
     RefuseAuth(session,
                taken.code() == ErrorCode::kUnauthentic ? "not-authorized" : "malformed-request",
                taken.error().what);
-  session.login = logins_.Allocate();
-  GH_ASSERT(session.login != nullptr);
     return;
   }
   const Address user = Address::Of(login.user(), config_.domains[session.domain].view());

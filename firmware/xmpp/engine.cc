@@ -212,6 +212,8 @@ bool Engine::OnOpen(net::StreamId stream, const net::Endpoint& remote, bool secu
     sources_.Leave(*source);
     return false;
   }
+  Session* session = sessions_.Allocate();
+  GH_ASSERT(session != nullptr);
   session->stream = stream;
   session->stream_key = KeyOf(stream);
   session->remote = remote;
@@ -220,10 +222,10 @@ bool Engine::OnOpen(net::StreamId stream, const net::Endpoint& remote, bool secu
   session->connected = true;
   if (by_stream_.Insert(*session) != HashInsert::kInserted) {
     sessions_.Release(session);
+    sources_.Leave(*source);
     return false;
   }
-  Session* session = sessions_.Allocate();
-  GH_ASSERT(session != nullptr);
+  EnterAsStranger(*session, *source);
   session->engine = this;
   ++counters_.streams;
   ArmDeadline(*session);
@@ -232,10 +234,8 @@ bool Engine::OnOpen(net::StreamId stream, const net::Endpoint& remote, bool secu
 
 void Engine::OnSecured(net::StreamId stream) {
   Session* session = Find(stream);
-    sources_.Leave(*source);
   if (session != nullptr && session->state == SessionState::kSecuring) {
     session->secure = true;
-  EnterAsStranger(*session, *source);
     session->state = SessionState::kConnected;
   }
 }
@@ -394,6 +394,7 @@ bool Engine::LendReader(Session& session) {
   }
   session.reader = &pool.all[pool.free[--pool.free_count]];
   ++pool.lent;
+  NoteReading(session, true);
   const bool between_stanzas =
       session.framing != Framing::kStream || session.state == SessionState::kNegotiated ||
       session.state == SessionState::kBinding || session.state == SessionState::kBound;
@@ -404,7 +405,6 @@ bool Engine::LendReader(Session& session) {
   return true;
 }
 
-  NoteReading(session, true);
 void Engine::ReturnReader(Session& session) {
   if (session.waiting_node.linked()) {
     PoolOf(session).waiting.Remove(session);
@@ -412,6 +412,7 @@ void Engine::ReturnReader(Session& session) {
   if (session.reader == nullptr) {
     return;
   }
+  NoteReading(session, false);
   for (ReaderPool* pool : {&readers_, &unproven_readers_}) {
     const auto at = static_cast<size_t>(session.reader - pool->all.data());
     if (session.reader < pool->all.data() || at >= pool->all.size()) {
@@ -422,7 +423,6 @@ void Engine::ReturnReader(Session& session) {
     if (Session* next = pool->waiting.PopFront()) {
       host_.Resume(next->stream);
     }
-  NoteReading(session, false);
   }
   session.reader = nullptr;
   if (session.state == SessionState::kBound) {
@@ -636,6 +636,7 @@ void Engine::Detach(Session& session) {
     ReturnReader(session);
     by_stream_.Remove(session);
     session.connected = false;
+    LeaveSource(session);
     ForgetUnsent(session);
     chains_.Free(session.unsent);
   }
@@ -646,7 +647,6 @@ void Engine::Hibernate(Session& session) {
   session.asked = false;
   session.inactive = false;
   FlushHeld(session);
-    LeaveSource(session);
   ArmDeadline(session);
 }
 

@@ -119,12 +119,12 @@ class Observer {
                        std::string_view reason) = 0;
   virtual void OnRefused(const net::Endpoint& client, std::string_view user,
                          std::string_view reason) = 0;
+  // Somebody showed a password, a token or a name that is not his.
+  virtual void OnGuess(const net::Endpoint& /*client*/) {}
   // A user's push service is not told any more.
   virtual void OnPushGone(std::string_view user, std::string_view service,
                           std::string_view reason) {
     (void)user, (void)service, (void)reason;
-  // Somebody showed a password, a token or a name that is not his.
-  virtual void OnGuess(const net::Endpoint& /*client*/) {}
   }
   // A room was made or destroyed.
   virtual void OnRoom(std::string_view room, std::string_view by, const char* what) = 0;
@@ -422,10 +422,10 @@ class Engine final : private RoomHost {
   uint32_t session_count() const { return sessions_.used_count(); }
   uint32_t session_capacity() const { return sessions_.capacity(); }
   uint32_t bound_count() const { return bound_count_; }
-  uint32_t reader_count() const { return readers_.lent + unproven_readers_.lent; }
-  uint32_t reader_capacity() const {
   uint32_t stranger_count() const { return strangers_.size(); }
   uint32_t source_count() const { return sources_.count(); }
+  uint32_t reader_count() const { return readers_.lent + unproven_readers_.lent; }
+  uint32_t reader_capacity() const {
     return static_cast<uint32_t>(readers_.all.size() + unproven_readers_.all.size());
   }
   const ChainPool& chains() const { return chains_; }
@@ -477,8 +477,6 @@ class Engine final : private RoomHost {
   void LinkToAccount(Session& session);
   void UnlinkFromAccount(Session& session);
 
-  // pressure.cc
-  bool IsShort() const;
   // strangers.cc
   template <ListNode Session::*Node>
   Session* Crowder(List<Session, Node>& holders, uint32_t Source::*held, Instant Session::*since,
@@ -492,6 +490,8 @@ class Engine final : private RoomHost {
   void NoteReading(Session& session, bool is_reading);
   void LeaveSource(Session& session);
 
+  // pressure.cc
+  bool IsShort() const;
   bool HoldsBack(Session& session);
   bool IsTooFast(Session& session);
   void HoldBack(Session& session, uint64_t& counter);
@@ -533,12 +533,14 @@ class Engine final : private RoomHost {
   void OnAuth(Session& session, const Node& stanza);
   void Attempt(Session& session, std::string_view name, std::string_view text);
   void RefuseAuth(Session& session, std::string_view condition, std::string_view reason);
+  void RefuseGuess(Session& session, std::string_view reason,
+                   std::string_view condition = "not-authorized");
   void OnProven(Session& session, Account& account, const char* mechanism,
                 std::span<const uint8_t> data);
   void OnAuthenticated(Session& session, const char* mechanism);
+  Verifier VerifierOf(const Account* account, const Address& user) const;
   void OnClientFirst(Session& session, std::string_view message, ScramHash hash, bool plus);
   void OnResponse(Session& session, const Node& stanza);
-  Verifier VerifierOf(const Account* account, const Address& user) const;
   bool IsAuthorisation(const Session& session, std::string_view said, const Address& user);
   void OnPlain(Session& session, std::string_view message);
   uint32_t ProvedUsers(Session& session, std::span<ProvedUser, kProvedUserMax> out);
@@ -564,8 +566,6 @@ class Engine final : private RoomHost {
   void Resend(Session& session);
   bool OnAcknowledged(Session& session, uint32_t handled);
   void Acknowledge(Session& session);
-  void RefuseGuess(Session& session, std::string_view reason,
-                   std::string_view condition = "not-authorized");
   void SendOwed(Session& session);
   void OnClientState(Session& session, bool active);
   void FlushHeld(Session& session);
@@ -897,13 +897,13 @@ class Engine final : private RoomHost {
   CapsCache* caps_away_;  // apart: who is elsewhere takes no place of ours
   Pool<Session> sessions_;
   HashTable<Session, &Session::stream_node, StreamTraits> by_stream_;
-  Pool<ScramLogin> logins_;
-  Pool<Wishes> wishes_;
-  Pool<Watch> watches_;
   Sources sources_;
   List<Session, &Session::stranger_node> strangers_;  // each the longest first
   List<Session, &Session::reading_node> reading_strangers_;
   List<Session, &Session::attempt_node> attempts_;
+  Pool<ScramLogin> logins_;
+  Pool<Wishes> wishes_;
+  Pool<Watch> watches_;
   Pool<ClientAway> clients_away_;
   List<ClientAway, &ClientAway::age_node> clients_by_age_;  // the longest silent first
   Heap parser_heap_;

@@ -202,8 +202,8 @@ class World final : public Host, public Keeper, public Observer, public UploadOb
   std::map<std::string, std::string> disk;
   std::vector<std::string> events;
   uint32_t guesses = 0;
-  // What Say() does while answers wait for the disk; none: they go on waiting.
   bool keeper_full = false;
+  // What Say() does while answers wait for the disk; none: they go on waiting.
   std::function<void()> settle = [this] { Commit(); };
   KeeperRoom store_room;
   bool blocked = false;
