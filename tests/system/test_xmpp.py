@@ -719,7 +719,7 @@ def test_who_guesses_passwords_is_blocked(scene):
     assert scene.act("guess")["answered"][-1] is False
     blocked = f"XMPP Source {CLIENT}: failures=0 blocks=1 blocked_s="
     assert blocked in scene.ask("xStatus IntrusionProtection")
-    assert "failed to log in too often (xmpp)" in scene.ask("xCommand Log Show: last=20")
+    assert "failed to log in too often (xmpp)" in scene.ask("xCommand Log Show: last=60")
     assert "free again" in scene.ask(f"xCommand IntrusionProtection Unblock: {CLIENT}")
     assert scene.act("refused") == {"alice": False, "nobody": False}  # he is answered
     scene.ask(f"xConfiguration IntrusionProtection Exemption 1 Address: {CLIENT}/32")
