@@ -174,6 +174,31 @@ xConfiguration Traversal Server TURN Secret 1 Value: shared-secret
         assert answers >= 20 and slowest_s < 2 * flush_s, said
 
 
+def test_what_must_be_recorded_and_cannot_is_refused(tmp_path):
+    """A log partition that is too small for files and for the record."""
+    with netns.Network() as network:
+        client = network.host("client", f"{CLIENT}/24")
+        machine = host_board.HostMachine(
+            tmp_path, netns.INTERFACE, network.host("edge").namespace,
+            PROVISION + "xConfiguration XMPP Compliance Required: On\n", ["--log-size", "1M"])
+        scene = Scene(machine, client, tmp_path)
+        scene.start()
+
+        def alarms():
+            shown = scene.ask("xStatus Alarm")
+            return ["XMPP messages are not recorded" in shown, "XMPP files are not kept" in shown]
+        netns.wait_for(lambda: alarms() == [True, True], qemu.patience(20), "the alarms")
+        assert "there is no room for it" in scene.ask("xCommand Log Show: text=compliance-failed")
+        assert scene.act("tells") == "resource-constraint"
+        scene.ask("xConfiguration XMPP Compliance Required: Off")
+        assert scene.act("tells") == "on the record"
+        assert re.search(r"recorded=0 missed=[2-9]", scene.ask("xStatus XMPP Compliance"))
+        for name in ("Compliance", "Upload"):
+            scene.ask(f"xConfiguration XMPP {name} Mode: Off")
+        netns.wait_for(lambda: alarms() == [False, False], qemu.patience(20), "their end")
+        machine.stop()
+
+
 def test_users_chat(scene):
     said = scene.act("chat")
     assert said["logins"] == [True, True, True]
@@ -517,6 +542,7 @@ def test_starttls_is_what_openssl_knows(scene):
     shown = scene.openssl("-connect", f"{SERVER}:5222", "-starttls", "xmpp", "-xmpphost",
                           "example.com", "-CAfile", str(scene.authority))
     assert "Verify return code: 0" in shown and "TLSv1.3" in shown, shown
+    assert "Compression: NONE" in shown, shown
 
 
 def test_nobody_renegotiates(scene):

@@ -678,6 +678,22 @@ async def refused_store(server, authority):
     return said
 
 
+async def tells(server, authority):
+    """What becomes of a message to somebody who is there: his, or the error."""
+    alice, bob = Client("alice", "a"), Client("bob", "b")
+    for client in (alice, bob):
+        await client.log_in(server, authority)
+    alice.send_message(f"bob@{DOMAIN}/b", "on the record", mtype="chat")
+    ends = [asyncio.ensure_future(client.next_message()) for client in (alice, bob)]
+    done, late = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    for end in late:
+        end.cancel()
+    message = done.pop().result()
+    for client in (alice, bob):
+        await client.leave()
+    return message["error"]["condition"] if message["type"] == "error" else message["body"]
+
+
 async def fills_archives(server, authority, count, size):
     """So many messages of so many bytes to somebody who is there."""
     alice, bob = Client("alice", "a"), Client("bob", "b")
