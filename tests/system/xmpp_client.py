@@ -603,7 +603,7 @@ async def companion(server, authority):
 async def canaries(server, authority):
     """Words in all that people write, each of them once; the last of it ends alice's stream."""
     plugins = ("xep_0004", "xep_0045", "xep_0054", "xep_0172")
-    alice, bob = Client("alice", "canary", plugins=plugins), Client("bob", "canary", plugins=plugins)
+    alice, bob = (Client(user, "canary", plugins=plugins) for user in ("alice", "bob"))
     for client in (alice, bob):
         await client.log_in(server, authority)
     alice.send_message(f"bob@{DOMAIN}", "canary-body", msubject="canary-subject", mtype="chat")
