@@ -50,12 +50,13 @@ constexpr GroupSet kSipGroups =
     GroupId::kTraversalMedia | GroupId::kSipSessionRefresh | GroupId::kSipEmergency |
     GroupId::kSipOverload | GroupId::kSipCall | GroupId::kMaintenance;
 constexpr GroupSet kDialPlanGroups =
-    GroupId::kZonesZone | GroupId::kZonesDefaultZone | GroupId::kZonesLocalZoneDefaultSubZone |
-    GroupId::kZonesLocalZoneSubZonesSubZone | GroupId::kZonesLocalZoneMembershipRule |
-    GroupId::kZonesPolicySearchRulesRule | GroupId::kTransform | GroupId::kCallPolicy |
-    GroupId::kCallPolicyRule | GroupId::kRegistrationRestrictionPolicy |
-    GroupId::kRegistrationRestrictionRule | GroupId::kBandwidth | GroupId::kBandwidthPipe |
-    GroupId::kBandwidthLink;
+    GroupId::kZonesProfile | GroupId::kSipDelegation | GroupId::kSipPresence |
+    GroupId::kSipPresenceRule | GroupId::kTime | GroupId::kZonesZone | GroupId::kZonesDefaultZone |
+    GroupId::kZonesLocalZoneDefaultSubZone | GroupId::kZonesLocalZoneSubZonesSubZone |
+    GroupId::kZonesLocalZoneMembershipRule | GroupId::kZonesPolicySearchRulesRule |
+    GroupId::kTransform | GroupId::kCallPolicy | GroupId::kCallPolicyRule |
+    GroupId::kRegistrationRestrictionPolicy | GroupId::kRegistrationRestrictionRule |
+    GroupId::kBandwidth | GroupId::kBandwidthPipe | GroupId::kBandwidthLink;
 constexpr GroupSet kTlsGroups = GroupId::kTls | GroupId::kSipTls | GroupId::kXmpp |
                                 GroupId::kTlsSip | GroupId::kTlsTurn | GroupId::kTlsWeb |
                                 GroupId::kTlsHsm;

@@ -85,6 +85,8 @@ xConfiguration Authentication User 3 Name: hal
 xConfiguration Authentication User 3 Password: p-Secret-1
 xConfiguration Authentication User 4 Name: ida
 xConfiguration Authentication User 4 Password: p-Secret-1
+xConfiguration Authentication User 5 Name: ned
+xConfiguration Authentication User 5 Password: p-Secret-1
 xConfiguration Transform 1 Pattern Type: Prefix
 xConfiguration Transform 1 Pattern String: "9"
 xConfiguration Transform 1 Pattern Behavior: Strip
@@ -496,9 +498,14 @@ def test_service_route_leads_a_phone_outside_to_its_registrar(world, phones):
         world.edge.ask(f"xConfiguration {default_zone}: CheckCredentials")
 
 
+def known_ways(side):
+    return int(re.search(r"known_ways=(\d+)", side.ask("xStatus SIP Statistics"))[1])
+
+
 def test_a_phone_outside_registers_at_the_core_and_is_called(world, phones):
     """By the Edge, which knows neither it nor its password; it keeps its flow (RFC 5626), has a
-    GRUU from the Core and is told the way back (RFC 3608)."""
+    GRUU from the Core and is told the way back (RFC 3608). What follows its registration, at the
+    latest its leave, takes the way that is known (FastPath)."""
     host = world.edge.network.host("dan", "10.80.0.23/24")
     world.core.ask("xConfiguration SIP Registration ServiceRoute: On")
     for line in ("SIP Registration FastPath: On",
@@ -520,6 +527,10 @@ def test_a_phone_outside_registers_at_the_core_and_is_called(world, phones):
             dan.wait("Call established", since=marks[1])
             bob.command("hangup")
             dan.wait("session closed|terminated", since=marks[1])
+            before = known_ways(world.edge)
+        netns.wait_for(lambda: f"dan@{IN}" not in world.core.ask("xStatus SIP Registration"),
+                       qemu.patience(15), "its leave", interval=0.3)
+        assert known_ways(world.edge) > before
     finally:
         world.core.ask("xConfiguration SIP Registration ServiceRoute: Off")
         for line in ("SIP Registration FastPath: Off",
@@ -558,6 +569,51 @@ def test_policy_and_registration_lists_hold(world, phones):
     alice.wait("403", since=mark)
     world.core.ask("xConfiguration CallPolicy Mode: Off")
     call(alice, bob, f"sip:bob@{IN}", alice)
+    policy = "xConfiguration Registration RestrictionPolicy"
+    world.core.ask(f"{policy} Rule 1 Pattern String: dan@{IN}")
+    host = world.core.network.host("desk", "10.81.0.29/24")
+    try:
+        for mode, taken, refused in (("AllowList", "dan", "ned"), ("DenyList", "ned", "dan")):
+            world.core.ask(f"{policy} Mode: {mode}")
+            for user, answer in ((taken, "200 OK"), (refused, "403 Forbidden")):
+                with phone.Phone(world.folder / mode, host, user, IN, "p-Secret-1",
+                                 server=CORE) as one:
+                    said = one.wait(r"(200 OK|403 Forbidden) \(")[1]
+                    assert said == answer, f"{mode} {user}: {one.log_text()[-2000:]}"
+    finally:
+        world.core.ask(f"{policy} Mode: None")
+
+
+def test_the_edge_lets_the_core_ask_for_credentials(world, phones):
+    """The Edge asks strangers for its own users' passwords, and those of a delegated domain not:
+    the Core asks them, through the zone, for registrations and calls."""
+    bob = phones[1]
+    world.edge.ask(f"xConfiguration SIP Delegation 1 Domain: {IN}")
+    world.edge.ask("xConfiguration SIP Delegation 1 Zone: Pair")
+    world.core.ask("xConfiguration Zones Zone 1 Authentication Mode: CheckCredentials")
+    host = world.edge.network.host("far", "10.80.0.30/24")
+    try:
+        with phone.Phone(world.folder / "good", host, "dan", IN, "p-Secret-1", server=EDGE) as dan:
+            dan.wait_registered(qemu.patience(30))
+            marks = dan.mark(), bob.mark()
+            dan.command("dial", f"sip:bob@{IN}")
+            for one, mark in zip((dan, bob), marks):
+                one.wait("Call established", since=mark)
+            said = dan.log_text()
+            assert re.search("407 Proxy Authentication Required", said[marks[0]:])
+            assert set(re.findall(r'realm="([^"]+)"', said)) == {IN}, said[-4000:]
+            dan.command("hangup")
+            wait_nothing_left(world)
+        with phone.Phone(world.folder / "bad", host, "dan", IN, "p-Secret-2", server=EDGE) as dan:
+            dan.wait(r"401 Unauthorized \(")
+            mark = dan.mark()
+            dan.command("dial", f"sip:bob@{IN}")
+            dan.wait("session closed|407 Proxy", since=mark)
+            assert "200 OK (" not in dan.log_text() and "Call established" not in dan.log_text()
+    finally:
+        world.edge.ask('xConfiguration SIP Delegation 1 Domain: ""')
+        world.core.ask("xConfiguration Zones Zone 1 Authentication Mode: DoNotCheckCredentials")
+    wait_nothing_left(world)
 
 
 def test_the_zone_comes_back_when_the_core_restarts(world, phones):
