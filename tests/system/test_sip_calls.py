@@ -166,6 +166,17 @@ def test_another_kind_of_phone_calls_and_is_called(world):
         phone_.wait("LinphoneCallEnd", since=marks[1])
 
 
+def test_a_stock_phone_proves_its_password_by_sha_256(world):
+    world.ask("xConfiguration SIP Authentication Algorithms: SHA256")
+    try:
+        with desk(world, "gina") as gina:
+            said = gina.log_text()
+            assert re.search(r"\nAuthorization: *Digest .*algorithm=SHA-256", said), said[-4000:]
+            assert "algorithm=MD5" not in said
+    finally:
+        world.ask("xConfiguration SIP Authentication Algorithms: MD5")
+
+
 @pytest.mark.parametrize("transport, setting, why", [
     ("udp", "SIP Media PartyInactivity: {}", "media-lost"),
     ("tcp", "SIP Call FlowLoss: {}", "connection-lost")])

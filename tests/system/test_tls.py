@@ -36,6 +36,9 @@ xConfiguration Administrator 1 PublicKey1: "{{key}}"
 xConfiguration SSH Mode: On
 """
 
+SSH = ["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
+       "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
+
 TLS13 = ["TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_256_GCM_SHA384"]
 # What an EC key can serve; the device's first certificate has one.
 TLS12 = ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305",
@@ -61,14 +64,15 @@ class World:
     def ask(self, *lines):
         out = ""
         for line in lines:
-            done = self.client.run(
-                "ssh", "-F", "none", "-i", self.folder / "key", "-o", "BatchMode=yes",
-                "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-                "-o", "LogLevel=ERROR", f"admin@{EDGE}", line, check=False,
-                timeout=qemu.patience(60))
+            done = self.client.run("ssh", *SSH, "-i", self.folder / "key", f"admin@{EDGE}", line,
+                                   check=False, timeout=qemu.patience(60))
             assert done.returncode == 0 and "ERROR" not in done.stdout, done.stdout + done.stderr
             out += done.stdout
         return out
+
+    def bring(self, file, target):
+        self.client.run("scp", *SSH, "-i", self.folder / "key", self.folder / file,
+                        f"admin@{EDGE}:/certificates/{target}", timeout=qemu.patience(60))
 
     def counts(self):
         """xStatus TLS as a dictionary of numbers."""
@@ -184,7 +188,10 @@ def test_clients_show_a_certificate_where_they_must(world):
     key, cert = world.folder / "client.key", world.folder / "client.pem"
     authority.self_signed(world.folder, "client", subject="nobody")
     shown = ("-cert", cert, "-key", key)
+    authority.Authority(world.folder).issue("phone", authority.server("DNS:phone.example.org"))
+    trusted = ("-cert", world.folder / "phone.pem", "-key", world.folder / "phone.key")
     try:
+        world.bring("root.pem", "trust.pem")
         world.ask("xConfiguration SIP TLS ClientAuthentication: Required")
         before = world.counts()
         text = world.openssl("-tls1_2")
@@ -195,7 +202,11 @@ def test_clients_show_a_certificate_where_they_must(world):
         assert after["no-peer-certificate"] == before["no-peer-certificate"] + 1
         refused = "peer-certificate-refused"
         assert after[refused] == before[refused] + 1
+        text = world.openssl("-tls1_2", *trusted)
+        assert "Cipher is ECDHE" in text and "alert" not in text, text[-1500:]
+        assert world.counts()[refused] == after[refused]
         world.ask("xConfiguration SIP TLS ClientAuthentication: Optional")
+        assert world.suite("-tls1_2", *trusted) is not None
         assert world.suite("-tls1_2") is not None
         assert re.search(r"alert (unknown ca|bad certificate)", world.openssl("-tls1_2", *shown))
     finally:

@@ -11,13 +11,14 @@ import shutil
 import subprocess
 
 import browser
+import host as host_board
 import netns
 import phone
 import pytest
 import qemu
 
 SERVER, CLIENT, DESK, NOBODY = "10.78.0.1", "10.78.0.2", "10.78.0.3", "10.78.0.9"
-WSS = f"wss://{SERVER}:7443/"
+WSS, WS = f"wss://{SERVER}:7443/", f"ws://{SERVER}:5066/"
 PAGE = pathlib.Path(__file__).with_name("sipjs.html")
 SCENARIOS = pathlib.Path(__file__).with_name("sipp")
 SIPJS = "sip.js@0.21.2"
@@ -212,3 +213,25 @@ def test_after_unregistering_a_phone_is_not_reached(scene):
     chromium = scene[2]
     chromium.run("unregister('bob')", 30)
     assert chromium.run("refusedCall('alice', 'bob')", 30) == 480
+
+
+def test_browsers_are_served_in_the_clear_where_a_proxy_ends_tls(page, tmp_path_factory):
+    """What such a proxy would send on: WebSocket without TLS. On the Linux process."""
+    with netns.Network() as network:
+        client = network.host("client", f"{CLIENT}/24")
+        provision = PROVISION.replace("SIP WSS Mode", "SIP WS Mode")
+        folder = tmp_path_factory.mktemp("clear")
+        (folder / "chromium").mkdir()
+        edge = host_board.edge_of("host", folder / "edge", network, provision)
+        with edge, browser.Chromium(folder / "chromium", client) as chromium:
+            edge.expect(r"SIP ready .* ws/10\.78\.0\.1:5066", 90)
+            edge.expect(r"login:", 60)
+            chromium.open(page)
+            netns.wait_for(lambda: chromium.run("typeof startPhone") == "function",
+                           qemu.patience(20), "the page's script")
+            for name, password in (("alice", "secret"), ("bob", "builder")):
+                chromium.run(f"startPhone('{name}', '{password}', '{WS}')", 60)
+            assert chromium.run("sendText('bob', 'alice', 'grüße')", 30) == 200
+            assert chromium.run("textsOf('alice', 1)", 30) == ["grüße"]
+            heard = chromium.run("callPhone('alice', 'bob', 50)", 60)
+            assert min(heard) >= 50, heard
