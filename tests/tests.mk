@@ -59,7 +59,7 @@ sim_test_ROOMS := sim
 powercut_test_ROOMS := sim boot image_tool
 sip_message_fuzz_ROOMS := firmware_sip
 sip_uri_fuzz_ROOMS := firmware_sip
-sip_engine_fuzz_ROOMS := firmware_sip
+sip_engine_fuzz_ROOMS := firmware_rtp
 presence_pidf_fuzz_ROOMS := firmware_presence
 sip_bench_ROOMS := firmware_sip
 dialplan_bench_ROOMS := firmware_dialplan
@@ -101,6 +101,9 @@ out/asan/obj/tests/unit/%.o out/asan/obj/tests/conformance/%.o: private FILE_FLA
 # But these copy whole disks, hundreds of thousands of times.
 HEAVY_TESTS := store image log rt
 $(foreach room,$(HEAVY_TESTS),out/asan/obj/tests/unit/$(room)/%.o): private FILE_FLAGS += -O1
+# And these carry millions of packets and messages.
+$(foreach test,rtp/many_calls sip/traversal_churn,out/asan/obj/tests/unit/$(test)_test%o): \
+  private FILE_FLAGS += -O1
 
 folders = $(patsubst %/,%,$(sort $(dir $(wildcard $(1)))))
 UNIT_TESTS := $(patsubst tests/unit/%,%_test,$(call folders,tests/unit/*/*.cc))

@@ -130,17 +130,27 @@ class World final : public media::Relay, Observer {
   }
 
   media::Flow* AddFlow(const media::FlowSpec& spec) override {
+    if (carrier != nullptr) {
+      return carrier->AddFlow(spec);
+    }
     auto* flow = new media::Flow;
     flow->spec = spec;
     flows.insert(flow);
     return flow;
   }
   void RemoveFlow(media::Flow* flow) override {
+    if (carrier != nullptr) {
+      carrier->RemoveFlow(flow);
+      return;
+    }
     GH_ASSERT_EQ(flows.erase(flow), 1u);
     delete flow;
   }
   Result<void> Send(const net::Endpoint& from, const net::Endpoint& to,
-                    std::span<const uint8_t> data, bool) override {
+                    std::span<const uint8_t> data, bool dont_fragment) override {
+    if (carrier != nullptr) {
+      return carrier->Send(from, to, data, dont_fragment);
+    }
     sent.push_back({from, to, Bytes(data.begin(), data.end())});
     return Ok();
   }
@@ -171,6 +181,7 @@ class World final : public media::Relay, Observer {
   Dtls* dtls = nullptr;
   rtp::Relay* relay = nullptr;
   Anchor* anchor = nullptr;
+  media::Relay* carrier = nullptr;  // a media plane; null: what leaves is kept here
   std::set<media::Flow*> flows;
   std::vector<Sent> sent;
   int silent = 0;
