@@ -118,6 +118,12 @@ void Engine::AddBindings(Proxy::Context& context, const Incoming& in, const Soug
     if (b->zone != 0) {
       spec.zone = b->zone;
       spec.flow = nullptr;
+      spec.peer_first = zones_.PeerBehind(b->zone, b->flow);
+      spec.peer_only = spec.peer_first != kZonePeerMax && b->path_size != 0;
+      if (spec.peer_only && b->reg_id != 0) {
+        spec.instance = GroupOf(user, *b);
+        spec.is_alternate = sought.only == nullptr && !IsFirstOf(user, *b, spec.instance);
+      }
     } else if (b->reg_id != 0 && b->path_size == 0) {
       spec.flow = &b->flow;
       spec.flow_only = true;

@@ -82,6 +82,7 @@ bool Proxy::AddTarget(Context& context, const TargetSpec& spec) {
   target.q = spec.q;
   target.zone = spec.zone;
   target.peer_first = spec.peer_first;
+  target.peer_only = spec.peer_only;
   target.place = spec.place;
   target.has_flow = spec.flow != nullptr;
   target.flow_decides = spec.flow_decides;
@@ -220,7 +221,8 @@ void Proxy::StartBranch(Context& context, Branch& branch, const Message& request
     return;
   }
   if (target.zone != 0) {
-    if (!TryNextPeer(branch, request, plan)) {
+    KeepToPeer(branch);
+    if (!TryNextPeer(branch, request, plan) && !TryNextFlow(branch, request, plan)) {
       KeepIfBest(context, context.was_throttled ? 503 : 480, nullptr);
       EndBranch(branch);
     }
@@ -285,6 +287,13 @@ void Proxy::OnLocated(Branch& branch) {
   Advance(context);
 }
 
+// A Path through one peer of a zone is nothing to the others.
+void Proxy::KeepToPeer(Branch& branch) {
+  const Target& target = branch.context->targets[branch.target];
+  branch.peers_tried =
+      target.peer_only ? static_cast<uint8_t>(~(1u << target.peer_first)) : uint8_t{0};
+}
+
 // The next peer of the zone that takes the request.
 bool Proxy::TryNextPeer(Branch& branch, const Message& request, const RoutePlan& plan) {
   Context& context = *branch.context;
@@ -299,13 +308,26 @@ bool Proxy::TryNextPeer(Branch& branch, const Message& request, const RoutePlan&
       // Those at the other end of a traversal zone are our like: they say 100 at once.
       const bool is_called =
           request.method() == Method::kInvite && zones_->IsTraversal(target.zone);
-      if (peer.has_other && (is_called || request.method() == Method::kRegister)) {
+      if ((peer.has_other || HasNextFlow(branch)) &&
+          (is_called || request.method() == Method::kRegister)) {
         transactions_.Hurry(*branch.client);
       }
       return true;
     }
   }
   context.was_throttled = context.was_throttled || peer.was_throttled;
+  return false;
+}
+
+bool Proxy::HasNextFlow(const Branch& branch) {
+  const Context& context = *branch.context;
+  const uint8_t instance = context.targets[branch.target].instance;
+  for (uint8_t i = 0; instance != 0 && i < context.target_count; ++i) {
+    const Target& target = context.targets[i];
+    if (target.instance == instance && target.is_alternate && !target.is_tried) {
+      return true;
+    }
+  }
   return false;
 }
 
@@ -319,7 +341,13 @@ bool Proxy::TryNextFlow(Branch& branch, const Message& request, const RoutePlan&
       continue;
     }
     target.is_tried = true;
-    if (transport_.IsAlive(target.flow)) {
+    if (target.zone != 0) {
+      branch.target = i;
+      KeepToPeer(branch);
+      if (TryNextPeer(branch, request, plan)) {
+        return true;
+      }
+    } else if (transport_.IsAlive(target.flow)) {
       branch.target = i;
       branch.hop = {target.flow.transport, target.flow.remote};
       if (Launch(branch, target.flow, request, plan)) {
@@ -336,8 +364,8 @@ bool Proxy::TryNextHop(Branch& branch) {
   if (target.zone != 0 || target.flow_only) {
     Request request;
     Parse(*branch.context->server, request);
-    return target.zone != 0 ? TryNextPeer(branch, request.message, request.plan)
-                            : TryNextFlow(branch, request.message, request.plan);
+    return (target.zone != 0 && TryNextPeer(branch, request.message, request.plan)) ||
+           TryNextFlow(branch, request.message, request.plan);
   }
   Location* location = branch.location;
   if (location == nullptr || location->hop_next >= location->hop_count) {
@@ -594,7 +622,8 @@ void Proxy::OnFinal(Context& context, Branch& branch, const Message& response) {
     return;
   }
   // RFC 3263 4.3: a 503 sends us to the next address; so does nothing else that was answered.
-  const bool flow_failed = status == 430 && context.targets[branch.target].flow_only;
+  const Target& target = context.targets[branch.target];
+  const bool flow_failed = status == 430 && (target.flow_only || target.peer_only);
   if ((status == 503 || flow_failed) && !context.is_cancelled && !context.final_sent) {
     branch.client->branch = nullptr;
     branch.client = nullptr;

@@ -44,6 +44,7 @@ struct Target {
   uint8_t instance = 0;  // those of one user agent have the same; 0: a single one
   ZoneId zone = 0;       // to whose peers it goes, one after the other; 0: none
   uint8_t peer_first = kZonePeerMax;
+  bool peer_only = false;
   Place place;
   Flow flow;
 };
@@ -58,6 +59,7 @@ struct TargetSpec {
   uint8_t instance = 0;
   ZoneId zone = 0;
   uint8_t peer_first = kZonePeerMax;  // of the zone's peers the one that is tried before others
+  bool peer_only = false;             // or instead of them
   Place place = {};
 };
 
@@ -151,6 +153,8 @@ class Proxy final : private TransactionUser {
   void OnLocated(Branch& branch);
   bool TryNextHop(Branch& branch);
   bool TryNextPeer(Branch& branch, const Message& request, const RoutePlan& plan);
+  static void KeepToPeer(Branch& branch);
+  static bool HasNextFlow(const Branch& branch);
   bool TryNextFlow(Branch& branch, const Message& request, const RoutePlan& plan);
   static void OnAckLocated(Location& location);
 

@@ -586,6 +586,18 @@ bool Zones::FlowInto(ZoneId id, const net::Endpoint& remote, Flow& out) {
   return best != nullptr;
 }
 
+uint8_t Zones::PeerBehind(ZoneId id, const Flow& flow) const {
+  const Zone* zone = id < zones_.size() ? zones_[id] : nullptr;
+  const bool has_addresses = zone != nullptr && IsTraversalClient(zone->config.plan.type);
+  for (uint8_t i = 0; zone != nullptr && i < kZonePeerMax; ++i) {
+    // Who comes to us comes from another port each time.
+    if (zone->peers[i].remote == flow.remote && (has_addresses || zone->peers[i].has_flow)) {
+      return i;
+    }
+  }
+  return kZonePeerMax;
+}
+
 bool Zones::Next(uint32_t& cursor, ZonePeerStatus& out) const {
   for (; cursor < zones_.size() * kZonePeerMax; ++cursor) {
     const Zone* zone = zones_[cursor / kZonePeerMax];

@@ -100,6 +100,9 @@ class Zones {
   bool IsUp(ZoneId id) const;
   // The way into a traversal zone for a dialog that began there.
   bool FlowInto(ZoneId id, const net::Endpoint& remote, Flow& out);
+  // Of the zone's peers the one at the other end of this flow, or of one that was there before it;
+  // kZonePeerMax: none that is known.
+  uint8_t PeerBehind(ZoneId id, const Flow& flow) const;
   // A traversal client proved who it is; false: there are as many as a zone may have.
   bool Attach(ZoneId id, const Flow& flow);
 

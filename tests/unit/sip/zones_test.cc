@@ -716,6 +716,85 @@ TEST_F(ZonesTest, RegistrationThroughTheZoneNeedsItsPasswordAndIsCalledThroughIt
   EXPECT_EQ(alice.Take().Status(), 486);
 }
 
+// A Core with two Edges, and a phone that has registered through one of them or both.
+class TwoEdges : public ZonesTest {
+ protected:
+  void SetUp() override {
+    ZoneConfig zone = Traversal(ZoneType::kTraversalClient);
+    zone.peers[1].Set("198.51.100.10");
+    Take(2, zone);
+    AddRule(1, "LocalZone", ".*@example\\.com");
+    for (Phone& edge : edges) {
+      const Sent asked = world.TakeTo(edge.at());
+      streams.push_back(asked.stream);
+      world.Feed(asked.stream, edge.Response(asked, 200));
+    }
+  }
+  void Register(size_t edge, int cseq, const std::string& more = {}) {
+    Phone::Spec reg{.method = "REGISTER", .uri = "sip:example.com", .to = edges[edge].uri()};
+    reg.cseq = cseq;
+    reg.call_id = "reg" + std::to_string(edge);
+    reg.contact = "<sip:bob@203.0.113.7:40100>" + more;
+    reg.headers =
+        "Via: SIP/2.0/TCP 203.0.113.7;branch=z9hG4bKp\nSupported: path, outbound\n"
+        "Expires: 600\nPath: <sip:p0@" +
+        World::Key(edges[edge].at()) + ";transport=tls;lr;ob>\n";
+    world.Feed(streams[edge], edges[edge].Build(reg));
+    EXPECT_EQ(world.TakeTo(edges[edge].at()).Status(), 200);
+  }
+  Sent Called(size_t edge) {
+    Sent sent = world.TakeTo(edges[edge].at());
+    while (sent.Method() == "OPTIONS") {
+      sent = world.TakeTo(edges[edge].at());
+    }
+    return sent;
+  }
+  std::array<Phone, 2> edges = {Phone(world, "bob", "198.51.100.9:7001"),
+                                Phone(world, "bob", "198.51.100.10:7001")};
+  std::vector<net::StreamId> streams;
+};
+
+TEST_F(TwoEdges, ACallGoesByTheOneThatItsPathNamesAndNoOther) {
+  Register(1, 1);
+  EXPECT_EQ(Invite(alice, edges[1].uri()).Status(), 100);
+  const Sent invite = Called(1);
+  ASSERT_EQ(invite.Method(), "INVITE");
+  EXPECT_EQ(invite.stream, streams[1]);
+  EXPECT_TRUE(Called(0).text.empty());
+  world.Feed(streams[1], edges[1].Response(invite, 486));
+  EXPECT_EQ(alice.Take().Status(), 486);
+  world.Hangup(streams[1]);
+  Phone::Spec spec;
+  spec.call_id = "later";
+  Invite(alice, edges[1].uri(), spec);
+  EXPECT_EQ(alice.Take().Status(), 480);
+  EXPECT_TRUE(Called(0).text.empty());
+}
+
+// RFC 5626 5.3: one flow at a time, and the other when it fails or nothing comes of it.
+TEST_F(TwoEdges, APhoneWithAFlowByEachIsCalledByOne) {
+  const std::string instance = ";+sip.instance=\"<urn:uuid:1>\";reg-id=";
+  Register(0, 1, instance + "1");
+  Register(1, 1, instance + "2");
+  EXPECT_EQ(Invite(alice, edges[0].uri()).Status(), 100);
+  const Sent first = Called(1);
+  ASSERT_EQ(first.Method(), "INVITE");
+  EXPECT_TRUE(Called(0).text.empty());
+  world.Feed(streams[1], edges[1].Response(first, 430));
+  const Sent second = Called(0);
+  ASSERT_EQ(second.Method(), "INVITE");
+  EXPECT_NE(second.Header("Route").find("198.51.100.9"), std::string::npos);
+  world.Feed(streams[0], edges[0].Response(second, 486));
+  EXPECT_EQ(alice.Take().Status(), 486);
+  world.Clear();
+  Phone::Spec spec;
+  spec.call_id = "silent";
+  EXPECT_EQ(Invite(alice, edges[0].uri(), spec).Status(), 100);
+  ASSERT_EQ(Called(1).Method(), "INVITE");
+  world.Advance(Duration::Milliseconds(4100));
+  EXPECT_EQ(Called(0).Method(), "INVITE");
+}
+
 // Our engine is the Edge: the Core comes to port 7001.
 class EdgeTest : public ZonesTest {
  protected:
