@@ -120,8 +120,12 @@ class World final : public net::DatagramService,
   }
 
   explicit World(const Config& config = DefaultConfig(), const Capacity& capacity = SmallCapacity(),
-                 size_t arena_bytes = 24u << 20)
-      : memory_(arena_bytes), arena_(memory_), timers_(Instant{1'000'000'000}), random_(*this) {
+                 size_t arena_bytes = 24u << 20, uint64_t seed = 42)
+      : memory_(arena_bytes),
+        arena_(memory_),
+        timers_(Instant{1'000'000'000}),
+        seed_(seed),
+        random_(*this) {
     engine_ = arena_.New<Engine>(
         arena_, EnginePorts{*this, *this, *this, timers_, random_, *this, *this}, capacity);
     engine_->Apply(config);
@@ -147,8 +151,8 @@ class World final : public net::DatagramService,
   }
 
   // --- Datagrams.
-  void Deliver(const net::Endpoint& from, std::string_view text,
-               const net::Endpoint& to = At(kServer)) {
+  void Deliver(const net::Endpoint& from, std::string_view text) { Deliver(from, text, server); }
+  void Deliver(const net::Endpoint& from, std::string_view text, const net::Endpoint& to) {
     std::vector<uint8_t> bytes(text.begin(), text.end());
     const auto count = static_cast<uint16_t>(sockets_.size());
     for (uint16_t i = 0; i < count; ++i) {
@@ -197,7 +201,8 @@ class World final : public net::DatagramService,
   }
   void CloseListener(net::ListenerId) override {}
   // A peer connects; an invalid id when it was refused.
-  net::StreamId Accept(const net::Endpoint& from, const net::Endpoint& to = At(kServer),
+  net::StreamId Accept(const net::Endpoint& from) { return Accept(from, server); }
+  net::StreamId Accept(const net::Endpoint& from, const net::Endpoint& to,
                        net::StreamKind kind = net::StreamKind::kTcp) {
     Stream stream;
     stream.info.kind = kind;
@@ -217,7 +222,7 @@ class World final : public net::DatagramService,
                                 net::StreamHandler&) override {
     Stream stream;
     stream.info.remote = to;
-    stream.info.local = At("192.0.2.1:40000");
+    stream.info.local = {server.address, 40000};
     stream.open = true;
     stream.connecting = true;
     streams_.push_back(stream);
@@ -479,6 +484,7 @@ class World final : public net::DatagramService,
   bool hold_network = false;
   bool resolver_full = false;
   bool record = true;
+  net::Endpoint server = At(kServer);  // whom phones speak to
   uint64_t sent_count = 0;
 
   // Pools in use, but for bindings, users and streams: all zero when nothing is going on.
@@ -521,7 +527,7 @@ class World final : public net::DatagramService,
   gh::test::Memory memory_;
   Arena arena_;
   TimerWheel timers_;
-  uint64_t seed_ = 42;
+  uint64_t seed_;  // of two that are to meet: another one
   crypto::Random random_;
   Engine* engine_ = nullptr;
   std::vector<Socket> sockets_;
