@@ -1,17 +1,20 @@
 // The whole engine under a script: each command of the input is a datagram, bytes on a stream, a
 // stream coming or going, a name answered or not, or time passing. Messages may be built from parts
-// of earlier replies, so that transactions and dialogs are reached. At the end, after all timers,
-// every pool is as it was.
+// of earlier replies, so that transactions and dialogs are reached. Where the input asks for them
+// there are zones (sip_zones_scene.h), a media anchor, browsers and phones that keep their flows.
+// At the end, after all timers, every pool is as it was.
 #include <cstdint>
 #include <cstdlib>
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "tests/unit/sip/world.h"
+#include "tests/fuzz/sip_zones_scene.h"
 
 namespace {
 
 using gh::Duration;
+using gh::sip::fuzz::ZonesScene;
 using gh::sip::test::At;
 using gh::sip::test::Sent;
 using gh::sip::test::World;
@@ -48,6 +51,9 @@ class Play {
  public:
   explicit Play(const Script& script)
       : script_(script), world_(MakeConfig(script_.Byte()), MakeCapacity(), 8u << 20) {
+    if (script_.size != 0 && (script_.data[0] & kHasZones) != 0) {
+      zones_ = std::make_unique<ZonesScene>(world_, script_.Byte());
+    }
     world_.AddAddress("far.example", "198.51.100.1");
     world_.AddSrv("_sip._tcp.p.example", 1, 1, 5070, "far.example");
   }
@@ -58,17 +64,24 @@ class Play {
     }
     world_.hold_network = false;
     world_.Settle();
+    if (zones_ != nullptr) {
+      zones_->Stop();
+    }
     for (const auto stream : streams_) {
       world_.Hangup(stream);
     }
     world_.Advance(Duration::Hours(26));
-    if (!world_.Busy().empty() || world_.engine().registration_count() != 0 ||
-        world_.engine().stream_count() != 0) {
+    if (zones_ != nullptr) {
+      zones_->EndMedia();
+    }
+    if ((zones_ != nullptr && !zones_->is_empty()) || !world_.Busy().empty() ||
+        world_.engine().registration_count() != 0 || world_.engine().stream_count() != 0) {
       std::abort();
     }
   }
 
  private:
+  static constexpr uint8_t kHasZones = 128;
   // Little: what takes long is making the world, and what is small runs out sooner.
   static gh::sip::Capacity MakeCapacity() {
     gh::sip::Capacity c = World::SmallCapacity();
@@ -96,6 +109,10 @@ class Play {
     const uint8_t what = script_.Byte();
     if (what >= 220 && world_.engine().config().presence.is_on) {
       world_.Deliver(Peer(), PresenceRequest());
+      return;
+    }
+    if (what >= 110 && zones_ != nullptr) {
+      ZonesStep(what);
       return;
     }
     switch (what % 11) {
@@ -214,6 +231,34 @@ class Play {
            (has_body ? "Content-Type: application/pidf+xml\r\n" : "") +
            "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
   }
+  // Among zones. What is picked and how it looks are the script's.
+  void ZonesStep(uint8_t what) {
+    zones_->AdvanceMedia();
+    const Sent* seen = seen_.empty() ? nullptr : &seen_[script_.Byte() % seen_.size()];
+    const uint8_t how = script_.Byte();
+    switch (what % 6) {
+      case 0:
+        zones_->Open(how);
+        return;
+      case 1:
+        zones_->Prove(how);
+        return;
+      case 2:
+        if (seen != nullptr) {
+          zones_->Answer(*seen, how, script_.Byte());
+        }
+        return;
+      case 3:
+        zones_->Close(how);
+        return;
+      default: {
+        const uint8_t whence = script_.Byte();
+        const uint8_t body = script_.Byte();
+        const std::string raw = body == 0xff ? script_.Bytes() : std::string();
+        zones_->Request(seen, {how, whence, body, raw, script_.Byte()});
+      }
+    }
+  }
   void AnswerSomething() {
     if (seen_.empty()) {
       return;
@@ -241,6 +286,9 @@ class Play {
   void KeepSome() {
     while (!world_.empty()) {
       Sent sent = world_.Take();
+      if (zones_ != nullptr && !zones_->Unframe(sent)) {
+        continue;
+      }
       if (seen_.size() < 32) {
         seen_.push_back(std::move(sent));
       } else {
@@ -252,6 +300,7 @@ class Play {
 
   Script script_;
   World world_;
+  std::unique_ptr<ZonesScene> zones_;
   std::vector<Sent> seen_;
   std::vector<gh::net::StreamId> streams_;
   size_t next_ = 0;
