@@ -195,7 +195,6 @@ class Engine final : private TransportUser {
   void RouteByPath(Incoming& in);
   bool RouteByReplaces(Incoming& in);
   bool IsByServiceRoute(const Incoming& in) const;
-  bool CheckPrivacy(Incoming& in);
   void RouteIntoZone(Incoming& in, ZoneId zone);
   void WriteServiceRoute(ByteWriter& out, const Message& request, const Flow& flow,
                          bool through_zone) const;

@@ -290,38 +290,6 @@ TEST_F(Profile, ReferProxyRequireAndSearches) {
   west.Send(search);
   EXPECT_EQ(west.Take().Status(), 480);
 }
-// RFC 3323 5: what is critical and cannot be kept private goes no further.
-TEST_F(Profile, CriticalPrivacyThatNobodyCanKeepIsRefused) {
-  SetUpZones({.trusts_identity = true, .strips = {}});
-  Config config = ProfileConfig();
-  config.AddEmergency("112");
-  engine.Apply(config);
-  const auto answer = [&](const std::string& headers, const std::string& uri) {
-    Phone::Spec spec{.method = "INVITE", .uri = uri};
-    spec.call_id = "call" + std::to_string(++number);
-    spec.headers = headers;
-    alice.Send(spec);
-    return alice.Take().StartLine();
-  };
-  const auto ask = [&](const std::string& privacy) {
-    return answer("Privacy: " + privacy + "\n", "sip:x@east.example");
-  };
-  EXPECT_EQ(ask("header;session;id;user;critical"),
-            "SIP/2.0 500 Privacy Failure: header session user");
-  EXPECT_EQ(ask("critical;history"), "SIP/2.0 500 Privacy Failure: history");
-  EXPECT_EQ(ask("user\nPrivacy: critical"), "SIP/2.0 500 Privacy Failure: user");
-  EXPECT_EQ(ask(std::string(200, 'x') + ";Critical"), "SIP/2.0 500 Privacy Failure:");
-  EXPECT_TRUE(world.HasEvent("refused policy 500"));
-  const std::string asked = "SIP/2.0 407 Proxy Authentication Required";
-  for (const char* good : {"id;critical", "none;critical", "header;session;user", "critical"}) {
-    EXPECT_EQ(ask(good), asked) << good;
-  }
-  // Who names the next one may know it for a privacy service; nobody refuses an emergency call.
-  const std::string critical = "Privacy: user;critical\n";
-  EXPECT_EQ(answer(critical + "Route: <sip:private.example;lr>\n", "sip:x@east.example"), asked);
-  EXPECT_EQ(answer(critical, "sip:112@example.com"), asked);
-}
-
 
 class ProfileUpdate : public Profile {
  protected:
