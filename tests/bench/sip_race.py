@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""Races out/host/gatehouse against Kamailio: registrations and calls per core, memory a binding.
+"""Races out/host/gatehouse against Kamailio: registrations and calls per core, memory of a binding
+and of a call that lasts.
 
 Both servers stand at the same address in the same network namespace, one at a time, alternating
 A B A B; SIPp loads them from another namespace over one veth pair, through stunnel for TLS, which
@@ -11,6 +12,9 @@ the fairer, and the one to judge by.
 
 Each race is run at two rates: one at which most of the cost is waking up for a message or two, and
 one near the most that SIPp and stunnel can make here. What a core can serve is told by the second.
+
+Of a call that lasts Kamailio knows nothing by itself: transactions end with the answer, and its
+dialog module is what lists calls and notices their end, as ours does. So it is asked both ways.
 """
 
 import argparse
@@ -37,6 +41,7 @@ LOAD_ADDRESS = "10.77.0.1"
 TUNNEL_PORT = 15061
 PREFIX_LENGTH = 24
 DIGEST_USER_COUNT = 500
+TRANSACTION_SECONDS = 40  # after which those of a call that was answered are over
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -137,7 +142,7 @@ def descendants(pid):
 class Kamailio:
     name = "kamailio"
 
-    def __init__(self, wire, folder, digest):
+    def __init__(self, wire, folder, digest, dialogs=False):
         run("ip", "-n", wire.edge, "address", "replace", f"{SERVER_ADDRESS}/{PREFIX_LENGTH}",
             "dev", "veth0")
         self.wire, self.folder = wire, folder
@@ -146,6 +151,7 @@ class Kamailio:
                  "-x", "tlsf", "-X", "tlsf", "-m", "2048", "-M", "64", "-Y", str(folder),
                  "-l", f"udp:{SERVER_ADDRESS}:5060", "-l", f"tcp:{SERVER_ADDRESS}:5060"]
         words += ["-A", "AUTH"] if digest else []
+        words += ["-A", "DIALOG"] if dialogs else []
         words += ["-l", f"tls:{SERVER_ADDRESS}:5061", "-A", "TLS",
                   "-A", f'TLS_CERTIFICATE="{make_certificate(folder)}"',
                   "-A", f'TLS_KEY="{folder / "key.pem"}"']
@@ -163,6 +169,8 @@ class Kamailio:
 
     def memory_per_binding(self, before, count):
         return (self.memory_bytes() - before) / max(count, 1)
+
+    memory_per_call = memory_per_binding
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
@@ -206,14 +214,21 @@ class Gatehouse:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(30)
 
-    def memory_per_binding(self, _before, _count):
-        """All is pinned at boot, nothing grows: the bytes of the pools that one registration takes,
-        text, hash node and timer included, as the engine's own benchmark counts them."""
+    @staticmethod
+    def memory_of(what):
+        """All is pinned at boot, nothing grows: the bytes of the pools that one takes, text, hash
+        node and timer included, as the engine's own benchmark counts them."""
         program = ROOT / "out/host/bench/sip/sip_bench"
         if not program.exists():
             return None
-        text = run(program, "memory per registration")
-        return float(re.search(r"memory per registration\s+([\d.]+)", text).group(1))
+        text = run(program, f"memory per {what}")
+        return float(re.search(rf"memory per {what}\s+([\d.]+)", text).group(1))
+
+    def memory_per_binding(self, _before, _count):
+        return self.memory_of("registration")
+
+    def memory_per_call(self, _before, _count):
+        return self.memory_of("call in progress")
 
     def memory_bytes(self):
         return 0
@@ -425,6 +440,46 @@ def race_call(wire, server_class, folder, race, count, rate, **options):
         server.stop()
 
 
+def held_calls(wire, server_class, folder, count, **options):
+    """Bytes of each of `count` calls that all last, when their transactions are over; and their
+    number, as SIPp has it."""
+    server = server_class(wire, folder, False, **options)
+    loads = []
+    try:
+        users = write_users(folder, 100, 100, False)
+        start_sipp(wire, "register.xml", ["-inf", str(users), "-m", "100", "-r", "100", "-p",
+                                          "6061", "-key", "contact_port", "7070"]).finish()
+        loads.append(start_sipp(wire, "answer.xml", ["-p", "7070"]))
+        before = server.memory_bytes()
+        rate = 200
+        loads.append(start_sipp(wire, "hold.xml", [
+            "-inf", str(write_users(folder, count, 100, False)), "-m", str(count), "-r", str(rate),
+            "-l", str(count), "-p", "6062"]))
+        time.sleep(count / rate + TRANSACTION_SECONDS)
+        rows = (loads[-1].folder / "stat.csv").read_text(encoding="latin-1").strip().split("\n")
+        held = int(dict(zip(rows[0].split(";"), rows[-1].split(";")))["CurrentCall"])
+        return server.memory_per_call(before, held), held
+    finally:
+        for load in loads:
+            load.process.send_signal(signal.SIGKILL)
+            load.process.wait(10)
+            shutil.rmtree(load.folder, ignore_errors=True)
+        server.stop()
+
+
+def report_memory(wire, count, server_name):
+    """Of calls that last. Kamailio's own is what its shared memory grew by."""
+    print(f"\nMemory of a call that lasts ({count} of them)")
+    for server, label, options in ((Gatehouse, "with its list of calls", {}),
+                                   (Kamailio, "by its transactions alone", {}),
+                                   (Kamailio, "with its dialog module", {"dialogs": True})):
+        if server_name not in (None, server.name):
+            continue
+        with tempfile.TemporaryDirectory(prefix="gatehouse-race-") as folder:
+            held, calls = held_calls(wire, server, pathlib.Path(folder), count, **options)
+        print(f"  {label:28} {server.name:10} {held or 0:8.0f} bytes a call, {calls} calls")
+
+
 RUN = {"register": race_register, "options": race_options, "call": race_call}
 
 
@@ -499,7 +554,8 @@ def main():
     parser.add_argument("--rate", type=int, help="instead of a race's own two")
     parser.add_argument("--overload-rate", type=int, default=20, help="the profile's set-ups/s")
     parser.add_argument("--overload-seconds", type=int, default=60)
-    parser.add_argument("--only", choices=[*RACES, "overload"])
+    parser.add_argument("--held-calls", type=int, default=4000, help="of the memory of a call")
+    parser.add_argument("--only", choices=[*RACES, "memory", "overload"])
     parser.add_argument("--server", choices=[Gatehouse.name, Kamailio.name])
     parser.add_argument("--json", type=pathlib.Path)
     arguments = parser.parse_args()
@@ -511,6 +567,8 @@ def main():
         for key in RACES if arguments.only is None else set(RACES) & {arguments.only}:
             for rate in (arguments.rate,) if arguments.rate else RACES[key].rates:
                 everything[f"{key} {rate}"] = run_race(wire, key, rate, arguments, servers)
+        if arguments.only in (None, "memory"):
+            report_memory(wire, arguments.held_calls, arguments.server)
         if arguments.only in (None, "overload") and arguments.server in (None, Gatehouse.name):
             report_overload(wire, arguments.overload_rate, arguments.overload_seconds)
     if arguments.json:

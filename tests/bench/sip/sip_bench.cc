@@ -1,7 +1,7 @@
 // The SIP engine's CPU cost, in one process over the test network (whose copies and records are
 // part of the figure; sip_race.py measures the whole appliance): parsing, REGISTER
-// with and without digest, a proxied call (INVITE 100 180 200 ACK BYE 200), and bytes per
-// registration.
+// with and without digest, a proxied call (INVITE 100 180 200 ACK BYE 200), bytes per registration
+// and call, and the dial plan's search by the number of its rules.
 #include <time.h>
 
 #include <cstring>
@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tests/bench/bench.h"
+#include "tests/bench/dialplan/rules.h"
 #include "tests/unit/sip/phone.h"
 
 namespace gh::sip::test {
@@ -96,7 +97,8 @@ void BenchRegister(Bench& bench, bool digest, bool sha256) {
       spec.branch = "z9hG4bK" + std::to_string(cseq) + user;
       if (digest) {
         phone.Send(spec);
-        spec.headers = phone.Authorization(world.Take(), "REGISTER", spec.uri, "secret", sha256);
+        spec.headers = phone.Authorization(world.Take(), "REGISTER", spec.uri, "secret",
+                                           sha256 ? kSha256 : kMd5);
         spec.cseq = 2 * cseq + 1;
         world.events.clear();
         world.Clear();
@@ -303,5 +305,6 @@ int main(int argc, char** argv) {
   gh::sip::test::BenchCall(bench);
   gh::sip::test::BenchRefusal(bench);
   gh::sip::test::ReportMemory(bench);
+  gh::dialplan::BenchRules(bench);
   return bench.Finish();
 }
