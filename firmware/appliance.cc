@@ -61,7 +61,8 @@ constexpr GroupSet kTlsGroups = GroupId::kTls | GroupId::kSipTls | GroupId::kXmp
                                 GroupId::kTlsSip | GroupId::kTlsTurn | GroupId::kTlsWeb |
                                 GroupId::kTlsHsm;
 constexpr GroupSet kTurnGroups =
-    GroupId::kTraversalServerTurn | GroupId::kTraversalServerTurnSecret |
+    GroupId::kTraversalServerTurn | GroupId::kTraversalServerTurnRealm |
+    GroupId::kTraversalServerTurnUser | GroupId::kTraversalServerTurnSecret |
     GroupId::kTraversalServerTurnToken | GroupId::kTraversalServerTurnAllow |
     GroupId::kTraversalServerTurnDeny;
 constexpr GroupSet kAcmeGroups =
