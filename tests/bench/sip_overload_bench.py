@@ -2,11 +2,12 @@
 """Holds out/host/gatehouse to twice what it can do, by real load: SIPp beside a server whose
 processor is made slow, so that the load has plenty.
 
-For OPTIONS, REGISTER without and with digest, and calls (INVITE to BYE) the rate is raised until
-goodput grows no more. Then that rate and twice the goodput there are offered in turn, some rounds,
-and emergency calls beside the latter: a machine's speed drifts, so that a round is compared with
-its neighbour. Twice is offered in two ways: by senders who repeat what is not answered, as RFC 3261
-says, so that several times as much arrives; and by senders who do not, so that twice as much does.
+For OPTIONS, REGISTER without and with digest, calls (INVITE to BYE), and for a mixture of these
+(MIXTURE; what goes well of each is counted as one) the rate is raised until goodput grows no more.
+Then that rate and twice the goodput there are offered in turn, some rounds, and emergency calls
+beside the latter: a machine's speed drifts, so that a round is compared with its neighbour. Twice
+is offered in two ways: by senders who repeat what is not answered, as RFC 3261 says, so that
+several times as much arrives; and by senders who do not, so that twice as much does.
 Goodput is counted by SIPp over the middle of a run. The goal: at twice the maximum no more than a
 tenth is lost, and no emergency call fails.
 """
@@ -26,6 +27,8 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import sip_race as race  # noqa: E402
 
+# Of so many that begin, what they are: one call, two phones that register, two that are pinged.
+MIXTURE = {"call": 1, "register": 2, "options": 2}
 GROWTH = 1.4
 WARM_UP_S = 3
 CALLED = 100
@@ -127,24 +130,30 @@ class Bench:
         self.server.stop()
         self.slow.remove()
 
-    def words(self, count):
-        if self.kind == "options":
+    def words(self, kind, count):
+        if kind == "options":
             return "options.xml", []
-        distinct = {"digest": race.DIGEST_USER_COUNT, "call": CALLED}.get(self.kind, count)
-        users = race.write_users(self.folder, count, distinct, self.kind == "digest")
+        distinct = {"digest": race.DIGEST_USER_COUNT, "call": CALLED}.get(kind, count)
+        users = race.write_users(self.folder, count, distinct, kind == "digest")
+        named = users.rename(users.with_stem(kind))
         scenario = {"digest": "register_digest.xml", "register": "register.xml",
-                    "call": "call.xml"}[self.kind]
-        return scenario, ["-inf", str(users), "-key", "contact_port", "7070"]
+                    "call": "call.xml"}[kind]
+        return scenario, ["-inf", str(named), "-key", "contact_port", "7070"]
+
+    def start(self, kind, rate, seconds, port, repeats):
+        count = int(rate * seconds)
+        scenario, words = self.words(kind, count)
+        return race.start_sipp(self.wire, scenario, [
+            *words, "-m", str(count), "-r", str(max(int(rate), 1)), "-l", "400000",
+            "-p", str(port), *([] if repeats else ["-nr"]),
+            # SIPp would say BYE for what was refused, be it a REGISTER.
+            *([] if kind == "call" else ["-default_behaviors", "all,-bye"])])
 
     def offer(self, rate, seconds, emergencies=0, repeats=True):
         """Goodput, and of the emergency calls how many there were and how many went well."""
-        count = int(rate * seconds)
-        scenario, words = self.words(count)
-        load = race.start_sipp(self.wire, scenario, [
-            *words, "-m", str(count), "-r", str(max(int(rate), 1)), "-l", "400000", "-p", "6060",
-            *([] if repeats else ["-nr"]),
-            # SIPp would say BYE for what was refused, be it a REGISTER.
-            *([] if self.kind == "call" else ["-default_behaviors", "all,-bye"])])
+        parts = MIXTURE if self.kind == "mix" else {self.kind: 1}
+        loads = [self.start(kind, rate * part / sum(parts.values()), seconds, 6070 + i, repeats)
+                 for i, (kind, part) in enumerate(parts.items())]
         calls = None
         if emergencies:
             path = self.folder / "emergency.csv"
@@ -153,10 +162,11 @@ class Bench:
                 "-inf", str(path), "-m", str(emergencies), "-r",
                 str(max(emergencies // max(seconds - 4, 1), 1)), "-p", "6062"])
         deadline = time.monotonic() + seconds + 1.5
-        while time.monotonic() < deadline and load.process.poll() is None:
+        while time.monotonic() < deadline and any(load.process.poll() is None for load in loads):
             time.sleep(0.2)
-        good = goodput(load, seconds)
-        end(load)
+        good = sum(goodput(load, seconds) for load in loads)
+        for load in loads:
+            end(load)
         return good, calls.finish() if calls is not None else None
 
 
@@ -198,11 +208,11 @@ def main():
     parser.add_argument("--percent", type=int, default=10,
                         help="of its speed, that the server's processor keeps")
     parser.add_argument("--seconds", type=int, default=15)
-    parser.add_argument("--only", choices=["options", "register", "digest", "call"])
+    parser.add_argument("--only", choices=["options", "register", "digest", "call", "mix"])
     parser.add_argument("--emergencies", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    starts = {"options": 2000, "register": 1500, "digest": 700, "call": 150}
+    starts = {"options": 2000, "register": 1500, "digest": 700, "call": 150, "mix": 500}
     table = []
     with race.Wire() as wire:
         race.receive_by_thread(wire.edge, wire.load)

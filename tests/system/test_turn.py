@@ -273,6 +273,17 @@ def test_a_realm_by_the_domain_said(scene):
     assert int(re.search(r"quota=(\d+)", status).group(1)) > 0, status
 
 
+def test_a_realm_changes_when_its_setting_is_typed(scene):
+    path = "xConfiguration Traversal Server TURN Realm 2 Secret"
+    later = {"user": "carol", "password": ("-W", "later-secret")}
+    assert uclient(scene, "-o", "https://south.example", **later, count=1)[0] != 0
+    operator_console.ask(scene[0], f"{path}: later-secret")
+    try:
+        expect_all(uclient(scene, "-o", "https://south.example", **later))
+    finally:
+        operator_console.ask(scene[0], f"{path}: southern-secret")
+
+
 def test_a_realm_by_the_listener(scene):
     code, text = uclient(scene, server=SECOND, count=1)  # with the general realm's password
     assert code != 0 and "Cannot complete Allocation" in text, text[-2000:]
