@@ -229,6 +229,14 @@ Result<void> CheckPassword(std::string_view password) {
                                   "a password has at most 64 ASCII characters"));
 }
 
+// PrivateKeyInfo { version, ... } and nothing else. Of 256 wrong passwords one leaves padding that
+// looks right, and then anything.
+bool IsKeyInfo(Bytes der) {
+  bool found = false;
+  Bytes info = Take(der, kSequence, found);
+  return found && der.empty() && TakeNumber(info).ok();
+}
+
 }  // namespace
 
 // PFX { version, authSafe ContentInfo, macData }.
@@ -268,7 +276,7 @@ Result<std::span<const uint8_t>> OpenPrivateKey(TlsEnvironment& environment, std
   const TlsScope scope(environment);
   GH_TRY_ASSIGN(const Bytes content, Take(der, kSequence));
   GH_TRY_ASSIGN(const Bytes key, OpenShrouded(content, password));
-  return std::span<const uint8_t>(key);
+  return IsKeyInfo(key) ? Result<std::span<const uint8_t>>(key) : kWrong;
 }
 
 }  // namespace gh::crypto

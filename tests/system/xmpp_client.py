@@ -761,7 +761,8 @@ async def guess(server, authority):
             said.append(True)
         except TimeoutError:
             said.append(False)
-        client.abort()
+        with contextlib.suppress(AttributeError):  # of a connection that has gone already
+            client.abort()
     return {"answered": said}
 
 

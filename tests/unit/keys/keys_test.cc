@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "crypto/certificate_file.h"
+#include "crypto/pkcs12.h"
 #include "firmware/keys/backup_rows.h"
 #include "firmware/keys/key_store.h"
 #include "firmware/keys/path_words.h"
@@ -300,6 +301,22 @@ TEST_F(KeysTest, APkcs7FileIsTakenAndAKeyWithItsCertificate) {
   EXPECT_EQ(Upload(Read("own.pem") + Read("middle.pem") + Read("locked.key")), "");
   EXPECT_EQ(Upload(Read("own.pem") + Read("middle.pem") + Read("own.key")), "");
   EXPECT_EQ(Served(""), "DNS:own.example");
+}
+
+// One of 256 wrong passwords leaves padding that looks right.
+TEST_F(KeysTest, AWrongPasswordIsToldAsOneWhateverItLeaves) {
+  Run("openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out ec.key && "
+      "openssl pkcs8 -topk8 -iter 1 -in ec.key -outform DER -out ec.der -passout pass:x");
+  const std::string locked = Read("ec.der");
+  const auto open = [&](const std::string& guess) {
+    std::vector<uint8_t> der(locked.begin(), locked.end());
+    const auto key = crypto::OpenPrivateKey(device_->environment, der, guess);
+    return key.ok() ? std::string() : std::string(key.error().what);
+  };
+  EXPECT_EQ(open("x"), "");
+  for (int i = 0; i < 3000; ++i) {
+    ASSERT_EQ(open("y" + std::to_string(i)), "the password is wrong, or the file is damaged") << i;
+  }
 }
 
 // What OpenSSL, Windows ("-iter 2000") and Java (10,000) make.
