@@ -167,7 +167,7 @@ def log_in(world):
     world.edge.send("\r")
     world.edge.expect(r"login: ?(\x1b\[K)?$")
     world.edge.send("admin\r")
-    world.edge.expect(r"[Pp]assword: ?$")
+    world.edge.expect(r"[Pp]assword: ?(\r|\x1b\[K)?$")
     world.edge.send(ADMIN_PASSWORD + "\r")
     world.edge.expect(r"^\S*[>#] ?$")
     world.logged_in = True

@@ -98,7 +98,7 @@ def log_in(edge):
     edge.send("\r")
     edge.expect(r"login: ?(\x1b\[K)?$")
     edge.send("admin\r")
-    edge.expect(r"[Pp]assword: ?$")
+    edge.expect(r"[Pp]assword: ?(\r|\x1b\[K)?$")
     edge.send("Gate-house-42\r")
     edge.expect(r"^\S*[>#] ?$")
 

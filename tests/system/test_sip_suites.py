@@ -88,7 +88,7 @@ def log_in(machine):
     machine.send("\r")
     machine.expect(r"login: ?(\x1b\[K)?$")
     machine.send("admin\r")
-    machine.expect(r"[Pp]assword: ?$")
+    machine.expect(r"[Pp]assword: ?(\r|\x1b\[K)?$")
     machine.send("Gate-house-42\r")
     machine.expect(r"^\S*[>#] ?$")
 

@@ -273,15 +273,18 @@ def test_a_realm_by_the_domain_said(scene):
     assert int(re.search(r"quota=(\d+)", status).group(1)) > 0, status
 
 
-def test_a_realm_changes_when_its_setting_is_typed(scene):
-    path = "xConfiguration Traversal Server TURN Realm 2 Secret"
-    later = {"user": "carol", "password": ("-W", "later-secret")}
-    assert uclient(scene, "-o", "https://south.example", **later, count=1)[0] != 0
-    operator_console.ask(scene[0], f"{path}: later-secret")
+def test_a_realm_is_there_when_it_is_typed(scene):
+    path = "xConfiguration Traversal Server TURN Realm 3"
+    east = {"user": "carol", "password": ("-W", "eastern-secret")}
+    assert uclient(scene, "-o", "https://east.example", **east, count=1)[0] != 0
+    settings = {"Name": "east.example", "Domain": "east.example", "Secret": "eastern-secret"}
+    for name, value in settings.items():
+        operator_console.ask(scene[0], f"{path} {name}: {value}")
     try:
-        expect_all(uclient(scene, "-o", "https://south.example", **later))
+        expect_all(uclient(scene, "-o", "https://east.example", **east))
     finally:
-        operator_console.ask(scene[0], f"{path}: southern-secret")
+        for name in reversed(settings):
+            operator_console.ask(scene[0], f"{path} {name}: ")
 
 
 def test_a_realm_by_the_listener(scene):

@@ -59,7 +59,7 @@ def make_update(folder, name, *options):
 def log_in(machine, timeout=60):
     machine.expect(r"edge1 login: ?(\x1b\[K)?$", timeout)
     machine.send("admin\r")
-    machine.expect(r"password: ?$")
+    machine.expect(r"password: ?(\r|\x1b\[K)?$")
     machine.send(PASSWORD + "\r")
     machine.expect(PROMPT, 20)
 
