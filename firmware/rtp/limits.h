@@ -56,7 +56,9 @@ inline constexpr uint16_t kMuxChannelLast = 0x7fff;
 inline constexpr Duration kMuxRetry = Duration::Milliseconds(500);
 inline constexpr Duration kMuxPeriod = Duration::Seconds(15);  // keeps firewalls open
 inline constexpr uint32_t kMuxUnansweredMax = 8;
-inline constexpr uint32_t kMuxTextMax = 64;     // of the attribute
+inline constexpr uint32_t kMuxTextMax = 64;  // of the attribute
+// So long is a latched source silent before its end may be where it said instead.
+inline constexpr Duration kLatchQuiet = Duration::Milliseconds(500);
 inline constexpr uint32_t kSweepPerTurn = 256;  // streams looked at for silence
 inline constexpr Duration kSweepPeriod = Duration::Seconds(1);
 inline constexpr uint32_t kNumbersMissedMax = 3000;  // RFC 3550 A.1: a jump beyond is a restart

@@ -321,17 +321,52 @@ bool Relay::Put(Stream& stream) {
 
 // --- Packets outside flows ----------------------------------------------------------------------
 
-bool Relay::MayLatch(const Stream& stream, uint32_t end, uint32_t component,
-                     const net::Endpoint& remote) const {
-  const End& own = stream.ends[end];
-  const bool is_checked = own.speaks_ice() && (component == Path::kRtpTag || own.now.rtcp_mux);
-  if (own.seen[component].port != 0 || is_checked || own.now.uses_mux) {
-    return own.seen[component] == remote;  // with ICE: set by a check
-  }
-  const Terms& terms = own.now;
+namespace {
+
+// ICE's checks or the requests on the shared port say where it is.
+bool IsCheckedElsewhere(const End& end, uint32_t component) {
+  return end.now.uses_mux || (end.speaks_ice() && (component == Path::kRtpTag || end.now.rtcp_mux));
+}
+
+// Its description or its signalling has that address.
+bool IsOfEnd(const Stream& stream, uint32_t end, const net::Endpoint& remote) {
+  const Terms& terms = stream.ends[end].now;
   return terms.is_set &&
          (remote.address == terms.rtp.address || remote.address == terms.rtcp.address ||
           remote.address == stream.session->sides[end].remote.address);
+}
+
+}  // namespace
+
+bool Relay::MayLatch(const Stream& stream, uint32_t end, uint32_t component,
+                     const net::Endpoint& remote) const {
+  const End& own = stream.ends[end];
+  if (own.seen[component].port != 0 || IsCheckedElsewhere(own, component)) {
+    return own.seen[component] == remote;
+  }
+  return IsOfEnd(stream, end, remote);
+}
+
+// A NAT on the way may give the first packet of a flow another port than those that follow (Linux
+// does where both ends send their first at once), and forget a port in mid-call.
+bool Relay::IsSuccessor(Stream& stream, uint32_t end, uint32_t component,
+                        const net::Endpoint& remote) {
+  End& own = stream.ends[end];
+  const Path& path = stream.paths[end];
+  if (own.seen[component].port == 0 || IsCheckedElsewhere(own, component)) {
+    return false;
+  }
+  const bool is_said = remote == (component == Path::kRtpTag ? own.now.rtp : own.now.rtcp);
+  const bool verifies = path.from_sender != nullptr;
+  if (!is_said && !(verifies && IsOfEnd(stream, end, remote))) {
+    return false;
+  }
+  const uint64_t passed = path.passed.packets() + path.passed.dropped();
+  End::Rival& rival = own.rivals[component];
+  if (rival.since.ns == 0 || rival.passed != passed) {
+    rival = {.since = now(), .passed = passed};
+  }
+  return now() - rival.since >= kLatchQuiet;
 }
 
 net::Endpoint Relay::DestinationOf(const Stream& stream, uint32_t end, uint32_t component) const {
@@ -394,7 +429,8 @@ void Relay::OnEndDatagram(Stream& stream, uint32_t end, uint32_t component,
   if (!is_other_way && is_rtp && own.speaks_dtls() && OnWebDatagram(stream, end, remote, data)) {
     return;
   }
-  if (is_other_way || !MayLatch(stream, end, component, remote)) {
+  if (is_other_way ||
+      !(MayLatch(stream, end, component, remote) || IsSuccessor(stream, end, component, remote))) {
     ++counters_.dropped_source;
     return;
   }
@@ -465,10 +501,11 @@ void Relay::SendTo(const Stream& stream, uint32_t end, uint32_t component, const
 
 void Relay::Latch(Stream& stream, uint32_t end, uint32_t component, const net::Endpoint& remote) {
   End& own = stream.ends[end];
-  if (own.seen[component].port == 0) {
+  if (!(own.seen[component] == remote)) {
     own.seen[component] = remote;
     ++counters_.latched;
   }
+  own.rivals[component] = {};
   UpdateFlows(stream);
 }
 

@@ -240,6 +240,8 @@ class Relay final : public media::RelayHandler,
   turn::RelayPorts* PortsOf(const net::IpAddress& address);
   bool MayLatch(const Stream& stream, uint32_t end, uint32_t component,
                 const net::Endpoint& remote) const;
+  // Not where it is latched, but to be taken for it: see README, Latching.
+  bool IsSuccessor(Stream& stream, uint32_t end, uint32_t component, const net::Endpoint& remote);
   net::Endpoint DestinationOf(const Stream& stream, uint32_t end, uint32_t component) const;
   void Pass(Stream& stream, uint32_t end, uint32_t component, const net::Endpoint& remote,
             std::span<const uint8_t> data);

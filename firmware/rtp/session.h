@@ -85,6 +85,11 @@ struct End {
   Terms now;
   Terms offered;                                         // and not answered yet
   std::array<net::Endpoint, kComponentCount> seen = {};  // latched; port 0: not yet
+  struct Rival {                                         // of what is latched
+    Instant since;        // it sends, and nothing came from there; 0: there is none
+    uint64_t passed = 0;  // from there, then
+  };
+  std::array<Rival, kComponentCount> rivals;
   // Ours, that it decrypts with: for keys of 32 bytes, and of 16.
   std::array<Master, 2> own;
   bool has_own = false;

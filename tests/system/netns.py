@@ -160,12 +160,13 @@ def deadline(timeout):
 
 
 def wait_for(condition, timeout, what, interval=0.05):
-    """Polls `condition` until it is true; its value. Fails with `what` after `timeout` seconds."""
+    """Polls `condition` until it is true; its value. Fails with `what`, or what it says when it is
+    called, after `timeout` seconds."""
     end = deadline(timeout)
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > end:
-            raise AssertionError(f"not within {timeout} s: {what}")
+            raise AssertionError(f"not within {timeout} s: {what() if callable(what) else what}")
         time.sleep(interval)

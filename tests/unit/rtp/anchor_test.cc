@@ -249,6 +249,64 @@ TEST(Anchor, AnEncryptedEndIsLatchedOnlyByWhatVerifies) {
   EXPECT_EQ(w.flows.size(), 1u);
 }
 
+// A router's first packet of it came from another port than all others.
+TEST(Anchor, WhoIsWhereItSaidIsHeardOnceTheLatchedSourceIsSilent) {
+  World w;
+  const std::string offer = w.Offer(Sdp("10.1.1.50", 4000));
+  (void)w.Answer(Sdp("198.51.100.7", 6000));
+  const net::Endpoint outside{Ip("203.0.113.1"), PortIn(offer)};
+  const net::Endpoint odd = At("198.51.100.7:29201");
+  const Duration step = Duration::Milliseconds(20);
+  EXPECT_EQ(w.Give(outside, odd, Rtp(1)).size(), 1u);
+  uint16_t sequence = 2;
+  // As long as the latched source sends, nobody else is heard.
+  for (Duration past{}; past < kLatchQuiet * 3; past = past + step) {
+    w.Tick(step);
+    EXPECT_EQ(w.Give(outside, kCalleeMedia, Rtp(sequence)).size(), 0u);
+    EXPECT_EQ(w.Give(outside, odd, Rtp(sequence++)).size(), 1u);
+  }
+  // A third port is never heard, however long it sends.
+  for (Duration past{}; past < kLatchQuiet * 3; past = past + step) {
+    w.Tick(step);
+    EXPECT_EQ(w.Give(outside, At("198.51.100.7:6006"), Rtp(sequence)).size(), 0u);
+  }
+  EXPECT_EQ(w.Give(outside, kCalleeMedia, Rtp(sequence)).size(), 0u);
+  w.Tick(kLatchQuiet - Duration::Milliseconds(1));
+  EXPECT_EQ(w.Give(outside, kCalleeMedia, Rtp(sequence)).size(), 0u);
+  w.Tick(Duration::Milliseconds(1));
+  EXPECT_EQ(w.Give(outside, kCalleeMedia, Rtp(sequence++)).size(), 1u);
+  // What is sent to it goes there too, by flows of the new place; the old one is a stranger now.
+  ASSERT_EQ(w.flows.size(), 1u);
+  EXPECT_EQ((*w.flows.begin())->spec.remote, kCalleeMedia);
+  for (Duration past{}; past < kLatchQuiet * 3; past = past + step) {
+    w.Tick(step);
+    EXPECT_EQ(w.Give(outside, odd, Rtp(sequence)).size(), 0u);
+  }
+  EXPECT_EQ(w.relay->counters().latched, 2u);
+}
+
+// What verifies may come by another port of the same address: its NAT has forgotten the first.
+TEST(Anchor, AnEncryptedEndIsFollowedToAnotherPort) {
+  World w;
+  w.callee.encryption = MediaEncryption::kForceEncrypted;
+  const std::string offer = w.Offer(Sdp("10.1.1.50", 4000));
+  (void)w.Answer(Sdp("198.51.100.7", 6000, "RTP/SAVP", Crypto(kTheirKey, 2)));
+  const net::Endpoint outside{Ip("203.0.113.1"), PortIn(offer)};
+  const net::Endpoint later = At("198.51.100.7:7777");
+  Srtp wrong(kOwnKey);
+  Srtp theirs(kTheirKey);
+  const Bytes first = theirs.Seal(Rtp(1));
+  EXPECT_EQ(w.Give(outside, kCalleeMedia, first).size(), 1u);
+  EXPECT_EQ(w.Give(outside, later, theirs.Seal(Rtp(2))).size(), 0u);
+  w.Tick(kLatchQuiet);
+  EXPECT_EQ(w.Give(outside, later, wrong.Seal(Rtp(3))).size(), 0u);
+  EXPECT_EQ(w.Give(outside, later, first).size(), 0u);  // seen before
+  EXPECT_EQ(w.Give(outside, At("198.51.100.8:7777"), theirs.Seal(Rtp(4))).size(), 0u);
+  EXPECT_EQ((*w.flows.begin())->spec.remote, kCalleeMedia);
+  EXPECT_EQ(w.Give(outside, later, theirs.Seal(Rtp(5))).size(), 1u);
+  EXPECT_EQ((*w.flows.begin())->spec.remote, later);
+}
+
 TEST(Anchor, AFailedReInviteLeavesTheCallAsItWas) {
   World w;
   (void)w.Offer(Sdp("10.1.1.50", 4000));
