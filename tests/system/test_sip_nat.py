@@ -100,8 +100,8 @@ class World:
         caller.command("dial", f"sip:{callee.user}@{DOMAIN}")
         for one, mark in marks.items():
             one.wait("Call established", since=mark)
-        shown = netns.wait_for(lambda: self.enough(packets), qemu.patience(20), "audio both ways",
-                               interval=0.3)
+        shown = netns.wait_for(lambda: self.enough(packets), qemu.patience(20),
+                               lambda: f"audio both ways: {self.streams()}", interval=0.3)
         self.hang_up(callee, marks)
         counts = [one.wait(r"packets:\s+(\d+)\s+(\d+)", since=mark)
                   for one, mark in marks.items()]
