@@ -87,6 +87,9 @@ Result<void> TlsEndpoint::Configure(const TlsPolicy& policy) {
                                       : asked == ClientAuth::kOptional
                                           ? MBEDTLS_SSL_VERIFY_OPTIONAL
                                           : MBEDTLS_SSL_VERIFY_REQUIRED);
+  mbedtls_ssl_conf_extended_master_secret(&config_, policy_.requires_extended_master_secret
+                                                        ? MBEDTLS_SSL_EXTENDED_MS_REQUIRED
+                                                        : MBEDTLS_SSL_EXTENDED_MS_ENABLED);
   mbedtls_ssl_conf_cert_req_ca_list(&config_, MBEDTLS_SSL_CERT_REQ_CA_LIST_DISABLED);
   if (parts_.identities != nullptr) {
     TlsSession::InstallSigning(config_);

@@ -54,6 +54,9 @@ class TlsPolicy {
   // A certificate that will not do ends no handshake: whoever holds the session looks at its
   // verdict and may have another proof (XMPP's dialback).
   bool judges_later = false;
+  // TLS 1.2 only with the extended master secret (RFC 7627): without it a session is not bound to
+  // its handshake, and another one may have the same keys.
+  bool requires_extended_master_secret = false;
   // ALPN: clients that offer none of the service's protocols are refused.
   bool strict_protocols = false;
 

@@ -138,6 +138,8 @@ const char* TlsFailureText(TlsFailure failure) {
       return "too slow";
     case TlsFailure::kRefused:
       return "too many at a time";
+    case TlsFailure::kMasterSecret:
+      return "no extended master secret";
   }
   return "?";
 }
@@ -174,6 +176,8 @@ const char* TlsFailureName(TlsFailure failure) {
       return "too-slow";
     case TlsFailure::kRefused:
       return "too-many";
+    case TlsFailure::kMasterSecret:
+      return "no-master-secret";
   }
   return "?";
 }
@@ -648,6 +652,8 @@ TlsFailure TlsSession::FailureOf(int status) const {
     case MBEDTLS_ERR_X509_FATAL_ERROR:
     case MBEDTLS_ERR_X509_CERT_VERIFY_FAILED:
       return TlsFailure::kCertificate;
+    case MBEDTLS_ERR_SSL_GH_MASTER_SECRET:
+      return TlsFailure::kMasterSecret;
     case MBEDTLS_ERR_SSL_INVALID_MAC:
       return TlsFailure::kAuthentic;
     case MBEDTLS_ERR_SSL_TIMEOUT:

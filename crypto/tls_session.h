@@ -47,10 +47,11 @@ enum class TlsFailure : uint8_t {
   kKeyFailed,      // it can, and did not sign
   kAuthentic,      // a record is not authentic
   kMemory,
-  kTimeout,  // set by whoever keeps the time
-  kRefused,  // too many at a time; set by whoever counts
+  kTimeout,       // set by whoever keeps the time
+  kRefused,       // too many at a time; set by whoever counts
+  kMasterSecret,  // TLS 1.2 without the extended master secret, where it has to be
 };
-inline constexpr uint32_t kTlsFailureCount = 15;
+inline constexpr uint32_t kTlsFailureCount = 16;
 const char* TlsFailureText(TlsFailure failure);
 // A word for counters: "no-common-version".
 const char* TlsFailureName(TlsFailure failure);

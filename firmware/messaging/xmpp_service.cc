@@ -94,6 +94,7 @@ xmpp::Config XmppService::EngineConfig() const {
       from.mode == config::OnOff::kOn && !parts_.configuration.is_factory() && out.domain_count > 0;
   out.draining = settings.maintenance().mode == config::OnOff::kOn;
   out.channel_binding = from.channel_binding == config::OnOff::kOn;
+  out.downgrade_protection = from.downgrade_protection == config::OnOff::kOn;
   out.sha1 = from.sha1 == config::OnOff::kOn;
   out.plain = from.plain == config::OnOff::kOn;
   out.external = from.client_certificate != config::TlsClientAuthentication::kOff;

@@ -131,10 +131,12 @@ crypto::TlsPolicy TlsServices::PolicyOf(TlsService service) const {
       break;
     case TlsService::kXmpp:
       policy.client_auth = AuthOf(settings.xmpp().client_certificate);
+      policy.requires_extended_master_secret = true;
       break;
     case TlsService::kXmppServer:  // a bad certificate is dialback's to mend, if settings allow
       policy.client_auth = crypto::ClientAuth::kOptional;
       policy.judges_later = true;
+      policy.requires_extended_master_secret = true;
       break;
   }
   if (!taken.ok()) {

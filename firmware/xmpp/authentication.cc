@@ -31,42 +31,67 @@ void WriteMechanism(std::string_view name, ByteWriter& out) {
   out.Text("</mechanism>");
 }
 
+void WriteNames(std::span<const std::string_view> names, ByteWriter& out) {
+  for (const std::string_view name : names) {
+    WriteMechanism(name, out);
+  }
+}
+
+// XEP-0474 5.1: sorted by octets, between RS; what neither XML nor a name can have.
+void WriteSorted(std::span<std::string_view> names, ByteWriter& out) {
+  std::ranges::sort(names);
+  for (size_t i = 0; i < names.size(); ++i) {
+    out.Text(i == 0 ? "" : "\x1e");
+    out.Text(names[i]);
+  }
+}
+
 std::string_view SpaceOf(const Session& session) { return session.sasl2 ? ns::kSasl2 : ns::kSasl; }
 
 }  // namespace
 
 // --- What is offered -----------------------------------------------------------------------------
 
-void Engine::WriteMechanisms(Session& session, ByteWriter& out) {
+Engine::LoginOffer Engine::OfferOf(Session& session) {
+  LoginOffer offer;
   std::array<uint8_t, 64> binding;
-  const bool exporter = BindingOf(session, Binding::kExporter, binding) != 0;
-  const bool end_point = BindingOf(session, Binding::kEndPoint, binding) != 0;
-  const bool external = HasProvedUser(session);
-  const auto list = [&] {
-    if (external) {
-      WriteMechanism("EXTERNAL", out);
+  if (BindingOf(session, Binding::kExporter, binding) != 0) {
+    offer.bindings.Add("tls-exporter");
+  }
+  if (BindingOf(session, Binding::kEndPoint, binding) != 0) {
+    offer.bindings.Add("tls-server-end-point");
+  }
+  if (HasProvedUser(session)) {
+    offer.mechanisms.Add("EXTERNAL");
+  }
+  for (const Mechanism& mechanism : kMechanisms) {
+    if ((mechanism.hash == ScramHash::kSha256 || config_.sha1) &&
+        (!mechanism.plus || offer.bindings.count != 0)) {
+      offer.mechanisms.Add(mechanism.name);
     }
-    for (const Mechanism& mechanism : kMechanisms) {
-      if ((mechanism.hash == ScramHash::kSha256 || config_.sha1) &&
-          (!mechanism.plus || exporter || end_point)) {
-        WriteMechanism(mechanism.name, out);
-      }
-    }
-    if (config_.plain) {
-      WriteMechanism("PLAIN", out);
-    }
-  };
+  }
+  if (config_.plain) {
+    offer.mechanisms.Add("PLAIN");
+  }
+  return offer;
+}
+
+void Engine::WriteMechanisms(Session& session, ByteWriter& out) {
+  const LoginOffer offer = OfferOf(session);
   out.Text("<mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>");
-  list();
+  WriteNames(offer.mechanisms.view(), out);
   out.Text("</mechanisms>");
-  if (exporter || end_point) {
+  if (offer.bindings.count != 0) {
     out.Text("<sasl-channel-binding xmlns='urn:xmpp:sasl-cb:0'>");
-    out.Text(exporter ? "<channel-binding type='tls-exporter'/>" : "");
-    out.Text(end_point ? "<channel-binding type='tls-server-end-point'/>" : "");
+    for (const std::string_view type : offer.bindings.view()) {
+      out.Text("<channel-binding type='");
+      out.Text(type);
+      out.Text("'/>");
+    }
     out.Text("</sasl-channel-binding>");
   }
   out.Text("<authentication xmlns='urn:xmpp:sasl:2'>");
-  list();
+  WriteNames(offer.mechanisms.view(), out);
   out.Text(
       "<inline><bind xmlns='urn:xmpp:bind:0'><inline><feature var='urn:xmpp:carbons:2'/>"
       "<feature var='urn:xmpp:csi:0'/><feature var='urn:xmpp:sm:3'/></inline></bind>"
@@ -221,9 +246,20 @@ void Engine::OnClientFirst(Session& session, std::string_view message, ScramHash
   }
   const Address user = Address::Of(login.user(), config_.domains[session.domain].view());
   const Verifier verifier = VerifierOf(directory_->Find(user.full()), user);
+  uint8_t offered_bytes[256];
+  ByteWriter offered_text(offered_bytes);
+  if (config_.downgrade_protection) {
+    LoginOffer offer = OfferOf(session);
+    WriteSorted(offer.mechanisms.view(), offered_text);
+    if (offer.bindings.count != 0) {
+      offered_text.Text("\x1f");
+      WriteSorted(offer.bindings.view(), offered_text);
+    }
+    GH_ASSERT(offered_text.ok());
+  }
   uint8_t challenge_bytes[512];
   ByteWriter challenge(challenge_bytes);
-  login.Challenge(verifier, random_, challenge);
+  login.Challenge(verifier, offered_text.text(), random_, challenge);
   uint8_t bytes[1024];
   ByteWriter out(bytes);
   out.Text("<challenge");

@@ -53,9 +53,10 @@ struct Config {
   uint32_t domain_count = 0;
   bool sha1 = true;
   bool channel_binding = true;
-  bool plain = false;     // SASL PLAIN, in TLS
-  bool external = false;  // SASL EXTERNAL, by certificate
-  bool tokens = true;     // XEP-0484
+  bool downgrade_protection = true;  // XEP-0474
+  bool plain = false;                // SASL PLAIN, in TLS
+  bool external = false;             // SASL EXTERNAL, by certificate
+  bool tokens = true;                // XEP-0484
   Duration token_life = Duration::Seconds(14 * 24 * 3600);
   bool auto_authorization = false;  // of subscriptions between our users
   bool messages = true;
@@ -527,6 +528,20 @@ class Engine final : private RoomHost {
   Session* FindSession(Account& account, std::string_view resource);
 
   // authentication.cc
+  // What a stream may log in by: names of mechanisms, the best first, and of channel bindings.
+  template <size_t kMax>
+  struct OfferedNames {
+    std::array<std::string_view, kMax> names;
+    size_t count = 0;
+    void Add(std::string_view name) { names[count++] = name; }
+    std::span<std::string_view> view() { return std::span(names).first(count); }
+    std::span<const std::string_view> view() const { return std::span(names).first(count); }
+  };
+  struct LoginOffer {
+    OfferedNames<6> mechanisms;
+    OfferedNames<2> bindings;
+  };
+  LoginOffer OfferOf(Session& session);
   void WriteMechanisms(Session& session, ByteWriter& out);
   bool MayBindChannel(Session& session, Binding kind);
   void DropAttempt(Session& session);

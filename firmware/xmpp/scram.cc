@@ -267,7 +267,8 @@ Result<void> ScramLogin::First(std::string_view message, ScramHash hash, bool pl
   return nonce.size() <= 256 ? Ok() : Result<void>(kBad);
 }
 
-void ScramLogin::Challenge(const Verifier& verifier, crypto::Random& random, ByteWriter& out) {
+void ScramLogin::Challenge(const Verifier& verifier, std::string_view offered,
+                           crypto::Random& random, ByteWriter& out) {
   verifier_ = verifier;
   std::array<uint8_t, kNonceBytes> own;
   random.Fill(own);
@@ -282,6 +283,14 @@ void ScramLogin::Challenge(const Verifier& verifier, crypto::Random& random, Byt
   WriteBase64(verifier_.salt, out);
   out.Text(",i=");
   out.Decimal(verifier_.iterations);
+  if (!offered.empty()) {
+    out.Text(",h=");
+    if (hash_ == ScramHash::kSha256) {
+      WriteBase64(crypto::Sha256::Of(offered), out);
+    } else {
+      WriteBase64(crypto::Sha1::Of(offered), out);
+    }
+  }
   server_.Assign(out.text().substr(from));
 }
 

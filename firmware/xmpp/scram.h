@@ -79,8 +79,10 @@ class ScramLogin {
   std::string_view user() const { return user_.view(); }
   std::string_view authorisation() const { return authorisation_.view(); }
   Binding binding() const { return binding_; }
-  // The server's first message.
-  void Challenge(const Verifier& verifier, crypto::Random& random, ByteWriter& out);
+  // The server's first message. `offered`: mechanisms and bindings as XEP-0474 writes them, whose
+  // hash goes along; empty: none does.
+  void Challenge(const Verifier& verifier, std::string_view offered, crypto::Random& random,
+                 ByteWriter& out);
   // The client's final message; the server's goes to `out`. `channel`: the binding's data.
   // kUnauthentic: the proof, the nonce or the binding is not right.
   Result<void> Final(std::string_view message, std::span<const uint8_t> channel, ByteWriter& out);

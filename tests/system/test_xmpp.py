@@ -556,6 +556,25 @@ def test_nobody_renegotiates(scene):
     assert shown.count("ServerHelloDone") == 1, shown
 
 
+@pytest.mark.parametrize("entrance", ["5223", "5222 -starttls xmpp -xmpphost example.com"])
+def test_tls_12_is_bound_to_its_handshake(scene, entrance):
+    """RFC 7627: who cannot, or is kept from it by somebody between, has no session."""
+    settings = scene.folder / "openssl.cnf"
+    settings.write_text("openssl_conf = all\n[all]\nssl_conf = parts\n[parts]\n"
+                        "system_default = tls\n[tls]\nOptions = -ExtendedMasterSecret\n")
+
+    def shown(*environment):
+        done = scene.client.run("env", *environment, "sh", "-c", "openssl s_client -tls1_2 "
+                                f"-CAfile {scene.authority} -connect {SERVER}:{entrance} "
+                                "</dev/null", check=False, timeout=qemu.patience(40))
+        return done.stdout + done.stderr
+    assert "Extended master secret: yes" in (said := shown()), said
+    said = shown(f"OPENSSL_CONF={settings}")
+    assert "alert handshake failure" in said and "Master-Key: \n" in said, said
+    netns.wait_for(lambda: "no extended master secret" in scene.ask(
+        "xCommand Log Show: text=tls-refused last=5"), qemu.patience(10), "the log's word of it")
+
+
 def test_browsers_find_their_way(scene):
     def curl(path, *flags):
         done = scene.client.run("curl", "-sSk", "-m", "50", *flags,
