@@ -68,6 +68,37 @@ void BenchParser(Bench& bench) {
   });
 }
 
+// What keeps a way open or asks whether we are there; each with a branch of its own.
+void BenchOptions(Bench& bench) {
+  const char* name = "OPTIONS for us (200)";
+  if (!bench.Wants(name)) {
+    return;
+  }
+  World world(BenchConfig(false), BenchCapacity(), size_t{1} << 30);
+  world.record = false;
+  Phone phone(world, "alice", "192.0.2.20:5060");
+  constexpr int kRequests = 20'000;
+  std::vector<std::string> texts;
+  int round = 0;
+  bench.Run(
+      name, kRequests,
+      [&](uint64_t count) {
+        for (uint64_t i = 0; i < count; ++i) {
+          world.Deliver(phone.at(), texts[i]);
+        }
+      },
+      [&] {
+        texts.clear();
+        world.Advance(Duration::Seconds(40));  // the round's transactions end
+        ++round;
+        for (int i = 0; i < kRequests; ++i) {
+          Phone::Spec spec{.method = "OPTIONS", .uri = "sip:example.com", .to = phone.uri()};
+          spec.branch = "z9hG4bK" + std::to_string(round) + "o" + std::to_string(i);
+          texts.push_back(phone.Build(spec));
+        }
+      });
+}
+
 // Texts are made beforehand: only the engine is timed.
 void BenchRegister(Bench& bench, bool digest, bool sha256) {
   const char* name = !digest  ? "REGISTER, no digest"
@@ -299,6 +330,7 @@ int main(int argc, char** argv) {
   gh::Bench bench(argc, argv);
   gh::sip::test::BenchParser(bench);
   gh::sip::test::BenchChallenge(bench);
+  gh::sip::test::BenchOptions(bench);
   gh::sip::test::BenchRegister(bench, false, false);
   gh::sip::test::BenchRegister(bench, true, true);
   gh::sip::test::BenchRegister(bench, true, false);
