@@ -35,10 +35,17 @@ class HostMachine(qemu.Machine):
         self._close()
 
 
-def edge_of(board, folder, network, provision):
-    """An appliance of `board`, "image" or "host", in a network of netns.py, not yet started."""
+def edge_of(board, folder, network, provision, second=None, name="edge"):
+    """An appliance of `board`, "image" or "host", in a network of netns.py, not yet started. Its
+    second port, if it is to have one, is on the switch of another network."""
     folder.mkdir()
     if board == "image":
-        return qemu.Machine(folder, netdevs=[qemu.tap_net(network.tap())], netns=network.switch,
-                            provision=provision)
-    return HostMachine(folder, netns.INTERFACE, network.host("edge").namespace, provision=provision)
+        netdevs = [qemu.tap_net(network.tap(f"t{name}"))]
+        if second is not None:
+            netdevs.append(qemu.tap_net(network.tap(f"u{name}", beyond=second), "net1"))
+        return qemu.Machine(folder, netdevs=netdevs, netns=network.switch, provision=provision)
+    space, options = network.host(name), []
+    if second is not None:
+        second.interface(space, "lan2")
+        options = ["--packet", "lan2"]
+    return HostMachine(folder, netns.INTERFACE, space.namespace, provision, options)

@@ -146,10 +146,21 @@ class Network:
         _ip("-n", host.namespace, "address", "add", address, "dev", name)
         _ip("-n", host.namespace, "link", "set", name, "up")
 
-    def tap(self, name="tap0"):
-        """A TAP on the switch, made in its namespace for QEMU to open."""
+    def tap(self, name="tap0", beyond=None):
+        """A TAP on the switch, made in its namespace for QEMU to open; or, from the same namespace,
+        one on the switch of another network."""
         _ip("-n", self.switch, "tuntap", "add", name, "mode", "tap")
-        _ip("-n", self.switch, "link", "set", name, "master", "br0", "up")
+        bridge = "br0"
+        if beyond is not None:
+            bridge = f"b{name}"
+            _ip("-n", self.switch, "link", "add", bridge, "type", "bridge", "stp_state", "0",
+                "forward_delay", "0")
+            _ip("-n", self.switch, "link", "set", bridge, "up")
+            _ip("-n", self.switch, "link", "add", f"v{name}", "type", "veth", "peer", "name",
+                f"p{name}", "netns", beyond.switch)
+            _ip("-n", self.switch, "link", "set", f"v{name}", "master", bridge, "up")
+            _ip("-n", beyond.switch, "link", "set", f"p{name}", "master", "br0", "up")
+        _ip("-n", self.switch, "link", "set", name, "master", bridge, "up")
         return name
 
 
