@@ -177,10 +177,11 @@ def test_a_stock_phone_proves_its_password_by_sha_256(world):
         world.ask("xConfiguration SIP Authentication Algorithms: MD5")
 
 
-@pytest.mark.parametrize("transport, setting, why", [
-    ("udp", "SIP Media PartyInactivity: {}", "media-lost"),
-    ("tcp", "SIP Call FlowLoss: {}", "connection-lost")])
-def test_a_phone_that_dies_in_a_call_is_missed(world, transport, setting, why):
+@pytest.mark.parametrize("transport, setting, why, told", [
+    ("udp", "SIP Media PartyInactivity: {}", "media-lost", "sends nothing any more"),
+    ("tcp", "SIP Call FlowLoss: {}", "connection-lost", "connection is lost"),
+], ids=["media-lost", "connection-lost"])
+def test_a_phone_that_dies_in_a_call_is_missed(world, transport, setting, why, told):
     world.ask("xConfiguration SIP Media PartyInactivity: 0")
     world.ask("xConfiguration " + setting.format(4))
     try:
@@ -194,6 +195,10 @@ def test_a_phone_that_dies_in_a_call_is_missed(world, transport, setting, why):
             world.bob.wait("session closed|Call with .* terminated", qemu.patience(40), mark)
         history = world.ask("xStatus CallHistory")
         assert re.search(rf"call={number} duration_ms=\d+ reason={why}", history), history
+        assert told in world.bob.log_text()[mark:]
+        event = world.ask("xCommand Log Show: text=nothing last=1")
+        assert why != "media-lost" or re.search(r"has sent nothing for \d+ s: its call is ended",
+                                                event), event
     finally:
         for default in ("SIP Media PartyInactivity: 300", "SIP Call FlowLoss: 60"):
             world.ask("xConfiguration " + default)
