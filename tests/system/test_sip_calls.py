@@ -427,8 +427,8 @@ def start_sipp(world, host, scenario, port, *words):
     return process, log
 
 
-def start_answerer(world, scenario, port):
-    return start_sipp(world, world.answerer, scenario, port)
+def start_answerer(world, scenario, port, *words):
+    return start_sipp(world, world.answerer, scenario, port, *words)
 
 
 def start_caller(world, scenario, user, port, *words):
@@ -442,13 +442,22 @@ def ended_well(*runs):
         assert process.returncode == 0, log.read_text(errors="replace")[-3000:]
 
 
-@pytest.mark.parametrize("caller", ["uac", "regexp", "uac_pcap"])
-def test_sipps_own_callers_get_through(world, caller):
+OWN_CALLERS = ("uac", "regexp", "uac_pcap")
+
+
+@pytest.fixture(scope="module")
+def own_runs(world):
+    """All of them at once: they wait for most of their time."""
+    neighbour_answers(world, 2, "service", 5070)
+    runs = {"uas": start_answerer(world, "uas", 5070, "-m", 3 * len(OWN_CALLERS))}
+    return runs | {caller: start_caller(world, caller, "service", port)
+                   for port, caller in enumerate(OWN_CALLERS, 5074)}
+
+
+@pytest.mark.parametrize("caller", OWN_CALLERS)
+def test_sipps_own_callers_get_through(own_runs, caller):
     """They know no Record-Route, as simple devices: what they send in a call finds its way too."""
-    if caller == "uac":
-        neighbour_answers(world, 2, "service", 5070)
-    answerer = start_answerer(world, "uas", 5070)
-    ended_well(start_caller(world, caller, "service", 5064), answerer)
+    ended_well(own_runs[caller], own_runs["uas"])
 
 
 def test_the_default_zone_has_bandwidth_of_its_own(world):
