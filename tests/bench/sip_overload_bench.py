@@ -205,8 +205,9 @@ def spread_of(rounds, column):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--percent", type=int, default=10,
-                        help="of its speed, that the server's processor keeps")
+    parser.add_argument("--percent", type=int, default=10, choices=range(6, 101), metavar="6..100",
+                        help="of its speed, that the server's processor keeps; the kernel gives "
+                             "real-time processes 95 %% and stops them then, unevenly")
     parser.add_argument("--seconds", type=int, default=15)
     parser.add_argument("--only", choices=["options", "register", "digest", "call", "mix"])
     parser.add_argument("--emergencies", type=int, default=30)
