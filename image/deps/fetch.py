@@ -26,6 +26,7 @@ DEPS = pathlib.Path("out/deps")
 DOWNLOADS = pathlib.Path(os.environ.get("DOWNLOADS") or DEPS / "downloads")
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 APT_TIMEOUT_S = 900
+APT_HELPER = "/usr/lib/apt/apt-helper"
 
 
 class Fault(Exception):
@@ -172,11 +173,11 @@ def apt_options(suite):
     return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
 
 
-def run_apt(words, log):
+def run_apt(words, log, program="apt-get"):
     with log.open("a") as output:
         try:
             done = subprocess.run(
-                ["apt-get", *words],
+                [program, *words],
                 cwd=DOWNLOADS,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -186,6 +187,17 @@ def run_apt(words, log):
         except subprocess.TimeoutExpired:
             return False
     return done.returncode == 0
+
+
+def take_from_pool(entry, options, log):
+    """What the index does not name any more: a mirror keeps the files of a version for a while."""
+    package, (uri, _) = entry["package"], machine_mirror()
+    folder = package[:4] if package.startswith("lib") else package[0]
+    for name in lacking(entry):
+        words = ["download-file", f"{uri.rstrip('/')}/pool/main/{folder}/{package}/{name}",
+                 f"{name}.part", f"SHA256:{entry['files'][name]}"]
+        if run_apt([*options, *words], log, APT_HELPER):
+            (DOWNLOADS / f"{name}.part").rename(DOWNLOADS / name)
 
 
 def download():
@@ -209,6 +221,7 @@ def download():
             # The newest Debian revision is not always on the mirror; its tarball usually is.
             if not run_apt([*fetch, package], log) and lacking(entry):
                 run_apt([*fetch, "--tar-only", entry["package"]], log)
+            take_from_pool(entry, options, log)
             if lacking(entry):
                 raise Fault(
                     f"{package} is not on the mirror (see {DEPS}/apt-source.log): put "

@@ -1,12 +1,15 @@
 """The dependency fetcher: every foreseeable fault is one clear line and exit status 1."""
 
+import functools
 import hashlib
+import http.server
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
 import tarfile
+import threading
 
 import pytest
 
@@ -140,3 +143,28 @@ def test_finds_the_mirror_of_this_machine_in_either_format(tmp_path):
         "Components: main\nSigned-By: /k.gpg\n\nTypes: deb\nURIs: http://s.example\nSuites: x\n"
     )
     assert fetch.machine_mirror(tmp_path) == ("http://m.example/debian", "/k.gpg")
+
+
+@pytest.mark.parametrize("package, folder", [("expat", "e/expat"), ("libsodium", "libs/libsodium")])
+def test_what_the_index_names_no_more_comes_from_the_pool(tmp_path, monkeypatch, package, folder):
+    sys.path.insert(0, str(ROOT / "image/deps"))
+    import fetch
+
+    pool, downloads = tmp_path / "pool/main" / folder, tmp_path / "downloads"
+    for place in (pool, downloads):
+        place.mkdir(parents=True)
+    files = {"good.tar": b"as it was pinned", "bad.tar": b"something else"}
+    for name, content in files.items():
+        (pool / name).write_bytes(content)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(fetch, "DOWNLOADS", downloads)
+        monkeypatch.setattr(fetch, "machine_mirror",
+                            lambda: (f"http://127.0.0.1:{server.server_address[1]}/", None))
+        pinned = hashlib.sha256(files["good.tar"]).hexdigest()
+        entry = {"package": package, "files": dict.fromkeys([*files, "gone.tar"], pinned)}
+        fetch.take_from_pool(entry, [], tmp_path / "log")
+        server.shutdown()
+    assert (downloads / "good.tar").read_bytes() == files["good.tar"]
+    assert fetch.lacking(entry) == ["bad.tar", "gone.tar"]
