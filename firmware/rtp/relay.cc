@@ -338,13 +338,16 @@ bool IsOfEnd(const Stream& stream, uint32_t end, const net::Endpoint& remote) {
 
 }  // namespace
 
-bool Relay::MayLatch(const Stream& stream, uint32_t end, uint32_t component,
-                     const net::Endpoint& remote) const {
+bool Relay::MayLatch(Stream& stream, uint32_t end, uint32_t component,
+                     const net::Endpoint& remote) {
   const End& own = stream.ends[end];
-  if (own.seen[component].port != 0 || IsCheckedElsewhere(own, component)) {
+  if (IsCheckedElsewhere(own, component)) {
     return own.seen[component] == remote;
   }
-  return IsOfEnd(stream, end, remote);
+  if (own.seen[component].port == 0) {
+    return IsOfEnd(stream, end, remote);
+  }
+  return own.seen[component] == remote || IsSuccessor(stream, end, component, remote);
 }
 
 // A NAT on the way may give the first packet of a flow another port than those that follow (Linux
@@ -353,9 +356,6 @@ bool Relay::IsSuccessor(Stream& stream, uint32_t end, uint32_t component,
                         const net::Endpoint& remote) {
   End& own = stream.ends[end];
   const Path& path = stream.paths[end];
-  if (own.seen[component].port == 0 || IsCheckedElsewhere(own, component)) {
-    return false;
-  }
   const bool is_said = remote == (component == Path::kRtpTag ? own.now.rtp : own.now.rtcp);
   const bool verifies = path.from_sender != nullptr;
   if (!is_said && !(verifies && IsOfEnd(stream, end, remote))) {
@@ -429,8 +429,7 @@ void Relay::OnEndDatagram(Stream& stream, uint32_t end, uint32_t component,
   if (!is_other_way && is_rtp && own.speaks_dtls() && OnWebDatagram(stream, end, remote, data)) {
     return;
   }
-  if (is_other_way ||
-      !(MayLatch(stream, end, component, remote) || IsSuccessor(stream, end, component, remote))) {
+  if (is_other_way || !MayLatch(stream, end, component, remote)) {
     ++counters_.dropped_source;
     return;
   }

@@ -238,9 +238,8 @@ class Relay final : public media::RelayHandler,
   void OnDtls(Stream& stream, uint32_t end, std::span<const uint8_t> data);
   void BeginDtls(Stream& stream, uint32_t end);
   turn::RelayPorts* PortsOf(const net::IpAddress& address);
-  bool MayLatch(const Stream& stream, uint32_t end, uint32_t component,
-                const net::Endpoint& remote) const;
-  // Not where it is latched, but to be taken for it: see README, Latching.
+  bool MayLatch(Stream& stream, uint32_t end, uint32_t component, const net::Endpoint& remote);
+  // Of an end that is latched elsewhere: to be taken for it from now on (README, Latching).
   bool IsSuccessor(Stream& stream, uint32_t end, uint32_t component, const net::Endpoint& remote);
   net::Endpoint DestinationOf(const Stream& stream, uint32_t end, uint32_t component) const;
   void Pass(Stream& stream, uint32_t end, uint32_t component, const net::Endpoint& remote,

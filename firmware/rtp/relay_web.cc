@@ -66,8 +66,7 @@ bool Relay::OnWebDatagram(Stream& stream, uint32_t end, const net::Endpoint& rem
   if (!IsDtls(data[0])) {
     return false;
   }
-  if (!MayLatch(stream, end, Path::kRtpTag, remote) &&
-      !IsSuccessor(stream, end, Path::kRtpTag, remote)) {
+  if (!MayLatch(stream, end, Path::kRtpTag, remote)) {
     ++counters_.dropped_source;
     return true;
   }

@@ -236,9 +236,8 @@ void Engine::OnClientFirst(Session& session, std::string_view message, ScramHash
   session.login = logins_.Allocate();
   GH_ASSERT(session.login != nullptr);
   ScramLogin& login = *session.login;
-  const bool offered =
-      MayBindChannel(session, Binding::kExporter) || MayBindChannel(session, Binding::kEndPoint);
-  if (auto taken = login.First(message, hash, plus, offered); !taken.ok()) {
+  LoginOffer offer = OfferOf(session);
+  if (auto taken = login.First(message, hash, plus, offer.bindings.count != 0); !taken.ok()) {
     RefuseAuth(session,
                taken.code() == ErrorCode::kUnauthentic ? "not-authorized" : "malformed-request",
                taken.error().what);
@@ -249,7 +248,6 @@ void Engine::OnClientFirst(Session& session, std::string_view message, ScramHash
   uint8_t offered_bytes[256];
   ByteWriter offered_text(offered_bytes);
   if (config_.downgrade_protection) {
-    LoginOffer offer = OfferOf(session);
     WriteSorted(offer.mechanisms.view(), offered_text);
     if (offer.bindings.count != 0) {
       offered_text.Text("\x1f");

@@ -23,6 +23,16 @@ def log_in(machine):
     time.sleep(1)  # notices of the boot, which draw the prompt again
 
 
+def log_in_late(machine, password=PASSWORD):
+    """Where the prompt may have been printed, and drawn over by notices, long ago."""
+    machine.send("\r")
+    machine.expect(r"login: ?(\x1b\[K)?$")
+    machine.send("admin\r")
+    machine.expect(r"[Pp]assword: ?(\r|\x1b\[K)?$")
+    machine.send(password + "\r")
+    machine.expect(r"^\S*[>#] ?$")
+
+
 def ask(machine, line):
     """What the line prints, without the terminal's controls; a listing is paged through."""
     begin = len(machine.console)

@@ -11,6 +11,7 @@ import pytest
 
 import host as host_board
 import netns
+import operator_console
 import phone
 import qemu
 import syslogd
@@ -164,12 +165,7 @@ def show_calls(world):
 def log_in(world):
     if getattr(world, "logged_in", False):
         return
-    world.edge.send("\r")
-    world.edge.expect(r"login: ?(\x1b\[K)?$")
-    world.edge.send("admin\r")
-    world.edge.expect(r"[Pp]assword: ?(\r|\x1b\[K)?$")
-    world.edge.send(ADMIN_PASSWORD + "\r")
-    world.edge.expect(r"^\S*[>#] ?$")
+    operator_console.log_in_late(world.edge, ADMIN_PASSWORD)
     world.logged_in = True
 
 

@@ -12,6 +12,7 @@ import pytest
 import host as host_board
 import linphone
 import netns
+import operator_console
 import phone
 import qemu
 import twinkle
@@ -90,17 +91,8 @@ def world(request, tmp_path_factory):
                  make("carol", keeps_flow=True) as w.carol:
                 for one in (w.alice, w.bob, w.carol):
                     one.wait_registered()
-                log_in(w.edge)
+                operator_console.log_in_late(w.edge)
                 yield w
-
-
-def log_in(edge):
-    edge.send("\r")
-    edge.expect(r"login: ?(\x1b\[K)?$")
-    edge.send("admin\r")
-    edge.expect(r"[Pp]assword: ?(\r|\x1b\[K)?$")
-    edge.send("Gate-house-42\r")
-    edge.expect(r"^\S*[>#] ?$")
 
 
 def test_a_call_is_encrypted_by_subzone_counted_and_ended_from_the_console(world):

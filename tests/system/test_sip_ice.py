@@ -20,6 +20,7 @@ import pytest
 
 import host as host_board
 import netns
+import operator_console
 import phone
 import qemu
 
@@ -187,21 +188,12 @@ def world(tmp_path_factory):
                     setattr(w, user, one.__enter__())
                 for one in phones.values():
                     one.wait_registered()
-                log_in(w.core)
+                operator_console.log_in_late(w.core)
                 yield w
             finally:
                 for one in phones.values():
                     if hasattr(one, "pipe"):
                         one.__exit__()
-
-
-def log_in(machine):
-    machine.send("\r")
-    machine.expect(r"login: ?(\x1b\[K)?$")
-    machine.send("admin\r")
-    machine.expect(r"[Pp]assword: ?(\r|\x1b\[K)?$")
-    machine.send("Gate-house-42\r")
-    machine.expect(r"^\S*[>#] ?$")
 
 
 @pytest.mark.parametrize("direction", ["to", "from"])

@@ -14,6 +14,7 @@ import pytest
 
 import host as host_board
 import netns
+import operator_console
 import phone
 import qemu
 
@@ -88,17 +89,8 @@ def world(request, tmp_path_factory):
                  make("eve", OUTSIDE) as w.eve:
                 for one in (w.alice, w.bob, w.dave, w.eve):
                     one.wait_registered()
-                log_in(w.edge)
+                operator_console.log_in_late(w.edge)
                 yield w
-
-
-def log_in(edge):
-    edge.send("\r")
-    edge.expect(r"login: ?(\x1b\[K)?$")
-    edge.send("admin\r")
-    edge.expect(r"[Pp]assword: ?(\r|\x1b\[K)?$")
-    edge.send("Gate-house-42\r")
-    edge.expect(r"^\S*[>#] ?$")
 
 
 def streams(world):

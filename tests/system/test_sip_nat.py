@@ -14,6 +14,7 @@ import pytest
 
 import host as host_board
 import netns
+import operator_console
 import phone
 import qemu
 
@@ -168,21 +169,12 @@ def world(request, tmp_path_factory):
                     setattr(w, user, one.__enter__())
                 for one in phones.values():
                     one.wait_registered()
-                log_in(w.edge)
+                operator_console.log_in_late(w.edge)
                 yield w
             finally:
                 for one in phones.values():
                     if hasattr(one, "pipe"):
                         one.__exit__()
-
-
-def log_in(edge):
-    edge.send("\r")
-    edge.expect(r"login: ?(\x1b\[K)?$")
-    edge.send("admin\r")
-    edge.expect(r"[Pp]assword: ?(\r|\x1b\[K)?$")
-    edge.send("Gate-house-42\r")
-    edge.expect(r"^\S*[>#] ?$")
 
 
 ON_IMAGE = pytest.mark.parametrize("world", ["image"], indirect=True)  # the process adds nothing

@@ -12,6 +12,7 @@ import pytest
 
 import host as host_board
 import netns
+import operator_console
 import qemu
 
 DOMAIN, EDGE = "example.org", "10.77.0.2"
@@ -73,7 +74,7 @@ def world(tmp_path_factory):
         w.folder = folder
         with w.edge:
             w.edge.expect(r"SIP ready", timeout=90)
-            log_in(w.edge)
+            operator_console.log_in_late(w.edge)
             yield w
 
 
@@ -81,15 +82,6 @@ def counted(world, reason):
     """Of requests that were refused or dropped for it."""
     said = world.ask("xStatus SIP Statistics")
     return int((re.search(rf"\b{reason}=(\d+)", said) or ["", "0"])[1])
-
-
-def log_in(machine):
-    machine.send("\r")
-    machine.expect(r"login: ?(\x1b\[K)?$")
-    machine.send("admin\r")
-    machine.expect(r"[Pp]assword: ?(\r|\x1b\[K)?$")
-    machine.send("Gate-house-42\r")
-    machine.expect(r"^\S*[>#] ?$")
 
 
 # --- sipsak ---
