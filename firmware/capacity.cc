@@ -24,7 +24,7 @@ constexpr uint64_t kFixedBytes = 20u << 20;     // log, DNS cache, nonces, table
                                                 // dial plan with 1,000 search rules
 constexpr uint64_t kMediaCoreBytes = 1u << 20;  // its rings, for 32,768 frames
 constexpr uint64_t kBytesPerRegistration = 640;
-constexpr uint64_t kBytesPerCall = 2560;  // what ends it from here, ladder and history too
+constexpr uint64_t kBytesPerCall = 1856;  // what ends it from here, ladder and history too
 // Transactions are remembered for 32 s with what they may have to repeat.
 constexpr uint64_t kBytesPerCallSetup = 456 * 1024;
 constexpr uint64_t kBytesPerStream = 320;

@@ -428,6 +428,7 @@ bool StatusPages::NextSip(uint64_t& cursor, ByteWriter& out) {
       out.Text("SIP Statistics Calls:");
       Tell(out, "started", counters.calls_started);
       Tell(out, "failed", counters.calls_failed);
+      Tell(out, "unkept", counters.calls_unkept);
       return true;
     case 5:
       out.Text("SIP Statistics Load:");

@@ -58,12 +58,8 @@ bool CallService::NextRecord(uint64_t& cursor, ByteWriter& out) {
 // --- Ladder --------------------------------------------------------------------------------------
 
 bool CallService::LadderOfCall(uint64_t id, uint64_t& ladder) {
-  sip::CallInfo info;
-  for (uint32_t cursor = 0; engine_.NextCall(cursor, info);) {
-    if (info.id == id) {
-      ladder = info.ladder;
-      return true;
-    }
+  if (engine_.LadderOfCall(id, ladder)) {
+    return true;
   }
   const sip::CallHistory& history = engine_.call_history();
   for (uint64_t age = 0; const sip::CallRecord* record = history.Latest(age); ++age) {

@@ -3,9 +3,14 @@
 namespace gh::sip {
 namespace {
 
-template <size_t N>
-void SetCut(FixedText<N>& out, std::string_view text) {
-  out.Set(text.substr(0, N));
+UriPlace PlaceOfUri(const NameAddr& name) {
+  const auto at = static_cast<size_t>(name.uri_text.data() - name.text.data());
+  GH_ASSERT(at + name.uri_text.size() <= name.text.size());
+  return {static_cast<uint16_t>(at), static_cast<uint16_t>(name.uri_text.size())};
+}
+
+std::string_view ShownOf(std::string_view name, UriPlace uri) {
+  return uri.In(name).substr(0, kCallPartyBytesMax);
 }
 
 // A session nobody refreshed is over; the parties should have said so by then (RFC 4028 10).
@@ -35,17 +40,18 @@ Call* CallTable::FindOfCaller(const Message& message, const net::Endpoint& from)
   return is_callers ? call : nullptr;
 }
 
-CallEvent CallTable::EventOf(const Call& call) const {
+CallEvent CallTable::EventOf(const Call& call, DialogRecord& names) const {
+  dialogs_.Read(call.dialog, names, DialogRecord::kCallee);
   CallEvent event;
   event.id = call.id;
   event.ladder = call.ladder;
-  event.caller = call.caller.view();
-  event.callee = call.callee.view();
-  event.call_id = call.call_id.view();
+  event.caller = ShownOf(names.Get(DialogRecord::kCaller), call.caller);
+  event.callee = ShownOf(names.Get(DialogRecord::kCallee), call.callee);
+  event.call_id = names.Get(DialogRecord::kCallId).substr(0, kCallIdShownMax);
   event.caller_address = call.caller_side.remote;
   event.callee_address = call.callee_side.remote;
   event.duration = core_.now() - call.started;
-  event.setup = call.setup;
+  event.setup = Duration::Milliseconds(call.setup_ms);
   event.kbps = call.hold.kbps;
   return event;
 }
@@ -56,16 +62,48 @@ void CallTable::ArmTimer(Call& call) {
                                      : core_.config.call_max);
 }
 
-void CallTable::TakeRecord(Call& call, const CallStart& start) {
-  if (start.request == nullptr) {
+void CallTable::KeepDialog(Call& call, const CallStart& start) {
+  DialogRecord record;
+  if (start.request != nullptr) {
+    call.caller_cseq = start.request->cseq();
+    call.can_be_ended =
+        record.Take(core_, *start.request, start.answer) && dialogs_.Keep(call.dialog, record);
+  }
+  if (!call.can_be_ended) {
+    KeepNames(call, start.answer);
     return;
   }
-  call.caller_cseq = start.request->cseq();
-  call.record = records_.Allocate();
-  GH_ASSERT(call.record != nullptr);  // as many as calls
-  if (!call.record->Take(core_, *start.request, start.answer)) {
-    records_.Release(call.record);
-    call.record = nullptr;
+  call.caller = PlaceOfUri(start.answer.from());
+  call.callee = PlaceOfUri(start.answer.to());
+}
+
+// What the list and the records say of it, in the chunks that each call is sure of.
+void CallTable::KeepNames(Call& call, const Message& answer) {
+  ++core_.statistics.calls_unkept;
+  const std::string_view caller = answer.from().uri_text.substr(0, kCallPartyBytesMax);
+  const std::string_view callee = answer.to().uri_text.substr(0, kCallPartyBytesMax);
+  DialogRecord names;
+  const bool is_kept =
+      names.Set(DialogRecord::kCallId, answer.call_id().substr(0, kCallIdShownMax)) &&
+      names.Set(DialogRecord::kCaller, caller) && names.Set(DialogRecord::kCallee, callee) &&
+      dialogs_.Keep(call.dialog, names);
+  GH_ASSERT(is_kept);
+  call.caller = {0, static_cast<uint16_t>(caller.size())};
+  call.callee = {0, static_cast<uint16_t>(callee.size())};
+}
+
+bool CallTable::ReadDialog(const Call& call, DialogRecord& out) const {
+  if (call.can_be_ended) {
+    dialogs_.Read(call.dialog, out);
+  }
+  return call.can_be_ended;
+}
+
+// Where there is no room for a longer one, the old one may still do.
+void CallTable::SetContact(Call& call, bool of_caller, const Message& message) {
+  DialogRecord record;
+  if (ReadDialog(call, record) && record.SetContact(of_caller, message)) {
+    (void)dialogs_.Keep(call.dialog, record);
   }
 }
 
@@ -80,7 +118,6 @@ bool CallTable::Start(const CallStart& start) {
     ++core_.statistics.overload;
     return false;
   }
-  call->table = this;
   call->load = start.load;
   if (call->load != nullptr) {
     ++*call->load;
@@ -89,33 +126,33 @@ bool CallTable::Start(const CallStart& start) {
   call->caller_tag = TagHash(start.answer.from_tag());
   call->ladder = core_.LadderOf(start.answer.call_id());
   call->started = core_.now();
-  call->setup = start.setup;
+  call->setup_ms = static_cast<uint32_t>(start.setup.milliseconds());
   call->session_s = start.session_s;
   call->caller_side = start.caller;
   call->callee_side = start.callee;
   call->hold = start.hold;
   call->is_slowed = start.is_slowed;
   call->is_by_flow = start.is_by_flow;
-  SetCut(call->caller, start.answer.from().uri_text);
-  SetCut(call->callee, start.answer.to().uri_text);
-  SetCut(call->call_id, start.answer.call_id());
-  TakeRecord(*call, start);
+  KeepDialog(*call, start);
   call->silence.Set(
-      [](Timer&, void* context) {
-        auto* self = static_cast<Call*>(context);
-        CallTable& table = *self->table;
-        const CallEnd how = self->session_s != 0 ? CallEnd::kSessionExpired : CallEnd::kTimeout;
-        if (table.expired_ != nullptr) {
-          table.expired_(table.expired_context_, *self, how);
-        } else {
-          table.Finish(*self, how);
-        }
+      [](Timer& timer, void* context) {
+        static_cast<CallTable*>(context)->OnSilence(*reinterpret_cast<Call*>(&timer));
       },
-      call);
+      this);
   ArmTimer(*call);
   table_.Insert(*call, key);
-  core_.observer.OnCallStarted(EventOf(*call));
+  DialogRecord names;
+  core_.observer.OnCallStarted(EventOf(*call, names));
   return true;
+}
+
+void CallTable::OnSilence(Call& call) {
+  const CallEnd how = call.session_s != 0 ? CallEnd::kSessionExpired : CallEnd::kTimeout;
+  if (expired_ != nullptr) {
+    expired_(expired_context_, call, how);
+  } else {
+    Finish(call, how);
+  }
 }
 
 Call* CallTable::Touch(const Message& request) {
@@ -132,8 +169,8 @@ Call* CallTable::Touch(const Message& request) {
   last = request.cseq() > last ? request.cseq() : last;
   const bool is_refresh =
       request.method() == Method::kInvite || request.method() == Method::kUpdate;
-  if (is_refresh && call->record != nullptr) {
-    call->record->SetContact(by_caller, request);
+  if (is_refresh) {
+    SetContact(*call, by_caller, request);
   }
   return call;
 }
@@ -145,10 +182,8 @@ void CallTable::Refresh(const Message& answer, uint32_t session_s) {
   }
   call->session_s = session_s;
   ArmTimer(*call);
-  if (call->record != nullptr) {
-    const bool by_caller = call->caller_tag == TagHash(answer.from_tag());
-    call->record->SetContact(!by_caller, answer);
-  }
+  const bool by_caller = call->caller_tag == TagHash(answer.from_tag());
+  SetContact(*call, !by_caller, answer);
 }
 
 void CallTable::End(const Message& message) {
@@ -165,7 +200,8 @@ void CallTable::Fail(const CallEvent& event, uint16_t status) {
 }
 
 void CallTable::Finish(Call& call, CallEnd how) {
-  CallEvent event = EventOf(call);
+  DialogRecord names;
+  CallEvent event = EventOf(call, names);
   event.end = how;
   core_.timers.Cancel(call.silence);
   if (call.load != nullptr) {
@@ -177,9 +213,7 @@ void CallTable::Finish(Call& call, CallEnd how) {
   table_.Remove(call);
   history_.Add(event, 0, core_.now());
   core_.observer.OnCallEnded(event);
-  if (call.record != nullptr) {
-    records_.Release(call.record);
-  }
+  dialogs_.Release(call.dialog);
   calls_.Release(&call);
 }
 
@@ -204,18 +238,11 @@ Call* CallTable::FindByLadder(uint64_t ladder) {
 bool CallTable::Next(uint32_t& cursor, CallInfo& out) {
   for (; cursor < calls_.capacity(); ++cursor) {
     if (const Call* call = calls_.At(cursor)) {
-      out = {call->id,
-             call->caller.view(),
-             call->callee.view(),
-             call->call_id.view(),
-             call->caller_side.remote,
-             call->callee_side.remote,
-             core_.now() - call->started,
-             call->setup,
-             call->session_s,
-             call->hold.kbps,
-             call->ladder,
-             call->record != nullptr};
+      const CallEvent event = EventOf(*call, shown_);
+      out = {event.id,       event.caller,         event.callee,
+             event.call_id,  event.caller_address, event.callee_address,
+             event.duration, event.setup,          call->session_s,
+             event.kbps,     event.ladder,         call->can_be_ended};
       ++cursor;
       return true;
     }

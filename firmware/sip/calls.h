@@ -7,7 +7,7 @@
 #include "firmware/dialplan/bandwidth.h"
 #include "firmware/sip/call_history.h"
 #include "firmware/sip/core.h"
-#include "firmware/sip/dialog_record.h"
+#include "firmware/sip/dialog_store.h"
 #include "firmware/sip/dialog_token.h"
 #include "firmware/sip/message.h"
 #include "firmware/sip/table.h"
@@ -27,31 +27,38 @@ struct CallInfo {
   bool can_be_ended = false;
 };
 
+// Of one of a dialog's names, where its URI is.
+struct UriPlace {
+  uint16_t at = 0;
+  uint16_t size = 0;
+
+  std::string_view In(std::string_view name) const { return name.substr(at, size); }
+};
+
 struct Call {
+  Timer silence;  // first: its callback is cast back
   TableNode<Call> node;
-  class CallTable* table = nullptr;
   uint32_t* load = nullptr;
-  DialogRecord* record = nullptr;
-  Timer silence;
   uint64_t id = 0;
   uint64_t caller_tag = 0;  // keyed hash
   uint64_t ladder = 0;
   Instant started;
-  Duration setup;
-  DialogSide caller_side;
-  DialogSide callee_side;
+  // Of the caller and the callee: since when the connection is lost (0: it is not) of a phone of
+  // ours that is reached by that alone.
+  std::array<Instant, 2> lost_at = {};
+  std::array<bool, 2> is_by_flow = {};
+  bool is_slowed = false;     // it got less than it wanted
+  bool can_be_ended = false;  // else of its dialog there is no more than is shown
+  KeptDialog dialog;
+  UriPlace caller;
+  UriPlace callee;
+  uint32_t setup_ms = 0;
   uint32_t caller_cseq = 0;  // the last each side used
   uint32_t callee_cseq = 0;
   uint32_t session_s = 0;
-  // Of the caller and the callee: a phone of ours that is reached by its connection alone, and
-  // since when that is lost (0: it is not).
-  std::array<bool, 2> is_by_flow = {};
-  std::array<Instant, 2> lost_at = {};
   dialplan::BandwidthHold hold;
-  bool is_slowed = false;  // it got less than it wanted
-  FixedText<kCallPartyBytesMax> caller;
-  FixedText<kCallPartyBytesMax> callee;
-  FixedText<kCallIdShownMax> call_id;
+  DialogSide caller_side;
+  DialogSide callee_side;
 };
 
 // What a 2xx to INVITE begins.
@@ -73,7 +80,7 @@ class CallTable {
   CallTable(Core& core, Arena& arena)
       : core_(core),
         calls_(arena, core.capacity.calls),
-        records_(arena, core.capacity.calls),
+        dialogs_(arena, core.capacity.calls),
         table_(arena, core.capacity.calls),
         history_(arena, HistorySize(core.capacity.calls)) {}
 
@@ -98,6 +105,8 @@ class CallTable {
   void Fail(const CallEvent& event, uint16_t status);
   void Finish(Call& call, CallEnd how);
   Call* FindById(uint64_t id);
+  // False: it cannot be ended from here.
+  bool ReadDialog(const Call& call, DialogRecord& out) const;
   // Those of one Call-ID, one after the other; null: no more.
   Call* FindByLadder(uint64_t ladder);
   Call* At(uint32_t index) { return calls_.At(index); }
@@ -107,14 +116,17 @@ class CallTable {
   // The call whose caller says this, from where he called; null: there is none.
   Call* FindOfCaller(const Message& message, const net::Endpoint& from) const;
 
+  // Texts are good until the next.
   bool Next(uint32_t& cursor, CallInfo& out);
   const CallHistory& history() const { return history_; }
+  const DialogStore& dialogs() const { return dialogs_; }
   uint32_t count() const { return calls_.used_count(); }
   uint32_t capacity() const { return calls_.capacity(); }
   bool is_full() const { return calls_.free_count() == 0; }
   uint32_t count_max() const { return calls_.capacity() - calls_.free_count_min(); }
+  // With its buckets, at most two.
   static constexpr uint64_t bytes_per_call() {
-    return Pool<Call>::bytes_per_item() + Pool<DialogRecord>::bytes_per_item() + sizeof(void*);
+    return Pool<Call>::bytes_per_item() + DialogStore::bytes_per_dialog() + 2 * sizeof(void*);
   }
 
  private:
@@ -130,14 +142,19 @@ class CallTable {
   }
   uint64_t TagHash(std::string_view tag) const;
   void ArmTimer(Call& call);
-  void TakeRecord(Call& call, const CallStart& start);
-  CallEvent EventOf(const Call& call) const;
+  void OnSilence(Call& call);
+  void KeepDialog(Call& call, const CallStart& start);
+  void KeepNames(Call& call, const Message& answer);
+  void SetContact(Call& call, bool of_caller, const Message& message);
+  // Texts are in `names`.
+  CallEvent EventOf(const Call& call, DialogRecord& names) const;
 
   Core& core_;
   Pool<Call> calls_;
-  Pool<DialogRecord> records_;
+  DialogStore dialogs_;
   Table<Call, &Call::node> table_;
   CallHistory history_;
+  DialogRecord shown_;
   dialplan::Bandwidth* bandwidth_ = nullptr;
   Expired expired_ = nullptr;
   void* expired_context_ = nullptr;

@@ -39,6 +39,7 @@ struct Statistics {
   uint64_t auth_failures = 0;
   uint64_t calls_started = 0;
   uint64_t calls_failed = 0;
+  uint64_t calls_unkept = 0;  // of which no more is known than who they are
   uint64_t keep_alives = 0;
   uint64_t publications = 0;   // PUBLISH taken
   uint64_t subscriptions = 0;  // begun

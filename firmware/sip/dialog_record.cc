@@ -117,12 +117,10 @@ bool DialogRecord::TakeSubscribe(const Message& request, uint64_t to_tag) {
          TakeCallerRoutes(request);
 }
 
-void DialogRecord::SetContact(bool of_caller, const Message& message) {
+bool DialogRecord::SetContact(bool of_caller, const Message& message) {
+  const Part part = of_caller ? kCallerContact : kCalleeContact;
   const std::string_view contact = ContactOf(message);
-  if (!contact.empty()) {
-    // Where a longer one has no room, the old one may still do.
-    (void)Set(of_caller ? kCallerContact : kCalleeContact, contact);
-  }
+  return !contact.empty() && contact != Get(part) && Set(part, contact);
 }
 
 void WriteBye(ByteWriter& out, const DialogRecord& record, const ByeSpec& spec) {

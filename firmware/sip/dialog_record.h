@@ -1,6 +1,7 @@
 // What must be known of a dialog to end it from here (RFC 3261 12): names with their tags, where
-// each side wants to be reached and by which Routes. Text in one block; a dialog whose names and
-// routes do not fit has no record and can only be ended by its own parties.
+// each side wants to be reached and by which Routes. This is the form to work with, on the stack;
+// as long as the dialog lasts it is in a DialogStore. A dialog whose names and routes do not fit
+// has no record and can only be ended by its own parties.
 #pragma once
 
 #include <array>
@@ -23,12 +24,15 @@ class DialogRecord {
     kCallerRoutes,  // a list for Route, from us towards that side; may be empty
     kCalleeRoutes,
   };
-  static constexpr size_t kPartCount = 7;
+  static constexpr Part kPartLast = kCalleeRoutes;
+  static constexpr size_t kPartCount = kPartLast + 1;
+  using Sizes = std::array<uint16_t, kPartCount>;
 
   // False: no room; what was there stays.
   bool Set(Part part, std::string_view value);
   std::string_view Get(Part part) const;
   void Clear() { sizes_ = {}; }
+  size_t size() const { return SumOf(sizes_); }
   // Where requests to that side go next: its first route, else its contact; none: an empty URI.
   Uri NextHop(bool to_caller) const;
 
@@ -37,14 +41,23 @@ class DialogRecord {
   // The dialog that a SUBSCRIBE makes with us: its sender is the caller, we are the callee, of
   // whose contact the user part is kept.
   bool TakeSubscribe(const Message& request, uint64_t to_tag);
-  // The sender of a target refresh is elsewhere from now on.
-  void SetContact(bool of_caller, const Message& message);
+  // The sender of a target refresh is elsewhere from now on. False: he says nothing new, or it has
+  // no room; the old one may still do.
+  bool SetContact(bool of_caller, const Message& message);
 
  private:
+  friend class DialogStore;
+  static size_t SumOf(const Sizes& sizes) {
+    size_t sum = 0;
+    for (const uint16_t size : sizes) {
+      sum += size;
+    }
+    return sum;
+  }
   bool TakeCallerRoutes(const Message& request);
   bool TakeCalleeRoutes(const Core& core, const Message& answer);
 
-  std::array<uint16_t, kPartCount> sizes_ = {};
+  Sizes sizes_ = {};
   std::array<char, kDialogRecordBytes> text_;
 };
 

@@ -67,12 +67,16 @@ std::array<PoolStatus, Engine::kPoolCount> Engine::Pools() const {
       {"name searches", proxy_.location_count(), c.resolutions, sizeof(Location)},
       {"streams", transport_.stream_count(), c.streams, SipTransport::bytes_per_stream()},
       {"calls", calls_.count(), c.calls, CallTable::bytes_per_call()},
+      {"call texts", calls_.dialogs().used_count(), calls_.dialogs().capacity(),
+       DialogStore::bytes_per_chunk()},
       {"presentities", presence_.store().count(), c.presentities,
        PresenceStore::bytes_per_presentity()},
       {"publications", presence_.store().publication_count(), c.publications,
        PresenceStore::bytes_per_publication()},
       {"subscriptions", presence_.subscription_count(), c.subscriptions,
        PresenceServer::bytes_per_subscription()},
+      {"subscription texts", presence_.dialogs().used_count(), presence_.dialogs().capacity(),
+       DialogStore::bytes_per_chunk()},
       {"buffers", core_.buffers.used_count(), core_.buffers.capacity(), 0},
   }};
 }

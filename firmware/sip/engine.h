@@ -97,6 +97,8 @@ class Engine final : private TransportUser {
   const CallHistory& call_history() const { return calls_.history(); }
   const CallLadder& ladder() const { return core_.ladder; }
   uint64_t LadderOf(std::string_view call_id) const { return core_.LadderOf(call_id); }
+  // Of a call of the list; false: it is over.
+  bool LadderOfCall(uint64_t id, uint64_t& ladder);
   // BYE to both sides of a call of the list. kNotFound; kUnsupported: it is not known how to reach
   // them, the call stays.
   Result<void> Disconnect(uint64_t id);
@@ -109,7 +111,7 @@ class Engine final : private TransportUser {
   uint32_t registration_count() const { return registrar_.binding_count(); }
   uint32_t call_count() const { return calls_.count(); }
   uint32_t stream_count() const { return transport_.stream_count(); }
-  static constexpr uint32_t kPoolCount = 12;
+  static constexpr uint32_t kPoolCount = 14;
   std::array<PoolStatus, kPoolCount> Pools() const;
 
  private:

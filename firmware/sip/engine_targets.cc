@@ -43,11 +43,18 @@ Result<void> Engine::Disconnect(uint64_t id) {
   if (call == nullptr) {
     return Error(ErrorCode::kNotFound, "no call has that number");
   }
-  if (call->record == nullptr) {
-    return Error(ErrorCode::kUnsupported, "its names and routes are too long to be kept");
+  if (!call->can_be_ended) {
+    return Error(ErrorCode::kUnsupported,
+                 "its names and routes are not kept: too long, or no room");
   }
   proxy_.EndCall(*call, CallEnd::kDisconnected);
   return Ok();
+}
+
+bool Engine::LadderOfCall(uint64_t id, uint64_t& ladder) {
+  const Call* call = calls_.FindById(id);
+  ladder = call != nullptr ? call->ladder : ladder;
+  return call != nullptr;
 }
 
 void Engine::EndCalls(uint64_t call, CallEnd how) {
@@ -145,18 +152,20 @@ bool Engine::RouteByReplaces(Incoming& in) {
   }
   bool to_caller = false;
   const Call* call = calls_.Find(*replaces, to_caller);
+  DialogRecord record;
   Flow flow;
-  if (call == nullptr || call->record == nullptr || !proxy_.FlowToSide(*call, to_caller, flow)) {
+  if (call == nullptr || !calls_.ReadDialog(*call, record) ||
+      !proxy_.FlowToSide(*call, record, to_caller, flow)) {
     return false;
   }
   using R = DialogRecord;
-  const auto contact =
-      ParseUri(call->record->Get(to_caller ? R::kCallerContact : R::kCalleeContact));
+  const auto contact = ParseUri(record.Get(to_caller ? R::kCallerContact : R::kCalleeContact));
   if (!contact.ok() || !UriEquals(*contact, in.plan.uri)) {
     return false;
   }
-  const std::string_view party = (to_caller ? call->caller : call->callee).view();
-  StartProxy(in, in.plan.uri.text, &flow, PlaceOfParty(flow, party));
+  const std::string_view name = record.Get(to_caller ? R::kCaller : R::kCallee);
+  StartProxy(in, in.plan.uri.text, &flow,
+             PlaceOfParty(flow, (to_caller ? call->caller : call->callee).In(name)));
   return true;
 }
 

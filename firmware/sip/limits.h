@@ -97,6 +97,9 @@ inline constexpr size_t kCallPartyBytesMax = 96;
 inline constexpr size_t kCallIdShownMax = 64;
 inline constexpr uint32_t kFlowWatchMax = 256;  // calls whose connections are looked at in a second
 inline constexpr size_t kDialogRecordBytes = 1000;  // names, contacts and routes of one dialog
+inline constexpr size_t kDialogChunkBytes = 60;     // they are kept in pieces of that size,
+inline constexpr uint32_t kDialogChunksEach = 9;    // so many for each dialog,
+inline constexpr uint32_t kDialogChunksOwn = 5;     // of which each is sure of these: who they are
 inline constexpr uint32_t kCallHistoryMin = 64;     // calls that are over and still shown
 inline constexpr uint32_t kCallHistoryMax = 1000;
 inline constexpr uint32_t kLadderPerCall = 8;  // messages kept for diagnosis, by the calls held
@@ -107,6 +110,7 @@ static_assert(kHeaderBytesMax < kMessageBytesMax && kStartLineBytesMax < kMessag
 static_assert(kUriBytesMax < kStartLineBytesMax);
 static_assert((kNonceTableSize & (kNonceTableSize - 1)) == 0);
 static_assert((kRateTableSize & (kRateTableSize - 1)) == 0);
+static_assert(kDialogChunksOwn * kDialogChunkBytes >= 2 * kCallPartyBytesMax + kCallIdShownMax);
 static_assert(kNonceWindow == 64, "the window is one 64-bit word");
 
 }  // namespace gh::sip

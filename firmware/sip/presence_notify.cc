@@ -44,7 +44,8 @@ void PresenceServer::End(Subscription& subscription, const char* why) {
 }
 
 // By the way the watcher's requests come, through his NAT; else where the dialog's route leads.
-bool PresenceServer::FlowOf(const Subscription& subscription, Flow& out) {
+bool PresenceServer::FlowOf(const Subscription& subscription, const DialogRecord& record,
+                            Flow& out) {
   if (subscription.zone != 0) {
     return parts_.zones.FlowInto(subscription.zone, subscription.flow.remote, out);
   }
@@ -53,7 +54,7 @@ bool PresenceServer::FlowOf(const Subscription& subscription, Flow& out) {
       parts_.transport.listener(out).transport == out.transport && parts_.transport.IsAlive(out)) {
     return true;
   }
-  const Uri uri = subscription.record.NextHop(true);
+  const Uri uri = record.NextHop(true);
   Hop hop;
   if (!uri.is_sip() || !Locator::Direct(uri, hop) ||
       !parts_.transport.IsAllowedTarget(hop.remote)) {
@@ -66,22 +67,20 @@ bool PresenceServer::FlowOf(const Subscription& subscription, Flow& out) {
   return flow.ok();
 }
 
-void PresenceServer::WriteContact(const Subscription& subscription, const Flow& flow,
+void PresenceServer::WriteContact(const DialogRecord& record, const Flow& flow,
                                   ByteWriter& out) const {
   const Listener& listener = parts_.transport.listener(flow);
   out.Text("sip:");
-  out.Text(subscription.record.Get(DialogRecord::kCalleeContact));
+  out.Text(record.Get(DialogRecord::kCalleeContact));
   out.Char('@');
   WriteHostPort(out, listener.advertise);
   out.Text(TransportParam(listener.transport));
 }
 
-void PresenceServer::WriteNotify(const Subscription& subscription, const Flow& flow,
-                                 std::string_view branch, std::string_view body,
-                                 ByteWriter& out) const {
+void PresenceServer::WriteNotify(const Subscription& subscription, const DialogRecord& record,
+                                 const NotifySpec& spec, ByteWriter& out) const {
   using R = DialogRecord;
-  const DialogRecord& record = subscription.record;
-  const Listener& listener = parts_.transport.listener(flow);
+  const Listener& listener = parts_.transport.listener(spec.flow);
   out.Text("NOTIFY ");
   out.Text(record.Get(R::kCallerContact));
   out.Text(" SIP/2.0\r\nVia: SIP/2.0/");
@@ -89,7 +88,7 @@ void PresenceServer::WriteNotify(const Subscription& subscription, const Flow& f
   out.Char(' ');
   WriteHostPort(out, listener.advertise);
   out.Text(listener.transport == TransportKind::kUdp ? ";rport;branch=" : ";branch=");
-  out.Text(branch);
+  out.Text(spec.branch);
   out.Text("\r\nMax-Forwards: 70\r\n");
   if (const std::string_view routes = record.Get(R::kCallerRoutes); !routes.empty()) {
     out.Text("Route: ");
@@ -105,7 +104,7 @@ void PresenceServer::WriteNotify(const Subscription& subscription, const Flow& f
   out.Text("\r\nCSeq: ");
   out.Decimal(subscription.local_cseq);
   out.Text(" NOTIFY\r\nContact: <");
-  WriteContact(subscription, flow, out);
+  WriteContact(record, spec.flow, out);
   out.Text(">\r\nEvent: presence");
   if (!subscription.event_id.empty()) {
     out.Text(";id=");
@@ -123,15 +122,17 @@ void PresenceServer::WriteNotify(const Subscription& subscription, const Flow& f
   out.Text("\r\nContent-Type: ");
   out.Text(presence::kPidfType);
   out.Text("\r\nContent-Length: ");
-  out.Decimal(body.size());
+  out.Decimal(spec.body.size());
   out.Text("\r\n\r\n");
-  out.Text(body);
+  out.Text(spec.body);
 }
 
 // False: the watcher cannot be reached. Without a free transaction it is tried again later.
 bool PresenceServer::Notify(Subscription& subscription) {
+  DialogRecord record;
+  dialogs_.Read(subscription.dialog, record);
   Flow flow;
-  if (!FlowOf(subscription, flow)) {
+  if (!FlowOf(subscription, record, flow)) {
     return false;
   }
   ClientTransaction* client = parts_.transactions.CreateClient(Method::kNotify, 0);
@@ -157,7 +158,7 @@ bool PresenceServer::Notify(Subscription& subscription) {
   parts_.transactions.WriteBranch(branch, *client);
   subscription.local_cseq = subscription.local_cseq % kCseqMax + 1;
   ByteWriter out(core_.scratch);
-  WriteNotify(subscription, flow, branch.text(), body.text(), out);
+  WriteNotify(subscription, record, {flow, branch.text(), body.text()}, out);
   if (!out.ok() || !parts_.transactions.Launch(*client, flow, out.written()).ok()) {
     parts_.transactions.ReleaseClient(*client);
     return false;
@@ -203,6 +204,7 @@ void PresenceServer::Release(Subscription& subscription, std::string_view why) {
   }
   store_.Unwatch(subscription.watcher);
   table_.Remove(subscription);
+  dialogs_.Release(subscription.dialog);
   subscriptions_.Release(&subscription);
   store_.Settle(presentity);
 }

@@ -78,6 +78,7 @@ PresenceServer::PresenceServer(Core& core, Arena& arena, const Parts& parts)
       store_(core, arena),
       reader_(arena, core.random),
       subscriptions_(arena, core.capacity.subscriptions),
+      dialogs_(arena, core.capacity.subscriptions),
       table_(arena, core.capacity.subscriptions),
       scratch_(arena.NewArray<uint8_t>(presence::kPartsBytesMax)) {}
 
@@ -265,26 +266,30 @@ PresenceServer::Permission PresenceServer::PermissionOf(const PresenceRequest& r
   return may ? Permission::kYes : Permission::kNo;
 }
 
-// False: the dialog's names and routes are longer than is kept.
-bool PresenceServer::Fill(Subscription& subscription, const PresenceRequest& request) const {
+PresenceReply PresenceServer::Fill(Subscription& subscription, DialogRecord& record,
+                                   const PresenceRequest& request) {
   const Message& message = request.message;
   Scanner event(message.ValueOf(HeaderId::kEvent));
   event.Run(kToken);
   const auto id = FindParam(event.rest(), "id");
-  return subscription.record.TakeSubscribe(message, request.to_tag) &&
-         subscription.event_id.Set(id ? id->value : std::string_view()) &&
-         subscription.sender.Set(request.sender);
+  if (!record.TakeSubscribe(message, request.to_tag) ||
+      !subscription.event_id.Set(id ? id->value : std::string_view()) ||
+      !subscription.sender.Set(request.sender)) {
+    return {400, RefusalReason::kMalformed, "Bad Contact Or Route"};
+  }
+  return dialogs_.Keep(subscription.dialog, record) ? kDone : kFull;
 }
 
-void PresenceServer::WriteDialog(const Subscription& subscription, const Message& request,
+void PresenceServer::WriteDialog(const DialogRecord& record, const PresenceRequest& request,
                                  uint32_t expires_s, ByteWriter& extra) const {
+  const Message& message = request.message;
   WriteExpires(extra, expires_s);
   extra.Text("Contact: <");
-  WriteContact(subscription, subscription.flow, extra);
+  WriteContact(record, request.flow, extra);
   extra.Text(">\r\n");
-  for (const HeaderField* f = request.First(HeaderId::kRecordRoute); f != nullptr;
-       f = request.NextSame(*f)) {
-    extra.Text(request.Line(*f));
+  for (const HeaderField* f = message.First(HeaderId::kRecordRoute); f != nullptr;
+       f = message.NextSame(*f)) {
+    extra.Text(message.Line(*f));
   }
 }
 
@@ -311,10 +316,12 @@ PresenceReply PresenceServer::Subscribe(const PresenceRequest& request, ByteWrit
     store_.Settle(*presentity);
     return kFull;
   }
-  if (!Fill(*made, request)) {
+  DialogRecord record;
+  const PresenceReply filled = Fill(*made, record, request);
+  if (filled.status != kDone.status) {
     subscriptions_.Release(made);
     store_.Settle(*presentity);
-    return {400, RefusalReason::kMalformed, "Bad Contact Or Route"};
+    return filled;
   }
   made->is_polite = permission == Permission::kPolite;
   made->flow = request.flow;
@@ -326,7 +333,7 @@ PresenceReply PresenceServer::Subscribe(const PresenceRequest& request, ByteWrit
   } else {
     core_.timers.Arm(made->expiry, Duration::Seconds(expiry.seconds));
   }
-  WriteDialog(*made, message, expiry.seconds, extra);
+  WriteDialog(record, request, expiry.seconds, extra);
   return kDone;
 }
 
@@ -387,14 +394,18 @@ PresenceReply PresenceServer::Resubscribe(const PresenceRequest& request, ByteWr
   }
   subscription.remote_cseq = request.message.cseq();
   subscription.flow = request.flow;
-  subscription.record.SetContact(true, request.message);
+  DialogRecord record;
+  dialogs_.Read(subscription.dialog, record);
+  if (record.SetContact(true, request.message)) {
+    (void)dialogs_.Keep(subscription.dialog, record);  // else the old one may still do
+  }
   if (expiry.seconds == 0) {
     End(subscription, "timeout");
   } else {
     core_.timers.Arm(subscription.expiry, Duration::Seconds(expiry.seconds));
     OnChanged(subscription, Duration::Milliseconds(1));  // RFC 6665 4.2.1.2: the state at once
   }
-  WriteDialog(subscription, request.message, expiry.seconds, extra);
+  WriteDialog(record, request, expiry.seconds, extra);
   return kDone;
 }
 

@@ -9,7 +9,7 @@
 #pragma once
 
 #include "firmware/dialplan/dial_plan.h"
-#include "firmware/sip/dialog_record.h"
+#include "firmware/sip/dialog_store.h"
 #include "firmware/sip/presence_store.h"
 #include "firmware/sip/registrar.h"
 #include "firmware/sip/transaction.h"
@@ -70,9 +70,10 @@ class PresenceServer {
   bool NextPresentity(uint32_t& cursor, PresentityInfo& out) { return store_.Next(cursor, out); }
   bool NextWatch(uint32_t& cursor, WatchInfo& out);
   const PresenceStore& store() const { return store_; }
+  const DialogStore& dialogs() const { return dialogs_; }
   uint32_t subscription_count() const { return subscriptions_.used_count(); }
   static constexpr uint64_t bytes_per_subscription() {
-    return Pool<Subscription>::bytes_per_item() + sizeof(void*);
+    return Pool<Subscription>::bytes_per_item() + DialogStore::bytes_per_dialog() + sizeof(void*);
   }
 
  private:
@@ -95,7 +96,7 @@ class PresenceServer {
     bool is_polite = false;  // the user is not seen
     FixedText<kEventIdBytesMax> event_id;
     FixedText<dialplan::kAliasBytesMax> sender;
-    DialogRecord record;  // the watcher is its caller
+    KeptDialog dialog;  // the watcher is its caller
   };
 
   enum class Permission : uint8_t { kNo, kPolite, kYes };
@@ -110,9 +111,10 @@ class PresenceServer {
   PresenceReply PublishNew(const PresenceRequest& request, uint32_t expires_s, ByteWriter& extra);
   PresenceReply ReadState(const Message& request, uint32_t number, presence::Parts& out);
   static void WriteTag(const Publication& publication, uint32_t expires_s, ByteWriter& extra);
-  bool Fill(Subscription& subscription, const PresenceRequest& request) const;
+  PresenceReply Fill(Subscription& subscription, DialogRecord& record,
+                     const PresenceRequest& request);
   void Begin(Subscription& subscription, uint64_t hash, Presentity& presentity);
-  void WriteDialog(const Subscription& subscription, const Message& request, uint32_t expires_s,
+  void WriteDialog(const DialogRecord& record, const PresenceRequest& request, uint32_t expires_s,
                    ByteWriter& extra) const;
 
   Subscription* Find(const Message& request) const;
@@ -120,15 +122,20 @@ class PresenceServer {
   bool IsRegistered(std::string_view name) const;
 
   // presence_notify.cc
-  void WriteContact(const Subscription& subscription, const Flow& flow, ByteWriter& out) const;
+  void WriteContact(const DialogRecord& record, const Flow& flow, ByteWriter& out) const;
   void OnChanged(Subscription& subscription, Duration after);
   void OnNotifyTimer(Subscription& subscription);
   void OnExpiry(Subscription& subscription);
   void End(Subscription& subscription, const char* why);
-  bool FlowOf(const Subscription& subscription, Flow& out);
+  bool FlowOf(const Subscription& subscription, const DialogRecord& record, Flow& out);
   bool Notify(Subscription& subscription);
-  void WriteNotify(const Subscription& subscription, const Flow& flow, std::string_view branch,
-                   std::string_view body, ByteWriter& out) const;
+  struct NotifySpec {
+    const Flow& flow;
+    std::string_view branch;
+    std::string_view body;
+  };
+  void WriteNotify(const Subscription& subscription, const DialogRecord& record,
+                   const NotifySpec& spec, ByteWriter& out) const;
   void OnAnswered(Subscription& subscription, const Message& response);
   void Release(Subscription& subscription, std::string_view why);
 
@@ -137,6 +144,7 @@ class PresenceServer {
   PresenceStore store_;
   presence::PidfReader reader_;
   Pool<Subscription> subscriptions_;
+  DialogStore dialogs_;
   Table<Subscription, &Subscription::node> table_;
   std::span<uint8_t> scratch_;  // a document's parts
 };

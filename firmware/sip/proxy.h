@@ -112,8 +112,8 @@ class Proxy final : private TransactionUser {
                   Flow& out);
 
   // A flow to one side of a call: where its messages come from if it is next to us, else to where
-  // the dialog's Routes say. Not for a call without a record whose side is not next to us.
-  bool FlowToSide(const Call& call, bool to_caller, Flow& out);
+  // the dialog's Routes say.
+  bool FlowToSide(const Call& call, const DialogRecord& record, bool to_caller, Flow& out);
 
   // Ends a call from here: BYE to both sides, as far as it is known how.
   void EndCall(Call& call, CallEnd how);
@@ -182,7 +182,7 @@ class Proxy final : private TransactionUser {
   uint32_t LimitInDialog(const Message& request);
   bool Limit(const Message& message, uint32_t limit_kbps, const MediaVerdict& media,
              std::string_view& body);
-  void SendBye(Call& call, bool to_caller, CallEnd how);
+  void SendBye(Call& call, const DialogRecord& record, bool to_caller, CallEnd how);
   // Connections of phones in calls.
   void WatchFlows();
   bool IsLost(Call& call, uint32_t side);

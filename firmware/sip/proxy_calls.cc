@@ -194,11 +194,12 @@ bool Proxy::IsLost(Call& call, uint32_t side) {
   if (now - lost_at < core_.config.flow_loss) {
     return false;
   }
-  const bool is_heard = call.record != nullptr && core_.anchor != nullptr &&
-                        core_.anchor->IsHeard(call.record->Get(DialogRecord::kCallId),
-                                              TagOf(*call.record, DialogRecord::kCaller),
-                                              TagOf(*call.record, DialogRecord::kCallee), side == 0,
-                                              core_.config.flow_loss);
+  DialogRecord record;
+  const bool is_heard =
+      core_.anchor != nullptr && calls_.ReadDialog(call, record) &&
+      core_.anchor->IsHeard(record.Get(DialogRecord::kCallId), TagOf(record, DialogRecord::kCaller),
+                            TagOf(record, DialogRecord::kCallee), side == 0,
+                            core_.config.flow_loss);
   lost_at = is_heard ? now : lost_at;
   return !is_heard;
 }
@@ -220,7 +221,7 @@ void Proxy::WatchFlows() {
 // --- Ending a call from here ---------------------------------------------------------------------
 
 // To who is next to us where its messages come from; to others where the dialog's Routes say.
-bool Proxy::FlowToSide(const Call& call, bool to_caller, Flow& out) {
+bool Proxy::FlowToSide(const Call& call, const DialogRecord& record, bool to_caller, Flow& out) {
   const DialogSide& side = to_caller ? call.caller_side : call.callee_side;
   if (side.zone != 0) {
     return zones_ != nullptr && zones_->FlowInto(side.zone, side.remote, out);
@@ -236,7 +237,7 @@ bool Proxy::FlowToSide(const Call& call, bool to_caller, Flow& out) {
   if (side.adjacent && is_reachable) {
     return take(side.transport, side.remote);
   }
-  const Uri uri = call.record->NextHop(to_caller);
+  const Uri uri = record.NextHop(to_caller);
   Hop hop;
   if (uri.is_sip() && Locator::Direct(uri, hop) && take(hop.transport, hop.remote)) {
     return true;
@@ -249,21 +250,23 @@ bool Proxy::FlowToSide(const Call& call, bool to_caller, Flow& out) {
 bool Proxy::ForwardAckOfCall(const Message& ack, const Flow& flow, const RoutePlan& plan) {
   using R = DialogRecord;
   const Call* call = plan.has_next ? nullptr : calls_.FindOfCaller(ack, flow.remote);
+  DialogRecord record;
   Flow to;
-  if (call == nullptr || call->record == nullptr || !call->record->Get(R::kCalleeRoutes).empty() ||
-      call->record->Get(R::kCalleeContact).empty() || !FlowToSide(*call, false, to)) {
+  if (call == nullptr || !calls_.ReadDialog(*call, record) ||
+      !record.Get(R::kCalleeRoutes).empty() || record.Get(R::kCalleeContact).empty() ||
+      !FlowToSide(*call, record, false, to)) {
     return false;
   }
   calls_.Touch(ack);
   transport_.Prove(flow);
-  ForwardAck(ack, flow, plan, call->record->Get(R::kCalleeContact), &to);
+  ForwardAck(ack, flow, plan, record.Get(R::kCalleeContact), &to);
   return true;
 }
 
-void Proxy::SendBye(Call& call, bool to_caller, CallEnd how) {
+void Proxy::SendBye(Call& call, const DialogRecord& record, bool to_caller, CallEnd how) {
   Flow flow;
   ClientTransaction* client = nullptr;
-  if (!FlowToSide(call, to_caller, flow) ||
+  if (!FlowToSide(call, record, to_caller, flow) ||
       (client = transactions_.CreateClient(Method::kBye, 0)) == nullptr) {
     return;  // that side finds out by silence
   }
@@ -273,7 +276,7 @@ void Proxy::SendBye(Call& call, bool to_caller, CallEnd how) {
   uint32_t& cseq = to_caller ? call.callee_cseq : call.caller_cseq;
   cseq = cseq % kCseqMax + 1;
   ByteWriter out(core_.scratch);
-  WriteBye(out, *call.record,
+  WriteBye(out, record,
            {.listener = transport_.listener(flow),
             .branch = branch.text(),
             .to_caller = to_caller,
@@ -289,13 +292,13 @@ void Proxy::SendBye(Call& call, bool to_caller, CallEnd how) {
 }
 
 void Proxy::EndCall(Call& call, CallEnd how) {
-  if (call.record != nullptr) {
-    SendBye(call, true, how);
-    SendBye(call, false, how);
+  DialogRecord record;
+  if (calls_.ReadDialog(call, record)) {
+    SendBye(call, record, true, how);
+    SendBye(call, record, false, how);
     if (core_.anchor != nullptr) {
-      core_.anchor->OnEnded(call.record->Get(DialogRecord::kCallId),
-                            TagOf(*call.record, DialogRecord::kCaller),
-                            TagOf(*call.record, DialogRecord::kCallee));
+      core_.anchor->OnEnded(record.Get(DialogRecord::kCallId), TagOf(record, DialogRecord::kCaller),
+                            TagOf(record, DialogRecord::kCallee));
     }
   }
   calls_.Finish(call, how);

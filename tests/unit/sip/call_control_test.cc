@@ -339,6 +339,84 @@ TEST_F(CallControl, DialogTooLongToKeepIsEndedByItsPartiesAlone) {
   EXPECT_EQ(engine.call_count(), 1u);
 }
 
+class ShortOfRoom : public CallControl {
+ public:
+  ShortOfRoom() : CallControl(TimerConfig(), CapacityOf(kCalls)) {}
+
+  static constexpr uint32_t kCalls = 4;
+  static constexpr uint32_t kShared = kCalls * (kDialogChunksEach - kDialogChunksOwn);
+
+  static Capacity CapacityOf(uint32_t calls) {
+    Capacity capacity = World::SmallCapacity();
+    capacity.calls = calls;
+    return capacity;
+  }
+  // Its texts take more than half of what the calls share.
+  Sent LongCall(const std::string& call_id) {
+    const size_t more_than_half = (kDialogChunksOwn + kShared / 2) * kDialogChunkBytes;
+    const Sent invite =
+        Invite("Record-Route: <sip:" + std::string(more_than_half, 'r') + "@192.0.2.20;lr>\n",
+               "v=0\r\n", call_id);
+    Answer(invite);
+    return invite;
+  }
+  CallInfo CallOf(std::string_view call_id) {
+    CallInfo info;
+    for (uint32_t cursor = 0; engine.NextCall(cursor, info);) {
+      if (info.call_id == call_id) {
+        return info;
+      }
+    }
+    ADD_FAILURE() << "no call " << call_id;
+    return {};
+  }
+};
+
+TEST_F(ShortOfRoom, WhatHasNoRoomKeepsItsNamesAndIsEndedByItsParties) {
+  LongCall("long");
+  const Sent second = LongCall("unkept");
+  Answer(Invite("", "v=0\r\n", "short"));
+  EXPECT_EQ(engine.statistics().calls_unkept, 1u);
+  EXPECT_TRUE(CallOf("long").can_be_ended);
+  EXPECT_TRUE(CallOf("short").can_be_ended);
+  const CallInfo unkept = CallOf("unkept");
+  EXPECT_FALSE(unkept.can_be_ended);
+  EXPECT_EQ(unkept.caller, "sip:alice@example.com");
+  EXPECT_EQ(unkept.callee, bob.uri());
+  EXPECT_EQ(engine.Disconnect(unkept.id).code(), ErrorCode::kUnsupported);
+  // Its parties end it, and it is told of as any other.
+  Phone::Spec bye{.method = "BYE", .uri = "sip:alice@192.0.2.20:5060", .to = alice.uri()};
+  bye.from_tag = "tt";
+  bye.to_tag = "ft";
+  bye.call_id = "unkept";
+  bye.headers = RouteSet(second, false);
+  bob.Send(bye);
+  alice.Respond(alice.Take(), 200);
+  EXPECT_EQ(engine.call_count(), 2u);
+  EXPECT_EQ(engine.call_history().Latest(0)->callee.view(), bob.uri());
+  // Where one has ended there is room again.
+  ASSERT_TRUE(engine.Disconnect(CallOf("long").id).ok());
+  world.Clear();
+  LongCall("next");
+  EXPECT_TRUE(CallOf("next").can_be_ended);
+  EXPECT_EQ(engine.statistics().calls_unkept, 1u);
+}
+
+TEST_F(ShortOfRoom, AContactThatHasNoRoomLeavesTheOneBefore) {
+  LongCall("long");
+  const Sent answer = Answer(Invite("", "v=0\r\n", "short"));
+  Phone::Spec again = InDialog("INVITE", answer, 7);
+  again.call_id = "short";
+  const size_t too_long = (kDialogChunksOwn + kShared / 2) * kDialogChunkBytes;
+  again.contact = "<sip:alice@192.0.2.20:5060;moved=" + std::string(too_long, '1') + ">";
+  alice.Send(again);
+  bob.Respond(bob.Take(), 200);
+  world.Clear();
+  ASSERT_TRUE(engine.Disconnect(CallOf("short").id).ok());
+  EXPECT_EQ(bob.Take().Method(), "BYE");
+  EXPECT_EQ(alice.Take().StartLine(), "BYE sip:alice@192.0.2.20:5060 SIP/2.0");
+}
+
 // --- Records and ladder --------------------------------------------------------------------------
 
 TEST_F(CallControl, HistoryAndLadderTellWhatHappened) {

@@ -31,7 +31,9 @@ Config PresenceOn() {
 
 class Presence : public testing::Test {
  protected:
-  explicit Presence(const Config& config = PresenceOn()) : world(config) {}
+  explicit Presence(const Config& config = PresenceOn(),
+                    const Capacity& capacity = World::SmallCapacity())
+      : world(config, capacity) {}
   void TearDown() override {
     world.Advance(Duration::Hours(2));
     world.Clear();
@@ -389,6 +391,34 @@ TEST_F(Presence, PoolsAtTheirEdgesRefuseAndKeepWhatIsThere) {
   EXPECT_EQ(taken, World::SmallCapacity().publications);
   EXPECT_EQ(last.Status(), 503);
   EXPECT_EQ(engine.presence().store().count(), taken);
+}
+
+class FewSubscriptions : public Presence {
+ protected:
+  static constexpr uint32_t kCount = 2;
+  static Capacity OfFew() {
+    Capacity capacity = World::SmallCapacity();
+    capacity.subscriptions = kCount;
+    return capacity;
+  }
+  FewSubscriptions() : Presence(PresenceOn(), OfFew()) {}
+};
+
+TEST_F(FewSubscriptions, OneThatHasNoRoomIsRefusedAndALaterOneTaken) {
+  constexpr uint32_t kShared = kCount * (kDialogChunksEach - kDialogChunksOwn);
+  const std::string route = std::string((kDialogChunksOwn + kShared / 2) * kDialogChunkBytes, 'r');
+  const std::string by_proxy = "Record-Route: <sip:" + route + "@192.0.2.20;lr>\n";
+  EXPECT_EQ(Subscribe(alice, bob.uri(), 300, by_proxy).Status(), 200);
+  EXPECT_EQ(Notified(alice).Header("Route"), "<sip:" + route + "@192.0.2.20;lr>");
+  EXPECT_EQ(Subscribe(alice, bob.uri(), 300, by_proxy).Status(), 503);
+  EXPECT_EQ(engine.presence().subscription_count(), 1u);
+  const Sent brief = Subscribe(alice, bob.uri());
+  EXPECT_EQ(brief.Status(), 200);
+  Notified(alice);
+  world.Advance(Duration::Seconds(340));  // both are over
+  world.Clear();
+  EXPECT_EQ(Subscribe(alice, bob.uri(), 300, by_proxy).Status(), 200);
+  EXPECT_EQ(Notified(alice).Method(), "NOTIFY");
 }
 
 TEST_F(Presence, TheOperatorsRulesComeFirst) {
