@@ -207,6 +207,15 @@ def world(tmp_path_factory):
                     side.machine.stop()
 
 
+def up(side):
+    return re.search(r"Zones Zone 1: Pair .*state=up", side.ask("xStatus Zones"))
+
+
+def wait_zone(world):
+    netns.wait_for(lambda: up(world.edge) and up(world.core), qemu.patience(30),
+                   "the traversal zone", interval=0.5)
+
+
 @pytest.fixture(scope="module")
 def phones(world):
     with phone.Phone(world.folder, world.edge.user_host, "alice", OUT, "p-Secret-1", server=EDGE,
@@ -215,6 +224,7 @@ def phones(world):
                      transport="tcp", answer="auto") as bob:
         alice.wait_registered()
         bob.wait_registered()
+        wait_zone(world)
         yield alice, bob
 
 
@@ -230,13 +240,8 @@ def carols(world):
         yield phones
 
 
-def up(side):
-    return re.search(r"Zones Zone 1: Pair .*state=up", side.ask("xStatus Zones"))
-
-
 def test_the_core_opens_the_zone_through_the_firewall(world):
-    netns.wait_for(lambda: up(world.edge) and up(world.core), qemu.patience(30),
-                   "the traversal zone", interval=0.5)
+    wait_zone(world)
     said = world.edge.ask("xStatus Zones")
     # What the Edge sees is the firewall's address: the Core is behind its NAT.
     assert "uc-traversal-server" in said and "10.80.0.1:" in said
