@@ -104,6 +104,7 @@ DialPlan::DialPlan(Arena& arena, uint32_t rule_max)
                 kClassTotal / kRuleMax * rule_max + kSubzoneMax),
       transforms_(arena.NewArray<CompiledTransform>(kTransformMax)),
       rules_(arena.NewArray<CompiledRule>(rule_max)),
+      rule_keys_(arena.NewArray<PatternKey>(rule_max)),
       policy_(arena.NewArray<CompiledPolicy>(kPolicyRuleMax)),
       presence_(arena.NewArray<CompiledPresence>(kPresenceRuleMax)),
       delegations_(arena.NewArray<CompiledDelegation>(kDelegationMax)),
@@ -292,6 +293,10 @@ Result<void> DialPlan::AddRegistration(const PatternSetting& pattern) {
 void DialPlan::Commit() {
   SortByPriority(transforms_.first(transform_count_));
   SortByPriority(rules_.first(rule_count_));
+  for (uint32_t i = 0; i < rule_count_; ++i) {
+    const bool has_pattern = rules_[i].mode == RuleMode::kAliasPattern;
+    rule_keys_[i] = has_pattern ? rules_[i].pattern.Key() : PatternKey{};
+  }
   SortByPriority(memberships_.first(membership_count_));
 }
 
@@ -471,7 +476,12 @@ void DialPlan::Find(const Query& query, Search& out, ByteWriter* explanation) {
   }
   uint32_t priority_last =
       UINT16_MAX;  // after a rule that stops, those of its priority still count
-  for (const CompiledRule& rule : rules_.first(rule_count_)) {
+  const AliasSums sums(alias.view());
+  for (uint32_t i = 0; i < rule_count_; ++i) {
+    if (!sums.MayMatch(rule_keys_[i])) {
+      continue;
+    }
+    const CompiledRule& rule = rules_[i];
     if (rule.priority > priority_last) {
       break;
     }

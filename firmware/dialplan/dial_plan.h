@@ -168,6 +168,7 @@ class DialPlan {
   std::array<Zone, kZoneIdMax> zones_;
   std::span<CompiledTransform> transforms_;
   std::span<CompiledRule> rules_;
+  std::span<PatternKey> rule_keys_;  // of the rules, in their order
   std::span<CompiledPolicy> policy_;
   std::span<CompiledPresence> presence_;
   std::span<CompiledDelegation> delegations_;

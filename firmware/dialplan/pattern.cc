@@ -150,10 +150,9 @@ class RegexRun {
 
 namespace {
 
-// Whether the alias ends in the plain characters that every match ends in: those at the end of the
-// program that no jump leads past the first of. Most rules are ruled out by this alone, without
-// running anything.
-bool EndsAsItMust(std::span<const Instruction> program, std::string_view alias) {
+// The plain characters that every match ends in: those at the end of the program that no jump leads
+// past the first of.
+std::span<const Instruction> TailOf(std::span<const Instruction> program) {
   const size_t end = program.size() - 1;  // kMatch
   size_t begin = end;
   while (begin > 0 && program[begin - 1].op == Op::kByte) {
@@ -165,16 +164,48 @@ bool EndsAsItMust(std::span<const Instruction> program, std::string_view alias) 
       begin = std::max(begin, std::min(target, end));
     }
   }
-  if (alias.size() < end - begin) {
+  return program.subspan(begin, end - begin);
+}
+
+// Most expressions are ruled out by this alone, without running anything.
+bool EndsAsItMust(std::span<const Instruction> program, std::string_view alias) {
+  const std::span<const Instruction> tail = TailOf(program);
+  if (alias.size() < tail.size()) {
     return false;
   }
-  const std::string_view tail = alias.substr(alias.size() - (end - begin));
+  const char* end = alias.data() + alias.size() - tail.size();
   for (size_t i = 0; i < tail.size(); ++i) {
-    if (static_cast<uint8_t>(AsciiLower(tail[i])) != program[begin + i].value) {
+    if (static_cast<uint8_t>(AsciiLower(end[i])) != tail[i].value) {
       return false;
     }
   }
   return true;
+}
+
+// Of the characters every match begins with, or of those it ends in, if they are more.
+PatternKey KeyOf(std::span<const Instruction> program) {
+  PatternKey key;
+  TextSum sum;
+  for (const Instruction& one : program) {
+    if (one.op == Op::kByte) {
+      sum.Add(static_cast<char>(one.value));
+      ++key.size;
+    } else if (one.op != Op::kSave && one.op != Op::kBegin) {
+      break;
+    }
+  }
+  key.part = PatternKey::Part::kHead;
+  const std::span<const Instruction> tail = TailOf(program);
+  if (tail.size() > key.size) {
+    sum = {};
+    for (size_t i = tail.size(); i > 0; --i) {
+      sum.Add(static_cast<char>(tail[i - 1].value));
+    }
+    key.part = PatternKey::Part::kTail;
+    key.size = static_cast<uint16_t>(tail.size());
+  }
+  key.sum = sum.value();
+  return key;
 }
 
 }  // namespace
@@ -231,6 +262,25 @@ bool Pattern::Matches(std::string_view alias) const {
     return false;
   }
   return RegexRun(*store_, program.subspan(refused_size_), alias).Run(false, nullptr);
+}
+
+PatternKey Pattern::Key() const {
+  if (type_ == PatternType::kRegex) {
+    return KeyOf(store_->instructions_.subspan(first_, size_).subspan(refused_size_));
+  }
+  const std::string_view text = text_.view();
+  const bool is_tail = type_ == PatternType::kSuffix;
+  TextSum sum;
+  for (size_t i = 0; i < text.size(); ++i) {
+    sum.Add(is_tail ? text[text.size() - 1 - i] : text[i]);
+  }
+  PatternKey key;
+  key.sum = sum.value();
+  key.size = static_cast<uint16_t>(text.size());
+  key.part = is_tail                         ? PatternKey::Part::kTail
+             : type_ == PatternType::kPrefix ? PatternKey::Part::kHead
+                                             : PatternKey::Part::kWhole;
+  return key;
 }
 
 namespace {

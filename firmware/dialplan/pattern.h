@@ -16,6 +16,7 @@
 #include <string_view>
 
 #include "firmware/dialplan/limits.h"
+#include "firmware/dialplan/pattern_key.h"
 #include "hal/rt/arena.h"
 #include "hal/rt/bytes.h"
 #include "hal/rt/fixed_string.h"
@@ -78,6 +79,7 @@ class Pattern {
   // kMalformed, kTooLarge, kUnsupported, kExhausted (the store is full), with what was wrong.
   static Result<Pattern> Compile(PatternStore& store, PatternType type, std::string_view text);
   bool Matches(std::string_view alias) const;
+  PatternKey Key() const;
   // What `behavior` makes of an alias that matches; false when it does not match or does not fit.
   // Strip takes the prefix or suffix away (nothing of an exact or regular match is left);
   // in a replacement for a regular expression \0 to \9 are its groups.

@@ -1,5 +1,6 @@
 // Patterns and aliases, hostile both: line 1 is the pattern, line 2 the replacement, the rest the
-// alias. Compiling and matching end within the limits; what is applied did match, and fits.
+// alias. Compiling and matching end within the limits; what is applied did match, and fits; what
+// matches is not ruled out by its key.
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>
@@ -34,6 +35,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       continue;
     }
     const bool matches = pattern->Matches(text);
+    if (matches && !AliasSums(text).MayMatch(pattern->Key())) {
+      std::abort();
+    }
     for (const PatternBehavior behavior :
          {PatternBehavior::kStrip, PatternBehavior::kLeave, PatternBehavior::kReplace}) {
       gh::FixedString<kAliasBytesMax> out;

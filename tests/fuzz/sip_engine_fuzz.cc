@@ -86,6 +86,8 @@ class Play {
   static gh::sip::Capacity MakeCapacity() {
     gh::sip::Capacity c = World::SmallCapacity();
     c.buffers = {40, 40, 40, 4, 1};
+    c.calls = 4;
+    c.subscriptions = 2;
     return c;
   }
   static gh::sip::Config MakeConfig(uint8_t bits) {

@@ -26,6 +26,12 @@ class PatternTest : public testing::Test {
     EXPECT_TRUE(compiled.ok()) << pattern << ": " << compiled.error().what;
     return compiled.ok() && compiled->Matches(alias);
   }
+  PatternKey KeyOf(PatternType type, std::string_view pattern) {
+    store_.Clear();
+    const auto compiled = Pattern::Compile(store_, type, pattern);
+    EXPECT_TRUE(compiled.ok()) << pattern << ": " << compiled.error().what;
+    return compiled->Key();
+  }
   bool Regex(std::string_view pattern, std::string_view alias) {
     return Matches(PatternType::kRegex, pattern, alias);
   }
@@ -150,6 +156,32 @@ TEST_F(PatternTest, AFullStoreRefuses) {
   EXPECT_TRUE(Pattern::Compile(small, PatternType::kRegex, "abcd").ok());
 }
 
+TEST_F(PatternTest, KeysRuleOutWhatCannotMatch) {
+  struct Case {
+    PatternType type;
+    const char* pattern;
+    const char* may;
+    const char* may_not;
+  };
+  for (const Case& one : {Case{PatternType::kExact, "bob@a", "BOB@A", "bob@b"},
+                          Case{PatternType::kExact, "bob@a", "bob@a", "bob@aa"},
+                          Case{PatternType::kPrefix, "bob", "Bobby@a", "bo"},
+                          Case{PatternType::kPrefix, "bob", "bob", "rob@bob"},
+                          Case{PatternType::kSuffix, "@a.com", "bob@A.com", "bob@a.co"},
+                          Case{PatternType::kSuffix, "@a.com", "@a.com", "@a.com.org"},
+                          Case{PatternType::kRegex, ".*@A\\.com", "x@a.com", "x@b.com"},
+                          Case{PatternType::kRegex, "90(\\d+)", "90x", "91"},
+                          Case{PatternType::kRegex, "^(90)*", "", nullptr},
+                          Case{PatternType::kRegex, "(?!90)9\\d", "90", "8"}}) {
+    const PatternKey key = KeyOf(one.type, one.pattern);
+    EXPECT_TRUE(AliasSums(one.may).MayMatch(key)) << one.pattern;
+    EXPECT_FALSE(one.may_not != nullptr && AliasSums(one.may_not).MayMatch(key)) << one.pattern;
+  }
+  const std::string longest(kAliasBytesMax, 'a');
+  EXPECT_TRUE(AliasSums(longest).MayMatch(KeyOf(PatternType::kPrefix, "aaa")));
+  EXPECT_FALSE(AliasSums(longest).MayMatch(KeyOf(PatternType::kSuffix, "b")));
+}
+
 // What takes a backtracking matcher longer than the universe has.
 TEST_F(PatternTest, HostilePatternsTakeLinearTime) {
   const auto begin = std::chrono::steady_clock::now();
@@ -166,6 +198,7 @@ TEST_F(PatternTest, AgreesWithStdRegex) {
   const char* pieces[] = {"a", "b", ".", "[ab]", "[^a]", "(a|b)", "(ab|)", "(?:ba)", "\\d"};
   const char* repeats[] = {"", "", "", "*", "+", "?", "{2}", "{1,2}", "{0,1}", "*?"};
   uint32_t matched = 0;
+  uint32_t ruled_out = 0;
   for (int round = 0; round < 3000; ++round) {
     std::string pattern;
     const auto count = 1 + random() % 4;
@@ -183,8 +216,12 @@ TEST_F(PatternTest, AgreesWithStdRegex) {
     const bool expected = std::regex_match(alias, std::regex(pattern));
     EXPECT_EQ(Regex(pattern, alias), expected) << pattern << " on " << alias;
     matched += expected ? 1 : 0;
+    const bool is_ruled_out = !AliasSums(alias).MayMatch(KeyOf(PatternType::kRegex, pattern));
+    EXPECT_FALSE(expected && is_ruled_out) << pattern << " on " << alias;
+    ruled_out += is_ruled_out ? 1 : 0;
   }
   EXPECT_GT(matched, 300u);
+  EXPECT_GT(ruled_out, 500u);
 }
 
 }  // namespace
