@@ -105,7 +105,7 @@ Result<void> ReadProvisioning(const Options& options, Hardware& hardware) {
   close(fd);
   if (got < 0 || hardware.provision_size == kProvisionBytesMax) {
     return Explain("provisioning", options.provision_path,
-                   Error(ErrorCode::kTooLarge, "cannot be read, or is larger than 256 KiB"));
+                   Error(ErrorCode::kTooLarge, "cannot be read, or is larger than 512 KiB"));
   }
   return Ok();
 }

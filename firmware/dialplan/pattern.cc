@@ -48,7 +48,7 @@ class RegexRun {
       const auto c = static_cast<uint8_t>(AsciiLower(alias_[at]));
       for (uint32_t i = 0; i < now->count; ++i) {
         const uint16_t state = now->dense[i];
-        if (Takes(program_[state], c)) {
+        if (store_.Takes(program_[state], c)) {
           if (keeps_) {
             std::copy_n(now->slots.begin() + state * current_.size(), current_.size(),
                         current_.begin());
@@ -62,11 +62,6 @@ class RegexRun {
 
  private:
   using Threads = PatternStore::Threads;
-
-  bool Takes(const Instruction& one, uint8_t c) const {
-    return one.op == Op::kAny || (one.op == Op::kByte && one.value == c) ||
-           (one.op == Op::kClass && store_.classes_[static_cast<size_t>(one.offset)].Has(c));
-  }
 
   bool FindMatch(const Threads& threads, Slots* slots) const {
     for (uint32_t i = 0; i < threads.count; ++i) {
@@ -150,12 +145,24 @@ class RegexRun {
 
 namespace {
 
-// The plain characters that every match ends in: those at the end of the program that no jump leads
-// past the first of.
+bool IsCharacter(Op op) { return op == Op::kByte || op == Op::kAny || op == Op::kClass; }
+
+// What every match begins with, as far as each instruction is one character or none.
+std::span<const Instruction> HeadOf(std::span<const Instruction> program) {
+  size_t end = 0;
+  while (IsCharacter(program[end].op) || program[end].op == Op::kSave ||
+         program[end].op == Op::kBegin) {
+    ++end;
+  }
+  return program.first(end);
+}
+
+// What every match ends in: of such instructions before the end those that no jump leads past.
 std::span<const Instruction> TailOf(std::span<const Instruction> program) {
   const size_t end = program.size() - 1;  // kMatch
   size_t begin = end;
-  while (begin > 0 && program[begin - 1].op == Op::kByte) {
+  while (begin > 0 && (IsCharacter(program[begin - 1].op) || program[begin - 1].op == Op::kSave ||
+                       program[begin - 1].op == Op::kEnd)) {
     --begin;
   }
   for (size_t i = 0; i < program.size(); ++i) {
@@ -167,45 +174,37 @@ std::span<const Instruction> TailOf(std::span<const Instruction> program) {
   return program.subspan(begin, end - begin);
 }
 
-// Most expressions are ruled out by this alone, without running anything.
-bool EndsAsItMust(std::span<const Instruction> program, std::string_view alias) {
-  const std::span<const Instruction> tail = TailOf(program);
-  if (alias.size() < tail.size()) {
-    return false;
-  }
-  const char* end = alias.data() + alias.size() - tail.size();
-  for (size_t i = 0; i < tail.size(); ++i) {
-    if (static_cast<uint8_t>(AsciiLower(end[i])) != tail[i].value) {
-      return false;
-    }
-  }
-  return true;
+size_t CharactersOf(std::span<const Instruction> part) {
+  return static_cast<size_t>(std::count_if(
+      part.begin(), part.end(), [](const Instruction& one) { return IsCharacter(one.op); }));
 }
 
-// Of the characters every match begins with, or of those it ends in, if they are more.
-PatternKey KeyOf(std::span<const Instruction> program) {
-  PatternKey key;
+// The longest run of plain characters; its offset from the beginning of the part, or from the end.
+PatternKey LongestRun(std::span<const Instruction> part, bool is_tail) {
+  const size_t count = CharactersOf(part);
+  PatternKey best;
+  PatternKey run;
   TextSum sum;
-  for (const Instruction& one : program) {
-    if (one.op == Op::kByte) {
-      sum.Add(static_cast<char>(one.value));
-      ++key.size;
-    } else if (one.op != Op::kSave && one.op != Op::kBegin) {
-      break;
+  size_t at = 0;
+  for (const Instruction& one : part) {
+    if (!IsCharacter(one.op)) {
+      continue;
+    }
+    ++at;
+    if (one.op != Op::kByte || run.size == UINT8_MAX) {
+      run.size = 0;
+      sum = {};
+      continue;
+    }
+    sum.Add(static_cast<char>(one.value));
+    ++run.size;
+    const size_t offset = is_tail ? count - at : at - run.size;
+    if (run.size > best.size && offset <= UINT8_MAX) {
+      best = {.sum = sum.value(), .size = run.size, .offset = static_cast<uint8_t>(offset)};
+      best.part = is_tail ? PatternKey::Part::kTail : PatternKey::Part::kHead;
     }
   }
-  key.part = PatternKey::Part::kHead;
-  const std::span<const Instruction> tail = TailOf(program);
-  if (tail.size() > key.size) {
-    sum = {};
-    for (size_t i = tail.size(); i > 0; --i) {
-      sum.Add(static_cast<char>(tail[i - 1].value));
-    }
-    key.part = PatternKey::Part::kTail;
-    key.size = static_cast<uint16_t>(tail.size());
-  }
-  key.sum = sum.value();
-  return key;
+  return best;
 }
 
 }  // namespace
@@ -234,7 +233,33 @@ Result<Pattern> Pattern::Compile(PatternStore& store, PatternType type, std::str
   GH_TRY(compiler.Run(size, refused_size));
   out.size_ = static_cast<uint16_t>(size);
   out.refused_size_ = static_cast<uint16_t>(refused_size);
+  const auto program = store.instructions_.subspan(out.first_, size).subspan(refused_size);
+  const auto head = HeadOf(program);
+  const auto tail = TailOf(program);
+  out.head_size_ = static_cast<uint16_t>(head.size());
+  out.tail_size_ = static_cast<uint16_t>(tail.size());
+  out.tail_characters_ = static_cast<uint16_t>(CharactersOf(tail));
+  out.least_ = std::max(static_cast<uint16_t>(CharactersOf(head)), out.tail_characters_);
   return out;
+}
+
+// Most expressions are ruled out by this alone, without running anything.
+bool Pattern::BeginsAndEndsAsItMust(std::string_view alias) const {
+  if (alias.size() < least_) {
+    return false;
+  }
+  const auto program = store_->instructions_.subspan(first_, size_).subspan(refused_size_);
+  const auto takes = [&](std::span<const Instruction> part, const char* at) {
+    for (const Instruction& one : part) {
+      if (IsCharacter(one.op) && !store_->Takes(one, static_cast<uint8_t>(AsciiLower(*at++)))) {
+        return false;
+      }
+    }
+    return true;
+  };
+  const auto tail = program.subspan(program.size() - 1 - tail_size_, tail_size_);
+  return takes(program.first(head_size_), alias.data()) &&
+         takes(tail, alias.data() + alias.size() - tail_characters_);
 }
 
 bool Pattern::Matches(std::string_view alias) const {
@@ -254,7 +279,7 @@ bool Pattern::Matches(std::string_view alias) const {
       break;
   }
   const std::span<const Instruction> program = store_->instructions_.subspan(first_, size_);
-  if (!EndsAsItMust(program.subspan(refused_size_), alias)) {
+  if (!BeginsAndEndsAsItMust(alias)) {
     return false;
   }
   if (refused_size_ != 0 &&
@@ -266,20 +291,19 @@ bool Pattern::Matches(std::string_view alias) const {
 
 PatternKey Pattern::Key() const {
   if (type_ == PatternType::kRegex) {
-    return KeyOf(store_->instructions_.subspan(first_, size_).subspan(refused_size_));
+    const auto program = store_->instructions_.subspan(first_, size_).subspan(refused_size_);
+    const PatternKey head = LongestRun(HeadOf(program), false);
+    const PatternKey tail = LongestRun(TailOf(program), true);
+    return head.size > tail.size ? head : tail;
   }
-  const std::string_view text = text_.view();
-  const bool is_tail = type_ == PatternType::kSuffix;
   TextSum sum;
-  for (size_t i = 0; i < text.size(); ++i) {
-    sum.Add(is_tail ? text[text.size() - 1 - i] : text[i]);
+  for (const char c : text_.view()) {
+    sum.Add(c);
   }
-  PatternKey key;
-  key.sum = sum.value();
-  key.size = static_cast<uint16_t>(text.size());
-  key.part = is_tail                         ? PatternKey::Part::kTail
+  PatternKey key = {.sum = sum.value(), .size = static_cast<uint8_t>(text_.size())};
+  key.part = type_ == PatternType::kExact    ? PatternKey::Part::kWhole
              : type_ == PatternType::kPrefix ? PatternKey::Part::kHead
-                                             : PatternKey::Part::kWhole;
+                                             : PatternKey::Part::kTail;
   return key;
 }
 

@@ -53,6 +53,13 @@ class PatternStore {
   friend class RegexCompiler;
   friend class RegexRun;
 
+  // Whether an instruction that is one character is this one, which is lower case.
+  bool Takes(const Instruction& one, uint8_t c) const {
+    using Op = Instruction::Op;
+    return one.op == Op::kAny || (one.op == Op::kByte && one.value == c) ||
+           (one.op == Op::kClass && classes_[static_cast<size_t>(one.offset)].Has(c));
+  }
+
   struct Threads {  // states in order of preference, each once
     std::span<uint16_t> dense;
     std::span<uint16_t> sparse;
@@ -89,11 +96,19 @@ class Pattern {
   std::string_view text() const { return text_.view(); }
 
  private:
+  bool BeginsAndEndsAsItMust(std::string_view alias) const;
+
   PatternStore* store_ = nullptr;
   FixedString<kPatternBytesMax> text_;  // lower case, unless it is a regular expression
   uint32_t first_ = 0;                  // of the program
   uint16_t size_ = 0;
   uint16_t refused_size_ = 0;  // of the program for "(?!...)", which comes first
+  // Of a regular expression: instructions at its ends that every match goes through, and
+  // characters.
+  uint16_t head_size_ = 0;
+  uint16_t tail_size_ = 0;
+  uint16_t tail_characters_ = 0;
+  uint16_t least_ = 0;  // in the longer of both
   PatternType type_ = PatternType::kExact;
 };
 

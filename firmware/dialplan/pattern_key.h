@@ -14,7 +14,9 @@ namespace gh::dialplan {
 // Letters in either case are the same.
 class TextSum {
  public:
-  void Add(char c) { value_ = value_ * 31 + static_cast<uint8_t>(AsciiLower(c)); }
+  static constexpr uint32_t kFactor = 31;
+
+  void Add(char c) { value_ = value_ * kFactor + static_cast<uint8_t>(AsciiLower(c)); }
   uint32_t value() const { return value_; }
 
  private:
@@ -23,47 +25,49 @@ class TextSum {
 
 struct PatternKey {
   enum class Part : uint8_t { kNothing, kWhole, kHead, kTail };
-  uint32_t sum = 0;   // a TextSum; of a tail from its end to its beginning
-  uint16_t size = 0;  // characters
+  uint32_t sum = 0;    // a TextSum
+  uint8_t size = 0;    // characters
+  uint8_t offset = 0;  // characters before it, of a tail behind it
   Part part = Part::kNothing;
 };
 
-// Of all heads and tails of one alias, which has at most kAliasBytesMax characters.
+// Of all parts of one alias, which has at most kAliasBytesMax characters.
 class AliasSums {
  public:
   explicit AliasSums(std::string_view alias) : size_(alias.size()) {
-    TextSum head;
-    TextSum tail;
-    heads_[0] = tails_[0] = 0;
+    TextSum sum;
+    heads_[0] = 0;
     for (size_t i = 0; i < size_; ++i) {
-      head.Add(alias[i]);
-      tail.Add(alias[size_ - 1 - i]);
-      heads_[i + 1] = head.value();
-      tails_[i + 1] = tail.value();
+      sum.Add(alias[i]);
+      heads_[i + 1] = sum.value();
     }
   }
   // False: the pattern of that key does not match this alias.
   bool MayMatch(const PatternKey& key) const {
-    if (key.size > size_) {
+    const size_t least = size_t{key.size} + key.offset;
+    if (key.part == PatternKey::Part::kNothing) {
+      return true;
+    }
+    if (least > size_ || (key.part == PatternKey::Part::kWhole && least != size_)) {
       return false;
     }
-    switch (key.part) {
-      case PatternKey::Part::kWhole:
-        return key.size == size_ && key.sum == heads_[key.size];
-      case PatternKey::Part::kHead:
-        return key.sum == heads_[key.size];
-      case PatternKey::Part::kTail:
-        return key.sum == tails_[key.size];
-      case PatternKey::Part::kNothing:
-        break;
-    }
-    return true;
+    const size_t at = key.part == PatternKey::Part::kTail ? size_ - least : key.offset;
+    return key.sum == heads_[at + key.size] - heads_[at] * kPowers[key.size];
   }
 
  private:
+  static constexpr std::array<uint32_t, UINT8_MAX + 1> kPowers = [] {
+    std::array<uint32_t, UINT8_MAX + 1> powers = {1};
+    for (size_t i = 1; i < powers.size(); ++i) {
+      powers[i] = powers[i - 1] * TextSum::kFactor;
+    }
+    return powers;
+  }();
+
   size_t size_;
   std::array<uint32_t, kAliasBytesMax + 1> heads_;  // by their size
-  std::array<uint32_t, kAliasBytesMax + 1> tails_;
 };
+
+static_assert(kPatternBytesMax <= UINT8_MAX);
 
 }  // namespace gh::dialplan

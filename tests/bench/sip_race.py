@@ -142,12 +142,12 @@ def descendants(pid):
 class Kamailio:
     name = "kamailio"
 
-    def __init__(self, wire, folder, digest, dialogs=False):
+    def __init__(self, wire, folder, digest, dialogs=False, words=()):
         run("ip", "-n", wire.edge, "address", "replace", f"{SERVER_ADDRESS}/{PREFIX_LENGTH}",
             "dev", "veth0")
         self.wire, self.folder = wire, folder
         self.control = folder / "ctl"
-        words = ["kamailio", "-DD", "-E", "-f", str(HERE / "peers/kamailio.cfg"),
+        words = ["kamailio", "-DD", "-E", "-f", str(HERE / "peers/kamailio.cfg"), *words,
                  "-x", "tlsf", "-X", "tlsf", "-m", "2048", "-M", "64", "-Y", str(folder),
                  "-l", f"udp:{SERVER_ADDRESS}:5060", "-l", f"tcp:{SERVER_ADDRESS}:5060"]
         words += ["-A", "AUTH"] if digest else []
@@ -186,8 +186,8 @@ class Kamailio:
 class Gatehouse:
     name = "gatehouse"
 
-    def __init__(self, wire, folder, digest, profile="100000"):
-        (folder / "provision.txt").write_text(provision_text(digest), encoding="utf-8")
+    def __init__(self, wire, folder, digest, profile="100000", extra=""):
+        (folder / "provision.txt").write_text(provision_text(digest) + extra, encoding="utf-8")
         self.wire, self.folder = wire, folder
         # Sized like the peer's hash table: 100,000 registrations, 1,000 call set-ups a second.
         words = [ROOT / "out/host/gatehouse", "--packet", "veth0", "--profile", profile,

@@ -9,7 +9,7 @@ void BenchWorst(Bench& bench) {
   const auto memory = std::make_unique<uint8_t[]>(kMemory);
   Arena arena({memory.get(), kMemory});
   PatternStore store(arena);
-  const auto pattern = Pattern::Compile(store, PatternType::kRegex, "(((a?){50})*)*[bc]");
+  const auto pattern = Pattern::Compile(store, PatternType::kRegex, "(((a?){50})*)*([bc]|d)");
   const std::string alias(kAliasBytesMax, 'a');
   bench.Run("the worst pattern on 256 characters", 200, [&](uint64_t operations) {
     for (uint64_t i = 0; i < operations; ++i) {

@@ -31,7 +31,7 @@ class PlanBench {
       rule.pattern.text.Assign(type == PatternType::kSuffix ? "@a" + number + ".example.com"
                                : type == PatternType::kExact
                                    ? "bob@a" + number + ".example.com"
-                                   : "(.*)@a" + number + "\\.example\\.com");
+                                   : "(.*)@a" + number + ".example.com");
       rule.target_name.Assign("East");
       if (!plan_.Add(rule).ok()) {
         std::abort();

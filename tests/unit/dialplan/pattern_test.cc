@@ -172,6 +172,11 @@ TEST_F(PatternTest, KeysRuleOutWhatCannotMatch) {
                           Case{PatternType::kRegex, ".*@A\\.com", "x@a.com", "x@b.com"},
                           Case{PatternType::kRegex, "90(\\d+)", "90x", "91"},
                           Case{PatternType::kRegex, "^(90)*", "", nullptr},
+                          Case{PatternType::kRegex, "(.*)@a1.b.com", "x@a1.b.com", "x@a2.b.com"},
+                          Case{PatternType::kRegex, "(.*)@(a1.*)", "x@a1", nullptr},
+                          Case{PatternType::kRegex, ".bob\\d@a", "xBob1@b", "xbab1@a"},
+                          Case{PatternType::kRegex, "a(b|c)d", "acd", "acb"},
+                          Case{PatternType::kRegex, "(?:ab)+c", "ababc", "xbc"},
                           Case{PatternType::kRegex, "(?!90)9\\d", "90", "8"}}) {
     const PatternKey key = KeyOf(one.type, one.pattern);
     EXPECT_TRUE(AliasSums(one.may).MayMatch(key)) << one.pattern;
