@@ -24,6 +24,8 @@ constexpr uint16_t kTimedOut = 1 << 9;
 constexpr int64_t kTicksPerSecond = 512;
 constexpr int64_t kTicksMax = (1 << 20) - 1;
 
+constexpr int64_t kReloadsPerTimeout = 32;
+
 }  // namespace
 
 void PcWatchdog::Initialise(PageTables& pages, const Pci& pci) {
@@ -64,6 +66,7 @@ void PcWatchdog::Arm(Duration timeout) {
   if (!present()) {
     return;
   }
+  reload_interval_ = timeout / kReloadsPerTimeout;
   const int64_t ticks =
       std::clamp<int64_t>(timeout.milliseconds() * kTicksPerSecond / 1000, 1, kTicksMax);
   pci_->Write8(address_, kLock, 0);
@@ -71,15 +74,20 @@ void PcWatchdog::Arm(Duration timeout) {
   registers_.Write32(kTimer1, static_cast<uint32_t>(ticks));
   Unlock();
   registers_.Write32(kTimer2, static_cast<uint32_t>(ticks));
-  Pet();
+  idle_.NotePet();
+  Reload();
   pci_->Write8(address_, kLock, kLockEnable);
 }
 
 void PcWatchdog::Pet() {
   idle_.NotePet();
-  if (!present()) {
-    return;
+  if (present() && clock_.Now() - reloaded_ >= reload_interval_) {
+    Reload();
   }
+}
+
+void PcWatchdog::Reload() {
+  reloaded_ = clock_.Now();
   Unlock();
   registers_.Write16(kReload, kReloadNow);
 }
@@ -90,7 +98,7 @@ void PcWatchdog::Disarm() {
     return;
   }
   pci_->Write8(address_, kLock, 0);
-  Pet();
+  Reload();
 }
 
 }  // namespace gh::pc
