@@ -251,40 +251,41 @@ Instant Appliance::RunOnce() {
   Rooms& rooms = *rooms_;
   rooms.crashes->TraceTurn(rooms.loop.now());
   const Instant turn_start = rooms.machine.clock.Now();
-  Instant next = rooms.loop.RunOnce();
-  rooms.NoteTurn(turn_start);
-  const bool addresses_changed = rooms.net_events.TakeAddressesChanged();
-  const bool servers_changed = rooms.net_events.TakeServersChanged();
-  if (!rooms.pending_groups.empty() || addresses_changed || servers_changed) {
-    const GroupSet groups = rooms.pending_groups | (addresses_changed ? kSipGroups : GroupSet()) |
+  const Instant next = rooms.Turn();
+  rooms.NoteTurn(turn_start, next);
+  return next;
+}
+
+Instant Appliance::Rooms::Turn() {
+  Instant next = loop.RunOnce();
+  const bool addresses_changed = net_events.TakeAddressesChanged();
+  const bool servers_changed = net_events.TakeServersChanged();
+  if (!pending_groups.empty() || addresses_changed || servers_changed) {
+    const GroupSet groups = pending_groups | (addresses_changed ? kSipGroups : GroupSet()) |
                             (addresses_changed || servers_changed ? kServerGroups : GroupSet());
-    rooms.pending_groups = {};
-    rooms.ApplySettings(groups);
-    next = rooms.loop.now();
+    pending_groups = {};
+    ApplySettings(groups);
+    next = loop.now();
   }
-  rooms.ShowNotices();
-  next = std::min(next, rooms.event_log.Step(rooms.loop.now()));
-  if (rooms.RunDeferred(next)) {
-    next = rooms.loop.now();
-  } else if (!rooms.deferred.empty() || rooms.sessions->is_waiting()) {
-    next = std::min(next, rooms.loop.now() + kConsoleRetry);
+  ShowNotices();
+  next = std::min(next, event_log.Step(loop.now()));
+  if (RunDeferred(next)) {
+    next = loop.now();
+  } else if (!deferred.empty() || sessions->is_waiting()) {
+    next = std::min(next, loop.now() + kConsoleRetry);
   }
-  if (rooms.Healthy(rooms.loop.now())) {
-    rooms.machine.watchdog.Pet();
+  if (Healthy(loop.now())) {
+    machine.watchdog.Pet();
   }
-  rooms.EndIfDue();
-  return rooms.console.Pump() ? std::min(next, rooms.loop.now() + kConsoleRetry) : next;
+  EndIfDue();
+  return console.Pump() ? std::min(next, loop.now() + kConsoleRetry) : next;
 }
 
 // How busy this processor is, for SIP's overload control.
-void Appliance::Rooms::NoteTurn(Instant start) {
-  const Instant end = machine.clock.Now();
-  busy = busy + (end - start);
-  const Duration period = end - busy_since;
-  if (period >= sip::kOverloadPeriod) {
-    sip->OnOccupancy(static_cast<uint32_t>(busy.ns * 1000 / period.ns));
-    busy = {};
-    busy_since = end;
+void Appliance::Rooms::NoteTurn(Instant start, Instant next) {
+  const auto busy = occupancy.OnTurn(start, machine.clock.Now(), next, sip::kOverloadPeriod);
+  if (busy) {
+    sip->OnOccupancy(*busy);
   }
 }
 

@@ -32,6 +32,7 @@
 #include "firmware/network/guess_guard.h"
 #include "firmware/network/network_events.h"
 #include "firmware/network/network_services.h"
+#include "firmware/occupancy.h"
 #include "firmware/operator/alarm_commands.h"
 #include "firmware/operator/change_commands.h"
 #include "firmware/operator/crashes.h"
@@ -125,7 +126,8 @@ struct Appliance::Rooms final : config::ChangeListener,
   void SayKeyAway(const char* wrapper, const char* fault);
   void ShowNotices();
   bool RunDeferred(Instant next);
-  void NoteTurn(Instant start);
+  Instant Turn();
+  void NoteTurn(Instant start, Instant next);
   void End(Ending ending, const char* why, std::string_view by);
   void EndIfDue();
   bool Healthy(Instant now) const;
@@ -233,8 +235,7 @@ struct Appliance::Rooms final : config::ChangeListener,
   uint32_t sip_listeners = 0;
   bool sip_ready = false;
   Duration boot_time;
-  Duration busy;  // in turns since `busy_since`
-  Instant busy_since;
+  Occupancy occupancy;
   uint64_t next_notice = 1;
   uint32_t provision_ok_shown = 0;
   FixedString<16> run_id;  // PROCID in syslog
