@@ -58,7 +58,7 @@ void Appliance::Rooms::BuildSip() {
       sip::EnginePorts{stack->datagrams(), tls_services->streams(), *resolver, loop.timers(),
                        random, *credentials, sip_events},
       capacity.sip);
-  stack->AddTap(*machine.arena.New<SipFrameGate>(*sip, stack->frames()));
+  stack->AddTap(*machine.arena.New<SipFrameGate>(*sip, *stack));
 }
 
 void Appliance::Rooms::BuildDialPlan() {

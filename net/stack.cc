@@ -206,6 +206,11 @@ bool Stack::IsOwnAddress(const Port& port, const uint8_t* frame, const PacketVie
   return false;
 }
 
+bool Stack::IsForUs(const Port& port, const uint8_t* frame, const PacketView& view) const {
+  return std::memcmp(frame, port.mac.data(), 6) == 0 && IsOwnAddress(port, frame, view) &&
+         !IsBadSource(view.source_bytes(frame), view.destination_bytes(frame));
+}
+
 void Stack::HandleIpv4(Port& port, hal::Frame* frame, const PacketView& view) {
   if (IsDhcpReply(port, view)) {
     GiveToLwip(port, frame);

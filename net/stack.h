@@ -137,6 +137,9 @@ class Stack final : public Pollable {
                            uint8_t traffic_class);
   // Queues a finished frame; it leaves with the rest of this turn's.
   void Transmit(uint8_t port_index, hal::Frame* frame);
+  // For a tap, of a datagram it was shown: `payload` goes back in its frame. False, and untouched:
+  // it is not for us, the firewall does not let it in, or it is damaged or no plain one.
+  bool Reply(hal::Frame* frame, const PacketView& view, std::span<const uint8_t> payload);
   hal::FramePool& frames() { return frames_; }
 
   bool Poll(Instant now) override;
@@ -189,6 +192,8 @@ class Stack final : public Pollable {
   int32_t QuotedEcho(const hal::Frame& frame, const PacketView& view) const;
   bool IsDhcpReply(const Port& port, const PacketView& view) const;
   bool IsOwnAddress(const Port& port, const uint8_t* frame, const PacketView& view) const;
+  // Unicast from a lawful source to one of the port's addresses and its MAC.
+  bool IsForUs(const Port& port, const uint8_t* frame, const PacketView& view) const;
   // Hands the frame to lwIP; the frame is lwIP's from then on.
   void GiveToLwip(Port& port, hal::Frame* frame);
   void NoteDrop(DropReason reason, const hal::Frame& frame, const PacketView* view);

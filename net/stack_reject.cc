@@ -9,25 +9,19 @@
 
 #include "net/checksum.h"
 #include "net/stack.h"
+#include "net/turn_around.h"
 
 namespace gh::net {
 namespace {
 
 constexpr uint32_t kTcpHeader = 20;
 constexpr uint32_t kIcmpErrorHeader = 8;
-constexpr uint8_t kHopLimit = 64;
 constexpr uint8_t kUnreachable4 = 3;
 constexpr uint8_t kProhibited4 = 13;
 constexpr uint8_t kUnreachable6 = 1;
 constexpr uint8_t kProhibited6 = 1;
 constexpr uint32_t kQuoteMax4 = 576 - 20 - kIcmpErrorHeader;
 constexpr uint32_t kQuoteMax6 = 1280 - 40 - kIcmpErrorHeader;
-
-uint32_t HeaderSize(const PacketView& view) { return view.is_v6 ? 40 : 20; }
-
-std::span<const uint8_t> AddressesOf(const uint8_t* frame, const PacketView& view) {
-  return view.is_v6 ? std::span(frame + view.l3 + 8, 32) : std::span(frame + view.l3 + 12, 8);
-}
 
 bool TransportSumIsGood(const hal::Frame& frame, const PacketView& view) {
   const uint8_t* bytes = frame.data();
@@ -41,27 +35,6 @@ bool TransportSumIsGood(const hal::Frame& frame, const PacketView& view) {
           ? uint16_t{0}
           : PseudoHeaderSum(AddressesOf(bytes, view), view.protocol, view.l4_size);
   return has_none || ChecksumSum({bytes + view.l4, view.l4_size}, start) == 0xffff;
-}
-
-// Sender and receiver change places, in Ethernet's header and IP's; `size` bytes follow it.
-void TurnAround(uint8_t* bytes, const PacketView& view, uint8_t protocol, uint32_t size) {
-  std::swap_ranges(bytes, bytes + 6, bytes + 6);
-  uint8_t* ip = bytes + view.l3;
-  if (view.is_v6) {
-    std::swap_ranges(ip + 8, ip + 24, ip + 24);
-    StoreBe16(ip + 4, static_cast<uint16_t>(size));
-    ip[6] = protocol;
-    ip[7] = kHopLimit;
-    return;
-  }
-  std::swap_ranges(ip + 12, ip + 16, ip + 16);
-  StoreBe16(ip + 2, static_cast<uint16_t>(20 + size));
-  StoreBe16(ip + 6, 0);
-  ip[8] = kHopLimit;
-  ip[9] = protocol;
-  StoreBe16(ip + 10, 0);
-  const auto sum = static_cast<uint16_t>(~ChecksumSum({ip, 20}));
-  std::memcpy(ip + 10, &sum, 2);
 }
 
 // The request becomes its reset (RFC 9293 3.10.7.1).

@@ -1,16 +1,19 @@
 // The door before the stack: datagrams for SIP's ports that begin something are thrown away here,
-// unread, when the engine says so.
+// unread, when the engine says so; some are answered, in their own frame.
 #pragma once
+
+#include <array>
 
 #include "firmware/sip/engine.h"
 #include "hal/frame.h"
+#include "net/stack.h"
 #include "net/steering.h"
 
 namespace gh {
 
 class SipFrameGate final : public net::FrameTap {
  public:
-  SipFrameGate(sip::Engine& engine, hal::FramePool& frames) : engine_(engine), frames_(frames) {}
+  SipFrameGate(sip::Engine& engine, net::Stack& stack) : engine_(engine), stack_(stack) {}
 
   bool OnFrame(hal::Frame* frame, const net::PacketView* view) override {
     constexpr uint16_t kUdpHeaderSize = 8;
@@ -19,18 +22,23 @@ class SipFrameGate final : public net::FrameTap {
       return false;
     }
     const net::Endpoint remote{view->Source(frame->data()), view->source_port};
-    if (!engine_.DiscardsUnread(
-            remote, view->destination_port,
-            frame->bytes().subspan(view->l4 + kUdpHeaderSize, view->l4_size - kUdpHeaderSize))) {
+    const auto data =
+        frame->bytes().subspan(view->l4 + kUdpHeaderSize, view->l4_size - kUdpHeaderSize);
+    if (!engine_.DiscardsUnread(remote, view->destination_port, data)) {
       return false;
     }
-    frames_.Release(frame);
+    ByteWriter answer(answer_);
+    if (!engine_.AnswersUnread(remote, data, answer) ||
+        !stack_.Reply(frame, *view, answer.written())) {
+      stack_.frames().Release(frame);
+    }
     return true;
   }
 
  private:
   sip::Engine& engine_;
-  hal::FramePool& frames_;
+  net::Stack& stack_;
+  std::array<uint8_t, hal::kFrameBufferSize> answer_;
 };
 
 }  // namespace gh

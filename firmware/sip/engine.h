@@ -81,6 +81,8 @@ class Engine final : private TransportUser {
   // than can be done, and this begins something; it is counted, and nobody is told. False: to be
   // delivered at once, before the next is asked about.
   bool DiscardsUnread(const net::Endpoint& remote, uint16_t port, std::span<const uint8_t> data);
+  // Asked next about what is thrown away: a 503 to go back whence it came. False: nobody is told.
+  bool AnswersUnread(const net::Endpoint& remote, std::span<const uint8_t> data, ByteWriter& out);
   void SetMinuteOfWeek(uint32_t minute) { minute_of_week_ = minute; }
   // What would become of a call to `alias`, step by step; nothing is sent.
   void Locate(std::string_view alias, ZoneId source, bool is_authenticated, ByteWriter& out);
@@ -273,6 +275,7 @@ class Engine final : private TransportUser {
   };
   Admission admission_ = Admission::kOpen;
   Door door_;
+  Method unread_method_ = Method::kOther;  // of what was thrown away last
   PolicyPort* policy_ = nullptr;
   std::array<PolicyWait, kPolicyWaitMax> policy_waits_ = {};
   uint64_t policy_number_ = 0;

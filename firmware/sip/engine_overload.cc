@@ -1,4 +1,5 @@
 // What the engine does when there is more to do than it can: by the pools, by the processor's time.
+#include "firmware/sip/busy_answer.h"
 #include "firmware/sip/engine.h"
 #include "firmware/sip/glance.h"
 #include "firmware/sip/writer.h"
@@ -25,7 +26,7 @@ constexpr uint32_t BoostOf(bool holds_back, bool answers_challenge) {
 }
 
 // So many eighths of a refusal may be told for each request that is taken: a small part of what the
-// taken one costs. The rest of what comes in datagrams is not read.
+// taken one costs.
 constexpr uint32_t kRefusalsPerInvite = 4;
 constexpr uint32_t kRefusalsPerOther = 1;
 
@@ -73,14 +74,18 @@ bool Engine::DiscardsUnread(const net::Endpoint& remote, uint16_t port,
   }
   Flow flow;
   flow.remote = remote;
+  unread_method_ = glance->method;
+  const bool is_call = glance->method == Method::kInvite;
   if (core_.overload.Admits(WeightOf(flow),
                             BoostOf(glance->holds_back, glance->answers_challenge))) {
-    core_.overload.AllowRefusals(glance->method == Method::kInvite ? kRefusalsPerInvite
-                                                                   : kRefusalsPerOther);
+    core_.overload.AllowRefusals(is_call ? kRefusalsPerInvite : kRefusalsPerOther);
     door_ = {remote, Admission::kTaken};
     return false;
   }
-  if (core_.overload.TakesRefusal()) {
+  // Of calls the ladder is to have it, who asks for our load has to be told it, and the log is to
+  // have some.
+  const bool is_engines = is_call || glance->holds_back || core_.overload.has_telling();
+  if (is_engines && core_.overload.TakesRefusal()) {
     door_ = {remote, Admission::kRefused};
     return false;
   }
@@ -89,6 +94,24 @@ bool Engine::DiscardsUnread(const net::Endpoint& remote, uint16_t port,
   ++core_.statistics.refused;
   ++core_.statistics.load_refused;
   ++core_.statistics.load_silent;
+  return true;
+}
+
+// What was taken before and comes again is no news to its transaction, nor is it refused.
+bool Engine::AnswersUnread(const net::Endpoint& remote, std::span<const uint8_t> data,
+                           ByteWriter& out) {
+  Flow flow;
+  flow.remote = remote;
+  if (unread_method_ == Method::kInvite || !core_.overload.TakesAnswer()) {
+    return false;
+  }
+  const std::optional<Via> via = GlanceAtVia(data, flow);
+  if (!via || proxy_.transactions().MayHaveServer(unread_method_, *via) || !MayReply(flow) ||
+      !WriteBusyAnswer(data, *via, flow, core_.Hash(kHashToTag), core_.config.retry_after_s, out)) {
+    return false;
+  }
+  ++core_.statistics.messages_out;
+  --core_.statistics.load_silent;
   return true;
 }
 

@@ -33,6 +33,8 @@ void OverloadControl::OnPeriod(uint32_t occupancy, uint32_t target) {
   }
   weights_ = asked_ = 0;
   const uint32_t taken = std::exchange(taken_, 0);
+  taken_most_ = std::max(taken_most_ - taken_most_ / kTakenMostDecay, taken * 256);
+  answers_left_ = taken_most_ / 256 * kAnswersPerTaken;
   if (target >= 1000) {
     share_ = kWhole;
     return;

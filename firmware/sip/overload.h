@@ -55,11 +55,19 @@ class OverloadControl {
     refusal_eighths_ -= takes ? 8 : 0;
     return takes;
   }
+  // The same at the door, where it costs less: so many in a period as there were taken in the best
+  // of late, some times. By those that are taken now they would be the fewer the more need them.
+  bool TakesAnswer() {
+    const bool takes = answers_left_ != 0;
+    answers_left_ -= takes ? 1 : 0;
+    return takes;
+  }
   // Refusals of a period that are worth all their words, to the log and the call's ladder.
   bool TakesTelling() {
     told_left_ -= told_left_ != 0 ? 1 : 0;
     return told_left_ != 0;
   }
+  bool has_telling() const { return told_left_ > 1; }
   bool is_active() const { return share_ < kWhole; }
   uint32_t share() const { return share_ / (kWhole / 1000); }  // of 1000 new requests
   uint32_t occupancy() const { return occupancy_; }            // of 1000, over some periods
@@ -70,6 +78,8 @@ class OverloadControl {
   static constexpr uint32_t kWhole = 100'000;
   static constexpr uint32_t kMeanUnit = 16;
   static constexpr uint32_t kRefusalEighthsMax = 512;
+  static constexpr uint32_t kAnswersPerTaken = 3;
+  static constexpr uint32_t kTakenMostDecay = 256;  // a period takes this part of it away
 
   int64_t ChangeFor(uint32_t occupancy, uint32_t target);
 
@@ -86,6 +96,8 @@ class OverloadControl {
   uint32_t always_left_ = kOverloadAlwaysPerPeriod;
   uint32_t told_left_ = 0;
   uint32_t refusal_eighths_ = kRefusalEighthsMax;
+  uint32_t taken_most_ = 0;  // in a period, of late; in 256ths
+  uint32_t answers_left_ = 0;
 };
 
 }  // namespace gh::sip

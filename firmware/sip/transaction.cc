@@ -52,6 +52,12 @@ ServerTransaction* TransactionLayer::FindServer(const ServerKey& key) const {
       key.high, [&](const ServerTransaction& server) { return server.key_low == key.low; });
 }
 
+bool TransactionLayer::MayHaveServer(Method method, const Via& via) const {
+  KeyedHash hash = core_.Hash(kHashServerKeyHigh);
+  hash.Add(MethodName(method)).AddNoCase(via.host).Add(uint64_t{via.port}).Add(via.branch);
+  return server_table_.Find(hash.Value(), [](const ServerTransaction&) { return true; }) != nullptr;
+}
+
 ServerTransaction* TransactionLayer::FindCancelled(const Message& cancel) const {
   return FindServer(KeyOf(cancel, Method::kInvite));
 }

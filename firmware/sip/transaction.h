@@ -115,6 +115,8 @@ class TransactionLayer {
     return FindServer(KeyOf(request, Fold(request.method())));
   }
   ServerTransaction* FindServer(const ServerKey& key) const;
+  // Of a request of RFC 3261 that has been looked at no further. False: there is none.
+  bool MayHaveServer(Method method, const Via& via) const;
   // The INVITE (or other) transaction a CANCEL means.
   ServerTransaction* FindCancelled(const Message& cancel) const;
   // Null when a pool is empty. Keeps a copy of the request.

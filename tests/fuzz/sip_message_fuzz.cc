@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <span>
 
+#include "firmware/sip/busy_answer.h"
 #include "firmware/sip/digest.h"
 #include "firmware/sip/glance.h"
 #include "firmware/sip/message.h"
@@ -62,6 +63,28 @@ void CompareTop(std::span<const uint8_t> bytes) {
   }
 }
 
+// An answer from the lines alone is a good response, that goes the way back and says it is this
+// request's.
+void CompareBusyAnswer(std::span<const uint8_t> bytes, const Message& request) {
+  static std::array<uint8_t, 2 * gh::sip::kMessageBytesMax> room;
+  static Message answer;
+  gh::sip::Flow flow;
+  flow.remote = {gh::net::IpAddress::V4(192, 0, 2, 1), 5060};
+  gh::ByteWriter out(room);
+  const auto via = gh::sip::GlanceAtVia(bytes, flow);
+  if (!via || !gh::sip::WriteBusyAnswer(bytes, *via, flow, {{1, 2}, 3}, 10, out)) {
+    return;
+  }
+  if (!answer.Index(out.written()).ok() || answer.Check(true).verdict != gh::sip::Verdict::kGood ||
+      answer.is_request() || answer.status() != 503 ||
+      answer.via().branch != request.via().branch || answer.via().branch != via->branch ||
+      answer.via().host != via->host || answer.call_id() != request.call_id() ||
+      answer.cseq() != request.cseq() || answer.from_tag() != request.from_tag() ||
+      answer.to_tag().empty()) {
+    std::abort();
+  }
+}
+
 // What a glance takes for new is that, should the message pass the whole check.
 void CompareGlance(std::span<const uint8_t> bytes) {
   static Message whole;
@@ -73,6 +96,7 @@ void CompareGlance(std::span<const uint8_t> bytes) {
       whole.Has(HeaderId::kRoute) || whole.uri().user != seen->user) {
     std::abort();
   }
+  CompareBusyAnswer(bytes, whole);
 }
 
 }  // namespace

@@ -548,6 +548,78 @@ TEST(FirewallStackTest, NothingIsHeardUnlessItIsAllowed) {
   EXPECT_LE(lab.b.observer.drop_reports, 6u);
 }
 
+// Answers every datagram for port 5060 with as many bytes as it is told.
+struct AnsweringTap final : FrameTap {
+  explicit AnsweringTap(Stack& of) : stack(of) { stack.AddTap(*this); }
+  bool OnFrame(hal::Frame* frame, const PacketView* view) override {
+    if (view == nullptr || view->protocol != kProtocolUdp || view->destination_port != 5060) {
+      return false;
+    }
+    const bool is_answered = stack.Reply(frame, *view, Pattern(size));
+    (is_answered ? answered : left) += 1;
+    return is_answered;
+  }
+  Stack& stack;
+  size_t size = 300;
+  uint32_t answered = 0;
+  uint32_t left = 0;
+};
+
+TEST_P(FamilyTest, ATapAnswersADatagramInItsOwnFrame) {
+  Pair lab;
+  AnsweringTap tap(lab.b.stack);
+  DatagramRecorder to_a(lab.a.stack);
+  DatagramRecorder to_b(lab.b.stack);
+  lab.a.stack.firewall().Allow({Transport::kUdp, 1234, 1234}).ignore("constant");
+  ASSERT_TRUE(lab.b.stack.datagrams().OpenDatagram({any(), 5060}, to_b).ok());
+  const auto socket = lab.a.stack.datagrams().OpenDatagram({any(), 1234}, to_a);
+  ASSERT_TRUE(socket.ok());
+  const auto send = [&](size_t answer_size) {
+    tap.size = answer_size;
+    ASSERT_TRUE(lab.a.stack.datagrams().SendDatagram(*socket, b(), Pattern(500), {}).ok());
+    lab.Run(Duration::Milliseconds(20));
+  };
+  for (const size_t size : {300, 500, 1400}) {
+    to_a.datagrams.clear();
+    send(size);
+    ASSERT_EQ(to_a.datagrams.size(), 1u) << size;
+    EXPECT_EQ(to_a.datagrams[0], Pattern(size));
+    EXPECT_TRUE(to_a.infos.back().remote == b());
+  }
+  EXPECT_EQ(tap.answered, 3u);
+  EXPECT_TRUE(to_b.datagrams.empty());
+  send(1480);
+  EXPECT_EQ(tap.left, 1u) << "larger than a packet may be";
+  EXPECT_EQ(to_b.datagrams.size(), 1u) << "and goes on untouched";
+}
+
+TEST_P(FamilyTest, WhatTheFirewallKeepsOutOrIsDamagedIsNotAnswered) {
+  Pair lab;
+  AnsweringTap tap(lab.b.stack);
+  const Endpoint from{GetParam() ? Node::V6(1) : IpAddress::V4(10, 0, 0, 1), 1234};
+  const auto send = [&](Bytes frame) {
+    lab.wire.Send(nullptr, frame);
+    lab.Run(Duration::Milliseconds(5));
+  };
+  const Bytes good = test::UdpFrame(lab.b.port.mac(), from, b(), Pattern(100));
+  send(good);
+  EXPECT_EQ(tap.answered, 1u);
+  Bytes damaged = good;
+  damaged.back() ^= 1;
+  send(damaged);
+  Bytes for_all = good;
+  std::fill(for_all.begin(), for_all.begin() + 6, 0xff);
+  send(for_all);
+  const Endpoint elsewhere{GetParam() ? Node::V6(9) : IpAddress::V4(10, 0, 0, 9), 5060};
+  send(test::UdpFrame(lab.b.port.mac(), from, elsewhere, Pattern(100)));
+  send(test::UdpFrame(lab.b.port.mac(), b(), b(), Pattern(100)));
+  EXPECT_EQ(tap.left, 4u);
+  const FilterRule rule{FilterAction::kDrop, FilterProtocol::kAny, kAllPorts, {}, 0, 0, 0};
+  ASSERT_TRUE(lab.b.stack.firewall().SetFilter(std::array{rule}).ok());
+  send(good);
+  EXPECT_EQ(tap.answered, 1u);
+}
+
 // Every answer to what a rule rejects, as the sender sees it.
 TEST(FirewallStackTest, WhatIsRejectedIsAnsweredAtABoundedRate) {
   Pair lab;

@@ -302,7 +302,7 @@ class Door : public Busy {
     Busy::SetUp();
     Exhaust();
     for (int i = 0; i < 600; ++i) {  // what may be told without anything taken
-      Come(alice, {.method = "OPTIONS", .uri = "sip:example.com"});
+      Come(alice, {.method = "INVITE", .uri = bob.uri(), .call_id = "x" + std::to_string(i)});
     }
     world.Clear();
     world.events.clear();
@@ -350,9 +350,9 @@ TEST_F(Door, OnlySipsOwnPortsAndOnlyWhileThereIsTooMuch) {
   EXPECT_FALSE(engine.DiscardsUnread(alice.at(), 5060, AsBytes(text)));
 }
 
-// What the door said counts, and is not asked again: as many are taken as its share says, and some
-// of the others are told, the fewer the less is taken.
-TEST_F(Door, AsManyAreTakenAsItsShareSaysAndAnEighthOfThatIsTold) {
+// What the door said counts, and is not asked again: as many are taken as its share says; of the
+// others the engine is told some calls, half as many as are taken, and little else.
+TEST_F(Door, AsManyAreTakenAsItsShareSays) {
   while (engine.overload().share() < 300) {
     engine.OnOccupancy(500);
   }
@@ -368,7 +368,55 @@ TEST_F(Door, AsManyAreTakenAsItsShareSaysAndAnEighthOfThatIsTold) {
     }
   }
   EXPECT_NEAR(taken, share, share / 10 + 10);
-  EXPECT_NEAR(told, taken / 8, 5);
+  EXPECT_LE(told, kOverloadToldPerPeriod);
+}
+
+// Of what is left unread some are answered all the same, but no calls and nothing taken before.
+TEST_F(Door, AnswersSomeOfWhatItLeavesUnread) {
+  engine.OnOccupancy(1000);
+  uint8_t room[2048];
+  const auto answered = [&](const std::string& text) {
+    ByteWriter out(room);
+    return engine.DiscardsUnread(alice.at(), 5060, AsBytes(text)) &&
+           engine.AnswersUnread(alice.at(), AsBytes(text), out) &&
+           out.text().starts_with("SIP/2.0 503 ");
+  };
+  const auto options = [&] { return alice.Build({.method = "OPTIONS", .uri = "sip:example.com"}); };
+  const Statistics before = engine.statistics();
+  uint32_t count = 0;
+  for (int i = 0; i < 100; ++i) {
+    count += answered(options()) ? 1 : 0;
+    EXPECT_FALSE(answered(alice.Build({.method = "INVITE", .uri = bob.uri(), .call_id = "c"})));
+  }
+  EXPECT_GT(count, kOverloadAlwaysPerPeriod);
+  EXPECT_LT(count, 90u) << "there is an end of it";
+  EXPECT_EQ(engine.statistics().load_refused - before.load_refused -
+                (engine.statistics().load_silent - before.load_silent),
+            count);
+  EXPECT_TRUE(world.empty());
+}
+
+TEST_F(Door, ARepeatOfWhatWasTakenIsNotRefused) {
+  bob.Register();
+  const std::string text = alice.Build({.method = "MESSAGE", .uri = bob.uri(), .call_id = "once"});
+  engine.OnOccupancy(1000);
+  alice.Deliver(text);  // among those that are always taken
+  ASSERT_EQ(bob.Take().Method(), "MESSAGE");
+  uint8_t room[2048];
+  uint32_t discarded = 0;
+  for (int i = 0; i < 100; ++i) {
+    const std::string other =
+        alice.Build({.method = "MESSAGE", .uri = bob.uri(), .call_id = "other"});
+    for (const std::string& each : {text, other}) {
+      if (engine.DiscardsUnread(alice.at(), 5060, AsBytes(each))) {
+        discarded += each == text ? 1 : 0;
+        ByteWriter out(room);
+        const bool is_answered = engine.AnswersUnread(alice.at(), AsBytes(each), out);
+        EXPECT_TRUE(!is_answered || each != text);
+      }
+    }
+  }
+  EXPECT_GT(discarded, 50u);
 }
 
 TEST_F(Door, CredentialsOpenItOnlyWithANonceOfOurs) {
