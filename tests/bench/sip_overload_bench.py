@@ -39,6 +39,7 @@ GROWTH = 1.4
 WARM_UP_S = 3
 REPEATED_S = 35  # of a sender: 64 times T1, RFC 3261, and a little
 CALLED = 100
+REGISTERED = 50_000  # of 100,000 that there is room for
 SOCKET_BYTES = 1_000_000  # of SIPp's, for what comes and is not read yet
 
 
@@ -223,7 +224,7 @@ class Bench:
     def words(self, kind, count):
         if kind == "options":
             return "options.xml", []
-        distinct = {"digest": race.DIGEST_USER_COUNT, "call": CALLED}.get(kind, count)
+        distinct = {"digest": race.DIGEST_USER_COUNT, "call": CALLED}.get(kind, REGISTERED)
         users = race.write_users(self.folder, count, distinct, kind == "digest")
         named = users.rename(users.with_stem(kind))
         scenario = {"digest": "register_digest.xml", "register": "register.xml",
