@@ -58,7 +58,8 @@ void Appliance::Rooms::BuildSip() {
       sip::EnginePorts{stack->datagrams(), tls_services->streams(), *resolver, loop.timers(),
                        random, *credentials, sip_events},
       capacity.sip);
-  stack->AddTap(*machine.arena.New<SipFrameGate>(*sip, *stack));
+  stack->AddTap(
+      *machine.arena.New<SipFrameGate>(*sip, *stack, machine.board != std::string_view("host")));
 }
 
 void Appliance::Rooms::BuildDialPlan() {

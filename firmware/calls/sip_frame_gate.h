@@ -13,7 +13,10 @@ namespace gh {
 
 class SipFrameGate final : public net::FrameTap {
  public:
-  SipFrameGate(sip::Engine& engine, net::Stack& stack) : engine_(engine), stack_(stack) {}
+  // `answers`: where a frame is sent by writing to a ring. Where the system has to be called for
+  // it, an answer costs as much as to serve would.
+  SipFrameGate(sip::Engine& engine, net::Stack& stack, bool answers)
+      : engine_(engine), stack_(stack), answers_(answers) {}
 
   bool OnFrame(hal::Frame* frame, const net::PacketView* view) override {
     constexpr uint16_t kUdpHeaderSize = 8;
@@ -28,7 +31,7 @@ class SipFrameGate final : public net::FrameTap {
       return false;
     }
     ByteWriter answer(answer_);
-    if (!engine_.AnswersUnread(remote, data, answer) ||
+    if (!answers_ || !engine_.AnswersUnread(remote, data, answer) ||
         !stack_.Reply(frame, *view, answer.written())) {
       stack_.frames().Release(frame);
     }
@@ -38,6 +41,7 @@ class SipFrameGate final : public net::FrameTap {
  private:
   sip::Engine& engine_;
   net::Stack& stack_;
+  const bool answers_;
   std::array<uint8_t, hal::kFrameBufferSize> answer_;
 };
 
