@@ -97,12 +97,16 @@ bool Engine::DiscardsUnread(const net::Endpoint& remote, uint16_t port,
   return true;
 }
 
-// What was taken before and comes again is no news to its transaction, nor is it refused.
+// What was taken before and comes again is no news to its transaction, nor is it refused. Who asks
+// for the first time of late is told nothing yet: he repeats it, and the overload may be over by
+// then.
 bool Engine::AnswersUnread(const net::Endpoint& remote, std::span<const uint8_t> data,
                            ByteWriter& out) {
   Flow flow;
   flow.remote = remote;
-  if (unread_method_ == Method::kInvite || !core_.overload.TakesAnswer()) {
+  const bool may_be_told =
+      zones_.SourceOf(flow) != dialplan::kNoZone || limit_.IsAgain(remote.address);
+  if (unread_method_ == Method::kInvite || !may_be_told || !core_.overload.TakesAnswer()) {
     return false;
   }
   const std::optional<Via> via = GlanceAtVia(data, flow);

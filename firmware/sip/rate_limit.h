@@ -43,9 +43,17 @@ class RateLimit {
   uint32_t CountNew(const net::IpAddress& source) {
     Slot& slot = SlotOf(source);
     const auto second = static_cast<uint32_t>(core_.now().ns / 1'000'000'000);
-    slot.new_count = slot.new_second == second ? slot.new_count + 1 : 1;
-    slot.new_second = second;
-    return slot.new_count;
+    if (slot.new_second != second) {
+      slot.is_again = slot.new_count != 0 && second - slot.new_second <= kAgainSeconds;
+      slot.new_count = 0;
+      slot.new_second = second;
+    }
+    return ++slot.new_count;
+  }
+  // Whether what was counted last was not the first for some time.
+  bool IsAgain(const net::IpAddress& source) {
+    const Slot& slot = SlotOf(source);
+    return slot.is_again || slot.new_count > 1;
   }
   void GiveBack(const net::IpAddress& source) {
     Slot& slot = SlotOf(source);
@@ -53,12 +61,15 @@ class RateLimit {
   }
 
  private:
+  static constexpr uint32_t kAgainSeconds = 5;  // what is repeated comes again within T2, 4 s
+
   struct Slot {
     int64_t filled_ms = 0;
     int64_t milli_tokens = 0;
     uint32_t new_second = 0;
     uint32_t new_count = 0;
     bool used = false;
+    bool is_again = false;
   };
   Slot& SlotOf(const net::IpAddress& source) {
     // IPv6: one subscriber is a /64.

@@ -419,6 +419,28 @@ TEST_F(Door, ARepeatOfWhatWasTakenIsNotRefused) {
   EXPECT_GT(discarded, 50u);
 }
 
+// A short burst of others is not his business: what he repeats may find it over.
+TEST_F(Door, WhoAsksForTheFirstTimeOfLateIsNotTold) {
+  engine.OnOccupancy(1000);
+  while (Come(alice, {.method = "OPTIONS", .uri = "sip:example.com"})) {
+  }
+  Phone carol(world, "carol", "198.51.100.7:5060");
+  const std::string text = carol.Build({.method = "OPTIONS", .uri = "sip:example.com"});
+  uint8_t room[2048];
+  const auto told = [&] {
+    ByteWriter out(room);
+    EXPECT_TRUE(engine.DiscardsUnread(carol.at(), 5060, AsBytes(text)));
+    return engine.AnswersUnread(carol.at(), AsBytes(text), out);
+  };
+  world.Advance(Duration::Seconds(1));
+  EXPECT_FALSE(told());
+  world.Advance(Duration::Seconds(4));  // T2, the longest that repeats are apart
+  EXPECT_TRUE(told());
+  world.Advance(Duration::Seconds(7));
+  EXPECT_FALSE(told());
+  EXPECT_TRUE(told()) << "in the same second";
+}
+
 TEST_F(Door, CredentialsOpenItOnlyWithANonceOfOurs) {
   Config config = BusyConfig();
   config.authenticate_register = true;
