@@ -83,8 +83,8 @@ def run(wire, server_class, kind, count, rate, seconds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=6)
-    parser.add_argument("--rate", type=int, default=3000)
+    parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--rate", type=int, default=1500)
     parser.add_argument("--only", choices=["exact", "regex"])
     arguments = parser.parse_args()
     with race.Wire() as wire:
