@@ -103,10 +103,12 @@ def test_sipsak_registers_and_unregisters(world):
 
 
 def test_sipsaks_flood_is_held_back_and_nobody_else_suffers(world):
-    before = counted(world, "rate_limited")
+    def held_back():  # by its source's share, or unread where the processor has no time for it
+        return counted(world, "rate_limited") + counted(world, "unanswered")
+    before = held_back()
     world.sipsak("stranger", "-F", "-e", "4000", "-s", f"sip:nobody@{DOMAIN}")
     world.lives()
-    assert counted(world, "rate_limited") > before
+    assert held_back() > before
 
 
 @pytest.mark.parametrize("target", [DOMAIN, f"nobody@{DOMAIN}"])
