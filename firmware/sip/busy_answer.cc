@@ -125,14 +125,7 @@ void WriteVia(const Via& via, const Flow& source, ByteWriter& out) {
   const size_t rport = via.has_rport ? via.text.find(";rport") : via.text.npos;
   out.Text(via.text.substr(0, rport));
   out.Text(rport == via.text.npos ? "" : via.text.substr(rport + 6));
-  if (via.has_rport) {
-    out.Text(";rport=");
-    out.Decimal(source.remote.port);
-  }
-  if (via.has_rport || ParseHostAddress(via.host) != source.remote.address) {
-    out.Text(";received=");
-    source.remote.address.Format(out);
-  }
+  WriteSource(out, via, source);
   out.Text("\r\n");
 }
 

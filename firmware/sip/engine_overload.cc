@@ -104,13 +104,14 @@ bool Engine::AnswersUnread(const net::Endpoint& remote, std::span<const uint8_t>
                            ByteWriter& out) {
   Flow flow;
   flow.remote = remote;
-  const bool may_be_told =
-      zones_.SourceOf(flow) != dialplan::kNoZone || limit_.IsAgain(remote.address);
+  const bool is_peer = zones_.SourceOf(flow) != dialplan::kNoZone;
+  const bool may_be_told = is_peer || limit_.IsAgain(remote.address);
   if (unread_method_ == Method::kInvite || !may_be_told || !core_.overload.TakesAnswer()) {
     return false;
   }
   const std::optional<Via> via = GlanceAtVia(data, flow);
-  if (!via || proxy_.transactions().MayHaveServer(unread_method_, *via) || !MayReply(flow) ||
+  if (!via || proxy_.transactions().MayHaveServer(unread_method_, *via) ||
+      !(is_peer || limit_.Take(remote.address)) ||
       !WriteBusyAnswer(data, *via, flow, core_.Hash(kHashToTag), core_.config.retry_after_s, out)) {
     return false;
   }

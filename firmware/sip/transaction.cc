@@ -25,12 +25,21 @@ TransactionLayer::TransactionLayer(Core& core, Arena& arena, SipTransport& trans
 
 // --- Server side ---------------------------------------------------------------------------------
 
+namespace {
+
+// What all keys of a transaction are of; by the branch nothing more, where it is one of RFC 3261.
+KeyedHash& AddSender(KeyedHash& hash, std::string_view method, const Via& via) {
+  return hash.Add(method).AddNoCase(via.host).Add(uint64_t{via.port});
+}
+
+}  // namespace
+
 ServerKey TransactionLayer::KeyOf(const Message& request, Method method) const {
   const Via& via = request.via();
   const std::string_view name =
       method == Method::kOther ? request.method_text() : MethodName(method);
   const auto fill = [&](KeyedHash hash) {
-    hash.Add(name).AddNoCase(via.host).Add(uint64_t{via.port});
+    AddSender(hash, name, via);
     if (via.is_rfc3261()) {
       hash.Add(via.branch);
     } else {
@@ -54,7 +63,7 @@ ServerTransaction* TransactionLayer::FindServer(const ServerKey& key) const {
 
 bool TransactionLayer::MayHaveServer(Method method, const Via& via) const {
   KeyedHash hash = core_.Hash(kHashServerKeyHigh);
-  hash.Add(MethodName(method)).AddNoCase(via.host).Add(uint64_t{via.port}).Add(via.branch);
+  AddSender(hash, MethodName(method), via).Add(via.branch);
   return server_table_.Find(hash.Value(), [](const ServerTransaction&) { return true; }) != nullptr;
 }
 

@@ -136,6 +136,17 @@ void WriteRestOfVia(ByteWriter& out, const Message& message, const HeaderField& 
   }
 }
 
+void WriteSource(ByteWriter& out, const Via& via, const Flow& source) {
+  if (via.has_rport) {
+    out.Text(";rport=");
+    out.Decimal(source.remote.port);
+  }
+  if (via.has_rport || ParseHostAddress(via.host) != source.remote.address) {
+    out.Text(";received=");
+    source.remote.address.Format(out);
+  }
+}
+
 void WriteReceivedVias(ByteWriter& out, const Message& message, const Flow& source,
                        const OverloadReport* overload) {
   const HeaderField* field = message.First(HeaderId::kVia);
@@ -170,14 +181,7 @@ void WriteReceivedVias(ByteWriter& out, const Message& message, const Flow& sour
         out.Text(param.quoted ? "\"" : "");
       }
     }
-    if (via.has_rport) {
-      out.Text(";rport=");
-      out.Decimal(source.remote.port);
-    }
-    if (via.has_rport || ParseHostAddress(via.host) != source.remote.address) {
-      out.Text(";received=");
-      source.remote.address.Format(out);
-    }
+    WriteSource(out, via, source);
     out.Text("\r\n");
     WriteRestOfVia(out, message, *field);
     field = message.NextSame(*field);

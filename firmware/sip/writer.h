@@ -37,6 +37,8 @@ OverloadReport ReportOf(const Core& core);
 // What else is in the field of the topmost Via, as a field line of its own; maybe nothing.
 void WriteRestOfVia(ByteWriter& out, const Message& message, const HeaderField& field);
 
+// What a topmost Via gets of where it came from: `rport` and `received`, as far as they are due.
+void WriteSource(ByteWriter& out, const Via& via, const Flow& source);
 // The Via field lines of a message that arrived from `source`.
 void WriteReceivedVias(ByteWriter& out, const Message& message, const Flow& source,
                        const OverloadReport* overload = nullptr);
